@@ -1,0 +1,114 @@
+//! What sources observe, and what flows through the queues of the lanes.
+
+use std::sync::Arc;
+
+use crate::{Pod, Subject, SubjectId, UnixNanos};
+
+/// One thing that a source tells the lanes. Order matters and is kept.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A subject exists from here on; comes before the first event that names it.
+    Defined(Arc<Subject>),
+    /// A fact was observed.
+    Event(Event),
+    /// No later event names this subject.
+    Forgotten(SubjectId),
+    /// The source has told everything that was there when it began; comes once for each source and run.
+    Listed,
+}
+
+/// A fact observed on this node or in the cluster.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A pod, with its fields typed.
+    Pod(PodEvent),
+    /// A Kubernetes object of any kind, as the API's own JSON.
+    Object(ObjectEvent),
+}
+
+impl Event {
+    /// What the event is about.
+    pub fn subject(&self) -> SubjectId {
+        match self {
+            Self::Pod(event) => event.subject,
+            Self::Object(event) => event.subject,
+        }
+    }
+
+    /// When the host observed it.
+    pub fn observed_at(&self) -> UnixNanos {
+        match self {
+            Self::Pod(event) => event.observed_at,
+            Self::Object(event) => event.observed_at,
+        }
+    }
+
+    /// Roughly how many bytes the event holds in memory; what the queues are bounded by.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Pod(event) => event.pod.weight(),
+            Self::Object(event) => 256 + event.json.as_ref().map_or(0, |json| json.len()),
+        }
+    }
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// It was there when the host began to watch.
+    Listed,
+    /// It has come.
+    Added,
+    /// It is there and has changed, or its source repeats it.
+    Modified,
+    /// It has gone.
+    Deleted,
+}
+
+/// A change of a pod.
+#[derive(Clone, Debug)]
+pub struct PodEvent {
+    /// The pod's subject.
+    pub subject: SubjectId,
+    /// What happened.
+    pub change: Change,
+    /// When the host observed it; kept through queues and outages.
+    pub observed_at: UnixNanos,
+    /// The pod as it is now; its last known state when it has gone.
+    pub pod: Arc<Pod>,
+    /// The pod as it was in the event before; none in the first event about it.
+    pub previous: Option<Arc<Pod>>,
+}
+
+/// Which kind of Kubernetes object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    /// `v1/Pod`
+    Pod,
+    /// `v1/Namespace`
+    Namespace,
+    /// `v1/Node`
+    Node,
+}
+
+/// A change of a Kubernetes object, as the API's own JSON.
+#[derive(Clone, Debug)]
+pub struct ObjectEvent {
+    /// The object's subject.
+    pub subject: SubjectId,
+    /// The object's kind.
+    pub kind: ObjectKind,
+    /// What happened.
+    pub change: Change,
+    /// When the host observed it; kept through queues and outages.
+    pub observed_at: UnixNanos,
+    /// `metadata.uid`
+    pub uid: Arc<str>,
+    /// `metadata.namespace`; empty for what lives in no namespace.
+    pub namespace: Arc<str>,
+    /// `metadata.name`
+    pub name: Arc<str>,
+    /// The object on one line, unknown fields and key order kept. None when it has gone while the host was not watching: only its
+    /// identity is known then.
+    pub json: Option<Arc<str>>,
+}

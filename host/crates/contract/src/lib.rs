@@ -1,0 +1,25 @@
+//! The words that every part of sluicebox shares. No IO, no executor, no client library.
+//!
+//! Read in this order: [`subject`] (what an event is about), [`event`] (what was observed), [`entry`] (what goes out),
+//! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
+
+pub mod entry;
+pub mod event;
+pub mod fault;
+pub mod meter;
+pub mod pod;
+pub mod shaper;
+pub mod sink;
+pub mod source;
+pub mod subject;
+pub mod time;
+
+pub use entry::{Document, Entry, Forget, Message};
+pub use event::{Change, Event, Notice, ObjectEvent, ObjectKind, PodEvent};
+pub use fault::{Class, Fault};
+pub use pod::Pod;
+pub use shaper::{Handlers, Shaper};
+pub use sink::{Outcome, Refusal, Sink};
+pub use source::{Closed, Feed, Source};
+pub use subject::{Subject, SubjectId, SubjectIds, SubjectKind};
+pub use time::UnixNanos;

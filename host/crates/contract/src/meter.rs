@@ -1,0 +1,170 @@
+//! Numbers that parts count while they work and that the host shows. Plain atomics: whoever counts knows no metrics library.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds to it; a negative amount takes away.
+    pub fn add(&self, amount: i64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub struct Durations {
+    buckets: [AtomicU64; BOUNDS.len()],
+    count: AtomicU64,
+    sum_nanos: AtomicU64,
+}
+
+/// Upper bounds of the buckets of [`Durations`].
+pub const BOUNDS: [Duration; 14] = [
+    Duration::from_micros(5),
+    Duration::from_micros(10),
+    Duration::from_micros(25),
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(5),
+    Duration::from_millis(25),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+];
+
+impl Durations {
+    /// It took so long.
+    pub fn observe(&self, duration: Duration) {
+        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
+            if duration <= *bound {
+                bucket.fetch_add(1, Ordering::Relaxed);
+                break;
+            }
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.sum_nanos.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How often.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// How long altogether.
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum_nanos.load(Ordering::Relaxed))
+    }
+
+    /// For each of [`BOUNDS`], how often it took longer than the bound before and at most this one.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        BOUNDS.iter().zip(&self.buckets).map(|(bound, bucket)| (*bound, bucket.load(Ordering::Relaxed)))
+    }
+}
+
+/// What a source counts.
+#[derive(Debug, Default)]
+pub struct SourceMeter {
+    /// Events handed on.
+    pub events: Counter,
+    /// 1 once everything that was there at the start has been told.
+    pub listed: Gauge,
+    /// 1 while the outside answers.
+    pub connected: Gauge,
+    /// Errors of the outside that led to another try.
+    pub retries: Counter,
+    /// Times that the whole list was read, the first included.
+    pub lists: Counter,
+    /// Objects that could not be understood and were left out.
+    pub skipped: Counter,
+    /// Objects remembered.
+    pub cached_objects: Gauge,
+    /// Roughly how many bytes they take.
+    pub cached_bytes: Gauge,
+    /// Objects that were not remembered because the cache was full: their vanishing while not watched goes unseen.
+    pub uncached: Counter,
+}
+
+/// What a lane counts.
+#[derive(Debug, Default)]
+pub struct LaneMeter {
+    /// Events taken from the queue.
+    pub events: Counter,
+    /// Entries that the module made.
+    pub entries: Counter,
+    /// Calls of a handler that returned.
+    pub calls: Durations,
+    /// Calls that ended in a trap, the deadline or a limit.
+    pub traps: Counter,
+    /// Instances started, the first included.
+    pub instances: Counter,
+    /// Events left out because the module refused them or they killed it again when alone.
+    pub skipped: Counter,
+    /// Events in the queue.
+    pub queue_length: Gauge,
+    /// Roughly how many bytes they take.
+    pub queue_bytes: Gauge,
+    /// 1 while an instance is at work.
+    pub ready: Gauge,
+}
+
+/// What an outlet counts.
+#[derive(Debug, Default)]
+pub struct OutletMeter {
+    /// Entries written.
+    pub written: Counter,
+    /// Entries that the sink refused for good.
+    pub refused: Counter,
+    /// Tries that failed and were made again.
+    pub retries: Counter,
+    /// Time for one call of the sink.
+    pub writes: Durations,
+    /// Time from the observation of an event to its entries being written.
+    pub delay: Durations,
+    /// Entries in the queue.
+    pub queue_length: Gauge,
+    /// Roughly how many bytes they take.
+    pub queue_bytes: Gauge,
+    /// 1 unless the last write failed.
+    pub ready: Gauge,
+    /// Entries given up at the end because the deadline had passed.
+    pub lost: Counter,
+}

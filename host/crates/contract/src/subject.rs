@@ -1,0 +1,67 @@
+//! What events are about: a pod, a namespace, a node, and later containers, services and addresses.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Names a subject within one run of the host. Never reused while the host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubjectId(pub u32);
+
+/// What kind of thing a subject is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubjectKind {
+    /// A Kubernetes pod.
+    Pod,
+    /// A Kubernetes namespace.
+    Namespace,
+    /// A Kubernetes node.
+    Node,
+}
+
+/// A subject's identity: its strings cross to a module once, when it is defined, and not again with every event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The number by which events name it.
+    pub id: SubjectId,
+    /// What kind of thing it is.
+    pub kind: SubjectKind,
+    /// The API's `metadata.uid`.
+    pub uid: String,
+    /// The API's `metadata.namespace`; empty for what lives in no namespace.
+    pub namespace: String,
+    /// The API's `metadata.name`.
+    pub name: String,
+}
+
+/// Hands out subject ids. One for the whole host, shared by all sources.
+#[derive(Debug, Default)]
+pub struct SubjectIds(AtomicU32);
+
+impl SubjectIds {
+    /// The next id. Ids start at 1; `None` when all 4 294 967 295 have been used.
+    pub fn next(&self) -> Option<SubjectId> {
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1))
+            .ok()
+            .map(|last| SubjectId(last + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_start_at_one_and_are_never_reused() {
+        let ids = SubjectIds::default();
+        assert_eq!(ids.next(), Some(SubjectId(1)));
+        assert_eq!(ids.next(), Some(SubjectId(2)));
+    }
+
+    #[test]
+    fn the_last_id_is_followed_by_none() {
+        let ids = SubjectIds(AtomicU32::new(u32::MAX - 1));
+        assert_eq!(ids.next(), Some(SubjectId(u32::MAX)));
+        assert_eq!(ids.next(), None);
+        assert_eq!(ids.next(), None);
+    }
+}
