@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// A shaped piece of output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Entry {
     /// Say something once.
     Message(Message),
@@ -30,36 +33,59 @@ impl Entry {
 }
 
 /// Something said once: a line on stdout, a Redis publication, a Kafka record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Message {
     /// The channel or topic; none leaves the choice to the sink's configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// What keeps messages in one order, where the sink knows keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Name and value, where the sink knows headers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
     /// The payload: UTF-8 text unless the module says that it is bytes.
+    #[serde(serialize_with = "text_or_bytes")]
     pub body: Vec<u8>,
 }
 
 /// Something kept under a name: a file, a field of a Redis hash, a key of a `ConfigMap`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Document {
     /// What holds the name: a Redis hash, a `ConfigMap`; none leaves the choice to the sink's configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
     /// The name: a file name, a field, a key.
     pub name: String,
     /// The content.
+    #[serde(serialize_with = "text_or_bytes")]
     pub body: Vec<u8>,
 }
 
 /// Nothing is to be kept under this name. A document put under the same name before the time has come cancels it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Forget {
     /// As in [`Document`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
     /// As in [`Document`].
     pub name: String,
     /// How long the document stays; zero forgets at once.
+    #[serde(rename = "after-milliseconds", serialize_with = "milliseconds")]
     pub after: Duration,
+}
+
+/// A body as JSON: a string when it is UTF-8, else an array of numbers.
+fn text_or_bytes<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => body.serialize(serializer),
+    }
+}
+
+fn milliseconds<S: serde::Serializer>(after: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
 }

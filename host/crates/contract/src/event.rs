@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Pod, Subject, SubjectId, UnixNanos};
 
 /// One thing that a source tells the lanes. Order matters and is kept.
@@ -18,7 +20,8 @@ pub enum Notice {
 }
 
 /// A fact observed on this node or in the cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// A pod, with its fields typed.
     Pod(PodEvent),
@@ -53,7 +56,8 @@ impl Event {
 }
 
 /// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// It was there when the host began to watch.
     Listed,
@@ -66,13 +70,15 @@ pub enum Change {
 }
 
 /// A change of a pod.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PodEvent {
     /// The pod's subject.
     pub subject: SubjectId,
     /// What happened.
     pub change: Change,
     /// When the host observed it; kept through queues and outages.
+    #[serde(rename = "observed-at-unix-nanos")]
     pub observed_at: UnixNanos,
     /// The pod as it is now; its last known state when it has gone.
     pub pod: Arc<Pod>,
@@ -81,7 +87,8 @@ pub struct PodEvent {
 }
 
 /// Which kind of Kubernetes object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ObjectKind {
     /// `v1/Pod`
     Pod,
@@ -92,7 +99,8 @@ pub enum ObjectKind {
 }
 
 /// A change of a Kubernetes object, as the API's own JSON.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ObjectEvent {
     /// The object's subject.
     pub subject: SubjectId,
@@ -101,10 +109,12 @@ pub struct ObjectEvent {
     /// What happened.
     pub change: Change,
     /// When the host observed it; kept through queues and outages.
+    #[serde(rename = "observed-at-unix-nanos")]
     pub observed_at: UnixNanos,
     /// `metadata.uid`
     pub uid: Arc<str>,
     /// `metadata.namespace`; empty for what lives in no namespace.
+    #[serde(default)]
     pub namespace: Arc<str>,
     /// `metadata.name`
     pub name: Arc<str>,

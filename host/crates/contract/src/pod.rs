@@ -1,7 +1,12 @@
 //! A pod as modules see it: the fields that people ask for, typed. Kubernetes' names, Kubernetes' texts.
+//!
+//! As JSON (in case files) a pod has the WIT's names and shapes; what is absent may be left out.
+
+use serde::{Deserialize, Serialize};
 
 /// A pod. Texts are as the API writes them; an absent text is `None` or empty where that is said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Pod {
     /// `metadata.uid`
     pub uid: String,
@@ -42,7 +47,8 @@ pub struct Pod {
 }
 
 /// Who owns an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Owner {
     /// Such as `ReplicaSet`.
     pub kind: String,
@@ -51,11 +57,13 @@ pub struct Owner {
     /// Its uid.
     pub uid: String,
     /// Whether it is the managing controller.
+    #[serde(default)]
     pub controller: bool,
 }
 
 /// `status.qosClass`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum QosClass {
     /// `Guaranteed`
     Guaranteed,
@@ -66,7 +74,8 @@ pub enum QosClass {
 }
 
 /// `status.phase`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// `Pending`
     Pending,
@@ -81,7 +90,8 @@ pub enum Phase {
 }
 
 /// One container of a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Container {
     /// Its name, unique within the pod.
     pub name: String,
@@ -90,17 +100,21 @@ pub struct Container {
     /// The image as the spec names it.
     pub image: String,
     /// `ports`, in the order of the spec.
+    #[serde(default)]
     pub ports: Vec<ContainerPort>,
     /// `resources.requests`: name and quantity as the API writes it (`250m`, `64Mi`), sorted by name.
+    #[serde(default)]
     pub requests: Vec<(String, String)>,
     /// `resources.limits`, likewise.
+    #[serde(default)]
     pub limits: Vec<(String, String)>,
     /// What the kubelet says of it; none until it has said something.
     pub status: Option<ContainerStatus>,
 }
 
 /// Which list of the spec a container stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ContainerKind {
     /// `initContainers`
     Init,
@@ -111,7 +125,8 @@ pub enum ContainerKind {
 }
 
 /// A port of a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ContainerPort {
     /// Its name, where it has one.
     pub name: Option<String>,
@@ -124,24 +139,29 @@ pub struct ContainerPort {
 }
 
 /// What the kubelet says of a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ContainerStatus {
     /// The image as the runtime resolved it.
     pub image: String,
     /// The image with its digest, such as `docker.io/library/nginx@sha256:…`; empty while unknown.
+    #[serde(default)]
     pub image_id: String,
     /// The id with its scheme, such as `containerd://…`; none until the container was created.
     pub container_id: Option<String>,
     /// Waiting, running or terminated.
     pub state: ContainerState,
     /// Whether it passes its readiness probe.
+    #[serde(default)]
     pub ready: bool,
     /// How often it was restarted.
+    #[serde(default)]
     pub restart_count: u32,
 }
 
 /// The state of a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ContainerState {
     /// Not running yet, or waiting to be started again; the reason, such as `CrashLoopBackOff`.
     Waiting(Option<String>),
@@ -152,7 +172,8 @@ pub enum ContainerState {
 }
 
 /// How a container ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Terminated {
     /// The exit code.
     pub exit_code: i32,
@@ -166,22 +187,22 @@ impl Pod {
     /// Roughly how many bytes the pod holds in memory.
     pub fn weight(&self) -> usize {
         let pairs = |pairs: &[(String, String)]| -> usize { pairs.iter().map(|(key, value)| 48 + key.len() + value.len()).sum() };
-        let containers: usize = self
-            .containers
-            .iter()
-            .map(|container| {
-                let status = container.status.as_ref().map_or(0, |status| {
-                    status.image.len() + status.image_id.len() + status.container_id.as_ref().map_or(0, String::len)
-                });
-                size_of::<Container>()
-                    + container.name.len()
-                    + container.image.len()
-                    + container.ports.len() * size_of::<ContainerPort>()
-                    + pairs(&container.requests)
-                    + pairs(&container.limits)
-                    + status
-            })
-            .sum();
+        let containers: usize =
+            self.containers
+                .iter()
+                .map(|container| {
+                    let status = container.status.as_ref().map_or(0, |status| {
+                        status.image.len() + status.image_id.len() + status.container_id.as_ref().map_or(0, String::len)
+                    });
+                    size_of::<Container>()
+                        + container.name.len()
+                        + container.image.len()
+                        + container.ports.len() * size_of::<ContainerPort>()
+                        + pairs(&container.requests)
+                        + pairs(&container.limits)
+                        + status
+                })
+                .sum();
         let owners: usize = self.owners.iter().map(|owner| size_of::<Owner>() + owner.name.len() + owner.uid.len()).sum();
         size_of::<Self>()
             + self.uid.len()

@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 /// Names a subject within one run of the host. Never reused while the host runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SubjectId(pub u32);
 
 /// What kind of thing a subject is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SubjectKind {
     /// A Kubernetes pod.
     Pod,
@@ -18,7 +22,8 @@ pub enum SubjectKind {
 }
 
 /// A subject's identity: its strings cross to a module once, when it is defined, and not again with every event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Subject {
     /// The number by which events name it.
     pub id: SubjectId,
@@ -39,10 +44,7 @@ pub struct SubjectIds(AtomicU32);
 impl SubjectIds {
     /// The next id. Ids start at 1; `None` when all 4 294 967 295 have been used.
     pub fn next(&self) -> Option<SubjectId> {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1))
-            .ok()
-            .map(|last| SubjectId(last + 1))
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1)).ok().map(|last| SubjectId(last + 1))
     }
 }
 
