@@ -1,1 +1,66 @@
-fn main() {}
+//! The developers' commands: `cargo xtask <command>`. This file is the list of them.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to a person through its output"
+)]
+
+mod bench;
+mod build;
+mod check;
+mod command;
+mod demo;
+mod lab;
+mod modules;
+mod test;
+mod toolchain;
+mod walls;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a developer of sluicebox does, from a clean machine with Rust to a tested program.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Modules(modules::Arguments),
+    Build(build::Arguments),
+    Lab(lab::Arguments),
+    Test(test::Arguments),
+    Check(check::Arguments),
+    Ci,
+    Demo(demo::Arguments),
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Modules(arguments) => modules::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments),
+        Command::Lab(arguments) => lab::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Ci => test::run_as_ci(),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

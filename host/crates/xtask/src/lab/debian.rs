@@ -1,0 +1,228 @@
+//! Debian's packages without installing them: unpacked into the cache, with a package list of our own.
+//!
+//! The system's own lists and packages are read and never written: nobody needs to be root, no service starts by itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::Cache;
+use crate::command::{self, say};
+
+/// The suite whose packages the lab was proven with.
+pub(crate) const SUITE: &str = "bookworm";
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const MIRROR: &str = "http://deb.debian.org/debian";
+
+/// A folder of the cache with the packages and whatever they need that the system lacks, unpacked.
+pub(crate) fn unpacked(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    cache.whole(name, |folder| {
+        let apt = Apt::open(cache)?;
+        let archives = folder.join("archives");
+        fs::create_dir(&archives)?;
+        let missing = apt.missing(packages)?;
+        say(format!(
+            "unpacking Debian's {} into the cache (nothing is installed)",
+            missing.join(", ")
+        ));
+        command::capture(
+            apt.get()
+                .arg("download")
+                .args(&missing)
+                .current_dir(&archives),
+        )?;
+        for entry in fs::read_dir(&archives)? {
+            command::capture(
+                Command::new("dpkg-deb")
+                    .arg("-x")
+                    .arg(entry?.path())
+                    .arg(folder),
+            )?;
+        }
+        fs::remove_dir_all(&archives)?;
+        Ok(())
+    })
+}
+
+/// Downloads the parts of a source package.
+pub(crate) fn source(cache: &Cache, package: &str, folder: &Path) -> Result<()> {
+    let apt = Apt::open(cache)?;
+    let wanted = format!("{package}/{SUITE}");
+    command::capture(
+        apt.get()
+            .args(["source", "--download-only"])
+            .arg(wanted)
+            .current_dir(folder),
+    )?;
+    Ok(())
+}
+
+/// The folders with shared libraries below an unpacked root, as a search path.
+pub(crate) fn libraries(root: &Path) -> Result<String> {
+    let library = root.join("usr/lib");
+    let mut folders = vec![library.display().to_string()];
+    if !library.is_dir() {
+        return Ok(String::new());
+    }
+    for entry in
+        fs::read_dir(&library).with_context(|| format!("cannot list {}", library.display()))?
+    {
+        let path = entry?.path();
+        if path.is_dir() && path.to_string_lossy().ends_with("-linux-gnu") {
+            folders.push(path.display().to_string());
+        }
+    }
+    Ok(folders.join(":"))
+}
+
+/// A script that starts an unpacked program with its libraries, and then is that program (same process id).
+pub(crate) fn launcher(cache: &Cache, program: &str, root: &Path) -> Result<PathBuf> {
+    let script = format!(
+        "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
+        libraries(root)?,
+        root.join("usr/bin").join(program).display()
+    );
+    let path = cache.make("bin")?.join(program);
+    super::cache::write(&path, script.as_bytes())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+/// apt with a configuration of our own.
+struct Apt {
+    configuration: PathBuf,
+}
+
+impl Apt {
+    fn open(cache: &Cache) -> Result<Self> {
+        for program in ["apt-get", "dpkg-deb"] {
+            if command::find(program).is_none() {
+                bail!("there is no {program}: not a Debian machine");
+            }
+        }
+        let place = cache.make("apt")?;
+        for folder in ["lists/partial", "archives/partial", "parts"] {
+            cache.make(&format!("apt/{folder}"))?;
+        }
+        let apt = Self {
+            configuration: place.join("apt.conf"),
+        };
+        let place = place.display();
+        let configuration = format!(
+            "Dir::Etc::SourceList \"{place}/sources.list\";\n\
+             Dir::Etc::SourceParts \"{place}/parts\";\n\
+             Dir::State::Lists \"{place}/lists\";\n\
+             Dir::Cache \"{place}\";\n\
+             Dir::Cache::Archives \"{place}/archives\";\n\
+             Dir::State::status \"/var/lib/dpkg/status\";\n\
+             Dir::Log \"{place}\";\n\
+             APT::Sandbox::User \"root\";\n\
+             Acquire::Retries \"3\";\n"
+        );
+        let lists = sources(&mirror());
+        let fresh = cache.path("apt/fresh");
+        let known = fs::read_to_string(&fresh).is_ok_and(|known| known == lists && !is_old(&fresh));
+        fs::write(&apt.configuration, configuration)?;
+        fs::write(cache.path("apt/sources.list"), &lists)?;
+        if !known {
+            say("fetching Debian's package lists (some seconds)");
+            command::capture(apt.get().arg("update"))?;
+            fs::write(&fresh, &lists)?;
+        }
+        Ok(apt)
+    }
+
+    fn get(&self) -> Command {
+        let mut get = Command::new("apt-get");
+        get.env("APT_CONFIG", &self.configuration)
+            .env("LC_ALL", "C")
+            .arg("--quiet=2");
+        get
+    }
+
+    /// The packages and their dependencies, less what the system has. What is asked for by name is always in the list.
+    fn missing(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let mut simulation = Command::new("apt-get");
+        simulation
+            .env("APT_CONFIG", &self.configuration)
+            .env("LC_ALL", "C")
+            .args(["install", "--simulate", "--no-install-recommends"])
+            .args(packages);
+        let plan = command::capture(&mut simulation)?;
+        let mut missing: Vec<String> = plan
+            .lines()
+            .filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next())
+            .map(str::to_owned)
+            .collect();
+        for package in packages {
+            if !missing.iter().any(|known| known == package) {
+                missing.push((*package).to_owned());
+            }
+        }
+        Ok(missing)
+    }
+}
+
+fn is_old(file: &Path) -> bool {
+    let written = fs::metadata(file).and_then(|data| data.modified()).ok();
+    let age = written.and_then(|time| time.elapsed().ok());
+    age.is_none_or(|age| age.as_secs() > 24 * 3600)
+}
+
+fn sources(mirror: &str) -> String {
+    let options = if Path::new(KEYRING).is_file() {
+        format!("[signed-by={KEYRING}] ")
+    } else {
+        String::new()
+    };
+    let mut lines = String::new();
+    let mut suites = vec![SUITE.to_owned()];
+    if let Some(own) = own_suite().filter(|own| own != SUITE) {
+        suites.push(own);
+    }
+    for suite in suites {
+        for kind in ["deb", "deb-src"] {
+            lines.push_str(&format!("{kind} {options}{mirror} {suite} main\n"));
+        }
+    }
+    lines
+}
+
+/// The mirror that this machine uses, so that a company's own is honoured.
+fn mirror() -> String {
+    let mut targets = Command::new("apt-get");
+    targets.args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+        "Created-By: Packages",
+    ]);
+    let suite = own_suite().unwrap_or_else(|| SUITE.to_owned());
+    let known = command::capture(&mut targets).unwrap_or_default();
+    known
+        .lines()
+        .find_map(|line| line.strip_suffix(&format!(" {suite} main")))
+        .filter(|_| own_suite().is_some())
+        .map_or_else(
+            || MIRROR.to_owned(),
+            |mirror| mirror.trim_end_matches('/').to_owned(),
+        )
+}
+
+/// The suite of this machine when it runs Debian.
+fn own_suite() -> Option<String> {
+    let release = fs::read_to_string("/etc/os-release").ok()?;
+    let field = |name: &str| {
+        release
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(|value| value.trim_matches('"').to_owned())
+    };
+    (field("ID")? == "debian")
+        .then(|| field("VERSION_CODENAME"))
+        .flatten()
+}

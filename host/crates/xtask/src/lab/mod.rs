@@ -1,0 +1,123 @@
+//! The lab: real servers to test against, made once, in a cache outside the tree.
+//!
+//! `lab.json` in the cache is its only interface: for each piece either a `path` or why it is `unavailable`.
+
+mod cache;
+pub(crate) mod debian;
+mod kubernetes;
+mod python;
+mod redis;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+pub(crate) use cache::Cache;
+
+use crate::command::say;
+
+/// Get the real servers that tests run against, once, into a cache outside the tree
+///
+/// Redis, etcd, kube-apiserver and a Python environment with galileo-db. Nothing is installed on the machine: packages are unpacked
+/// into SLUICEBOX_CACHE (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With KUBEBUILDER_ASSETS pointing at a folder
+/// with kube-apiserver and etcd, those are used.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Leave out what takes minutes or hundreds of megabytes: etcd and kube-apiserver
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let lab = provide(arguments.quick)?;
+    for piece in &lab.pieces {
+        match &piece.found {
+            Ok(path) => println!("{:<15} {}", piece.name, path.display()),
+            Err(reason) => println!("{:<15} not available here: {reason}", piece.name),
+        }
+    }
+    println!("{:<15} {}", "written to", lab.file.display());
+    Ok(())
+}
+
+/// What was found or made.
+pub(crate) struct Lab {
+    pub(crate) pieces: Vec<Piece>,
+    file: PathBuf,
+}
+
+/// A program of the lab.
+pub(crate) struct Piece {
+    /// As in lab.json.
+    pub(crate) name: &'static str,
+    /// The environment variable that tells tests where it is.
+    pub(crate) variable: &'static str,
+    /// Where it is, or why it is not to be had.
+    pub(crate) found: Result<PathBuf, String>,
+}
+
+type Provider = fn(&Cache) -> Result<PathBuf>;
+
+/// A name, its variable, whether it is heavy, and who provides it.
+const PIECES: [(&str, &str, bool, Provider); 4] = [
+    (
+        "redis-server",
+        "SLUICEBOX_REDIS_SERVER",
+        false,
+        redis::server,
+    ),
+    ("python", "SLUICEBOX_PYTHON", false, python::environment),
+    ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),
+    (
+        "kube-apiserver",
+        "SLUICEBOX_KUBE_APISERVER",
+        true,
+        kubernetes::api_server,
+    ),
+];
+
+/// Provides each piece that can be had; one that cannot is no obstacle to the others.
+pub(crate) fn provide(quick: bool) -> Result<Lab> {
+    let begun = Instant::now();
+    let cache = Cache::open()?;
+    say(format!("lab: in {}", cache.path("").display()));
+    let mut pieces = Vec::new();
+    for (name, variable, heavy, provider) in PIECES {
+        if heavy && quick {
+            continue;
+        }
+        let found = provider(&cache).map_err(|error| format!("{error:#}"));
+        if let Err(reason) = &found {
+            say(format!("lab: {name} is not available here: {reason}"));
+        }
+        pieces.push(Piece {
+            name,
+            variable,
+            found,
+        });
+    }
+    let file = cache.path("lab.json");
+    write(&file, &pieces)?;
+    say(format!(
+        "lab: ready after {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
+    Ok(Lab { pieces, file })
+}
+
+/// What was left out this time keeps its entry.
+fn write(file: &std::path::Path, pieces: &[Piece]) -> Result<()> {
+    let old = std::fs::read(file).unwrap_or_default();
+    let mut known: Map<String, Value> = serde_json::from_slice(&old).unwrap_or_default();
+    for piece in pieces {
+        let entry = match &piece.found {
+            Ok(path) => json!({ "path": path }),
+            Err(reason) => json!({ "unavailable": reason }),
+        };
+        known.insert(piece.name.to_owned(), entry);
+    }
+    let text = serde_json::to_vec_pretty(&known).context("cannot write lab.json")?;
+    cache::write(file, &text)
+}

@@ -1,0 +1,45 @@
+//! A Python environment with the consumers that real users read our output with.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::Cache;
+use crate::command::{self, say};
+
+const PACKAGES: [&str; 2] = ["galileo-db", "redis"];
+
+pub(super) fn environment(cache: &Cache) -> Result<PathBuf> {
+    // An environment knows its own path: it is made where it stays, and the mark says that it is whole.
+    let folder = cache.path("python");
+    let python = folder.join("bin/python");
+    let mark = folder.join("whole");
+    if mark.is_file() && python.exists() {
+        return Ok(python);
+    }
+    say("lab: making a Python environment with galileo-db and redis (about 10 s)");
+    let log = cache.log("python")?;
+    command::capture(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder),
+    )
+    .context("no Python environment can be made; on Debian the package python3-venv is needed")?;
+    let mut install = Command::new(&python);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]);
+    command::long(
+        "lab: installing Python packages",
+        &log,
+        install.args(PACKAGES),
+    )?;
+    command::capture(Command::new(&python).args(["-c", "import galileodb, redis"]))?;
+    std::fs::write(&mark, PACKAGES.join("\n"))?;
+    Ok(python)
+}

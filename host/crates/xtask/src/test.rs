@@ -1,0 +1,221 @@
+//! Runs every test with real servers beside it, and says in the end what was not run and why.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::say;
+use crate::modules::Compiler;
+use crate::{check, lab, modules, workspace};
+
+/// Run all tests, those against real servers too
+///
+/// Gets the servers first (see `cargo xtask lab --help`). What cannot be had on this machine is listed in the end as not run; with CI=true
+/// that is a failure, and `cargo xtask check` runs before the tests.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Arguments {
+    /// Leave the heavy servers out: etcd and kube-apiserver
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    compiler: Compiler,
+    /// What else `cargo test` should know, for example `-p sluicebox-sinks` or `-- redis`
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    run_all(
+        arguments,
+        std::env::var("CI").is_ok_and(|value| value == "true"),
+    )
+}
+
+/// The same with `CI=true`.
+pub(crate) fn run_as_ci() -> Result<()> {
+    run_all(&Arguments::default(), true)
+}
+
+fn run_all(arguments: &Arguments, ci: bool) -> Result<()> {
+    let mut troubles = Vec::new();
+    modules::compile(true, arguments.compiler)?;
+    if ci {
+        if let Err(error) = check::run(&check::Arguments::default()) {
+            troubles.push(error.to_string());
+        }
+    }
+
+    let lab = lab::provide(arguments.quick)?;
+    let missing = lab
+        .pieces
+        .iter()
+        .filter(|piece| piece.found.is_err())
+        .count();
+    if ci && missing > 0 {
+        troubles.push(format!(
+            "{missing} pieces of the lab cannot be had here (above)"
+        ));
+    }
+
+    let list = workspace::target().join("not-run.txt");
+    fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(&arguments.more);
+    cargo
+        .env("SLUICEBOX_NOT_RUN", &list)
+        .env("CI", if ci { "true" } else { "false" });
+    cargo.env(
+        "SLUICEBOX_QUICK",
+        if arguments.quick { "true" } else { "false" },
+    );
+    for piece in &lab.pieces {
+        match &piece.found {
+            Ok(path) => cargo.env(piece.variable, path),
+            Err(_) => cargo.env_remove(piece.variable),
+        };
+    }
+
+    let (status, mut sum) = follow(&mut cargo)?;
+    let not_run = not_run(&list)?;
+    sum.passed = sum.passed.saturating_sub(not_run.tests);
+    sum.skipped += not_run.tests;
+    if !status.success() && sum.failed == 0 {
+        // Something did not compile, or a test program died before it could count.
+        sum.failed = 1;
+    }
+    if !status.success() {
+        troubles.push(format!("cargo test failed ({status})"));
+    }
+
+    if !not_run.lines.is_empty() {
+        println!("\nNOT RUN, {} tests:", not_run.tests);
+        for line in &not_run.lines {
+            println!("  {line}");
+        }
+    }
+    for trouble in &troubles {
+        println!("\nTROUBLE: {trouble}");
+    }
+    println!(
+        "\n{} passed, {} failed, {} skipped",
+        sum.passed, sum.failed, sum.skipped
+    );
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    // The line above is the last one on the standard output.
+    bail!("{}", troubles.join("; "))
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// Shows cargo's output as it comes and adds up what the test programs report.
+fn follow(cargo: &mut Command) -> Result<(ExitStatus, Sum)> {
+    say("$ cargo test --workspace --no-fail-fast");
+    let mut child = cargo
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo test")?;
+    let output = child.stdout.take().context("cargo test has no output")?;
+    let mut shown = std::io::stdout().lock();
+    let mut sum = Sum::default();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("cannot read what cargo test prints")?;
+        shown.write_all(&line)?;
+        shown.write_all(b"\n")?;
+        shown.flush()?;
+        sum.add(&String::from_utf8_lossy(&line));
+    }
+    let status = child.wait().context("cannot wait for cargo test")?;
+    Ok((status, sum))
+}
+
+impl Sum {
+    /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) = line
+            .split_once("test result: ")
+            .and_then(|(_, rest)| rest.split_once(". "))
+        else {
+            return;
+        };
+        for count in counts.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else {
+                continue;
+            };
+            let number: usize = number.parse().unwrap_or_default();
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What the tests themselves wrote down: `NOT RUN: <test>: <what> <why>`.
+struct NotRun {
+    lines: BTreeSet<String>,
+    tests: usize,
+}
+
+fn not_run(list: &std::path::Path) -> Result<NotRun> {
+    let text =
+        fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let lines: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("NOT RUN: "))
+        .map(str::to_owned)
+        .collect();
+    let tests: BTreeSet<&str> = lines
+        .iter()
+        .filter_map(|line| Some(line.split_once(": ")?.0))
+        .collect();
+    let tests = tests.len();
+    Ok(NotRun { lines, tests })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_many_programs_are_added_up() {
+        let mut sum = Sum::default();
+        sum.add("running 3 tests");
+        sum.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s");
+        sum.add("test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s");
+        assert_eq!(
+            sum,
+            Sum {
+                passed: 13,
+                failed: 2,
+                skipped: 1
+            }
+        );
+    }
+
+    #[test]
+    fn a_test_that_lacks_two_servers_is_one_test() {
+        let folder = std::env::temp_dir().join(format!("xtask-not-run-{}", std::process::id()));
+        fs::write(
+            &folder,
+            "NOT RUN: a::b: redis-server no\nNOT RUN: a::b: etcd no\nNOT RUN: a::b: etcd no\n",
+        )
+        .unwrap();
+        let not_run = not_run(&folder).unwrap();
+        fs::remove_file(&folder).unwrap();
+        assert_eq!((not_run.lines.len(), not_run.tests), (2, 1));
+    }
+}

@@ -1,0 +1,315 @@
+//! Who may depend on whom: the walls of the architecture, read off `cargo metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::workspace::{self, list, text};
+
+/// Packages that only some of ours may name, in whatever kind of dependency.
+const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
+    (
+        &["wasmtime", "wasmtime-environ", "cranelift-codegen"],
+        &["sluicebox-wasm", "sluicebox-wasm-cache"],
+    ),
+    (
+        &["kube", "kube-client", "kube-runtime", "k8s-openapi"],
+        &["sluicebox-sources", "sluicebox-sinks"],
+    ),
+    (&["redis", "rdkafka"], &["sluicebox-sinks"]),
+    (&["wit-bindgen"], &["sluicebox-sdk"]),
+    (&["clap"], &["sluicebox", "xtask"]),
+];
+
+/// What must be out of reach for `contract`, through however many others.
+const NOT_FOR_CONTRACT: [&str; 9] = [
+    "tokio",
+    "async-std",
+    "smol",
+    "hyper",
+    "kube",
+    "redis",
+    "rdkafka",
+    "reqwest",
+    "wasmtime",
+];
+
+/// Which of our packages each of ours may use in the product; tests may use the test kit besides.
+const NEIGHBOURS: [(&str, &[&str]); 11] = [
+    ("sluicebox-contract", &[]),
+    ("sluicebox-sources", &["sluicebox-contract"]),
+    (
+        "sluicebox-wasm",
+        &["sluicebox-contract", "sluicebox-wasm-cache"],
+    ),
+    ("sluicebox-wasm-cache", &[]),
+    ("sluicebox-pipeline", &["sluicebox-contract"]),
+    ("sluicebox-store", &["sluicebox-contract"]),
+    ("sluicebox-sinks", &["sluicebox-contract"]),
+    ("sluicebox-testkit", &["sluicebox-contract"]),
+    ("sluicebox-sdk", &[]),
+    (
+        "sluicebox",
+        &[
+            "sluicebox-contract",
+            "sluicebox-sources",
+            "sluicebox-wasm",
+            "sluicebox-pipeline",
+            "sluicebox-store",
+            "sluicebox-sinks",
+        ],
+    ),
+    ("xtask", &["sluicebox-testkit"]),
+];
+
+const LICENSES: [&str; 13] = [
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "MIT",
+    "MIT-0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Every breach, as a sentence. None is the wish.
+pub(crate) fn breaches() -> Result<Vec<String>> {
+    let metadata = workspace::metadata(true)?;
+    let members: BTreeSet<&str> = list(&metadata, "workspace_members")
+        .filter_map(Value::as_str)
+        .collect();
+    let packages: Vec<&Value> = list(&metadata, "packages").collect();
+    let ours: Vec<&Value> = packages
+        .iter()
+        .copied()
+        .filter(|package| members.contains(text(package, "id")))
+        .collect();
+
+    let mut breaches = Vec::new();
+    for package in &ours {
+        breaches.extend(names(package));
+        breaches.extend(neighbours(package, &ours));
+        breaches.extend(unused(package)?);
+    }
+    breaches.extend(reach(&metadata, "sluicebox-contract", &NOT_FOR_CONTRACT));
+    for package in packages {
+        breaches.extend(license(package));
+        breaches.extend(origin(package));
+    }
+    Ok(breaches)
+}
+
+fn names(package: &Value) -> Vec<String> {
+    let name = text(package, "name");
+    let mut breaches = Vec::new();
+    for dependency in list(package, "dependencies").map(|dependency| text(dependency, "name")) {
+        for (walled, allowed) in NAMED_ONLY_BY {
+            if walled.contains(&dependency) && !allowed.contains(&name) {
+                breaches.push(format!(
+                    "{name} names {dependency}, which is for {} only",
+                    allowed.join(" and ")
+                ));
+            }
+        }
+    }
+    breaches
+}
+
+fn neighbours(package: &Value, ours: &[&Value]) -> Vec<String> {
+    let name = text(package, "name");
+    let is_module = text(package, "manifest_path").contains("/modules/");
+    let known = NEIGHBOURS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, allowed)| *allowed);
+    let allowed = match known {
+        Some(allowed) => allowed,
+        None if is_module => &["sluicebox-sdk"],
+        None => {
+            return vec![format!(
+                "{name} is a new crate: write down in xtask's walls.rs what it may depend on"
+            )];
+        }
+    };
+    let mut breaches = Vec::new();
+    for dependency in list(package, "dependencies") {
+        let other = text(dependency, "name");
+        let for_tests = text(dependency, "kind") == "dev";
+        let is_ours = ours.iter().any(|package| text(package, "name") == other);
+        if is_ours && !for_tests && !allowed.contains(&other) {
+            breaches.push(format!(
+                "{name} depends on {other}: they must not know each other"
+            ));
+        }
+    }
+    breaches
+}
+
+/// A dependency whose name stands in no source file of the package.
+fn unused(package: &Value) -> Result<Vec<String>> {
+    let name = text(package, "name");
+    let folder = Path::new(text(package, "manifest_path"))
+        .parent()
+        .context("a manifest has a folder")?;
+    let mut source = String::new();
+    read_sources(folder, folder, &mut source)?;
+    Ok(list(package, "dependencies")
+        .filter(|dependency| {
+            !dependency
+                .get("optional")
+                .and_then(Value::as_bool)
+                .unwrap_or_default()
+        })
+        .map(|dependency| match text(dependency, "rename") {
+            "" => text(dependency, "name"),
+            rename => rename,
+        })
+        .filter(|dependency| !source.contains(&dependency.replace('-', "_")))
+        .map(|dependency| format!("{name} does not use its dependency {dependency}"))
+        .collect())
+}
+
+/// Nested packages answer for themselves.
+fn read_sources(package: &Path, folder: &Path, source: &mut String) -> Result<()> {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
+        let path = entry?.path();
+        if path.is_dir() {
+            let nested = path.join("Cargo.toml").is_file()
+                || path.ends_with("target")
+                || path.ends_with("crates");
+            if !nested {
+                read_sources(package, &path, source)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            source.push_str(
+                &fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn reach(metadata: &Value, from: &str, forbidden: &[&str]) -> Vec<String> {
+    let nodes: BTreeMap<&str, &Value> = metadata
+        .get("resolve")
+        .into_iter()
+        .flat_map(|resolve| list(resolve, "nodes"))
+        .map(|node| (text(node, "id"), node))
+        .collect();
+    let names: BTreeMap<&str, &str> = list(metadata, "packages")
+        .map(|package| (text(package, "id"), text(package, "name")))
+        .collect();
+    let start = names
+        .iter()
+        .find(|(_, name)| **name == from)
+        .map(|(id, _)| *id);
+
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut waiting: Vec<&str> = start.into_iter().collect();
+    while let Some(id) = waiting.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        for dependency in nodes
+            .get(id)
+            .into_iter()
+            .flat_map(|node| list(node, "deps"))
+        {
+            let in_product = list(dependency, "dep_kinds").any(|kind| text(kind, "kind") != "dev");
+            if in_product {
+                waiting.push(text(dependency, "pkg"));
+            }
+        }
+    }
+    seen.iter()
+        .filter_map(|id| names.get(id))
+        .filter(|name| forbidden.contains(name))
+        .map(|name| {
+            format!("{from} reaches {name}: it must stay free of executors, clients and engines")
+        })
+        .collect()
+}
+
+/// At least one licence of each choice must be one that we accept.
+fn license(package: &Value) -> Option<String> {
+    let expression = text(package, "license")
+        .replace('/', " OR ")
+        .replace(['(', ')'], " ");
+    let acceptable = |license: &str| LICENSES.contains(&license.trim());
+    let choice = |choice: &str| choice.split(" OR ").any(acceptable);
+    let fine = expression.split(" AND ").all(choice);
+    (!fine).then(|| {
+        format!(
+            "{} has the licence `{expression}`, which nobody has accepted",
+            text(package, "name")
+        )
+    })
+}
+
+fn origin(package: &Value) -> Option<String> {
+    let source = text(package, "source");
+    let fine =
+        source.is_empty() || source.starts_with("registry+") || source.starts_with("sparse+");
+    (!fine).then(|| {
+        format!(
+            "{} comes from {source}: only registries are trusted",
+            text(package, "name")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_walls_stand() {
+        assert_eq!(breaches().unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_crate_that_names_a_walled_one_is_told() {
+        let package = json!({ "name": "sluicebox-pipeline", "dependencies": [{ "name": "wasmtime", "kind": null }] });
+        assert_eq!(
+            names(&package),
+            [
+                "sluicebox-pipeline names wasmtime, which is for sluicebox-wasm and sluicebox-wasm-cache only"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_good_licence_of_each_choice_is_enough() {
+        let of = |expression: &str| license(&json!({ "name": "x", "license": expression }));
+        assert_eq!(of("MIT OR GPL-3.0"), None);
+        assert_eq!(of("MIT/Apache-2.0"), None);
+        assert_eq!(of("(MIT OR Apache-2.0) AND Unicode-3.0"), None);
+        assert!(of("GPL-3.0").is_some());
+        assert!(of("").is_some());
+    }
+
+    #[test]
+    fn modules_know_nothing_but_the_sdk() {
+        let contract = json!({ "name": "sluicebox-contract" });
+        let module = json!({
+            "name": "json-lines",
+            "manifest_path": "/somewhere/modules/json-lines/Cargo.toml",
+            "dependencies": [{ "name": "sluicebox-contract", "kind": null }],
+        });
+        assert_eq!(neighbours(&module, &[&contract]).len(), 1);
+    }
+}
