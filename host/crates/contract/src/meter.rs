@@ -1,5 +1,6 @@
 //! Numbers that parts count while they work and that the host shows. Plain atomics: whoever counts knows no metrics library.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -81,7 +82,10 @@ impl Durations {
             }
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.sum_nanos.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.sum_nanos.fetch_add(
+            u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     /// How often.
@@ -96,8 +100,20 @@ impl Durations {
 
     /// For each of [`BOUNDS`], how often it took longer than the bound before and at most this one.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        BOUNDS.iter().zip(&self.buckets).map(|(bound, bucket)| (*bound, bucket.load(Ordering::Relaxed)))
+        BOUNDS
+            .iter()
+            .zip(&self.buckets)
+            .map(|(bound, bucket)| (*bound, bucket.load(Ordering::Relaxed)))
     }
+}
+
+/// What a queue counts.
+#[derive(Debug, Default)]
+pub struct QueueMeter {
+    /// Items in it.
+    pub length: Gauge,
+    /// Roughly how many bytes they take.
+    pub bytes: Gauge,
 }
 
 /// What a source counts.
@@ -136,12 +152,14 @@ pub struct LaneMeter {
     pub traps: Counter,
     /// Instances started, the first included.
     pub instances: Counter,
-    /// Events left out because the module refused them or they killed it again when alone.
-    pub skipped: Counter,
-    /// Events in the queue.
-    pub queue_length: Gauge,
-    /// Roughly how many bytes they take.
-    pub queue_bytes: Gauge,
+    /// Events left out because the module refused them.
+    pub refused: Counter,
+    /// Events left out because they killed the instance when they were alone.
+    pub deadly: Counter,
+    /// Events left out because the lane rested after repeated faults and its queue was full, or the host stopped meanwhile.
+    pub missed: Counter,
+    /// Its queue of events.
+    pub queue: Arc<QueueMeter>,
     /// 1 while an instance is at work.
     pub ready: Gauge,
 }
@@ -159,10 +177,8 @@ pub struct OutletMeter {
     pub writes: Durations,
     /// Time from the observation of an event to its entries being written.
     pub delay: Durations,
-    /// Entries in the queue.
-    pub queue_length: Gauge,
-    /// Roughly how many bytes they take.
-    pub queue_bytes: Gauge,
+    /// Its queue of entries, as the lanes hand them over: one item for each batch shaped.
+    pub queue: Arc<QueueMeter>,
     /// 1 unless the last write failed.
     pub ready: Gauge,
     /// Entries given up at the end because the deadline had passed.

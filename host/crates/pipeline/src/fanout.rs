@@ -1,0 +1,104 @@
+//! Hands what one source says to every lane that wants it.
+
+use sluicebox_contract::{Closed, Event, Feed, Handlers, Notice, ObjectKind};
+
+use crate::queue::Sender;
+
+/// One lane, as a source sees it.
+#[derive(Clone)]
+pub struct Branch {
+    /// Which events the lane's module wants.
+    pub handlers: Handlers,
+    /// The lane's queue.
+    pub queue: Sender<Notice>,
+}
+
+/// The [`Feed`] of one source.
+pub struct Fanout {
+    branches: Vec<Branch>,
+}
+
+impl Fanout {
+    /// Feeds these lanes.
+    pub fn new(branches: Vec<Branch>) -> Self {
+        Self { branches }
+    }
+}
+
+impl Feed for Fanout {
+    async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
+        // A lane whose thread has ended takes nothing any more; the others go on.
+        for branch in self
+            .branches
+            .iter()
+            .filter(|branch| wants(branch.handlers, &notice))
+        {
+            let _ended = branch.queue.send(notice.clone(), weight(&notice)).await;
+        }
+        Ok(())
+    }
+}
+
+/// Each event is given once: typed where the module takes it typed, else as JSON where it takes that.
+fn wants(handlers: Handlers, notice: &Notice) -> bool {
+    match notice {
+        Notice::Defined(_) | Notice::Forgotten(_) => handlers.subjects,
+        Notice::Event(Event::Pod(_)) => handlers.pods,
+        Notice::Event(Event::Object(event)) if event.kind == ObjectKind::Pod => {
+            handlers.objects && !handlers.pods
+        }
+        Notice::Event(Event::Object(_)) => handlers.objects,
+        Notice::Listed => true,
+    }
+}
+
+fn weight(notice: &Notice) -> usize {
+    match notice {
+        Notice::Defined(subject) => {
+            64 + subject.uid.len() + subject.namespace.len() + subject.name.len()
+        }
+        Notice::Event(event) => event.weight(),
+        Notice::Forgotten(_) | Notice::Listed => 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_contract::{Change, ObjectEvent, SubjectId, UnixNanos};
+
+    use super::*;
+
+    fn object(kind: ObjectKind) -> Notice {
+        Notice::Event(Event::Object(ObjectEvent {
+            subject: SubjectId(1),
+            kind,
+            change: Change::Added,
+            observed_at: UnixNanos(1),
+            uid: "u".into(),
+            namespace: "n".into(),
+            name: "p".into(),
+            json: None,
+        }))
+    }
+
+    #[test]
+    fn a_module_with_both_handlers_gets_pods_typed_only() {
+        let both = Handlers {
+            subjects: false,
+            pods: true,
+            objects: true,
+        };
+        assert!(!wants(both, &object(ObjectKind::Pod)));
+        assert!(wants(both, &object(ObjectKind::Node)));
+    }
+
+    #[test]
+    fn a_module_without_pod_handler_gets_pods_as_json() {
+        let json = Handlers {
+            subjects: false,
+            pods: false,
+            objects: true,
+        };
+        assert!(wants(json, &object(ObjectKind::Pod)));
+    }
+}
