@@ -143,7 +143,13 @@ mod tests {
 
     #[test]
     fn the_tail_keeps_the_order() {
-        let words: String = (0..50).map(|number| format!("{number}\n")).collect();
+        let words = (0..50)
+            .map(|number| number.to_string())
+            .collect::<Vec<_>>()
+            .join(
+                "
+",
+            );
         assert!(tail(&words).starts_with("30\n31\n"));
     }
 }

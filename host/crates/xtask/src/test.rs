@@ -42,10 +42,8 @@ pub(crate) fn run_as_ci() -> Result<()> {
 fn run_all(arguments: &Arguments, ci: bool) -> Result<()> {
     let mut troubles = Vec::new();
     modules::compile(true, arguments.compiler)?;
-    if ci {
-        if let Err(error) = check::run(&check::Arguments::default()) {
-            troubles.push(error.to_string());
-        }
+    if ci && let Err(error) = check::run(&check::Arguments::default()) {
+        troubles.push(error.to_string());
     }
 
     let lab = lab::provide(arguments.quick)?;

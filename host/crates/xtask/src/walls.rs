@@ -20,7 +20,7 @@ const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
         &["sluicebox-sources", "sluicebox-sinks"],
     ),
     (&["redis", "rdkafka"], &["sluicebox-sinks"]),
-    (&["wit-bindgen"], &["sluicebox-sdk"]),
+    (&["wit-bindgen"], &["sluicebox-sdk", "hostile"]),
     (&["clap"], &["sluicebox", "xtask"]),
 ];
 
@@ -161,7 +161,7 @@ fn unused(package: &Value) -> Result<Vec<String>> {
         .parent()
         .context("a manifest has a folder")?;
     let mut source = String::new();
-    read_sources(folder, folder, &mut source)?;
+    read_sources(folder, &mut source)?;
     Ok(list(package, "dependencies")
         .filter(|dependency| {
             !dependency
@@ -179,7 +179,7 @@ fn unused(package: &Value) -> Result<Vec<String>> {
 }
 
 /// Nested packages answer for themselves.
-fn read_sources(package: &Path, folder: &Path, source: &mut String) -> Result<()> {
+fn read_sources(folder: &Path, source: &mut String) -> Result<()> {
     for entry in
         fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
     {
@@ -189,7 +189,7 @@ fn read_sources(package: &Path, folder: &Path, source: &mut String) -> Result<()
                 || path.ends_with("target")
                 || path.ends_with("crates");
             if !nested {
-                read_sources(package, &path, source)?;
+                read_sources(&path, source)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             source.push_str(

@@ -179,17 +179,15 @@ fn sources(mirror: &str) -> String {
     } else {
         String::new()
     };
-    let mut lines = String::new();
     let mut suites = vec![SUITE.to_owned()];
     if let Some(own) = own_suite().filter(|own| own != SUITE) {
         suites.push(own);
     }
-    for suite in suites {
-        for kind in ["deb", "deb-src"] {
-            lines.push_str(&format!("{kind} {options}{mirror} {suite} main\n"));
-        }
-    }
-    lines
+    let line = |kind: &str, suite: &str| format!("{kind} {options}{mirror} {suite} main\n");
+    suites
+        .iter()
+        .flat_map(|suite| [line("deb", suite), line("deb-src", suite)])
+        .collect()
 }
 
 /// The mirror that this machine uses, so that a company's own is honoured.

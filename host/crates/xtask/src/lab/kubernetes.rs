@@ -113,15 +113,20 @@ fn build(cache: &Cache, path: &Path) -> Result<()> {
         ("gitMinor", "20"),
         ("gitTreeState", "clean"),
     ];
-    let version: String = variables
+    let version: Vec<String> = variables
         .iter()
-        .map(|(name, value)| format!(" -X {VERSION_PACKAGE}.{name}={value}"))
+        .map(|(name, value)| format!("-X {VERSION_PACKAGE}.{name}={value}"))
         .collect();
     command::long(
         "lab: compiling kube-apiserver (2 to 6 minutes)",
         &cache.log("kube-compile")?,
         nice("go")
-            .args(["build", "-ldflags", &format!("-s -w{version}"), "-o"])
+            .args([
+                "build",
+                "-ldflags",
+                &format!("-s -w {}", version.join(" ")),
+                "-o",
+            ])
             .arg(&unfinished)
             .arg("./cmd/kube-apiserver"),
     )?;

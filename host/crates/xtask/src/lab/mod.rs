@@ -20,8 +20,8 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, etcd, kube-apiserver and a Python environment with galileo-db. Nothing is installed on the machine: packages are unpacked
-/// into SLUICEBOX_CACHE (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With KUBEBUILDER_ASSETS pointing at a folder
+/// Redis, etcd, kube-apiserver and a Python environment with `galileo-db`. Nothing is installed on the machine: packages are unpacked
+/// into `SLUICEBOX_CACHE` (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder
 /// with kube-apiserver and etcd, those are used.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {

@@ -1,0 +1,188 @@
+//! Finds the programs of the lab, and says loudly when a test cannot run without one.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// What a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A redis-server.
+    Redis,
+    /// A kube-apiserver and the etcd that it keeps its objects in.
+    KubeApiServer,
+    /// A Python that can import `galileodb` and `redis`.
+    GalileoDb,
+}
+
+/// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
+///
+/// # Panics
+///
+/// With `CI=true`, when something is missing that was not left out on purpose.
+#[must_use = "a test that cannot run must return"]
+pub fn require(need: Need) -> bool {
+    let left_out = need == Need::KubeApiServer && is_true("SLUICEBOX_QUICK");
+    let why = if left_out {
+        "left out by --quick".to_owned()
+    } else {
+        match need.programs() {
+            Ok(()) => return true,
+            Err(error) => format!("{error:#}"),
+        }
+    };
+    let line = format!(
+        "NOT RUN: {}: {}: {}\n",
+        test(),
+        need.name(),
+        why.replace('\n', " ")
+    );
+    assert!(left_out || !is_true("CI"), "{line}");
+    tell(&line);
+    false
+}
+
+/// The Python of [`Need::GalileoDb`].
+pub fn python() -> Result<PathBuf> {
+    program("python", "SLUICEBOX_PYTHON")
+}
+
+pub(super) fn redis_server() -> Result<PathBuf> {
+    program("redis-server", "SLUICEBOX_REDIS_SERVER")
+}
+
+pub(super) fn etcd() -> Result<PathBuf> {
+    program("etcd", "SLUICEBOX_ETCD")
+}
+
+pub(super) fn kube_api_server() -> Result<PathBuf> {
+    program("kube-apiserver", "SLUICEBOX_KUBE_APISERVER")
+}
+
+impl Need {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis-server",
+            Self::KubeApiServer => "kube-apiserver",
+            Self::GalileoDb => "galileo-db",
+        }
+    }
+
+    fn programs(self) -> Result<()> {
+        match self {
+            Self::Redis => redis_server().map(drop),
+            Self::KubeApiServer => kube_api_server().and_then(|_| etcd()).map(drop),
+            Self::GalileoDb => python().map(drop),
+        }
+    }
+}
+
+fn program(name: &str, variable: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return existing(PathBuf::from(path)).with_context(|| format!("{variable} is wrong"));
+    }
+    if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS") {
+        let path = PathBuf::from(folder).join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    let mut reason = "`cargo xtask lab` has not been run".to_owned();
+    if let Some(piece) = piece(name) {
+        if let Some(path) = piece.get("path").and_then(Value::as_str) {
+            return existing(path.into());
+        }
+        let words = piece.get("unavailable").and_then(Value::as_str);
+        words.unwrap_or_default().clone_into(&mut reason);
+    }
+    // A Python from the path has not the packages.
+    let path = std::env::var_os("PATH")
+        .filter(|_| name != "python")
+        .unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("there is no {name}: {reason}"))
+}
+
+fn existing(path: PathBuf) -> Result<PathBuf> {
+    if !path.is_file() {
+        bail!("there is no {}", path.display());
+    }
+    Ok(path)
+}
+
+/// What `cargo xtask lab` wrote about a program, in the places where xtask puts it.
+fn piece(name: &str) -> Option<Value> {
+    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let cache = from("SLUICEBOX_CACHE")
+        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("sluicebox-lab")))
+        .or_else(|| Some(from("HOME")?.join(".cache/sluicebox-lab")))?;
+    let text = std::fs::read(cache.join("lab.json")).ok()?;
+    let lab: Value = serde_json::from_slice(&text).ok()?;
+    lab.get(name).cloned()
+}
+
+/// The name of the running test: its program and its thread, which the test harness names after it.
+fn test() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let program = program
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let program = program
+        .rsplit_once('-')
+        .map_or(program.as_str(), |(name, _)| name);
+    let thread = std::thread::current();
+    format!("{program}::{}", thread.name().unwrap_or("unnamed"))
+}
+
+/// The harness hides what a passing test prints; the file is what `cargo xtask test` lists in the end.
+#[allow(
+    clippy::print_stderr,
+    reason = "a test that does not run is never silent"
+)]
+fn tell(line: &str) {
+    eprint!("{line}");
+    if let Some(list) = std::env::var_os("SLUICEBOX_NOT_RUN") {
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&list)
+            .and_then(|mut list| list.write_all(line.as_bytes()));
+        if let Err(error) = written {
+            eprintln!("cannot write {}: {error}", list.display());
+        }
+    }
+}
+
+fn is_true(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_knows_its_name() {
+        assert_eq!(
+            test(),
+            "sluicebox_testkit::servers::found::tests::a_test_knows_its_name"
+        );
+    }
+
+    #[test]
+    fn a_missing_program_says_how_to_get_it() {
+        let error = program("no-such-server", "SLUICEBOX_NO_SUCH_SERVER").unwrap_err();
+        assert!(
+            error.to_string().contains("there is no no-such-server"),
+            "{error}"
+        );
+        assert!(error.to_string().contains("cargo xtask lab"), "{error}");
+    }
+}

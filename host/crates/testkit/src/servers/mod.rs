@@ -1,0 +1,34 @@
+//! Real servers for tests: started on loopback by the test that needs them, gone when it ends, however it ends.
+//!
+//! ```no_run
+//! # async fn test() -> anyhow::Result<()> {
+//! use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, require};
+//!
+//! if !require(Need::Redis) {
+//!     return Ok(());
+//! }
+//! let mut redis = RedisServer::start(RedisOptions::default()).await?;
+//! redis.kill();
+//! redis.restart().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Programs are taken from what `cargo xtask test` says, else from what `cargo xtask lab` left in its cache, else from the path. Where one
+//! cannot be had, [`require`] says so loudly; with `CI=true` it fails the test.
+
+mod etcd;
+mod found;
+mod https;
+mod kube_api_server;
+mod pods;
+mod process;
+mod redis;
+mod resp;
+mod tls;
+
+pub use found::{Need, python, require};
+pub use kube_api_server::KubeApiServer;
+pub use pods::pod;
+pub use redis::{RedisOptions, RedisServer, RedisUser};
+pub use resp::{Reply, Subscription};
