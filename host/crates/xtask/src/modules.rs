@@ -38,21 +38,16 @@ pub(crate) fn compile(all: bool, compiler: Compiler) -> Result<()> {
     let names = names(&workspace::root().join("modules"), all)?;
     let mut wasm = toolchain::wasm(compiler.toolchain)?;
 
-    // Debian's compiler shares no file with rustup's: a folder of its own keeps both warm.
-    let target = match compiler.toolchain {
-        Toolchain::Debian => workspace::target().join("debian"),
-        Toolchain::Auto | Toolchain::Rustup => workspace::target(),
-    };
     wasm.cargo
         .args(["build", "--profile", "module"])
         .args(&wasm.flags);
-    wasm.cargo.arg("--target-dir").arg(&target);
+    wasm.cargo.arg("--target-dir").arg(&wasm.target);
     for name in &names {
         wasm.cargo.args(["--package", name]);
     }
     command::must(&mut wasm.cargo)?;
 
-    let built = target.join("wasm32-unknown-unknown/module");
+    let built = wasm.target.join("wasm32-unknown-unknown/module");
     let place = workspace::target().join("modules");
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     for name in &names {

@@ -30,6 +30,8 @@ pub(crate) struct Wasm {
     pub(crate) cargo: Command,
     /// What follows the sub command.
     pub(crate) flags: Vec<String>,
+    /// Where it builds. Two compilers share no file: a folder for each keeps both warm.
+    pub(crate) target: PathBuf,
 }
 
 /// Makes sure that the target can be compiled for.
@@ -62,6 +64,7 @@ fn rustup() -> Result<Wasm> {
     Ok(Wasm {
         cargo,
         flags: vec!["--target".into(), TARGET.into()],
+        target: workspace::target(),
     })
 }
 
@@ -97,7 +100,7 @@ fn debian_way() -> Result<Wasm> {
     let mut cargo = Command::new(programs.join("cargo"));
     cargo
         .current_dir(workspace::root())
-        .env("RUSTC", programs.join("rustc"))
+        .env("RUSTC", older_compiler(&cache, &programs.join("rustc"))?)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("LD_LIBRARY_PATH", debian::libraries(&root)?)
         .env(
@@ -121,7 +124,22 @@ fn debian_way() -> Result<Wasm> {
         ]
         .map(str::to_owned)
         .to_vec(),
+        target: workspace::target().join("debian"),
     })
+}
+
+/// Debian's compiler knows the language of today's crates, but calls a part of it unstable still.
+fn older_compiler(cache: &Cache, rustc: &Path) -> Result<PathBuf> {
+    let rustc = rustc.display();
+    cache.script(
+        "rustc-for-modules",
+        &format!(
+            "for word in \"$@\"; do\n\
+             if [ \"$word\" = --edition=2024 ]; then exec '{rustc}' '-Zcrate-attr=feature(let_chains)' \"$@\"; fi\n\
+             done\n\
+             exec '{rustc}' \"$@\"\n"
+        ),
+    )
 }
 
 struct Linkers {

@@ -1,6 +1,7 @@
 //! The folder outside the tree where the lab lies: one writer at a time, nothing half made under a final name.
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -74,6 +75,14 @@ impl Cache {
         fill(&unfinished)?;
         fs::rename(&unfinished, &path)
             .with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A shell script in the folder of programs.
+    pub(crate) fn script(&self, name: &str, words: &str) -> Result<PathBuf> {
+        let path = self.make("bin")?.join(name);
+        write(&path, format!("#!/bin/sh\n{words}").as_bytes())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(path)
     }
 

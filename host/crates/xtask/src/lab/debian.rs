@@ -3,7 +3,6 @@
 //! The system's own lists and packages are read and never written: nobody needs to be root, no service starts by itself.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -63,17 +62,18 @@ pub(crate) fn source(cache: &Cache, package: &str, folder: &Path) -> Result<()> 
 
 /// The folders with shared libraries below an unpacked root, as a search path.
 pub(crate) fn libraries(root: &Path) -> Result<String> {
-    let library = root.join("usr/lib");
-    let mut folders = vec![library.display().to_string()];
-    if !library.is_dir() {
-        return Ok(String::new());
-    }
-    for entry in
-        fs::read_dir(&library).with_context(|| format!("cannot list {}", library.display()))?
-    {
-        let path = entry?.path();
-        if path.is_dir() && path.to_string_lossy().ends_with("-linux-gnu") {
-            folders.push(path.display().to_string());
+    let mut folders = Vec::new();
+    for library in [root.join("usr/lib"), root.join("lib")] {
+        if !library.is_dir() {
+            continue;
+        }
+        for entry in
+            fs::read_dir(&library).with_context(|| format!("cannot list {}", library.display()))?
+        {
+            let path = entry?.path();
+            if path.is_dir() && path.to_string_lossy().ends_with("-linux-gnu") {
+                folders.push(path.display().to_string());
+            }
         }
     }
     Ok(folders.join(":"))
@@ -81,15 +81,15 @@ pub(crate) fn libraries(root: &Path) -> Result<String> {
 
 /// A script that starts an unpacked program with its libraries, and then is that program (same process id).
 pub(crate) fn launcher(cache: &Cache, program: &str, root: &Path) -> Result<PathBuf> {
-    let script = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH='{}' exec '{}' \"$@\"\n",
-        libraries(root)?,
-        root.join("usr/bin").join(program).display()
-    );
-    let path = cache.make("bin")?.join(program);
-    super::cache::write(&path, script.as_bytes())?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path)
+    let libraries = libraries(root)?;
+    let path = root.join("usr/bin").join(program);
+    cache.script(
+        program,
+        &format!(
+            "LD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n",
+            path.display()
+        ),
+    )
 }
 
 /// apt with a configuration of our own.
