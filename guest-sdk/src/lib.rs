@@ -1,1 +1,182 @@
-//! sdk
+//! What the author of a sluicebox module depends on. Read it from top to bottom: it is the tutorial, too.
+//!
+//! # The smallest module
+//!
+//! A module is a struct, a `start`, and one method for each kind of event that it wants. This one greets every pod:
+//!
+//! ```
+//! use sluicebox_sdk::{Context, Entries, Message, Module, NoSettings, PodEvent, Pods};
+//!
+//! struct Hello;
+//!
+//! impl Module for Hello {
+//!     type Settings = NoSettings;
+//!     fn start(_: NoSettings, _: &Context) -> Result<Self, String> {
+//!         Ok(Self)
+//!     }
+//! }
+//!
+//! impl Pods for Hello {
+//!     fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String> {
+//!         Ok(events.iter().map(|event| Message::new(format!("hello {}", event.pod.name))).collect())
+//!     }
+//! }
+//!
+//! sluicebox_sdk::export!(Hello: pods);
+//! ```
+//!
+//! Its `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]` under `[lib]` and this crate as a dependency. Then
+//!
+//! ```text
+//! cargo build --profile module --target wasm32-unknown-unknown
+//! ```
+//!
+//! writes a component, ready for the host: `modules: {greeter: {use: ./hello.wasm, to: [out]}}`.
+//!
+//! # Settings and state
+//!
+//! Settings are a type of the author's. What the operator writes under `settings` is read into it before `start`; what does not fit is
+//! refused with a sentence that names the setting, the cause and the cure. `start` may refuse what fits the type but makes no sense.
+//! State lives in the struct. It is lost when the host has to replace the instance (after a panic, or a call that took too
+//! long), so whatever can be computed from the event alone should be: every [`PodEvent`] carries the state before.
+//!
+//! ```
+//! use serde::Deserialize;
+//! use sluicebox_sdk::{Change, Context, Document, Entries, Entry, Forget, Module, PodEvent, Pods};
+//!
+//! /// Keeps a list of the images of each pod, for as long as the pod is there.
+//! struct Images { collection: String, written: u64 }
+//!
+//! #[derive(Deserialize)]
+//! #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+//! struct Settings { collection: String }
+//!
+//! impl Default for Settings {
+//!     fn default() -> Self { Self { collection: "images".into() } }
+//! }
+//!
+//! impl Module for Images {
+//!     type Settings = Settings;
+//!     fn start(settings: Settings, context: &Context) -> Result<Self, String> {
+//!         if settings.collection.is_empty() {
+//!             return Err("setting `collection`: is empty: name the hash, or leave the setting out".into());
+//!         }
+//!         sluicebox_sdk::log::info(format!("on node {}", context.node_name));
+//!         Ok(Self { collection: settings.collection, written: 0 })
+//!     }
+//! }
+//!
+//! impl Pods for Images {
+//!     fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String> {
+//!         let mut entries: Vec<Entry> = Vec::new();
+//!         for event in events {
+//!             if event.change == Change::Deleted {
+//!                 entries.push(Forget::new(event.pod.uid).within(&self.collection).into());
+//!             } else {
+//!                 let images: Vec<_> = event.pod.containers.iter().map(|container| container.image.as_str()).collect();
+//!                 entries.push(Document::new(event.pod.uid, images.join("\n")).within(&self.collection).into());
+//!                 self.written += 1;
+//!             }
+//!         }
+//!         Ok(entries.into())
+//!     }
+//! }
+//!
+//! sluicebox_sdk::export!(Images: pods);
+//!
+//! // Everything runs natively, so this is an ordinary test.
+//! let context = Context { node_name: "n1".into(), ..Context::default() };
+//! let mut images = Images::start(Settings::default(), &context).unwrap();
+//! let event = PodEvent::added(sluicebox_sdk::Pod { uid: "u1".into(), ..Default::default() });
+//! assert_eq!(images.pods(vec![event]).unwrap(), Entries::Plain(vec![Document::new("u1", "").within("images").into()]));
+//! ```
+//!
+//! # The handlers
+//!
+//! | in `export!` | trait | given |
+//! | --- | --- | --- |
+//! | `pods` | [`Pods`] | pods with typed fields, and their state before |
+//! | `objects` | [`Objects`] | Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is exported, too |
+//! | `subjects` | [`Subjects`] | what events are about, before the first event about it and again after every fresh start |
+//!
+//! An `Err` from a handler refuses the whole batch. The host then hands its events over one by one and leaves out those that are refused
+//! alone; the text is what the operator reads, so it names what was tried, the cause and the cure.
+//!
+//! # Where entries go
+//!
+//! A module does not know. It makes a [`Message`] (say this once), a [`Document`] (keep this under a name) or a [`Forget`] (keep nothing
+//! under a name); the operator's configuration names the sinks. A module that makes very many messages returns them [`Packed`].
+//!
+//! # Telling the operator
+//!
+//! [`log`] writes lines. It is all that a module can ask of the host: no files, no network, no clock. A panic ends the instance; its
+//! text and place reach the operator's log.
+//!
+//! # Tests that prove the component, too
+//!
+//! Files in a folder `cases/` say what goes in and what must come out. [`cases`] runs them natively, in `cargo test`; the same
+//! files can be run through the engine, against the component.
+
+mod entries;
+mod events;
+mod export;
+mod settings;
+mod time;
+
+#[doc(hidden)]
+pub mod bindings;
+#[cfg(not(target_family = "wasm"))]
+pub mod cases;
+pub mod log;
+
+use serde::de::DeserializeOwned;
+
+pub use bindings::objects::exports::sluicebox::module::object_handler::{ObjectEvent, ObjectKind};
+pub use bindings::pods::exports::sluicebox::module::pod_handler::{
+    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod,
+    PodEvent, QosClass, Terminated,
+};
+pub use bindings::started::exports::sluicebox::module::lifecycle::Context;
+pub use bindings::started::sluicebox::module::types::{
+    Change, Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Pair, Payload,
+    SubjectId,
+};
+pub use bindings::subjects::exports::sluicebox::module::subjects::{Subject, SubjectKind};
+pub use entries::Packed;
+#[doc(hidden)]
+pub use export::Exported;
+#[doc(hidden)]
+#[cfg(target_family = "wasm")]
+pub use export::instance;
+pub use settings::{NoSettings, settings};
+pub use time::Rfc3339;
+
+/// A module: how it starts.
+pub trait Module: Sized + 'static {
+    /// What the operator can set; [`NoSettings`] for nothing. `#[serde(deny_unknown_fields)]` on it catches what is misspelt.
+    type Settings: DeserializeOwned;
+
+    /// Called once in each instance, before anything else. An error is what the operator reads.
+    fn start(settings: Self::Settings, context: &Context) -> Result<Self, String>;
+}
+
+/// A module that is given pods with typed fields.
+pub trait Pods: Module {
+    /// Shapes a batch, which is never empty.
+    fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String>;
+}
+
+/// A module that is given Kubernetes objects as the API's own JSON.
+pub trait Objects: Module {
+    /// Shapes a batch, which is never empty.
+    fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String>;
+}
+
+/// A module that is told what events are about, so that it renders names once and not with every event.
+pub trait Subjects: Module {
+    /// These exist from now on.
+    fn define(&mut self, subjects: Vec<Subject>);
+
+    /// No later event names these.
+    fn forget(&mut self, subjects: &[SubjectId]);
+}

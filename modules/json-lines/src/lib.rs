@@ -1,1 +1,138 @@
-//! json-lines
+//! Any event as one JSON line: what happened to what, when, and the object itself as the API sent it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sluicebox_sdk::{
+    Change, Context, Entries, Module, ObjectEvent, ObjectKind, Objects, Packed, Rfc3339,
+};
+
+/// The module.
+pub struct JsonLines {
+    settings: Settings,
+}
+
+/// What the operator can set.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// The channel or topic of the lines; left out, the sink's configuration decides.
+    pub channel: Option<String>,
+    /// How much each line tells.
+    pub fields: Fields,
+}
+
+/// How much a line tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fields {
+    /// Everything, the object included.
+    #[default]
+    Full,
+    /// What a reader at a terminal wants to see: the phase in place of the object.
+    Compact,
+}
+
+impl Module for JsonLines {
+    type Settings = Settings;
+
+    fn start(settings: Settings, _: &Context) -> Result<Self, String> {
+        Ok(Self { settings })
+    }
+}
+
+impl Objects for JsonLines {
+    fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String> {
+        let mut lines = self
+            .settings
+            .channel
+            .as_ref()
+            .map_or_else(Packed::new, Packed::on);
+        for event in &events {
+            let line = Line::new(event, self.settings.fields)?;
+            let text = serde_json::to_string(&line)
+                .map_err(|error| format!("cannot write a line about {}: {error}", event.name))?;
+            lines.push(&event.uid, |lines| lines.push_str(&text));
+        }
+        Ok(lines.into())
+    }
+}
+
+sluicebox_sdk::export!(JsonLines: objects);
+
+#[derive(Serialize)]
+struct Line<'event> {
+    time: String,
+    kind: &'static str,
+    change: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    namespace: &'event str,
+    name: &'event str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'event str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'event RawValue>,
+}
+
+impl<'event> Line<'event> {
+    fn new(event: &'event ObjectEvent, fields: Fields) -> Result<Self, String> {
+        let json = event.json.as_deref();
+        let unreadable =
+            |error| format!("cannot read {} {}: {error}", kind(event.kind), event.name);
+        let (uid, phase, object) = match fields {
+            Fields::Full => (
+                Some(event.uid.as_str()),
+                None,
+                json.map(serde_json::from_str)
+                    .transpose()
+                    .map_err(unreadable)?,
+            ),
+            Fields::Compact => (
+                None,
+                json.map(phase).transpose().map_err(unreadable)?.flatten(),
+                None,
+            ),
+        };
+        Ok(Self {
+            time: Rfc3339(event.observed_at_unix_nanos).to_string(),
+            kind: kind(event.kind),
+            change: change(event.change),
+            namespace: &event.namespace,
+            name: &event.name,
+            uid,
+            phase,
+            object,
+        })
+    }
+}
+
+fn phase(json: &str) -> serde_json::Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        status: Status,
+    }
+    #[derive(Default, Deserialize)]
+    struct Status {
+        phase: Option<String>,
+    }
+    serde_json::from_str::<Object>(json).map(|object| object.status.phase)
+}
+
+fn kind(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Pod => "pod",
+        ObjectKind::Namespace => "namespace",
+        ObjectKind::Node => "node",
+    }
+}
+
+fn change(change: Change) -> &'static str {
+    match change {
+        Change::Listed => "listed",
+        Change::Added => "added",
+        Change::Modified => "modified",
+        Change::Deleted => "deleted",
+    }
+}

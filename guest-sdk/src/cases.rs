@@ -1,0 +1,95 @@
+//! Case files: what goes into a module and what must come out, as data that needs no Rust to write.
+//!
+//! ```no_run
+//! # use sluicebox_sdk::{Context, Entries, Module, NoSettings, PodEvent, Pods};
+//! # struct Hello;
+//! # impl Module for Hello {
+//! #     type Settings = NoSettings;
+//! #     fn start(_: NoSettings, _: &Context) -> Result<Self, String> { Ok(Self) }
+//! # }
+//! # impl Pods for Hello {
+//! #     fn pods(&mut self, _: Vec<PodEvent>) -> Result<Entries, String> { Ok(Vec::new().into()) }
+//! # }
+//! # sluicebox_sdk::export!(Hello: pods);
+//! sluicebox_sdk::cases::check::<Hello>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+//! ```
+//!
+//! A case is a JSON file, named after what it proves:
+//!
+//! ```json
+//! {
+//!   "about": "A pod is greeted once.",
+//!   "settings": {"greeting": "hello"},
+//!   "context": {"lane": "greeter", "node-name": "n1", "sources": ["pods"]},
+//!   "given": {"web": {"uid": "u1", "namespace": "default", "name": "web", "phase": "pending"}},
+//!   "steps": [
+//!     {
+//!       "events": [{"pod": {"change": "added", "observed-at-unix-nanos": 1700000000000000000, "pod": {"$like": "web"}}}],
+//!       "expect": [{"message": {"channel": "greetings", "body": ["hello ", {"compact": {"pod": "web"}}]}}]
+//!     },
+//!     {"events": [{"pod": {"change": "modified", "pod": {"$like": "web", "phase": "running"}}}]}
+//!   ]
+//! }
+//! ```
+//!
+//! Only `about` is needed; `settings` are `{}`, the sources `["pods"]`, and no steps prove that the module starts.
+//! `"start-error": "part of the text"` in place of steps proves that it does not.
+//!
+//! **Steps** are taken in order by one instance:
+//!
+//! | step | what happens |
+//! | --- | --- |
+//! | `events`, `expect` | the events are handed over in one batch, and exactly these entries come, in this order (left out: none) |
+//! | `events`, `expect-error` | the batch is refused, and the text contains this |
+//! | `restart: true` | a fresh instance takes over, as after a panic; all subjects are defined again |
+//! | `define`, `forget` | subjects are defined (`id`, `kind`, `uid`, `namespace`, `name`) or forgotten (ids) by hand |
+//!
+//! **Events** are `{"pod": {...}}` and `{"object": {...}}` with the fields of the WIT. What may be left out: `subject` (one is given to
+//! each uid and defined before its first event), `observed-at-unix-nanos` (one second after the event before), `previous` (the pod as
+//! the case had it last; `null` says that there was none), and for objects `kind`, `uid`, `namespace` and `name` (they stand in `json`).
+//! `json` is the object itself, or a string where white space or the form of numbers matters.
+//!
+//! **Entries** are `{"message": {...}}`, `{"document": {...}}` and `{"forget": {...}}` with the fields of the WIT. A `body` is a string,
+//! or a list of parts: strings, `{"compact": ...}` for JSON without white space, and `{"line": ...}` for the same with a newline behind.
+//! Packed messages are compared one by one.
+//!
+//! **`{"$like": "name", ...}`** stands for what is `given` under that name, with the other fields put over it: objects are merged,
+//! `null` takes a field away, everything else replaces.
+
+mod difference;
+mod file;
+mod native;
+mod reader;
+mod short;
+
+pub use difference::difference;
+pub use file::{Case, Event, Expect, Step, load, read};
+pub use native::run;
+
+use crate::Exported;
+
+/// Runs every case of a folder natively.
+///
+/// # Panics
+///
+/// When a case does not hold, with what was expected and what came: this is for tests.
+#[allow(clippy::panic, reason = "how a test fails")]
+#[track_caller]
+pub fn check<M: Exported>(folder: impl AsRef<std::path::Path>) {
+    let cases = load(folder.as_ref()).unwrap_or_else(|error| panic!("{error}"));
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            run::<M>(case)
+                .err()
+                .map(|error| format!("case `{}`\n{}: {error}", case.name, case.about))
+        })
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases do not hold\n\n{}\n",
+        failures.len(),
+        cases.len(),
+        failures.join("\n\n")
+    );
+}

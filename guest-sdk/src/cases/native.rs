@@ -1,0 +1,161 @@
+//! Runs a case natively, against the module's Rust type.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{Case, Event, Expect, Step, difference};
+use crate::{Context, Entries, Entry, Exported, Message, Payload, settings};
+
+/// Runs a case. The error says which step did what was not expected.
+pub fn run<M: Exported>(case: &Case) -> Result<(), String> {
+    let mut module = match (start::<M>(case), &case.start_error) {
+        (Ok(module), None) => module,
+        (Err(error), Some(part)) if error.contains(part.as_str()) => return Ok(()),
+        (Err(error), Some(part)) => {
+            return Err(format!("refused to start, but not with `{part}`: {error}"));
+        }
+        (Err(error), None) => return Err(format!("did not start: {error}")),
+        (Ok(_), Some(part)) => {
+            return Err(format!("started, and should have refused with `{part}`"));
+        }
+    };
+    for (index, step) in case.steps.iter().enumerate() {
+        take(case, step, &mut module).map_err(|error| format!("step {}: {error}", index + 1))?;
+    }
+    Ok(())
+}
+
+fn start<M: Exported>(case: &Case) -> Result<M, String> {
+    let context: Context = typed(&case.context)?;
+    M::start(settings(&case.settings.to_string())?, &context)
+}
+
+fn take<M: Exported>(case: &Case, step: &Step, module: &mut M) -> Result<(), String> {
+    match step {
+        Step::Define(subjects) => define(subjects, module)?,
+        Step::Forget(ids) => module.forget(ids),
+        Step::Restart(subjects) => {
+            *module = start(case)?;
+            define(subjects, module)?;
+        }
+        Step::Batch(events, expect) => return compare(handle(events, module)?, expect),
+    }
+    Ok(())
+}
+
+fn define<M: Exported>(subjects: &[Value], module: &mut M) -> Result<(), String> {
+    if !subjects.is_empty() {
+        module.define(subjects.iter().map(typed).collect::<Result<_, _>>()?);
+    }
+    Ok(())
+}
+
+fn handle<M: Exported>(
+    events: &[Event],
+    module: &mut M,
+) -> Result<Result<Entries, String>, String> {
+    let (mut pods, mut objects) = (Vec::new(), Vec::new());
+    for event in events {
+        match event {
+            Event::Pod(event) => pods.push(typed(event)?),
+            Event::Object(event) => objects.push(typed(event)?),
+        }
+    }
+    match (pods.is_empty(), M::PODS, M::OBJECTS) {
+        (false, false, _) => {
+            Err("the case hands over a pod, and the module does not export `pods`".to_owned())
+        }
+        (true, _, false) => Err(
+            "the case hands over an object, and the module does not export `objects`".to_owned(),
+        ),
+        (false, true, _) => Ok(module.pods(pods)),
+        (true, _, true) => Ok(module.objects(objects)),
+    }
+}
+
+fn compare(made: Result<Entries, String>, expect: &Expect) -> Result<(), String> {
+    match (made, expect) {
+        (Ok(made), Expect::Entries(expected)) => {
+            difference(expected, &written(made)?).map_or(Ok(()), Err)
+        }
+        (Err(error), Expect::Error(part)) if error.contains(part.as_str()) => Ok(()),
+        (Err(error), Expect::Error(part)) => {
+            Err(format!("refused, but not with `{part}`: {error}"))
+        }
+        (Err(error), Expect::Entries(_)) => Err(format!("refused: {error}")),
+        (Ok(_), Expect::Error(part)) => {
+            Err(format!("not refused, and should have been with `{part}`"))
+        }
+    }
+}
+
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| format!("{error}, in {value}"))
+}
+
+/// Entries as case files write them.
+fn written(entries: Entries) -> Result<Vec<Value>, String> {
+    let entries = match entries {
+        Entries::Plain(entries) => entries,
+        Entries::Packed(packed) => {
+            let mut messages = Vec::with_capacity(packed.ends.len());
+            let mut begin = 0;
+            for end in &packed.ends {
+                let (key_end, body_end) = (end.key_end as usize, end.body_end as usize);
+                let (Some(key), Some(body)) = (
+                    packed.text.get(begin..key_end),
+                    packed.text.get(key_end..body_end),
+                ) else {
+                    return Err("packed messages end outside of their text".to_owned());
+                };
+                let key = (!key.is_empty()).then(|| key.to_owned());
+                messages.push(Entry::Message(Message {
+                    channel: packed.channel.clone(),
+                    key,
+                    headers: Vec::new(),
+                    body: body.into(),
+                }));
+                begin = body_end;
+            }
+            messages
+        }
+    };
+    Ok(entries.into_iter().map(entry).collect())
+}
+
+fn entry(entry: Entry) -> Value {
+    let (kind, mut fields) = match entry {
+        Entry::Message(message) => {
+            let headers = if message.headers.is_empty() {
+                Value::Null
+            } else {
+                json!(message.headers)
+            };
+            (
+                "message",
+                json!({"channel": message.channel, "key": message.key, "headers": headers, "body": body(message.body)}),
+            )
+        }
+        Entry::Document(document) => (
+            "document",
+            json!({"collection": document.collection, "name": document.name, "body": body(document.body)}),
+        ),
+        Entry::Forget(forget) => (
+            "forget",
+            json!({"collection": forget.collection, "name": forget.name, "after-milliseconds": forget.after_milliseconds}),
+        ),
+    };
+    if let Value::Object(fields) = &mut fields {
+        fields.retain(|_, value| !value.is_null());
+    }
+    json!({ kind: fields })
+}
+
+fn body(body: Payload) -> Value {
+    match body {
+        Payload::Text(text) => Value::String(text),
+        Payload::Bytes(bytes) => {
+            String::from_utf8(bytes).map_or_else(|error| json!(error.into_bytes()), Value::String)
+        }
+    }
+}

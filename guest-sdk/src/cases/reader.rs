@@ -1,0 +1,171 @@
+//! Fills in what the steps of a case leave out: subjects, times, and the state before.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::file::{Event, Expect, FileStep, Step};
+use super::short;
+
+/// What is known while the steps are read from first to last.
+#[derive(Default)]
+pub(super) struct Reader {
+    given: Map<String, Value>,
+    time: Option<u64>,
+    /// Subjects that exist, by id.
+    subjects: BTreeMap<u64, Value>,
+    /// The last state of each pod, by uid.
+    pods: BTreeMap<String, Value>,
+}
+
+impl Reader {
+    pub(super) fn new(given: Map<String, Value>) -> Self {
+        Self {
+            given,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn step(&mut self, step: FileStep, steps: &mut Vec<Step>) -> Result<(), String> {
+        match step {
+            FileStep { define: Some(subjects), forget: None, restart: false, events: None, expect: None, expect_error: None } => {
+                for subject in &subjects {
+                    let id = subject.get("id").and_then(Value::as_u64).ok_or("a subject without a number as `id`")?;
+                    self.subjects.insert(id, subject.clone());
+                }
+                steps.push(Step::Define(subjects));
+            }
+            FileStep { define: None, forget: Some(ids), restart: false, events: None, expect: None, expect_error: None } => {
+                self.subjects.retain(|id, _| !ids.iter().any(|forgotten| u64::from(*forgotten) == *id));
+                steps.push(Step::Forget(ids));
+            }
+            FileStep { define: None, forget: None, restart: true, events: None, expect: None, expect_error: None } => {
+                steps.push(Step::Restart(self.subjects.values().cloned().collect()));
+            }
+            FileStep { define: None, forget: None, restart: false, events: Some(events), expect, expect_error } => {
+                let expect = match (expect, expect_error) {
+                    (Some(_), Some(_)) => return Err("`expect` and `expect-error` exclude each other".to_owned()),
+                    (None, Some(error)) => Expect::Error(error),
+                    (entries, None) => Expect::Entries(
+                        entries.unwrap_or_default().into_iter().map(|entry| short::entry(&self.given, entry)).collect::<Result<_, String>>()?,
+                    ),
+                };
+                let mut defined = Vec::new();
+                let events = events.into_iter().map(|event| self.event(event, &mut defined)).collect::<Result<Vec<_>, _>>()?;
+                let pods = events.iter().filter(|event| matches!(event, Event::Pod(_))).count();
+                if events.is_empty() || (pods > 0 && pods < events.len()) {
+                    return Err("a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned());
+                }
+                if !defined.is_empty() {
+                    steps.push(Step::Define(defined));
+                }
+                steps.push(Step::Batch(events, expect));
+            }
+            _ => return Err("a step is one of `events` (with `expect` or `expect-error`), `define`, `forget` and `restart`".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Value, defined: &mut Vec<Value>) -> Result<Event, String> {
+        let Value::Object(event) = short::like(&self.given, event)? else {
+            return Err("an event is an object".to_owned());
+        };
+        match event.into_iter().next() {
+            Some((kind, Value::Object(fields))) if kind == "pod" => self.pod(fields, defined),
+            Some((kind, Value::Object(fields))) if kind == "object" => {
+                Ok(self.object(fields, defined))
+            }
+            _ => Err("an event is `{\"pod\": {...}}` or `{\"object\": {...}}`".to_owned()),
+        }
+    }
+
+    fn pod(
+        &mut self,
+        mut event: Map<String, Value>,
+        defined: &mut Vec<Value>,
+    ) -> Result<Event, String> {
+        let pod = event
+            .get("pod")
+            .cloned()
+            .ok_or("a pod event without `pod`")?;
+        let subject = json!({"kind": "pod", "uid": text(&pod, "uid"), "namespace": text(&pod, "namespace"), "name": text(&pod, "name")});
+        self.common(&mut event, subject, defined);
+        let uid = text(&pod, "uid").to_owned();
+        let gone = event
+            .get("change")
+            .is_some_and(|change| change == "deleted");
+        let before = if gone {
+            self.pods.remove(&uid)
+        } else {
+            self.pods.insert(uid, pod)
+        };
+        event
+            .entry("previous")
+            .or_insert(before.unwrap_or_default());
+        Ok(Event::Pod(Value::Object(event)))
+    }
+
+    fn object(&mut self, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Event {
+        let written = event.get("json").cloned().unwrap_or_default();
+        let object = match &written {
+            Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
+            object => object.clone(),
+        };
+        let metadata = object.get("metadata").cloned().unwrap_or_default();
+        let kind = object
+            .get("kind")
+            .and_then(Value::as_str)
+            .map_or_else(|| "pod".to_owned(), str::to_lowercase);
+        event.entry("kind").or_insert(Value::String(kind));
+        for field in ["uid", "namespace", "name"] {
+            event
+                .entry(field)
+                .or_insert_with(|| text(&metadata, field).into());
+        }
+        if let Value::Object(_) = written {
+            event.insert("json".to_owned(), Value::String(written.to_string()));
+        }
+        let identity = Value::Object(event.clone());
+        let subject = json!({
+            "kind": text(&identity, "kind"), "uid": text(&identity, "uid"),
+            "namespace": text(&identity, "namespace"), "name": text(&identity, "name"),
+        });
+        self.common(&mut event, subject, defined);
+        Event::Object(Value::Object(event))
+    }
+
+    // Time and subject. A subject that does not exist yet is defined, as the host does it.
+    fn common(&mut self, event: &mut Map<String, Value>, subject: Value, defined: &mut Vec<Value>) {
+        let next = self.time.map_or(1_700_000_000_000_000_000, |time| {
+            time.saturating_add(1_000_000_000)
+        });
+        self.time = event
+            .entry("observed-at-unix-nanos")
+            .or_insert(next.into())
+            .as_u64();
+        if event.contains_key("subject") {
+            return;
+        }
+        let (kind, uid) = (text(&subject, "kind"), text(&subject, "uid"));
+        let known = self
+            .subjects
+            .iter()
+            .find(|(_, known)| text(known, "kind") == kind && text(known, "uid") == uid)
+            .map(|(id, _)| *id);
+        let id = known.unwrap_or_else(|| {
+            let id = self.subjects.last_key_value().map_or(1, |(id, _)| id + 1);
+            let mut subject = subject;
+            if let Value::Object(fields) = &mut subject {
+                fields.insert("id".to_owned(), id.into());
+            }
+            self.subjects.insert(id, subject.clone());
+            defined.push(subject);
+            id
+        });
+        event.insert("subject".to_owned(), id.into());
+    }
+}
+
+fn text<'value>(value: &'value Value, field: &str) -> &'value str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}

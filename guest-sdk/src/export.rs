@@ -1,0 +1,196 @@
+//! How a module's type becomes a component: the macro, and what it expands to.
+
+#[cfg(target_family = "wasm")]
+use std::cell::RefCell;
+
+use crate::{Entries, Module, ObjectEvent, PodEvent, Subject, SubjectId};
+
+/// Makes a component of a module: `export!(Hello: pods, objects, subjects);`, naming the handlers that it has.
+///
+/// The named handlers are those that the host finds, and so decide which events the module is given. Stands once in a crate, which has
+/// `crate-type = ["cdylib", "rlib"]`. In a native build nothing is exported; there the line tells the
+/// [case runner](crate::cases) which handlers there are.
+///
+/// The functions that the host calls are `unsafe extern "C"` by nature. They stand in the expansion of this macro, where a crate's own
+/// `#![forbid(unsafe_code)]` does not reach: an author can keep it.
+#[macro_export]
+macro_rules! export {
+    ($module:ty $(: $($handler:ident),+ $(,)?)?) => {
+        impl $crate::Exported for $module {
+            $($($crate::__forward!($handler);)+)?
+        }
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            ::std::thread_local! {
+                static MODULE: ::std::cell::RefCell<::std::option::Option<$module>> = const { ::std::cell::RefCell::new(None) };
+            }
+
+            struct Component;
+
+            impl $crate::bindings::started::exports::sluicebox::module::lifecycle::Guest for Component {
+                fn start(settings: ::std::string::String, context: $crate::Context) -> ::std::result::Result<(), ::std::string::String> {
+                    MODULE.with(|module| $crate::instance::start(module, &settings, &context))
+                }
+            }
+
+            $crate::bindings::started::export_started!(Component);
+            $($($crate::__component!($handler);)+)?
+        };
+    };
+}
+
+/// The handler as the case runner and the component find it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forward {
+    (pods) => {
+        const PODS: bool = true;
+
+        fn pods(
+            &mut self,
+            events: ::std::vec::Vec<$crate::PodEvent>,
+        ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Pods::pods(self, events)
+        }
+    };
+    (objects) => {
+        const OBJECTS: bool = true;
+
+        fn objects(
+            &mut self,
+            events: ::std::vec::Vec<$crate::ObjectEvent>,
+        ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Objects::objects(self, events)
+        }
+    };
+    (subjects) => {
+        const SUBJECTS: bool = true;
+
+        fn define(&mut self, subjects: ::std::vec::Vec<$crate::Subject>) {
+            $crate::Subjects::define(self, subjects);
+        }
+
+        fn forget(&mut self, subjects: &[$crate::SubjectId]) {
+            $crate::Subjects::forget(self, subjects);
+        }
+    };
+    ($other:ident) => {
+        ::std::compile_error!("unknown handler: `pods`, `objects` and `subjects` can be exported");
+    };
+}
+
+/// The handler's own world, exported.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __component {
+    (pods) => {
+        impl $crate::bindings::pods::exports::sluicebox::module::pod_handler::Guest for Component {
+            fn handle(
+                events: ::std::vec::Vec<$crate::PodEvent>,
+            ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| {
+                    $crate::instance::call(module, |module| $crate::Pods::pods(module, events))
+                })
+            }
+        }
+        $crate::bindings::pods::export_pods!(Component);
+    };
+    (objects) => {
+        impl $crate::bindings::objects::exports::sluicebox::module::object_handler::Guest
+            for Component
+        {
+            fn handle(
+                events: ::std::vec::Vec<$crate::ObjectEvent>,
+            ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| {
+                    $crate::instance::call(module, |module| {
+                        $crate::Objects::objects(module, events)
+                    })
+                })
+            }
+        }
+        $crate::bindings::objects::export_objects!(Component);
+    };
+    (subjects) => {
+        impl $crate::bindings::subjects::exports::sluicebox::module::subjects::Guest for Component {
+            fn define(subjects: ::std::vec::Vec<$crate::Subject>) {
+                MODULE.with(|module| {
+                    $crate::instance::tell(module, |module| {
+                        $crate::Subjects::define(module, subjects)
+                    })
+                });
+            }
+
+            fn forget(subjects: ::std::vec::Vec<$crate::SubjectId>) {
+                MODULE.with(|module| {
+                    $crate::instance::tell(module, |module| {
+                        $crate::Subjects::forget(module, &subjects)
+                    })
+                });
+            }
+        }
+        $crate::bindings::subjects::export_subjects!(Component);
+    };
+}
+
+/// A module with the handlers that it exports. Implemented by [`export!`](crate::export), not by hand.
+#[doc(hidden)]
+pub trait Exported: Module {
+    const PODS: bool = false;
+    const OBJECTS: bool = false;
+    const SUBJECTS: bool = false;
+
+    fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String> {
+        let _ = events;
+        Err("the module does not export `pods`".to_owned())
+    }
+
+    fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String> {
+        let _ = events;
+        Err("the module does not export `objects`".to_owned())
+    }
+
+    fn define(&mut self, subjects: Vec<Subject>) {
+        let _ = subjects;
+    }
+
+    fn forget(&mut self, subjects: &[SubjectId]) {
+        let _ = subjects;
+    }
+}
+
+/// What the exported functions do with the one instance that a component holds.
+#[doc(hidden)]
+#[cfg(target_family = "wasm")]
+pub mod instance {
+    use super::RefCell;
+    use crate::{Context, Module};
+
+    pub fn start<M: Module>(
+        instance: &RefCell<Option<M>>,
+        settings: &str,
+        context: &Context,
+    ) -> Result<(), String> {
+        crate::log::panics();
+        let module = M::start(crate::settings(settings)?, context)?;
+        instance.replace(Some(module));
+        Ok(())
+    }
+
+    pub fn call<M, T>(
+        instance: &RefCell<Option<M>>,
+        handle: impl FnOnce(&mut M) -> Result<T, String>,
+    ) -> Result<T, String> {
+        instance.borrow_mut().as_mut().map_or_else(
+            || Err("called before `start` had succeeded".to_owned()),
+            handle,
+        )
+    }
+
+    pub fn tell<M>(instance: &RefCell<Option<M>>, tell: impl FnOnce(&mut M)) {
+        if let Some(module) = instance.borrow_mut().as_mut() {
+            tell(module);
+        }
+    }
+}
