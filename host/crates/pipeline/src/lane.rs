@@ -56,6 +56,8 @@ pub(crate) struct Lane<S> {
     pub(crate) backoff: Backoff,
     /// Faults since the last call that succeeded.
     pub(crate) faults: u32,
+    /// Events taken from the queue of which it is not yet known what becomes.
+    pub(crate) open: u64,
 }
 
 impl<S: Shaper> Lane<S> {
@@ -71,17 +73,17 @@ impl<S: Shaper> Lane<S> {
         self.meter.ready.set(0);
         if result.is_err() {
             let (left, _) = self.queue.take_now(usize::MAX);
-            let events = left
-                .iter()
-                .filter(|notice| matches!(notice, Notice::Event(_)))
-                .count();
-            self.meter.missed.add(events as u64);
+            let events = self.open + events_in(&left);
+            self.meter.missed.add(events);
             error!(lane = %self.name, events, "the host stops and the module does not work: events left unshaped");
         }
     }
 
     /// Goes through notices in their order, events of one kind in one call.
     fn work(&mut self, notices: Vec<Notice>) -> Result<(), GivenUp> {
+        let events = events_in(&notices);
+        self.meter.events.add(events);
+        self.open += events;
         let mut run = Run::None;
         for notice in notices {
             let next = match notice {
@@ -102,10 +104,7 @@ impl<S: Shaper> Lane<S> {
             Run::None => Ok(()),
             Run::Defined(subjects) => self.define(&subjects),
             Run::Forgotten(subjects) => self.forget(&subjects),
-            Run::Events(events) => {
-                self.meter.events.add(events.len() as u64);
-                self.shape(&events)
-            }
+            Run::Events(events) => self.shape(&events),
             Run::Listed => {
                 self.unlisted = self.unlisted.saturating_sub(1);
                 if self.unlisted == 0 {
@@ -148,6 +147,7 @@ impl<S: Shaper> Lane<S> {
             Ok(entries) => {
                 self.meter.calls.observe(begin.elapsed());
                 self.succeed();
+                self.open = self.open.saturating_sub(events.len() as u64);
                 self.emit(entries, first.observed_at());
                 return Ok(());
             }
@@ -167,7 +167,8 @@ impl<S: Shaper> Lane<S> {
         self.shape(right)
     }
 
-    fn leave_out(&self, event: &Event, fault: &Fault) {
+    fn leave_out(&mut self, event: &Event, fault: &Fault) {
+        self.open = self.open.saturating_sub(1);
         let subject = event.subject().0;
         if fault.class == Class::Skip {
             self.meter.refused.increment();
@@ -249,8 +250,9 @@ impl<S: Shaper> Lane<S> {
 
     /// Takes the oldest notices out of the queue without asking the module; says how many events were among them.
     fn make_room(&mut self) -> u64 {
-        let mut missed = 0;
-        for notice in self.queue.take_now(self.settings.batch).0 {
+        let notices = self.queue.take_now(self.settings.batch).0;
+        let missed = events_in(&notices);
+        for notice in notices {
             match notice {
                 Notice::Defined(subject) => {
                     self.subjects.insert(subject.id, subject);
@@ -258,7 +260,7 @@ impl<S: Shaper> Lane<S> {
                 Notice::Forgotten(subject) => {
                     self.subjects.remove(&subject);
                 }
-                Notice::Event(_) => missed += 1,
+                Notice::Event(_) => {}
                 Notice::Listed => {
                     self.unlisted = self.unlisted.saturating_sub(1);
                     // Events were left out, so what is kept from earlier runs is not known to be stale: nothing is settled.
@@ -274,8 +276,8 @@ impl<S: Shaper> Lane<S> {
             return;
         }
         self.meter.entries.add(entries.len() as u64);
-        self.hand_on(|| Parcel::Entries {
-            entries: entries.clone(),
+        self.hand_on(Parcel::Entries {
+            entries,
             observed_at,
         });
     }
@@ -323,6 +325,13 @@ impl Run {
         }
         None
     }
+}
+
+fn events_in(notices: &[Notice]) -> u64 {
+    notices
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Event(_)))
+        .count() as u64
 }
 
 fn same_kind(one: Option<&Event>, other: Option<&Event>) -> bool {

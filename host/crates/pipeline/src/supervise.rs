@@ -154,6 +154,7 @@ impl Pipeline {
             subjects: std::collections::BTreeMap::new(),
             backoff: Backoff::new(settings.first_rest, settings.longest_rest),
             faults: 0,
+            open: 0,
         };
         let (done, ended) = oneshot::channel();
         std::thread::Builder::new()

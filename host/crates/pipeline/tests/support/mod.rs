@@ -1,0 +1,261 @@
+//! Scripted parts: a source that says a list, a shaper that does as it is told, a sink that records.
+
+#![allow(unreachable_pub, reason = "shared by several test programs")]
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluicebox_contract::{
+    Change, Entry, Event, Fault, Feed, Forget, Handlers, Message, Notice, ObjectEvent, ObjectKind,
+    Outcome, Refusal, Shaper, Sink, Source, Subject, SubjectId, SubjectKind, UnixNanos,
+};
+use sluicebox_pipeline::{
+    Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms,
+};
+
+pub type Log = Arc<Mutex<Vec<String>>>;
+
+pub fn event(number: usize) -> Notice {
+    Notice::Event(Event::Object(ObjectEvent {
+        subject: SubjectId(1),
+        kind: ObjectKind::Node,
+        change: Change::Added,
+        observed_at: UnixNanos::now(),
+        uid: "uid".into(),
+        namespace: "".into(),
+        name: number.to_string().into(),
+        json: None,
+    }))
+}
+
+pub fn subject(id: u32) -> Notice {
+    let subject = Subject {
+        id: SubjectId(id),
+        kind: SubjectKind::Node,
+        uid: "uid".into(),
+        namespace: String::new(),
+        name: format!("node-{id}"),
+    };
+    Notice::Defined(Arc::new(subject))
+}
+
+/// Says its notices, then waits for the stop.
+pub struct Script(pub Vec<Notice>);
+
+impl Source for Script {
+    async fn run(
+        self,
+        mut feed: impl Feed,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Fault> {
+        for notice in self.0 {
+            if feed.send(notice).await.is_err() {
+                return Ok(());
+            }
+        }
+        stop.await;
+        Ok(())
+    }
+}
+
+/// A shaper that turns each event into a message with its name, unless it is told otherwise.
+#[derive(Clone, Default)]
+pub struct Scripted {
+    /// Names that kill the instance.
+    pub deadly: BTreeSet<usize>,
+    /// Names that are refused.
+    pub refused: BTreeSet<usize>,
+    /// How many starts fail.
+    pub bad_starts: Arc<Mutex<usize>>,
+    /// Time for each call.
+    pub takes: Duration,
+    /// Starts, definitions and calls, in order.
+    pub log: Log,
+}
+
+impl Scripted {
+    fn say(&self, line: impl Into<String>) {
+        self.log.lock().unwrap().push(line.into());
+    }
+}
+
+impl Shaper for Scripted {
+    fn handlers(&self) -> Handlers {
+        Handlers {
+            subjects: true,
+            pods: false,
+            objects: true,
+        }
+    }
+
+    fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
+        let names: Vec<&str> = subjects
+            .iter()
+            .map(|subject| subject.name.as_str())
+            .collect();
+        self.say(format!("define {}", names.join(" ")));
+        Ok(())
+    }
+
+    fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), Fault> {
+        self.say(format!(
+            "forget {}",
+            subjects
+                .iter()
+                .map(|subject| subject.0.to_string())
+                .collect::<Vec<_>>()
+                .join(" ")
+        ));
+        Ok(())
+    }
+
+    fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
+        let names: Vec<usize> = batch
+            .iter()
+            .map(|event| match event {
+                Event::Object(event) => event.name.parse().unwrap(),
+                Event::Pod(_) => panic!("no pods here"),
+            })
+            .collect();
+        std::thread::park_timeout(self.takes);
+        if names.iter().any(|name| self.deadly.contains(name)) {
+            self.say(format!("trap at {}", names.len()));
+            return Err(Fault::replace("called", "trap"));
+        }
+        if names.iter().any(|name| self.refused.contains(name)) {
+            return Err(Fault::skip("called", "refused"));
+        }
+        Ok(names
+            .iter()
+            .map(|name| {
+                Entry::Message(Message {
+                    body: name.to_string().into_bytes(),
+                    ..Message::default()
+                })
+            })
+            .collect())
+    }
+
+    fn renew(&mut self) -> Result<(), Fault> {
+        let mut bad = self.bad_starts.lock().unwrap();
+        if *bad > 0 {
+            *bad -= 1;
+            return Err(Fault::replace("start", "bad settings"));
+        }
+        self.say("start");
+        Ok(())
+    }
+}
+
+/// Records what it is given.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    pub log: Log,
+    /// How many writes fail after having written one entry.
+    pub bad_writes: Arc<Mutex<usize>>,
+    /// Bodies that are refused for good.
+    pub refuses: BTreeSet<String>,
+    /// The class of the failures is fatal.
+    pub fatal: bool,
+    /// Never answers.
+    pub stalls: bool,
+}
+
+impl Sink for Recorder {
+    async fn write(&mut self, batch: &[Entry]) -> Outcome {
+        if self.stalls {
+            std::future::pending::<()>().await;
+        }
+        let mut outcome = Outcome::written();
+        for (index, entry) in batch.iter().enumerate() {
+            if index == 1 || batch.len() == 1 {
+                let mut bad = self.bad_writes.lock().unwrap();
+                if *bad > 0 {
+                    *bad -= 1;
+                    let fault = if self.fatal {
+                        Fault::fatal("write", "wrong address")
+                    } else {
+                        Fault::retry("write", "connection refused")
+                    };
+                    outcome.stopped = Some((index, fault));
+                    return outcome;
+                }
+            }
+            let body = match entry {
+                Entry::Message(message) => String::from_utf8(message.body.clone()).unwrap(),
+                Entry::Document(document) => document.name.clone(),
+                Entry::Forget(Forget { name, .. }) => name.clone(),
+            };
+            if self.refuses.contains(&body) {
+                outcome.refused.push(Refusal {
+                    index,
+                    reason: "no such name".into(),
+                });
+            } else {
+                self.log.lock().unwrap().push(body);
+            }
+        }
+        outcome
+    }
+
+    async fn settled(&mut self) -> Result<(), Fault> {
+        self.log.lock().unwrap().push("settled".into());
+        Ok(())
+    }
+}
+
+pub fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| number.to_string()).collect()
+}
+
+pub fn lines(log: &Log) -> Vec<String> {
+    log.lock().unwrap().clone()
+}
+
+pub fn outlet_terms(lanes: usize) -> OutletTerms {
+    let settings = OutletSettings {
+        first_wait: Duration::from_millis(2),
+        write_timeout: Duration::from_millis(200),
+        ..OutletSettings::default()
+    };
+    OutletTerms {
+        settings,
+        bounds: Bounds {
+            items: 64,
+            bytes: 1 << 20,
+        },
+        meter: Arc::default(),
+        lanes,
+    }
+}
+
+pub fn lane_terms(outlets: &[OutletHandle]) -> LaneTerms {
+    let settings = LaneSettings {
+        first_rest: Duration::from_millis(2),
+        longest_rest: Duration::from_millis(20),
+        ..LaneSettings::default()
+    };
+    LaneTerms {
+        settings,
+        bounds: Bounds {
+            items: 128,
+            bytes: 1 << 20,
+        },
+        meter: Arc::default(),
+        outlets: outlets.to_vec(),
+        sources: 1,
+    }
+}
+
+/// Ready when the log has so many lines.
+pub async fn reaches(log: &Log, count: usize) {
+    for _ in 0..2_000 {
+        if log.lock().unwrap().len() >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("only {:?}", lines(log));
+}
