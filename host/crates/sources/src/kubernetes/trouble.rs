@@ -1,0 +1,96 @@
+//! Why a request to the API server did not succeed, in the form in which it is counted, logged and waited for.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+/// A request that did not succeed: what was tried and why it failed. All of them are tried again.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// What was tried, such as `cannot list pods`.
+    pub(crate) tried: String,
+    /// Why it failed.
+    pub(crate) cause: String,
+    /// What would cure it, where that is known.
+    pub(crate) hint: Option<String>,
+    /// The API's answer, if it gave one.
+    pub(crate) status: Option<StatusCode>,
+    /// How long the API asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.tried, self.cause)
+    }
+}
+
+impl Trouble {
+    pub(crate) fn new(tried: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Self {
+            tried: tried.into(),
+            cause: cause.to_string(),
+            hint: None,
+            status: None,
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Whether the API says that what was asked for is too old to be had.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.status == Some(StatusCode::GONE)
+    }
+}
+
+/// What the API server says when it refuses; only the fields that matter here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+impl Status {
+    /// In one line, cut to a bearable length.
+    pub(crate) fn describe(&self) -> String {
+        let text = if self.message.is_empty() {
+            &self.reason
+        } else {
+            &self.message
+        };
+        let text: String = text
+            .chars()
+            .take(500)
+            .map(|letter| if letter.is_control() { ' ' } else { letter })
+            .collect();
+        format!(
+            "the API answers {}{}{text}",
+            self.code,
+            if text.is_empty() { "" } else { ": " }
+        )
+    }
+}
+
+/// An error and what it came from, in one line; kube and hyper say little in the outermost one.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut inner = error.source();
+    while let Some(cause) = inner {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        inner = cause.source();
+    }
+    text
+}

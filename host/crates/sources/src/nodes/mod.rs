@@ -1,0 +1,133 @@
+//! Nodes, as the API's own JSON: this one, or all. They are repeated from time to time, so that whoever keeps something about a node
+//! elsewhere can put it back when somebody has removed it there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::quantity::{ByteSize, TimeSpan};
+use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
+
+use crate::Problem;
+use crate::kubernetes::Api;
+use crate::pods::{Scope, check_node};
+use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
+
+/// Which nodes are watched, and how often they are repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// One node, or all of the cluster.
+    pub scope: Scope,
+    /// The node for `scope: node`. Without it, the node that sluicebox runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How often every node is told again though it has not changed. `0s` for never.
+    pub refresh: TimeSpan,
+    /// How many nodes a page of a list holds at most.
+    pub page_size: u32,
+    /// How many bytes a page of a list has at most. When one has more, smaller pages are asked for.
+    pub max_page_bytes: ByteSize,
+    /// How many bytes an event of a watch has at most. A longer one is left out and counted.
+    pub max_object_bytes: ByteSize,
+    /// How many nodes are remembered at most. What is not remembered is not repeated.
+    pub max_cached_objects: usize,
+    /// How many bytes they take at most, roughly.
+    pub max_cached_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            scope: Scope::Node,
+            node: None,
+            refresh: TimeSpan(Duration::from_secs(30)),
+            page_size: 100,
+            max_page_bytes: ByteSize(32 << 20),
+            max_object_bytes: ByteSize(4 << 20),
+            max_cached_objects: 5_000,
+            max_cached_bytes: ByteSize(64 << 20),
+        }
+    }
+}
+
+impl Config {
+    /// Every mistake that can be seen without trying.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = check_node(self.scope, self.node.as_deref());
+        if !self.refresh.0.is_zero() && self.refresh.0 < Duration::from_secs(1) {
+            problems.push(Problem::new(
+                "refresh",
+                format!("{} is too often", self.refresh),
+                "write at least 1s, or 0s for never",
+            ));
+        }
+        problems.extend(check_sizes(
+            self.page_size,
+            self.max_page_bytes,
+            self.max_object_bytes,
+            self.max_cached_bytes,
+        ));
+        problems
+    }
+}
+
+/// The source.
+pub struct Nodes {
+    follow: Follow,
+}
+
+impl Nodes {
+    /// Watches nodes as `config` says; `node` is the host's own, for when the configuration names none.
+    pub fn new(
+        config: &Config,
+        api: Api,
+        node: &str,
+        ids: Arc<SubjectIds>,
+        meter: Arc<SourceMeter>,
+    ) -> Self {
+        let (source, path) = names(ObjectKind::Node);
+        let node = config.node.as_deref().unwrap_or(node);
+        let one = config.scope == Scope::Node;
+        let refresh = Some(config.refresh.0).filter(|period| !period.is_zero());
+        Self {
+            follow: Follow {
+                api,
+                target: Target {
+                    kind: ObjectKind::Node,
+                    source,
+                    path,
+                    field_selector: one.then(|| format!("metadata.name={node}")),
+                    first_from_cache: true,
+                    page_size: config.page_size,
+                    max_page_bytes: length(config.max_page_bytes),
+                    max_object_bytes: length(config.max_object_bytes),
+                },
+                bounds: Bounds {
+                    objects: config.max_cached_objects,
+                    bytes: length(config.max_cached_bytes),
+                },
+                forms: Forms {
+                    typed: None,
+                    json: true,
+                    keep_json: true,
+                },
+                refresh,
+                ids,
+                meter,
+            },
+        }
+    }
+}
+
+impl Source for Nodes {
+    async fn run(
+        self,
+        feed: impl Feed,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Fault> {
+        self.follow.run(feed, stop).await
+    }
+}

@@ -1,0 +1,1 @@
+//! Pods as the API writes them, and what becomes of them.

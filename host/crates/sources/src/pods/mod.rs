@@ -1,0 +1,162 @@
+//! Pods: those of this node, or those of the cluster.
+
+mod convert;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
+
+use crate::Problem;
+use crate::kubernetes::{Api, is_object_name};
+use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
+
+/// Which pods are watched, and how much is remembered of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// The pods of one node, or those of the whole cluster.
+    pub scope: Scope,
+    /// The node for `scope: node`. Without it, the node that sluicebox runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How many pods a page of a list holds at most.
+    pub page_size: u32,
+    /// How many bytes a page of a list has at most. When one has more, smaller pages are asked for.
+    pub max_page_bytes: ByteSize,
+    /// How many bytes an event of a watch has at most. A longer one is left out and counted.
+    pub max_object_bytes: ByteSize,
+    /// How many pods are remembered at most, so that changes can be told with what was before and what vanished unseen is noticed.
+    pub max_cached_objects: usize,
+    /// How many bytes they take at most, roughly.
+    pub max_cached_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            scope: Scope::Node,
+            node: None,
+            page_size: 250,
+            max_page_bytes: ByteSize(32 << 20),
+            max_object_bytes: ByteSize(4 << 20),
+            max_cached_objects: 20_000,
+            max_cached_bytes: ByteSize(64 << 20),
+        }
+    }
+}
+
+/// One node or the whole cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// What belongs to one node: for a collector that runs on every node.
+    #[default]
+    Node,
+    /// What is in the cluster: for one collector alone.
+    Cluster,
+}
+
+impl Config {
+    /// Every mistake that can be seen without trying.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = check_node(self.scope, self.node.as_deref());
+        problems.extend(check_sizes(
+            self.page_size,
+            self.max_page_bytes,
+            self.max_object_bytes,
+            self.max_cached_bytes,
+        ));
+        problems
+    }
+}
+
+/// What is wrong with the choice of a node.
+pub(crate) fn check_node(scope: Scope, node: Option<&str>) -> Vec<Problem> {
+    let problem = |cause: String, cure: &str| vec![Problem::new("node", cause, cure)];
+    match (scope, node) {
+        (Scope::Cluster, Some(_)) => problem(
+            "is given, but the scope is the cluster".to_owned(),
+            "remove it, or write `scope: node`",
+        ),
+        (Scope::Node, Some(node)) if !is_object_name(node) => problem(
+            format!("`{node}` is no name of a node"),
+            "write the name as `kubectl get nodes` shows it",
+        ),
+        _ => Vec::new(),
+    }
+}
+
+/// In which forms the lanes want pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// With their fields typed, as [`sluicebox_contract::Event::Pod`].
+    pub typed: bool,
+    /// As the API's JSON, as [`sluicebox_contract::Event::Object`].
+    pub json: bool,
+}
+
+/// The source.
+pub struct Pods {
+    follow: Follow,
+}
+
+impl Pods {
+    /// Watches pods as `config` says; `node` is the host's own, for when the configuration names none.
+    pub fn new(
+        config: &Config,
+        api: Api,
+        node: &str,
+        wants: Wants,
+        ids: Arc<SubjectIds>,
+        meter: Arc<SourceMeter>,
+    ) -> Self {
+        let (source, path) = names(ObjectKind::Pod);
+        let node = config.node.as_deref().unwrap_or(node);
+        let of_a_node = config.scope == Scope::Node;
+        Self {
+            follow: Follow {
+                api,
+                target: Target {
+                    kind: ObjectKind::Pod,
+                    source,
+                    path,
+                    field_selector: of_a_node.then(|| format!("spec.nodeName={node}")),
+                    first_from_cache: of_a_node,
+                    page_size: config.page_size,
+                    max_page_bytes: length(config.max_page_bytes),
+                    max_object_bytes: length(config.max_object_bytes),
+                },
+                bounds: Bounds {
+                    objects: config.max_cached_objects,
+                    bytes: length(config.max_cached_bytes),
+                },
+                forms: Forms {
+                    typed: if wants.typed {
+                        Some(convert::pod)
+                    } else {
+                        None
+                    },
+                    json: wants.json,
+                    keep_json: false,
+                },
+                refresh: None,
+                ids,
+                meter,
+            },
+        }
+    }
+}
+
+impl Source for Pods {
+    async fn run(
+        self,
+        feed: impl Feed,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Fault> {
+        self.follow.run(feed, stop).await
+    }
+}
