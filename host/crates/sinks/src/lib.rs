@@ -1,1 +1,105 @@
-//! sinks
+//! Where sluicebox writes. One file or folder for each sink, each with its own configuration; nothing here knows modules or lanes.
+//!
+//! [`AnySink`] is the one `match` from a [`Config`] to the code. Making one touches nothing outside: the first write does.
+
+mod aside;
+pub mod files;
+mod problem;
+pub mod redis;
+mod retention;
+pub mod stdout;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicebox_contract::{Entry, Fault, Outcome, Sink};
+
+pub use problem::Problem;
+
+/// A sink as the configuration names it: its kind, and under it the settings of that kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Config {
+    /// Messages are published, documents kept as fields of hashes.
+    Redis(redis::Config),
+    /// Documents are kept as files of a directory.
+    Files(files::Config),
+    /// Every entry is a line on standard output.
+    Stdout(stdout::Config),
+}
+
+impl Config {
+    /// Everything that is wrong with the settings, as far as that can be said without looking outside.
+    pub fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Redis(config) => config.problems(),
+            Self::Files(config) => config.problems(),
+            Self::Stdout(_) => Vec::new(),
+        }
+        .into_iter()
+        .map(|problem| problem.within(self.kind()))
+        .collect()
+    }
+
+    /// The kind's name, as the configuration writes it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Redis(_) => "redis",
+            Self::Files(_) => "files",
+            Self::Stdout(_) => "stdout",
+        }
+    }
+}
+
+/// One of the sinks.
+#[derive(Debug)]
+pub enum AnySink {
+    /// See [`redis::Redis`].
+    Redis(Box<redis::Redis>),
+    /// See [`files::Files`].
+    Files(Box<files::Files>),
+    /// See [`stdout::Stdout`].
+    Stdout(stdout::Stdout),
+}
+
+impl AnySink {
+    /// Makes the sink of this name; the name stands in its log lines. Refuses what [`Config::problems`] would name.
+    pub fn new(name: &str, config: &Config) -> Result<Self, Fault> {
+        if let Some(problem) = config.problems().into_iter().next() {
+            return Err(problem.into_fault(name));
+        }
+        let name: Arc<str> = name.into();
+        Ok(match config {
+            Config::Redis(config) => Self::Redis(Box::new(redis::Redis::new(config)?)),
+            Config::Files(config) => Self::Files(Box::new(files::Files::new(name, config))),
+            Config::Stdout(config) => Self::Stdout(stdout::Stdout::new(config)),
+        })
+    }
+}
+
+impl Sink for AnySink {
+    async fn write(&mut self, batch: &[Entry]) -> Outcome {
+        match self {
+            Self::Redis(sink) => sink.write(batch).await,
+            Self::Files(sink) => sink.write(batch).await,
+            Self::Stdout(sink) => sink.write(batch).await,
+        }
+    }
+
+    async fn settled(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Redis(sink) => sink.settled().await,
+            Self::Files(sink) => sink.settled().await,
+            Self::Stdout(sink) => sink.settled().await,
+        }
+    }
+
+    async fn upkeep(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Redis(sink) => sink.upkeep().await,
+            Self::Files(sink) => sink.upkeep().await,
+            Self::Stdout(sink) => sink.upkeep().await,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Files: each document is one file of a directory, replaced in one step, forgotten at once or when its time has come.
+
+mod config;
+mod directory;
+mod name;
+mod reaction;
+mod state;
+mod writer;
+
+use std::future::pending;
+use std::sync::Arc;
+
+use sluicebox_contract::{Entry, Fault, Outcome, Sink};
+use tokio::time::sleep_until;
+
+pub use config::{Config, FileMode, RemoveUnclaimed};
+
+use crate::aside::Aside;
+use state::Moment;
+use writer::Writer;
+
+/// The sink.
+#[derive(Debug)]
+pub struct Files {
+    writer: Aside<Writer>,
+}
+
+impl Files {
+    /// Touches nothing: the directory is opened by the first write or the first upkeep.
+    pub fn new(name: Arc<str>, config: &Config) -> Self {
+        Self {
+            writer: Aside::new(Writer::new(name, config.clone())),
+        }
+    }
+}
+
+impl Sink for Files {
+    async fn write(&mut self, batch: &[Entry]) -> Outcome {
+        // A copy: the work goes on beside us when we are dropped.
+        let batch = batch.to_vec();
+        let now = Moment::now();
+        let written = self.writer.call(move |writer| writer.write(batch, now));
+        written
+            .await
+            .unwrap_or_else(|fault| Outcome::stopped_at(0, fault))
+    }
+
+    async fn settled(&mut self) -> Result<(), Fault> {
+        let now = Moment::now();
+        self.writer.call(move |writer| writer.settled(now)).await?
+    }
+
+    async fn upkeep(&mut self) -> Result<(), Fault> {
+        let writer = self.writer.worker().await?;
+        if writer.is_open() {
+            match writer.next_due() {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        }
+        let now = Moment::now();
+        self.writer.call(move |writer| writer.upkeep(now)).await?
+    }
+}

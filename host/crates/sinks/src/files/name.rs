@@ -1,0 +1,102 @@
+//! Which names the files sink can hold. Pure: what the file system thinks of a name beyond this is said when it is written.
+
+/// The longest name that file systems hold, in bytes.
+const LONGEST: usize = 255;
+
+/// Names that begin like this are the sink's own.
+pub(super) const OWN_PREFIX: &str = ".sluicebox";
+
+/// Where the sink writes before it renames. Always the same: a name made from the document's could exceed the longest.
+pub(super) const TEMPORARY: &str = ".sluicebox-writing";
+
+/// Where the sink keeps what is to be forgotten later.
+pub(super) const STATE: &str = ".sluicebox-retention";
+
+/// What a file is called: its name, and the directory within the directory, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    pub(super) collection: Option<String>,
+    pub(super) name: String,
+}
+
+impl Place {
+    /// The place of a document; the reason when the sink cannot hold it.
+    pub(super) fn new(collection: Option<String>, name: String) -> Result<Self, String> {
+        if let Some(collection) = &collection {
+            check(collection)
+                .map_err(|reason| format!("the collection cannot be a directory: {reason}"))?;
+        }
+        check(&name).map_err(|reason| format!("the name cannot be a file name: {reason}"))?;
+        Ok(Self { collection, name })
+    }
+}
+
+/// One path component that stays in its directory.
+pub(super) fn check(name: &str) -> Result<(), String> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name == "." || name == ".." {
+        "it names a directory"
+    } else if name.contains('/') {
+        "it holds `/`"
+    } else if name.contains('\0') {
+        "it holds a zero byte"
+    } else if name.starts_with(OWN_PREFIX) {
+        "names that begin with `.sluicebox` are kept for the sink itself"
+    } else if name.len() > LONGEST {
+        return Err(format!(
+            "it has {} bytes, {LONGEST} at most are possible",
+            name.len()
+        ));
+    } else {
+        return Ok(());
+    };
+    Err(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_255_bytes_is_taken_and_one_of_256_is_not() {
+        assert_eq!(check(&"a".repeat(255)), Ok(()));
+        assert_eq!(
+            check(&"a".repeat(256)),
+            Err("it has 256 bytes, 255 at most are possible".to_owned())
+        );
+        assert!(check(&"é".repeat(128)).is_err());
+    }
+
+    #[test]
+    fn a_name_that_would_leave_the_directory_is_refused() {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../../x",
+            "/etc/passwd",
+            "a/b",
+            r"\impoossible////",
+            "a\0b",
+        ] {
+            assert!(check(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_sinks_own_names_are_refused_and_other_hidden_ones_taken() {
+        for name in [STATE, TEMPORARY, ".sluicebox"] {
+            assert!(check(name).is_err(), "{name}");
+        }
+        for name in [
+            ".hidden",
+            "...",
+            r"back\slash",
+            "kube-system_etcd-docker-desktop.meta",
+            "ü\n",
+        ] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+}

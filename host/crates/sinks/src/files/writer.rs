@@ -1,0 +1,297 @@
+//! What the files sink does with entries. Blocks: runs beside the executor.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use sluicebox_contract::{Document, Entry, Fault, Forget, Outcome, Refusal};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::config::Config;
+use super::directory::{Directory, Manner};
+use super::name::{Place, STATE};
+use super::reaction::{Obstacle, at_directory, at_file};
+use super::state::{self, Moment};
+use crate::retention::Retention;
+
+/// A name that could not be forgotten is tried again after this time.
+const FORGET_AGAIN: Duration = Duration::from_secs(5);
+
+/// The sink's state. All of it can be found again after a crash, except what the run has claimed.
+#[derive(Debug)]
+pub(super) struct Writer {
+    sink: Arc<str>,
+    config: Config,
+    directory: Option<Directory>,
+    retention: Retention<Place>,
+    /// The retention differs from what is kept in the directory.
+    unsaved: bool,
+    /// The state of an earlier run has been read.
+    recalled: bool,
+    /// What this run has written; none when nobody will ask.
+    claimed: Option<HashSet<String>>,
+}
+
+impl Writer {
+    pub(super) fn new(sink: Arc<str>, config: Config) -> Self {
+        Self {
+            sink,
+            claimed: config.remove_unclaimed.as_ref().map(|_| HashSet::new()),
+            config,
+            directory: None,
+            retention: Retention::new(),
+            unsaved: false,
+            recalled: false,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// When the next name is to be forgotten.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.retention.next(Instant::now())
+    }
+
+    /// See [`sluicebox_contract::Sink::write`].
+    pub(super) fn write(&mut self, batch: Vec<Entry>, now: Moment) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut first_unsaved = None;
+        for (index, entry) in batch.into_iter().enumerate() {
+            match self.apply(entry, now) {
+                Ok(()) => {}
+                Err(Obstacle::Refused(reason)) => outcome.refused.push(Refusal { index, reason }),
+                Err(Obstacle::Stopped(fault)) => {
+                    outcome.stopped = Some((index, fault));
+                    break;
+                }
+            }
+            if self.unsaved {
+                first_unsaved.get_or_insert(index);
+            }
+        }
+        // Last, so that a name put again in this batch never goes; and after a failure, too: it may make the room that lacked.
+        if let Err(fault) = self.forget_due(now) {
+            warn!(sink = %self.sink, %fault, "a file could not be forgotten; it is tried again");
+        }
+        if let Err(fault) = self.save(now) {
+            // What waits only in memory does not count as written.
+            outcome.stopped = match (first_unsaved, outcome.stopped) {
+                (Some(index), _) => Some((index, fault)),
+                (None, stopped) => stopped,
+            };
+        }
+        outcome
+    }
+
+    /// See [`sluicebox_contract::Sink::settled`].
+    pub(super) fn settled(&mut self, now: Moment) -> Result<(), Fault> {
+        let (Some(unclaimed), Some(claimed)) =
+            (self.config.remove_unclaimed.clone(), &self.claimed)
+        else {
+            return Ok(());
+        };
+        let claimed = claimed.clone();
+        let tried = format!("cannot list `{}`", self.config.directory.display());
+        let names = self.open(now)?.names(&unclaimed.suffix);
+        let names = names.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
+        let at = now.instant + unclaimed.after.0;
+        for name in names {
+            let claimed = claimed.contains(&name);
+            // A name that is not ours to give is not ours to remove.
+            let Ok(place) = Place::new(None, name) else {
+                continue;
+            };
+            if !claimed && !self.retention.contains(&place) {
+                self.retention.forget_at(place, at);
+                self.unsaved = true;
+            }
+        }
+        self.forget_due(now)?;
+        self.save(now)?;
+        self.claimed = None;
+        Ok(())
+    }
+
+    /// Forgets what is due. One that cannot be forgotten for now does not hold up the others.
+    pub(super) fn forget_due(&mut self, now: Moment) -> Result<(), Fault> {
+        let mut first = Ok(());
+        for place in self.retention.due(now.instant) {
+            match self.remove(&place, now) {
+                Ok(()) => {
+                    self.retention.keep(&place);
+                }
+                Err(Obstacle::Refused(reason)) => {
+                    warn!(sink = %self.sink, name = %place.name, reason, "a file cannot be forgotten");
+                    self.retention.keep(&place);
+                }
+                Err(Obstacle::Stopped(fault)) => {
+                    self.retention.forget_at(place, now.instant + FORGET_AGAIN);
+                    first = first.and(Err(fault));
+                }
+            }
+            self.unsaved = true;
+        }
+        first
+    }
+
+    /// [`Self::forget_due`] as the work between writes.
+    pub(super) fn upkeep(&mut self, now: Moment) -> Result<(), Fault> {
+        self.open(now)?;
+        let forgotten = self.forget_due(now);
+        let saved = self.save(now);
+        forgotten.and(saved)
+    }
+
+    fn apply(&mut self, entry: Entry, now: Moment) -> Result<(), Obstacle> {
+        match entry {
+            Entry::Document(document) => self.put(document, now),
+            Entry::Forget(forget) => self.forget(forget, now),
+            Entry::Message(_) => Err(Obstacle::Refused(
+                "files keeps documents; a message has no name to be kept under".to_owned(),
+            )),
+        }
+    }
+
+    fn put(&mut self, document: Document, now: Moment) -> Result<(), Obstacle> {
+        let place = Place::new(document.collection, document.name).map_err(Obstacle::Refused)?;
+        let largest = self.config.max_bytes_per_file;
+        if document.body.len() as u64 > largest.0 {
+            let reason = format!(
+                "it has {} bytes, `max-bytes-per-file` is {largest}",
+                document.body.len()
+            );
+            return Err(Obstacle::Refused(reason));
+        }
+        let manner = self.manner();
+        let tried = format!(
+            "cannot write `{}`",
+            self.config.directory.join(&place.name).display()
+        );
+        self.with_directory(tried, now, |directory| {
+            directory.put(&place, &document.body, manner)
+        })?;
+        self.unsaved |= self.retention.keep(&place);
+        if place.collection.is_none()
+            && let Some(claimed) = &mut self.claimed
+        {
+            claimed.insert(place.name);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, forget: Forget, now: Moment) -> Result<(), Obstacle> {
+        let place = Place::new(forget.collection, forget.name).map_err(Obstacle::Refused)?;
+        if forget.after.is_zero() {
+            self.remove(&place, now)?;
+            self.unsaved |= self.retention.keep(&place);
+            return Ok(());
+        }
+        self.open(now).map_err(Obstacle::Stopped)?;
+        // Longer than the clock can count is for ever.
+        if let Some(at) = now.instant.checked_add(forget.after) {
+            self.retention.forget_at(place, at);
+            self.unsaved = true;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, place: &Place, now: Moment) -> Result<(), Obstacle> {
+        let tried = format!(
+            "cannot remove `{}`",
+            self.config.directory.join(&place.name).display()
+        );
+        self.with_directory(tried, now, |directory| directory.remove(place))
+    }
+
+    /// Does something in the directory; once more in a fresh one when somebody has removed it under us.
+    fn with_directory(
+        &mut self,
+        tried: String,
+        now: Moment,
+        work: impl Fn(&Directory) -> Result<(), Errno>,
+    ) -> Result<(), Obstacle> {
+        let mut done = work(self.open(now).map_err(Obstacle::Stopped)?);
+        if done == Err(Errno::NOENT) {
+            warn!(sink = %self.sink, directory = %self.config.directory.display(), "the directory has been removed; it is made again");
+            self.directory = None;
+            self.unsaved = true;
+            done = work(self.open(now).map_err(Obstacle::Stopped)?);
+        }
+        done.map_err(|errno| at_file(errno, tried, &self.config.directory))
+    }
+
+    fn open(&mut self, now: Moment) -> Result<&Directory, Fault> {
+        if self.directory.is_none() {
+            let directory = self.open_directory()?;
+            if !self.recalled {
+                self.recall(&directory, now);
+                self.recalled = true;
+            }
+            self.directory = Some(directory);
+        }
+        // Set in the lines above; the fault is for the compiler.
+        self.directory
+            .as_ref()
+            .ok_or_else(|| Fault::retry("cannot open the directory", "it is not open"))
+    }
+
+    fn open_directory(&self) -> Result<Directory, Fault> {
+        let path: &Path = &self.config.directory;
+        let tried = format!("cannot open the directory `{}`", path.display());
+        let directory = Directory::open(path).map_err(|errno| at_directory(errno, tried, path))?;
+        if !directory.locked {
+            warn!(sink = %self.sink, directory = %path.display(), "this file system cannot keep a second writer out: make sure that there is none");
+        }
+        Ok(directory)
+    }
+
+    /// Takes up what an earlier run has left to be forgotten. Garbage costs the retention, never the service.
+    fn recall(&mut self, directory: &Directory, now: Moment) {
+        let read = directory
+            .read(STATE, state::LARGEST)
+            .map_err(|errno| errno.to_string());
+        match read.and_then(|bytes| bytes.map(|bytes| state::parse(&bytes, now)).transpose()) {
+            Ok(None) => {}
+            Ok(Some((forget, left_out))) => {
+                for (place, at) in forget {
+                    self.retention.forget_at(place, at);
+                }
+                if left_out > 0 {
+                    warn!(sink = %self.sink, file = STATE, left_out, "names that no file can have stand in the retention file; left out");
+                }
+            }
+            Err(cause) => {
+                warn!(sink = %self.sink, file = STATE, cause, "the retention file is not readable; what an earlier run wanted to forget is not known");
+            }
+        }
+    }
+
+    fn save(&mut self, now: Moment) -> Result<(), Fault> {
+        if !self.unsaved {
+            return Ok(());
+        }
+        let text = state::render(self.retention.iter(), now);
+        let manner = self.manner();
+        let tried = format!(
+            "cannot write `{}`",
+            self.config.directory.join(STATE).display()
+        );
+        let directory = self.open(now)?;
+        let done = directory.put_own(STATE, &text, manner);
+        done.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            mode: self.config.mode,
+            sync: self.config.sync,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! From entries to commands, and from replies to what became of the entries. Pure.
+
+use redis::{Cmd, ServerError, Value, cmd};
+use sluicebox_contract::{Entry, Fault};
+
+use super::config::Config;
+use super::reaction::{Obstacle, text, to_error};
+
+/// A field of a hash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Field {
+    pub(super) hash: String,
+    pub(super) name: String,
+}
+
+/// What is sent for one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command<'a> {
+    Publish {
+        channel: &'a str,
+        body: &'a [u8],
+    },
+    Put {
+        hash: &'a str,
+        name: &'a str,
+        body: &'a [u8],
+    },
+    Remove {
+        hash: &'a str,
+        name: &'a str,
+    },
+}
+
+/// Commands that are sent together: messages, or documents in one transaction.
+pub(super) type Group<'a> = [(usize, Command<'a>)];
+
+/// What became of a group: entries refused for good, by position in the group, and where it stopped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) refused: Vec<(usize, String)>,
+    pub(super) stopped: Option<(usize, Fault)>,
+}
+
+/// What became of a transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Transaction {
+    /// It was carried out.
+    Done(Verdict),
+    /// Nothing of it was, because of the command at this position.
+    Aborted(usize, Obstacle),
+}
+
+impl<'a> Command<'a> {
+    /// The command for an entry; the reason when there can be none.
+    pub(super) fn new(entry: &'a Entry, config: &'a Config) -> Result<Self, String> {
+        let hash = |collection: &'a Option<String>| {
+            collection
+                .as_deref()
+                .or(config.hash.as_deref())
+                .ok_or("it names no collection, and the sink has no `hash`")
+        };
+        Ok(match entry {
+            Entry::Message(message) => {
+                let channel = message.channel.as_deref().or(config.channel.as_deref());
+                let channel =
+                    channel.ok_or("it names no channel, and the sink has no `channel`")?;
+                Self::Publish {
+                    channel,
+                    body: &message.body,
+                }
+            }
+            Entry::Document(document) => Self::Put {
+                hash: hash(&document.collection)?,
+                name: &document.name,
+                body: &document.body,
+            },
+            Entry::Forget(forget) => Self::Remove {
+                hash: hash(&forget.collection)?,
+                name: &forget.name,
+            },
+        })
+    }
+
+    pub(super) fn is_message(&self) -> bool {
+        matches!(self, Self::Publish { .. })
+    }
+
+    /// Roughly how many bytes are sent.
+    pub(super) fn size(&self) -> usize {
+        64 + match self {
+            Self::Publish { channel, body } => channel.len() + body.len(),
+            Self::Put { hash, name, body } => hash.len() + name.len() + body.len(),
+            Self::Remove { hash, name } => hash.len() + name.len(),
+        }
+    }
+
+    fn packed(&self) -> Cmd {
+        match self {
+            Self::Publish { channel, body } => cmd("PUBLISH").arg(channel).arg(body).clone(),
+            Self::Put { hash, name, body } => cmd("HSET").arg(hash).arg(name).arg(body).clone(),
+            Self::Remove { hash, name } => cmd("HDEL").arg(hash).arg(name).clone(),
+        }
+    }
+
+    /// What is tried, for a fault.
+    pub(super) fn tried(&self, address: &str) -> String {
+        match self {
+            Self::Publish { channel, .. } => {
+                format!("cannot publish to `{channel}` on redis at {address}")
+            }
+            Self::Put { hash, .. } => format!("cannot write to `{hash}` in redis at {address}"),
+            Self::Remove { hash, .. } => {
+                format!("cannot delete from `{hash}` in redis at {address}")
+            }
+        }
+    }
+}
+
+/// The bytes of a group as they are, and how many replies they bring.
+pub(super) fn plain(group: &Group<'_>) -> (Vec<u8>, usize) {
+    let mut bytes = Vec::new();
+    for (_, command) in group {
+        command.packed().write_packed_command(&mut bytes);
+    }
+    (bytes, group.len())
+}
+
+/// The bytes of a group in a transaction, and how many replies they bring.
+pub(super) fn transaction(group: &Group<'_>) -> (Vec<u8>, usize) {
+    let mut bytes = Vec::new();
+    cmd("MULTI").write_packed_command(&mut bytes);
+    for (_, command) in group {
+        command.packed().write_packed_command(&mut bytes);
+    }
+    cmd("EXEC").write_packed_command(&mut bytes);
+    (bytes, group.len() + 2)
+}
+
+/// What the replies to [`plain`] say. Fewer replies than commands: the connection was lost, for the reason given.
+pub(super) fn judge_plain(
+    group: &Group<'_>,
+    replies: &[Value],
+    lost: Option<Fault>,
+    address: &str,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (position, ((_, command), reply)) in group.iter().zip(replies).enumerate() {
+        let Value::ServerError(error) = reply else {
+            continue;
+        };
+        match to_error(error, command.tried(address)) {
+            Obstacle::Refused(reason) => verdict.refused.push((position, reason)),
+            Obstacle::Stopped(fault) => {
+                verdict.stopped = Some((position, fault));
+                return verdict;
+            }
+        }
+    }
+    verdict.stopped = lost.map(|fault| (replies.len(), fault));
+    verdict
+}
+
+/// What the replies to [`transaction`] say.
+pub(super) fn judge_transaction(
+    group: &Group<'_>,
+    replies: &[Value],
+    lost: Option<Fault>,
+    address: &str,
+) -> Transaction {
+    let first_tried = || {
+        group
+            .first()
+            .map(|(_, command)| command.tried(address))
+            .unwrap_or_default()
+    };
+    // What could not even be queued says why nothing was carried out, whether or not more replies came.
+    for (position, ((_, command), reply)) in group.iter().zip(replies.iter().skip(1)).enumerate() {
+        if let Value::ServerError(error) = reply {
+            return Transaction::Aborted(position, to_error(error, command.tried(address)));
+        }
+    }
+    if let Some(fault) = lost {
+        return Transaction::Aborted(0, Obstacle::Stopped(fault));
+    }
+    if let Some(Value::ServerError(error)) = replies.first() {
+        return Transaction::Aborted(0, never_in_entry(error, first_tried()));
+    }
+    match replies.last() {
+        Some(Value::Array(results)) => {
+            Transaction::Done(judge_plain(group, results, None, address))
+        }
+        Some(Value::ServerError(error)) => {
+            Transaction::Aborted(0, never_in_entry(error, first_tried()))
+        }
+        _ => {
+            let fault = Fault::retry(first_tried(), "the server's answer is not that of redis");
+            Transaction::Aborted(0, Obstacle::Stopped(fault))
+        }
+    }
+}
+
+/// `MULTI` and `EXEC` belong to no entry: what they meet is always tried again.
+fn never_in_entry(error: &ServerError, tried: String) -> Obstacle {
+    match to_error(error, tried.clone()) {
+        Obstacle::Refused(_) => Obstacle::Stopped(Fault::retry(tried, text(error))),
+        stopped @ Obstacle::Stopped(_) => stopped,
+    }
+}

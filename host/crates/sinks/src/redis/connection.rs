@@ -1,0 +1,199 @@
+//! One connection to the server: dialling, TLS, logging in, and then bytes out and replies in.
+//!
+//! Whoever gives a connection up must be sure that what it has sent is not carried out after what the next one sends. So it is
+//! closed with a reset, which takes back what the kernel has not sent yet, and a new one is used only after the server has
+//! answered on it: by then it has read what had arrived on the old one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use combine::parser::combinator::AnySendSyncPartialState;
+use combine::stream::{Decoder, PointerOffset};
+use futures::FutureExt;
+use redis::{RedisError, RedisResult, Value, cmd, parse_redis_value_async};
+use rustls::pki_types::ServerName;
+use sluicebox_contract::Fault;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::config::{Address, Config, Target};
+use super::reaction::{Obstacle, to_error};
+use super::tls;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection that is logged in.
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    decoder: Decoder<AnySendSyncPartialState, PointerOffset<[u8]>>,
+}
+
+impl Connection {
+    /// Connects and logs in, with certificates and password as their files have them now.
+    pub(super) async fn open(config: &Config, target: &Target) -> Result<Self, Fault> {
+        let limit = config.connect_timeout;
+        let opened = timeout(limit.0, async {
+            let stream = dial(config, &target.address).await?;
+            let mut connection = Self {
+                stream,
+                decoder: Decoder::new(),
+            };
+            connection.log_in(config, target).await?;
+            Ok(connection)
+        });
+        opened.await.unwrap_or_else(|_| {
+            Err(Fault::retry(
+                connecting(&target.address),
+                format!("no answer within {limit}"),
+            )
+            .hint("is the server alive, and reachable from this node?"))
+        })
+    }
+
+    /// Sends commands.
+    pub(super) async fn send(&mut self, commands: &[u8]) -> RedisResult<()> {
+        self.stream.write_all(commands).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// Reads the next reply; an error reply is a value, an error the end of the connection.
+    pub(super) async fn reply(&mut self) -> RedisResult<Value> {
+        parse_redis_value_async(&mut self.decoder, &mut self.stream).await
+    }
+
+    /// Whether the server has closed it, or said something unasked, while nobody looked.
+    pub(super) fn is_stale(&mut self) -> bool {
+        self.reply().now_or_never().is_some()
+    }
+
+    async fn log_in(&mut self, config: &Config, target: &Target) -> Result<(), Fault> {
+        let mut commands = Vec::new();
+        let mut names = Vec::new();
+        if let Some(password) = password(config, target).await? {
+            let mut auth = cmd("AUTH");
+            if let Some(username) = &target.username {
+                auth.arg(username);
+            }
+            auth.arg(password).write_packed_command(&mut commands);
+            names.push("log in to");
+        }
+        if target.database != 0 {
+            cmd("SELECT")
+                .arg(target.database)
+                .write_packed_command(&mut commands);
+            names.push("select the database of");
+        }
+        // Always asked, for the answer that the text at the top of this file speaks of.
+        cmd("PING").write_packed_command(&mut commands);
+        names.push("talk to");
+
+        let lost = |error: RedisError| unreachable(&target.address, &error);
+        self.send(&commands).await.map_err(lost)?;
+        for name in names {
+            let Value::ServerError(error) = self.reply().await.map_err(lost)? else {
+                continue;
+            };
+            // A user may lack the right to ping and have all that we need.
+            if error.code() == "NOPERM" && name == "talk to" {
+                continue;
+            }
+            let tried = format!("cannot {name} redis at {}", target.address);
+            if let Obstacle::Stopped(fault) = to_error(&error, tried) {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+async fn dial(config: &Config, address: &Address) -> Result<Box<dyn Stream>, Fault> {
+    let failed = |error: std::io::Error| unreachable(address, &error.into());
+    match address {
+        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
+        Address::Tcp { host, port, tls } => {
+            let stream = TcpStream::connect((host.as_str(), *port))
+                .await
+                .map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            stream.set_zero_linger().map_err(failed)?;
+            if *tls {
+                secure(config, address, host, stream).await
+            } else {
+                Ok(Box::new(stream))
+            }
+        }
+    }
+}
+
+async fn secure(
+    config: &Config,
+    address: &Address,
+    host: &str,
+    stream: TcpStream,
+) -> Result<Box<dyn Stream>, Fault> {
+    let config = config.clone();
+    // Reads files.
+    let client = spawn_blocking(move || tls::client(&config)).await;
+    let client = client.map_err(|error| Fault::retry("cannot set up TLS", error))??;
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|error| Fault::fatal(connecting(address), error))?;
+    let secured = TlsConnector::from(Arc::new(client))
+        .connect(name, stream)
+        .await;
+    let secured = secured.map_err(|error| {
+        let fault = Fault::retry(format!("cannot talk TLS to redis at {address}"), &error);
+        let cause = error.to_string();
+        if cause.contains("UnknownIssuer") || cause.contains("CaUsedAsEndEntity") {
+            fault.hint("name the certificate of the server's authority in `ca-file`")
+        } else if cause.contains("certificate") {
+            fault.hint("the server's certificate must be valid now and for the host in `url`")
+        } else {
+            fault.hint("does this port of the server speak TLS?")
+        }
+    })?;
+    Ok(Box::new(secured))
+}
+
+async fn password(config: &Config, target: &Target) -> Result<Option<String>, Fault> {
+    let Some(path) = &config.password_file else {
+        return Ok(target.password.clone());
+    };
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|error| unreadable(path, error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(unreadable(path, "it is empty"));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn unreadable(path: &Path, cause: impl std::fmt::Display) -> Fault {
+    Fault::retry(
+        format!("cannot read the password from `{}`", path.display()),
+        cause,
+    )
+    .hint("the file must hold the password in one line; it is read again at the next try")
+}
+
+fn connecting(address: &Address) -> String {
+    format!("cannot connect to redis at {address}")
+}
+
+fn unreachable(address: &Address, error: &RedisError) -> Fault {
+    Fault::retry(connecting(address), error)
+        .hint("is the server alive, and reachable from this node?")
+}

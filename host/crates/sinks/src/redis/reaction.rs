@@ -1,0 +1,152 @@
+//! What the sink makes of a refusal by the server: whether the entry can never be written, or not now. Pure.
+
+use redis::ServerError;
+use sluicebox_contract::Fault;
+
+/// Why an entry was not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// It can never be.
+    Refused(String),
+    /// It cannot be for now.
+    Stopped(Fault),
+}
+
+/// What an error reply means. Whatever is not known to lie in the entry alone is tried again: nothing is lost by mistake.
+pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
+    let text = text(error);
+    if lies_in_entry(error) {
+        return Obstacle::Refused(format!("redis refuses it: {text}"));
+    }
+    let fault = Fault::retry(tried, &text);
+    Obstacle::Stopped(
+        match hint(error.code(), error.details().unwrap_or_default()) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        },
+    )
+}
+
+/// The error as the server wrote it.
+pub(super) fn text(error: &ServerError) -> String {
+    match error.details() {
+        Some(details) => format!("{} {details}", error.code()),
+        None => error.code().to_owned(),
+    }
+}
+
+fn lies_in_entry(error: &ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    match error.code() {
+        // The key is there and is no hash.
+        "WRONGTYPE" => true,
+        "ERR" => ["invalid bulk length", "string exceeds maximum allowed size"]
+            .iter()
+            .any(|part| details.contains(part)),
+        _ => false,
+    }
+}
+
+fn hint(code: &str, details: &str) -> Option<&'static str> {
+    Some(match code {
+        "NOAUTH" => {
+            "the server wants a password: set `password-file`; it is read again at the next try"
+        }
+        "WRONGPASS" => {
+            "user and password do not fit, or the user is off: correct `username` or the password; a `password-file` is read again at the next try"
+        }
+        "NOPERM" => {
+            "the user lacks a right: see `ACL GETUSER`, and grant the command and the channel (`&...`) or key (`~...`)"
+        }
+        "READONLY" => "this server is a replica: the url must lead to the primary",
+        "OOM" => {
+            "the server's `maxmemory` is reached: raise it, or let something be evicted or deleted"
+        }
+        "LOADING" => "the server is still reading its data; it will answer when it has done so",
+        "MISCONF" => "the server cannot save to its disk: see the server's log",
+        "MASTERDOWN" => {
+            "this server is a replica that has lost its primary: the url must lead to the primary"
+        }
+        "BUSY" => "a script on the server keeps it busy: see `SCRIPT KILL`",
+        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" => {
+            "this server is part of a cluster, which sluicebox does not speak to: use a server that stands alone"
+        }
+        "NOREPLICAS" => "too few replicas are there for `min-replicas-to-write`",
+        "ERR" if details.contains("max number of clients") => {
+            "raise the server's `maxclients`, or find who holds the connections"
+        }
+        "ERR" if details.contains("unknown command") => {
+            "the server does not have this command: it is renamed, or this is no redis"
+        }
+        "ERR" if details.contains("DB index") => {
+            "the server has fewer databases: correct `database`"
+        }
+        "ERR" if details.contains("AUTH") => {
+            "the server has no password: remove the password from the settings, or set one there"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, parse_redis_value};
+    use sluicebox_contract::Class;
+
+    use super::*;
+
+    fn obstacle(line: &str) -> Obstacle {
+        match parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => to_error(&error, "cannot write".to_owned()),
+            other => panic!("no error reply: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_operator_can_cure_is_tried_again_with_a_hint() {
+        for line in [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "NOPERM this user has no permissions to run the 'publish' command",
+            "READONLY You can't write against a read only replica.",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "LOADING Redis is loading the dataset in memory",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "MOVED 3999 127.0.0.1:6381",
+            "ERR max number of clients reached",
+            "ERR unknown command 'HSET'",
+            "ERR DB index is out of range",
+        ] {
+            match obstacle(line) {
+                Obstacle::Stopped(fault) => {
+                    assert!(
+                        fault.class == Class::Retry && fault.hint.is_some(),
+                        "{fault}"
+                    );
+                    assert_eq!(fault.cause, line);
+                }
+                Obstacle::Refused(reason) => panic!("{line}: {reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_entry_is_refused() {
+        for line in [
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "ERR Protocol error: invalid bulk length",
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+        ] {
+            assert!(matches!(obstacle(line), Obstacle::Refused(_)), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_error_is_tried_again() {
+        assert!(matches!(
+            obstacle("STRANGE things happen"),
+            Obstacle::Stopped(_)
+        ));
+    }
+}

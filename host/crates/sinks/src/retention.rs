@@ -1,0 +1,103 @@
+//! Names that are to be forgotten when their time has come, unless they are put again before.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+
+use tokio::time::Instant;
+
+/// More than this many names wait for nothing: what is due first is due at once.
+const LONGEST: usize = 100_000;
+
+/// The names and their times.
+#[derive(Debug)]
+pub(crate) struct Retention<K> {
+    times: HashMap<K, Instant>,
+    order: BTreeSet<(Instant, K)>,
+    longest: usize,
+}
+
+impl<K: Clone + Eq + Hash + Ord> Retention<K> {
+    pub(crate) fn new() -> Self {
+        Self {
+            times: HashMap::new(),
+            order: BTreeSet::new(),
+            longest: LONGEST,
+        }
+    }
+
+    /// Forget this name at this time, whatever was said of it before.
+    pub(crate) fn forget_at(&mut self, key: K, at: Instant) {
+        self.keep(&key);
+        self.times.insert(key.clone(), at);
+        self.order.insert((at, key));
+    }
+
+    /// Keep this name; says whether it was to be forgotten.
+    pub(crate) fn keep(&mut self, key: &K) -> bool {
+        match self.times.remove_entry(key) {
+            Some((key, at)) => self.order.remove(&(at, key)),
+            None => false,
+        }
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.times.contains_key(key)
+    }
+
+    /// When the next name is due; now, if too many wait.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        let (at, _) = self.order.first()?;
+        Some(if self.order.len() > self.longest {
+            now
+        } else {
+            *at
+        })
+    }
+
+    /// What is due, earliest first; it stays until [`Self::keep`] or [`Self::forget_at`] says otherwise.
+    pub(crate) fn due(&self, now: Instant) -> Vec<K> {
+        let surplus = self.order.len().saturating_sub(self.longest);
+        let due = self.order.iter().enumerate();
+        due.take_while(|(index, (at, _))| *at <= now || *index < surplus)
+            .map(|(_, (_, key))| key.clone())
+            .collect()
+    }
+
+    /// All names and their times, earliest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, Instant)> {
+        self.order.iter().map(|(at, key)| (key, *at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_last_word_about_a_name_holds() {
+        let now = Instant::now();
+        let mut retention = Retention::new();
+        retention.forget_at("a", now);
+        retention.forget_at("a", now + Duration::from_secs(2));
+        retention.forget_at("b", now + Duration::from_secs(1));
+        assert_eq!(retention.due(now), Vec::<&str>::new());
+        assert_eq!(retention.next(now), Some(now + Duration::from_secs(1)));
+        assert_eq!(retention.due(now + Duration::from_secs(2)), ["b", "a"]);
+        assert!(retention.keep(&"b") && !retention.keep(&"b"));
+        assert_eq!(retention.due(now + Duration::from_secs(2)), ["a"]);
+    }
+
+    #[test]
+    fn what_is_too_much_is_due_at_once_the_earliest_first() {
+        let now = Instant::now();
+        let mut retention = Retention::new();
+        retention.longest = 2;
+        for (name, seconds) in [("c", 3), ("a", 1), ("b", 2), ("d", 4)] {
+            retention.forget_at(name, now + Duration::from_secs(seconds));
+        }
+        assert_eq!(retention.next(now), Some(now));
+        assert_eq!(retention.due(now), ["a", "b"]);
+    }
+}
