@@ -1,14 +1,19 @@
 //! What must hold besides the tests: format, lints, walls, licences.
 
-use anyhow::{Result, bail};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
 
 use crate::command::{self, say};
+use crate::lab::Cache;
 use crate::{walls, workspace};
 
 /// Check format, lints, walls between crates, licences and unused dependencies
 ///
 /// The walls, licences and unused dependencies are checked by xtask itself. cargo-deny and cargo-machete have a second look where they
-/// are installed.
+/// are installed; with CI=true they are compiled into the lab's cache first.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {}
 
@@ -16,7 +21,7 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
     let steps: [(&str, Step); 5] = [
         ("format", format),
         ("lints", lints),
-        ("walls", wall),
+        ("walls", walls),
         ("cargo-deny", deny),
         ("cargo-machete", machete),
     ];
@@ -70,8 +75,11 @@ const FREE_IN_TESTS: [&str; 7] = [
     "missing_panics_doc",
 ];
 
-fn wall() -> Result<()> {
-    let breaches = walls::breaches()?;
+fn walls() -> Result<()> {
+    let workspace = walls::Workspace::read()?;
+    let mut breaches = workspace.breaches();
+    breaches.extend(workspace.strangers());
+    breaches.extend(workspace.unused()?);
     if !breaches.is_empty() {
         bail!("{} breaches:\n  {}", breaches.len(), breaches.join("\n  "));
     }
@@ -80,21 +88,61 @@ fn wall() -> Result<()> {
 
 /// Advisories need the network beyond the registries and are left out.
 fn deny() -> Result<()> {
-    if command::find("cargo-deny").is_none() {
-        say(
-            "check: cargo-deny is not installed; xtask's own look at walls, licences and sources must do",
-        );
+    let Some(path) = tool("cargo-deny", "0.20.2") else {
         return Ok(());
-    }
-    command::must(workspace::cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+    };
+    let mut deny = workspace::cargo();
+    deny.env("PATH", path)
+        .args(["deny", "check", "bans", "licenses", "sources"]);
+    command::must(&mut deny)
 }
 
 fn machete() -> Result<()> {
-    if command::find("cargo-machete").is_none() {
-        say(
-            "check: cargo-machete is not installed; xtask's own look at unused dependencies must do",
-        );
+    let Some(path) = tool("cargo-machete", "0.9.2") else {
         return Ok(());
+    };
+    command::must(workspace::cargo().env("PATH", path).arg("machete"))
+}
+
+/// A search path on which the tool is. CI compiles it once, into the lab's cache; a developer has it or does without.
+fn tool(name: &str, version: &str) -> Option<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if command::find(name).is_some() {
+        return Some(path);
     }
-    command::must(workspace::cargo().arg("machete"))
+    let instead = "xtask's own look at walls, licences and dependencies must do";
+    if !is_ci() {
+        say(format!("check: {name} is not installed; {instead}"));
+        return None;
+    }
+    match install(name, version) {
+        Ok(programs) => {
+            std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).ok()
+        }
+        Err(error) => {
+            say(format!("check: {name} cannot be had; {instead}: {error:#}"));
+            None
+        }
+    }
+}
+
+fn install(name: &str, version: &str) -> Result<PathBuf> {
+    let cache = Cache::open()?;
+    let root = cache.whole(&format!("{name}-{version}"), |folder| {
+        let target = cache.path("tools-target");
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["install", "--locked", "--version", version, "--root"])
+            .arg(folder);
+        cargo.arg("--target-dir").arg(&target).arg(name);
+        let what = format!("check: compiling {name} {version} (1 to 4 minutes, once)");
+        command::long(&what, &cache.log(name)?, &mut cargo)?;
+        std::fs::remove_dir_all(&target).context("cannot remove what compiling left")
+    })?;
+    Ok(root.join("bin"))
+}
+
+/// Whether somebody depends on the answer: then nothing may be left out.
+pub(crate) fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }

@@ -21,6 +21,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let line = describe(command);
     let output = command
         .stdin(Stdio::null())
+        .env("RUST_BACKTRACE", "0")
         .output()
         .with_context(|| format!("cannot run `{line}`"))?;
     if !output.status.success() {

@@ -22,24 +22,13 @@ pub(crate) struct Arguments {
     quick: bool,
     #[command(flatten)]
     compiler: Compiler,
-    /// What else `cargo test` should know, for example `-p sluicebox-sinks` or `-- redis`
+    /// What else `cargo test` should know, for example `-- -p sluicebox-sinks redis`
     #[arg(last = true)]
     more: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    run_all(
-        arguments,
-        std::env::var("CI").is_ok_and(|value| value == "true"),
-    )
-}
-
-/// The same with `CI=true`.
-pub(crate) fn run_as_ci() -> Result<()> {
-    run_all(&Arguments::default(), true)
-}
-
-fn run_all(arguments: &Arguments, ci: bool) -> Result<()> {
+    let ci = check::is_ci();
     let mut troubles = Vec::new();
     modules::compile(true, arguments.compiler)?;
     if ci && let Err(error) = check::run(&check::Arguments::default()) {
@@ -61,9 +50,11 @@ fn run_all(arguments: &Arguments, ci: bool) -> Result<()> {
     let list = workspace::target().join("not-run.txt");
     fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
     let mut cargo = workspace::cargo();
-    cargo
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(&arguments.more);
+    cargo.args(["test", "--no-fail-fast"]);
+    if !names_packages(&arguments.more) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(&arguments.more);
     cargo
         .env("SLUICEBOX_NOT_RUN", &list)
         .env("CI", if ci { "true" } else { "false" });
@@ -110,6 +101,13 @@ fn run_all(arguments: &Arguments, ci: bool) -> Result<()> {
     bail!("{}", troubles.join("; "))
 }
 
+fn names_packages(arguments: &[String]) -> bool {
+    let for_cargo = arguments.iter().take_while(|argument| *argument != "--");
+    let mut names = for_cargo
+        .filter(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
+    names.next().is_some()
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     passed: usize,
@@ -119,7 +117,7 @@ struct Sum {
 
 /// Shows cargo's output as it comes and adds up what the test programs report.
 fn follow(cargo: &mut Command) -> Result<(ExitStatus, Sum)> {
-    say("$ cargo test --workspace --no-fail-fast");
+    say("running the tests");
     let mut child = cargo
         .stdout(Stdio::piped())
         .spawn()

@@ -29,14 +29,9 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// The workspace's packages and what each depends on directly; `everything` adds the packages that we do not own.
-pub(crate) fn metadata(everything: bool) -> Result<Value> {
-    let mut cargo = cargo();
-    cargo.args(["metadata", "--format-version", "1"]);
-    if !everything {
-        cargo.arg("--no-deps");
-    }
-    let text = command::capture(&mut cargo)?;
+/// All packages, ours and others', with what each depends on.
+pub(crate) fn metadata() -> Result<Value> {
+    let text = command::capture(cargo().args(["metadata", "--format-version", "1"]))?;
     serde_json::from_str(&text).context("cannot read what `cargo metadata` printed")
 }
 

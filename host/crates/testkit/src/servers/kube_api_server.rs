@@ -85,10 +85,10 @@ impl KubeApiServer {
 
     /// Writes a KUBECONFIG file for a token; it lives as long as the server.
     pub fn kube_config(&self, token: &str) -> Result<PathBuf> {
-        let path = self
-            .folder
-            .path()
-            .join(format!("kubeconfig-{}", token.len()));
+        let file = tempfile::Builder::new()
+            .prefix("kubeconfig-")
+            .tempfile_in(self.folder.path())?;
+        let path = file.into_temp_path().keep()?;
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: '{}', certificate-authority: '{}'}}}}]\n\

@@ -160,7 +160,8 @@ impl Apt {
             .collect();
         for package in packages {
             if !missing.iter().any(|known| known == package) {
-                missing.push((*package).to_owned());
+                // The system has it already, maybe in a version that our lists do not know.
+                missing.push(format!("{package}/{SUITE}"));
             }
         }
         Ok(missing)
