@@ -1,1 +1,30 @@
-//! wasm
+//! Modules as WebAssembly components: the only crate that drives wasmtime.
+//!
+//! [`Engine`] compiles and keeps time, [`Module`] is a component that was checked, compiled and linked once, [`WasmShaper`] is
+//! what a lane holds: one instance of a module behind its [`Limits`]. A module may call `log` and nothing else, and nothing that it
+//! does can stop, block or fill the host: every way in which it ends badly becomes a [`sluicebox_contract::Fault`].
+
+mod binary;
+mod bindings;
+mod convert;
+mod description;
+mod engine;
+mod fault;
+mod imports;
+mod instance;
+mod limits;
+mod load;
+mod load_error;
+mod log;
+mod probe;
+mod shaper;
+mod text;
+mod ticker;
+
+pub use description::Description;
+pub use engine::{Engine, EngineError, WASM_STACK_BYTES};
+pub use limits::Limits;
+pub use load::{COMPONENT_BYTES, LoadOptions, Module};
+pub use load_error::{LoadError, Refusal};
+pub use shaper::{Context, WasmShaper};
+pub use sluicebox_wasm_cache::{Bounds, Cache, CacheError};

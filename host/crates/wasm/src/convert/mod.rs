@@ -1,0 +1,10 @@
+//! The border post: contract types on one side, the types of `wit/` on the other, and no third way across.
+//!
+//! Into the guest nothing can fail and no text is copied: the lists that the border wants live in an arena that is emptied after the
+//! call. Out of the guest everything is checked, because a guest may return anything.
+
+mod entries;
+mod events;
+
+pub(crate) use entries::{BadEntries, entries};
+pub(crate) use events::{objects, pods, subjects};

@@ -1,0 +1,80 @@
+//! Wasmtime's configuration: the one place where it is chosen, because it decides what compiled code looks like.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::ticker::Ticker;
+
+/// How deep guests may nest their calls. Threads that call a shaper need a stack of at least four times this.
+pub const WASM_STACK_BYTES: usize = 512 * 1024;
+
+/// How many frames of a guest a fault names.
+const BACKTRACE_FRAMES: NonZeroUsize = match NonZeroUsize::new(8) {
+    Some(frames) => frames,
+    None => NonZeroUsize::MIN,
+};
+
+/// Compiles modules and keeps the time of their deadlines. One for the process; a clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) wasmtime: wasmtime::Engine,
+    pub(crate) ticker: Arc<Ticker>,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Wasmtime does not run here.
+    #[error(
+        "cannot start the engine for modules: {cause} (hint: sluicebox needs Linux on x86_64, aarch64, riscv64 or s390x)"
+    )]
+    Unsupported {
+        /// Wasmtime's reason.
+        cause: String,
+    },
+    /// The thread that watches the deadlines could not be made.
+    #[error(
+        "cannot start the thread that watches the deadlines of modules: {cause} (hint: is the number of processes limited?)"
+    )]
+    Thread {
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+}
+
+impl Engine {
+    /// Starts the engine, and with it the thread that watches deadlines; it ends with the last clone, module and shaper.
+    pub fn new() -> Result<Self, EngineError> {
+        let wasmtime =
+            wasmtime::Engine::new(&configuration()).map_err(|error| EngineError::Unsupported {
+                cause: format!("{error:#}"),
+            })?;
+        let ticker =
+            Ticker::start(wasmtime.clone()).map_err(|cause| EngineError::Thread { cause })?;
+        Ok(Self {
+            wasmtime,
+            ticker: Arc::new(ticker),
+        })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// Each setting is part of what compiled code depends on: the cache of another configuration is not used.
+fn configuration() -> wasmtime::Config {
+    let mut config = wasmtime::Config::new();
+    // Guests are synchronous. Support for concurrent ones makes each call three times as expensive, used or not.
+    config.concurrency_support(false);
+    // What ends a guest that does not return: 6 to 15 % of its speed. Fuel would cost more, and the host would not know how much.
+    config.epoch_interruption(true);
+    config.max_wasm_stack(WASM_STACK_BYTES);
+    config.wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES));
+    // For debuggers of the host only; without it compiled code is smaller.
+    config.native_unwind_info(false);
+    config.generate_address_map(false);
+    config
+}

@@ -1,0 +1,166 @@
+//! Wasmtime's errors become what an operator can act on.
+
+use sluicebox_contract::Fault;
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::convert::BadEntries;
+use crate::imports::Host;
+use crate::limits::Limits;
+use crate::text::{readable, size};
+
+/// How many frames of the guest are named.
+const FRAMES: usize = 5;
+
+/// How wasmtime says that a call wanted to hand over more than allowed; it has no type for it. A test holds this.
+const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls";
+
+/// Names a call in faults.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) module: &'a str,
+    pub(crate) version: &'a str,
+    /// Such as `pod-handler.handle`; `instantiate` for what runs before the first export.
+    pub(crate) export: &'static str,
+    /// Events or subjects handed over; none where nothing is.
+    pub(crate) items: Option<usize>,
+}
+
+impl Call<'_> {
+    fn tried(&self) -> String {
+        let Self {
+            module,
+            version,
+            export,
+            items,
+        } = self;
+        let items = match items {
+            Some(1) => " with 1 item".to_owned(),
+            Some(items) => format!(" with {items} items"),
+            None => String::new(),
+        };
+        format!("cannot call {export} of module `{module}` (version {version}){items}")
+    }
+
+    /// The instance is dead: wasmtime ended the call.
+    pub(crate) fn died(
+        &self,
+        error: &wasmtime::Error,
+        host: &Host,
+        limits: &Limits,
+        deadline: std::time::Duration,
+    ) -> Fault {
+        let (mut cause, hint) = reason(error, host, limits, deadline);
+        if let Some(frames) = frames(error) {
+            cause = format!("{cause}; in {frames}");
+        }
+        let fault = Fault::replace(self.tried(), cause);
+        match hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
+    }
+
+    /// The instance returned what it must not return. It is replaced: what it holds in memory is not to be trusted any more, and
+    /// smaller batches may help.
+    pub(crate) fn misbehaved(&self, bad: &BadEntries) -> Fault {
+        let hint = match bad {
+            BadEntries::TooMany { .. } => {
+                "return fewer entries for each event, or raise the limit of entries for each call"
+            }
+            BadEntries::Packed { .. } => {
+                "the ends of packed messages are byte offsets into their text, never falling, between characters"
+            }
+        };
+        Fault::replace(self.tried(), bad).hint(hint)
+    }
+
+    /// The module says that it cannot start. Tried again, ever more slowly, because what it misses may come.
+    pub(crate) fn refused_to_start(&self, text: &str, limits: &Limits) -> Fault {
+        Fault::retry(self.tried(), readable(text, limits.log_line_bytes))
+    }
+
+    /// The module refuses the batch.
+    pub(crate) fn refused(&self, text: &str, limits: &Limits) -> Fault {
+        Fault::skip(self.tried(), readable(text, limits.log_line_bytes))
+    }
+
+    /// There is nothing to call.
+    pub(crate) fn no_instance(&self) -> Fault {
+        Fault::replace(
+            self.tried(),
+            "it has no instance: the last one ended in a fault, or none was started yet",
+        )
+    }
+
+    /// The lane handed over what this call does not take.
+    pub(crate) fn not_taken(&self, cause: &str) -> Fault {
+        Fault::skip(self.tried(), cause)
+    }
+}
+
+/// Why the call ended, and what would cure it.
+fn reason(
+    error: &wasmtime::Error,
+    host: &Host,
+    limits: &Limits,
+    deadline: std::time::Duration,
+) -> (String, Option<&'static str>) {
+    let said = host.log().last_error().map(str::to_owned);
+    let refused = host.limiter.refused();
+    let memory_limit = || {
+        format!(
+            "its memory limit of {} was reached",
+            size(limits.memory_bytes)
+        )
+    };
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => (
+            format!("it did not return within the deadline of {deadline:?}"),
+            Some("does it loop? else raise the deadline, or let it do less in one call"),
+        ),
+        Some(Trap::StackOverflow) => (
+            format!("its stack of {} overflowed", size(crate::WASM_STACK_BYTES)),
+            Some("does it call itself without an end?"),
+        ),
+        Some(Trap::UnreachableCodeReached) => match (said, refused) {
+            (Some(said), false) => (format!("it stopped itself: {said}"), None),
+            (Some(said), true) => (
+                format!("it stopped itself: {said}; {}", memory_limit()),
+                Some(MEMORY_HINT),
+            ),
+            (None, true) => (memory_limit(), Some(MEMORY_HINT)),
+            (None, false) => (
+                "it stopped itself (`unreachable`) without a word".to_owned(),
+                None,
+            ),
+        },
+        Some(trap) => (trap.to_string(), None),
+        None if format!("{error:#}").contains(TOO_MUCH_COPIED) => (
+            format!(
+                "it handed over more than {} in one call",
+                size(limits.output_bytes_per_call)
+            ),
+            Some("return less for each event, or raise the limit of bytes for each call"),
+        ),
+        None if refused => (memory_limit(), Some(MEMORY_HINT)),
+        None => (
+            readable(&error.root_cause().to_string(), limits.log_line_bytes),
+            None,
+        ),
+    }
+}
+
+const MEMORY_HINT: &str = "does it keep more and more? else raise the memory limit";
+
+/// The innermost frames of the guest, by their names where the component has names.
+fn frames(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    let mut names = Vec::new();
+    for frame in backtrace.frames().iter().take(FRAMES) {
+        names.push(match frame.func_name() {
+            Some(name) => readable(name, 80),
+            None => format!("function {}", frame.func_index()),
+        });
+    }
+    (!names.is_empty()).then(|| names.join(" < "))
+}

@@ -1,0 +1,104 @@
+//! Why a module is refused: what it is, and the cure.
+
+use sluicebox_contract::Fault;
+
+use crate::probe::{ACCEPTED, GRANTED};
+use crate::text::size;
+
+/// A module that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot load module `{module}`: {refusal}{}", hint_text(refusal))]
+pub struct LoadError {
+    /// The name of the module.
+    pub module: String,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// Why a module cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {cause}")]
+    Unreadable {
+        /// Which file.
+        path: String,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+    /// More bytes than are allowed.
+    #[error("it has {}, more than the {} that a component may have", size(*bytes), size(*limit))]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// It is something else, or a part of a component.
+    #[error("{found}")]
+    NotAComponent {
+        /// What it is.
+        found: String,
+        /// What would cure it.
+        cure: &'static str,
+    },
+    /// It wants more than `log`.
+    #[error("it imports {}; granted: {GRANTED}", wanted.join(", "))]
+    NotGranted {
+        /// Everything that it imports and that is not granted.
+        wanted: Vec<String>,
+    },
+    /// It was made for another version of the interface.
+    #[error("it is made for sluicebox:module {found}; this host accepts {ACCEPTED}")]
+    OtherVersion {
+        /// The version.
+        found: String,
+    },
+    /// It is a component, but none of ours.
+    #[error("{cause}")]
+    NotAModule {
+        /// What is missing or different.
+        cause: String,
+    },
+    /// It does not compile.
+    #[error("it does not compile: {cause}")]
+    Invalid {
+        /// The compiler's reason.
+        cause: String,
+    },
+}
+
+impl Refusal {
+    /// What would cure it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "does the file exist, and may the collector read it?",
+            Self::TooLarge { .. } => {
+                "strip debug information from the component, or raise the limit"
+            }
+            Self::NotAComponent { cure, .. } => cure,
+            Self::NotGranted { .. } => {
+                "a Rust module built for wasm32-unknown-unknown imports no WASI; for other languages stub WASI when building"
+            }
+            Self::OtherVersion { .. } => "build the module with the SDK of this host's version",
+            Self::NotAModule { .. } => {
+                "does its world include `lifecycle` and a handler of sluicebox:module?"
+            }
+            Self::Invalid { .. } => "is the file whole, and made by current component tools?",
+        }
+    }
+}
+
+fn hint_text(refusal: &Refusal) -> String {
+    format!(" (hint: {})", refusal.hint())
+}
+
+impl From<LoadError> for Fault {
+    fn from(error: LoadError) -> Self {
+        Self::fatal(
+            format!("cannot load module `{}`", error.module),
+            &error.refusal,
+        )
+        .hint(error.refusal.hint())
+    }
+}

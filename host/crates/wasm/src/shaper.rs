@@ -1,0 +1,283 @@
+//! What a lane holds: a module, its settings, its limits, and at most one instance of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bumpalo::Bump;
+use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Shaper, Subject, SubjectId};
+use wasmtime::Store;
+
+use crate::bindings::exports::sluicebox::module::lifecycle;
+use crate::bindings::sluicebox::module::types::Entries;
+use crate::convert;
+use crate::fault::Call;
+use crate::imports::Host;
+use crate::instance::{Guest, Instance, instantiate, limited, store};
+use crate::log::Log;
+use crate::{Limits, Module};
+
+/// How much of the arena is kept between two calls.
+const ARENA_BYTES: usize = 1 << 20;
+
+/// What a module is told about its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The name of the lane.
+    pub lane: String,
+    /// The node on which the host runs; empty where it has none.
+    pub node_name: String,
+    /// The sources that the lane is fed from.
+    pub sources: Vec<String>,
+}
+
+/// A module behind its limits. Has no instance until [`Shaper::renew`] is called, and none after a fault of class `Replace`.
+pub struct WasmShaper {
+    module: Module,
+    settings: String,
+    context: Context,
+    limits: Limits,
+    log: Arc<Mutex<Log>>,
+    instance: Option<Instance>,
+    /// The lists that the border wants; emptied after each call.
+    arena: Bump,
+}
+
+impl WasmShaper {
+    /// A shaper without an instance. `settings` is a JSON object as text. Runs nothing of the module.
+    pub fn new(module: Module, settings: String, context: Context, limits: Limits) -> Self {
+        let log = Arc::new(Mutex::new(Log::new(
+            &context.lane,
+            module.name(),
+            module.version(),
+            &limits,
+        )));
+        Self {
+            module,
+            settings,
+            context,
+            limits,
+            log,
+            instance: None,
+            arena: Bump::new(),
+        }
+    }
+
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Calls a function of the guest, if there is an instance. One that does not survive is dropped at once, and its memory with it.
+    fn call<R>(
+        &mut self,
+        export: &'static str,
+        items: Option<usize>,
+        deadline: Duration,
+        function: impl FnOnce(&mut Store<Host>, &Guest, &Bump) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let call = Call {
+            module: self.module.name(),
+            version: self.module.version(),
+            export,
+            items,
+        };
+        let Some(Instance { mut store, guest }) = self.instance.take() else {
+            return Err(call.no_instance());
+        };
+        let arena = &self.arena;
+        let returned = limited(&self.module, &mut store, deadline, |store| {
+            function(store, &guest, arena)
+        });
+        self.empty_arena();
+        match returned {
+            Ok(returned) => {
+                self.instance = Some(Instance { store, guest });
+                Ok(returned)
+            }
+            Err(error) => {
+                Err(self
+                    .naming(export, items)
+                    .died(&error, store.data(), &self.limits, deadline))
+            }
+        }
+    }
+
+    fn empty_arena(&mut self) {
+        // A batch of unusual size must not be paid for ever after.
+        if self.arena.allocated_bytes() > ARENA_BYTES {
+            self.arena = Bump::new();
+        } else {
+            self.arena.reset();
+        }
+    }
+
+    fn naming(&self, export: &'static str, items: Option<usize>) -> Call<'_> {
+        Call {
+            module: self.module.name(),
+            version: self.module.version(),
+            export,
+            items,
+        }
+    }
+
+    /// Judges what a handler returned.
+    fn judge(
+        &mut self,
+        export: &'static str,
+        items: usize,
+        returned: Result<Entries, String>,
+    ) -> Result<Vec<Entry>, Fault> {
+        let call = self.naming(export, Some(items));
+        let judged = match returned {
+            Err(text) => Err(call.refused(&text, &self.limits)),
+            Ok(entries) => convert::entries(entries, self.limits.entries_per_call)
+                .map_err(|bad| call.misbehaved(&bad)),
+        };
+        if judged
+            .as_ref()
+            .is_err_and(|fault| fault.class == Class::Replace)
+        {
+            self.instance = None;
+        }
+        judged
+    }
+
+    fn shape_pods(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
+        const EXPORT: &str = "pod-handler.handle";
+        let returned = self.call(
+            EXPORT,
+            Some(batch.len()),
+            self.limits.call_deadline,
+            |store, guest, arena| match &guest.pods {
+                Some(handler) => handler
+                    .call_handle(store, &convert::pods(arena, batch))
+                    .map(Some),
+                None => Ok(None),
+            },
+        )?;
+        match returned {
+            Some(returned) => self.judge(EXPORT, batch.len(), returned),
+            None => Err(self
+                .naming(EXPORT, Some(batch.len()))
+                .not_taken("the module does not export this handler")),
+        }
+    }
+
+    fn shape_objects(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
+        const EXPORT: &str = "object-handler.handle";
+        let returned = self.call(
+            EXPORT,
+            Some(batch.len()),
+            self.limits.call_deadline,
+            |store, guest, _| match &guest.objects {
+                Some(handler) => handler
+                    .call_handle(store, &convert::objects(batch))
+                    .map(Some),
+                None => Ok(None),
+            },
+        )?;
+        match returned {
+            Some(returned) => self.judge(EXPORT, batch.len(), returned),
+            None => Err(self
+                .naming(EXPORT, Some(batch.len()))
+                .not_taken("the module does not export this handler")),
+        }
+    }
+}
+
+impl Shaper for WasmShaper {
+    fn handlers(&self) -> Handlers {
+        self.module.handlers()
+    }
+
+    fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
+        if subjects.is_empty() || !self.handlers().subjects {
+            return Ok(());
+        }
+        self.call(
+            "subjects.define",
+            Some(subjects.len()),
+            self.limits.call_deadline,
+            |store, guest, _| match &guest.subjects {
+                Some(handler) => handler.call_define(store, &convert::subjects(subjects)),
+                None => Ok(()),
+            },
+        )
+    }
+
+    fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), Fault> {
+        if subjects.is_empty() || !self.handlers().subjects {
+            return Ok(());
+        }
+        let ids: Vec<u32> = subjects.iter().map(|subject| subject.0).collect();
+        self.call(
+            "subjects.forget",
+            Some(ids.len()),
+            self.limits.call_deadline,
+            |store, guest, _| match &guest.subjects {
+                Some(handler) => handler.call_forget(store, &ids),
+                None => Ok(()),
+            },
+        )
+    }
+
+    fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
+        let pods = batch
+            .iter()
+            .filter(|event| matches!(event, Event::Pod(_)))
+            .count();
+        match pods {
+            _ if batch.is_empty() => Ok(Vec::new()),
+            0 => self.shape_objects(batch),
+            _ if pods == batch.len() => self.shape_pods(batch),
+            _ => Err(self
+                .naming("handle", Some(batch.len()))
+                .not_taken("the batch has events of more than one kind")),
+        }
+    }
+
+    fn renew(&mut self) -> Result<(), Fault> {
+        // The old memory goes before the new one comes: a lane never holds two.
+        self.instance = None;
+        let deadline = self.limits.start_deadline;
+        let mut store = store(&self.module, &self.limits, &self.log);
+        let guest = match instantiate(&self.module, &mut store, deadline) {
+            Ok(guest) => guest,
+            Err(error) => {
+                return Err(self.naming("instantiate", None).died(
+                    &error,
+                    store.data(),
+                    &self.limits,
+                    deadline,
+                ));
+            }
+        };
+        self.instance = Some(Instance { store, guest });
+
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        let started = self.call("lifecycle.start", None, deadline, |store, guest, _| {
+            let sources: Vec<&str> = context.sources.iter().map(String::as_str).collect();
+            let context = lifecycle::Context {
+                lane: &context.lane,
+                node_name: &context.node_name,
+                sources: &sources,
+            };
+            guest.lifecycle.call_start(store, &settings, context)
+        })?;
+        started.map_err(|text| {
+            self.instance = None;
+            self.naming("lifecycle.start", None)
+                .refused_to_start(&text, &self.limits)
+        })
+    }
+}
+
+impl std::fmt::Debug for WasmShaper {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("WasmShaper")
+            .field("module", &self.module)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+//! What the tests of the engine share: the compiled modules, events, and a log that can be read.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use sluicebox_contract::pod::{
+    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod,
+    QosClass,
+};
+use sluicebox_contract::{
+    Change, Entry, Event, Fault, Message, ObjectEvent, ObjectKind, PodEvent, Shaper as _, Subject,
+    SubjectId, SubjectKind, UnixNanos,
+};
+use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
+
+/// The bytes of a compiled module.
+pub(crate) fn component(name: &str) -> Vec<u8> {
+    let folder = std::env::var_os("SLUICEBOX_MODULES").map_or_else(
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../../target/modules"
+            ))
+        },
+        PathBuf::from,
+    );
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!(
+            "cannot read the compiled module {}: {error} (hint: `cargo xtask modules --all` makes it; SLUICEBOX_MODULES names another folder)",
+            path.display()
+        )
+    })
+}
+
+pub(crate) fn load(engine: &Engine, name: &str) -> Module {
+    Module::load(engine, name, &component(name), &LoadOptions::default()).unwrap()
+}
+
+/// The hostile module with these settings, not started.
+pub(crate) fn hostile(settings: &str, limits: Limits) -> WasmShaper {
+    let engine = Engine::new().unwrap();
+    WasmShaper::new(
+        load(&engine, "hostile"),
+        settings.to_owned(),
+        context(),
+        limits,
+    )
+}
+
+/// The hostile module with these settings, started.
+pub(crate) fn started(settings: &str, limits: Limits) -> WasmShaper {
+    let mut shaper = hostile(settings, limits);
+    shaper.renew().unwrap();
+    shaper
+}
+
+pub(crate) fn context() -> Context {
+    Context {
+        lane: "test".to_owned(),
+        node_name: "node-1".to_owned(),
+        sources: vec!["pods".to_owned()],
+    }
+}
+
+/// An event about a pod with nothing but a name.
+pub(crate) fn named(name: &str) -> Event {
+    pod_event(Pod {
+        name: name.to_owned(),
+        ..Pod::default()
+    })
+}
+
+pub(crate) fn pod_event(pod: Pod) -> Event {
+    Event::Pod(PodEvent {
+        subject: SubjectId(7),
+        change: Change::Added,
+        observed_at: UnixNanos(1),
+        pod: Arc::new(pod),
+        previous: None,
+    })
+}
+
+pub(crate) fn object(name: &str, json: Option<&str>) -> Event {
+    Event::Object(ObjectEvent {
+        subject: SubjectId(8),
+        kind: ObjectKind::Namespace,
+        change: Change::Listed,
+        observed_at: UnixNanos(1),
+        uid: "u".into(),
+        namespace: "".into(),
+        name: name.into(),
+        json: json.map(Into::into),
+    })
+}
+
+pub(crate) fn subject(id: u32, name: &str) -> Arc<Subject> {
+    let (uid, namespace) = ("u".to_owned(), "default".to_owned());
+    Arc::new(Subject {
+        id: SubjectId(id),
+        kind: SubjectKind::Pod,
+        uid,
+        namespace,
+        name: name.to_owned(),
+    })
+}
+
+/// The hostile module's answer to an event when it behaves.
+pub(crate) fn answer(call: u32, name: &str) -> Entry {
+    answer_about(None, call, name)
+}
+
+pub(crate) fn answer_about(subject: Option<&str>, call: u32, name: &str) -> Entry {
+    Entry::Message(Message {
+        channel: subject.map(str::to_owned),
+        key: Some(call.to_string()),
+        headers: Vec::new(),
+        body: name.into(),
+    })
+}
+
+/// A pod in which every field is set.
+pub(crate) fn rich_pod() -> Pod {
+    let text = |text: &str| Some(text.to_owned());
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let status = |state| ContainerStatus {
+        image: "docker.io/library/nginx:1.29".to_owned(),
+        image_id: "docker.io/library/nginx@sha256:0123".to_owned(),
+        container_id: text("containerd://abc"),
+        state,
+        ready: true,
+        restart_count: 3,
+    };
+    let container = |name: &str, kind, status| Container {
+        name: name.to_owned(),
+        kind,
+        image: "nginx:1.29".to_owned(),
+        ports: vec![ContainerPort {
+            name: text("http"),
+            port: 80,
+            host_port: Some(8080),
+            protocol: "TCP".to_owned(),
+        }],
+        requests: vec![pair("cpu", "250m"), pair("memory", "64Mi")],
+        limits: vec![pair("memory", "128Mi")],
+        status,
+    };
+    Pod {
+        uid: "11111111-2222-3333-4444-555555555555".to_owned(),
+        namespace: "default".to_owned(),
+        name: "web-0".to_owned(),
+        labels: vec![
+            pair("app", "web"),
+            pair("tier", "front"),
+            pair("version", "ü"),
+        ],
+        annotations: vec![pair("note", "two\nlines")],
+        owners: vec![Owner {
+            kind: "StatefulSet".to_owned(),
+            name: "web".to_owned(),
+            uid: "o".to_owned(),
+            controller: true,
+        }],
+        created_at: text("2026-01-01T00:00:00Z"),
+        deletion_at: text("2026-01-02T00:00:00Z"),
+        node_name: text("node-1"),
+        service_account: text("default"),
+        host_network: true,
+        qos_class: Some(QosClass::Burstable),
+        phase: Some(Phase::Running),
+        reason: text("Evicted"),
+        host_ip: text("10.0.0.1"),
+        pod_ips: vec!["10.1.0.7".to_owned(), "fd00::7".to_owned()],
+        start_time: text("2026-01-01T00:00:01Z"),
+        containers: vec![
+            container("init", ContainerKind::Init, None),
+            container(
+                "app",
+                ContainerKind::App,
+                Some(status(ContainerState::Running(text(
+                    "2026-01-01T00:00:02Z",
+                )))),
+            ),
+            container(
+                "side",
+                ContainerKind::Ephemeral,
+                Some(status(ContainerState::Waiting(text("CrashLoopBackOff")))),
+            ),
+        ],
+    }
+}
+
+/// The shaper shapes again after `renew`, in a fresh instance.
+#[track_caller]
+pub(crate) fn assert_recovers(shaper: &mut WasmShaper) {
+    shaper.renew().unwrap();
+    assert_eq!(shaper.shape(&[named("good")]).unwrap(), [answer(1, "good")]);
+}
+
+/// Whether the fault is as the operator should read it.
+#[track_caller]
+pub(crate) fn assert_says(fault: &Fault, words: &[&str]) {
+    let text = fault.to_string();
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing in: {text}");
+    }
+}
+
+/// The host's own memory, in bytes: resident pages.
+pub(crate) fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Lines that the host logs while `work` runs on this thread.
+pub(crate) fn logged(work: impl FnOnce()) -> Vec<String> {
+    let lines = Lines::default();
+    let sink = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false);
+    let subscriber = subscriber
+        .without_time()
+        .with_writer(move || sink.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! The evils, by name. Each has a test of its name.
+
+use std::hint::black_box;
+
+use crate::bindings::sluicebox::module::log::{self, Level};
+use crate::bindings::sluicebox::module::types::{
+    Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Payload,
+};
+
+/// What a handler answers; none when it behaves.
+type Answer = Option<Result<Entries, String>>;
+
+pub(crate) fn start(evil: &str) -> Result<(), String> {
+    match evil {
+        "loop-in-start" => spin(),
+        "panic-in-start" => panic!("I cannot start"),
+        "memory-bomb-in-start" => bomb(),
+        "refuse-to-start" => Err("setting `colour`: unknown\n\u{1b}[31mtry `shape`".to_owned()),
+        "refuse-to-start-at-length" => Err("no ".repeat(1 << 20)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn define(evil: &str) {
+    if evil == "loop-in-define" {
+        spin();
+    }
+}
+
+pub(crate) fn forget(evil: &str) {
+    if evil == "panic-in-forget" {
+        panic!("I never forget");
+    }
+}
+
+pub(crate) fn handle(evil: &str, size: usize) -> Answer {
+    match evil {
+        "loop" => spin(),
+        "memory-bomb" => bomb(),
+        "stack-overflow" => Some(Err(deep(1).to_string())),
+        "panic" => panic!("I give up"),
+        "unreachable" => std::process::abort(),
+        "refuse" => Some(Err("I do not like this".to_owned())),
+        "refuse-at-length" => Some(Err("no ".repeat(1 << 20))),
+        "memory-refused" => memory_refused(),
+        "many-entries" => Some(Ok(Entries::Plain(many(size)))),
+        "many-packed" => Some(Ok(packed(
+            "",
+            vec![
+                PackedEnd {
+                    key_end: 0,
+                    body_end: 0
+                };
+                size
+            ],
+        ))),
+        "large-entry" => Some(Ok(one("x".repeat(size)))),
+        "claimed-entry" => Some(Ok(one(claimed(size)))),
+        "broken-text" => Some(Ok(one(broken_text()))),
+        "escaping-name" => Some(Ok(Entries::Plain(vec![document("../../x")]))),
+        "log-flood" => log_flood(size),
+        "long-line" => long_line(size),
+        "ends-beyond" => Some(Ok(packed(
+            "abc",
+            vec![PackedEnd {
+                key_end: 1,
+                body_end: 4,
+            }],
+        ))),
+        "ends-falling" => Some(Ok(packed(
+            "abc",
+            vec![PackedEnd {
+                key_end: 2,
+                body_end: 1,
+            }],
+        ))),
+        "ends-within-character" => Some(Ok(packed(
+            "ü",
+            vec![PackedEnd {
+                key_end: 0,
+                body_end: 1,
+            }],
+        ))),
+        _ => None,
+    }
+}
+
+fn spin() -> ! {
+    loop {
+        black_box(());
+    }
+}
+
+fn bomb<T>() -> T {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+#[allow(unconditional_recursion, reason = "that is the evil")]
+fn deep(number: u64) -> u64 {
+    let frame = black_box([number; 64]);
+    deep(number + 1) + frame.iter().sum::<u64>()
+}
+
+/// Asks for more memory until that is refused, and lives on.
+fn memory_refused() -> Answer {
+    #[cfg(target_family = "wasm")]
+    while core::arch::wasm32::memory_grow::<0>(16) != usize::MAX {}
+    None
+}
+
+fn many(count: usize) -> Vec<Entry> {
+    (0..count)
+        .map(|_| {
+            Entry::Forget(Forget {
+                collection: None,
+                name: String::new(),
+                after_milliseconds: 0,
+            })
+        })
+        .collect()
+}
+
+fn packed(text: &str, ends: Vec<PackedEnd>) -> Entries {
+    Entries::Packed(PackedMessages {
+        channel: None,
+        text: text.to_owned(),
+        ends,
+    })
+}
+
+fn one(body: String) -> Entries {
+    Entries::Plain(vec![Entry::Message(Message {
+        channel: None,
+        key: None,
+        headers: Vec::new(),
+        body: Payload::Text(body),
+    })])
+}
+
+fn document(name: &str) -> Entry {
+    Entry::Document(Document {
+        collection: None,
+        name: name.to_owned(),
+        body: Payload::Text("evil".to_owned()),
+    })
+}
+
+/// A text that says that it is longer than it is.
+fn claimed(size: usize) -> String {
+    let mut text = std::mem::ManuallyDrop::new("short".to_owned());
+    // SAFETY: there is none, which is the point: the host must look for itself.
+    unsafe { String::from_raw_parts(text.as_mut_ptr(), size, size) }
+}
+
+/// A text that is not UTF-8.
+fn broken_text() -> String {
+    // SAFETY: as above.
+    unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) }
+}
+
+fn log_flood(lines: usize) -> Answer {
+    for number in 0..lines {
+        log::line(Level::Info, &format!("line {number}"));
+    }
+    None
+}
+
+fn long_line(bytes: usize) -> Answer {
+    log::line(Level::Info, &"x".repeat(bytes));
+    None
+}
