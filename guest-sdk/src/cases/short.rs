@@ -56,6 +56,7 @@ fn alike(given: &Map<String, Value>, value: Value, depth: usize) -> Result<Value
             let fields = Value::Object(fields.collect::<Result<_, String>>()?);
             Ok(match base {
                 None => fields,
+                Some(base) if fields.as_object().is_some_and(Map::is_empty) => base,
                 Some(base) => over(base, fields),
             })
         }

@@ -1,0 +1,9 @@
+//! The module's cases, run natively; the host runs the same files through its engine.
+
+#[test]
+fn every_case_holds() {
+    sluicebox_sdk::cases::check::<galileo_events::GalileoEvents>(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/cases"
+    ));
+}
