@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Command::Modules(arguments) => modules::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
-        Command::Test(arguments) => test::run(&arguments),
+        Command::Test(arguments) => return test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Ci => command::must(&mut Process::new(workspace::root().join(".ci/run"))),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -27,78 +27,86 @@ pub(crate) struct Arguments {
     more: Vec<String>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+/// Says itself what went wrong: the sum is the last line of all, for machines to read.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let ci = check::is_ci();
     let mut troubles = Vec::new();
-    modules::compile(true, arguments.compiler)?;
     if ci && let Err(error) = check::run(&check::Arguments::default()) {
-        troubles.push(error.to_string());
+        troubles.push(format!("{error:#}"));
     }
-
-    let lab = lab::provide(arguments.quick)?;
-    let missing = lab
-        .pieces
-        .iter()
-        .filter(|piece| piece.found.is_err())
-        .count();
-    if ci && missing > 0 {
-        troubles.push(format!(
-            "{missing} pieces of the lab cannot be had here (above)"
-        ));
-    }
-
-    let list = workspace::target().join("not-run.txt");
-    fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
-    let mut cargo = workspace::cargo();
-    cargo.args(["test", "--no-fail-fast"]);
-    if !names_packages(&arguments.more) {
-        cargo.arg("--workspace");
-    }
-    cargo.args(&arguments.more);
-    cargo
-        .env("SLUICEBOX_NOT_RUN", &list)
-        .env("CI", if ci { "true" } else { "false" });
-    cargo.env(
-        "SLUICEBOX_QUICK",
-        if arguments.quick { "true" } else { "false" },
-    );
-    for piece in &lab.pieces {
-        match &piece.found {
-            Ok(path) => cargo.env(piece.variable, path),
-            Err(_) => cargo.env_remove(piece.variable),
-        };
-    }
-
-    let (status, mut sum) = follow(&mut cargo)?;
-    let not_run = not_run(&list)?;
-    sum.passed = sum.passed.saturating_sub(not_run.tests);
-    sum.skipped += not_run.tests;
-    if !status.success() && sum.failed == 0 {
-        // Something did not compile, or a test program died before it could count.
-        sum.failed = 1;
-    }
-    if !status.success() {
-        troubles.push(format!("cargo test failed ({status})"));
-    }
-
-    if !not_run.lines.is_empty() {
-        println!("\nNOT RUN, {} tests:", not_run.tests);
-        for line in &not_run.lines {
-            println!("  {line}");
-        }
+    let mut sum = Sum::default();
+    if let Err(error) = test(arguments, ci, &mut sum) {
+        troubles.push(format!("{error:#}"));
     }
     for trouble in &troubles {
         println!("\nTROUBLE: {trouble}");
+    }
+    if !troubles.is_empty() && sum.failed == 0 {
+        // Something did not compile, or failed besides the tests.
+        sum.failed = 1;
     }
     println!(
         "\n{} passed, {} failed, {} skipped",
         sum.passed, sum.failed, sum.skipped
     );
     if troubles.is_empty() {
-        return Ok(());
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
-    // The line above is the last one on the standard output.
-    bail!("{}", troubles.join("; "))
+}
+
+fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
+    modules::compile(true, arguments.compiler)?;
+    let lab = lab::provide(arguments.quick)?;
+    let list = workspace::target().join("not-run.txt");
+    fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
+
+    let mut cargo = cargo_test(&arguments.more);
+    let word = |yes: bool| if yes { "true" } else { "false" };
+    cargo.env("SLUICEBOX_NOT_RUN", &list);
+    cargo
+        .env("CI", word(ci))
+        .env("SLUICEBOX_QUICK", word(arguments.quick));
+    for piece in &lab.pieces {
+        match &piece.found {
+            Ok(path) => cargo.env(piece.variable, path),
+            Err(_) => cargo.env_remove(piece.variable),
+        };
+    }
+    let status = follow(&mut cargo, sum)?;
+
+    let not_run = not_run(&list)?;
+    sum.passed = sum.passed.saturating_sub(not_run.tests);
+    sum.skipped += not_run.tests;
+    if !not_run.lines.is_empty() {
+        println!("\nNOT RUN, {} tests:", not_run.tests);
+    }
+    for line in &not_run.lines {
+        println!("  {line}");
+    }
+    if !status.success() {
+        bail!("cargo test failed ({status})");
+    }
+    let missing = lab.pieces.iter().filter(|piece| piece.found.is_err());
+    let missing: Vec<&str> = missing.map(|piece| piece.name).collect();
+    if ci && !missing.is_empty() {
+        bail!(
+            "not to be had here, for the reason that stands above: {}",
+            missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn cargo_test(more: &[String]) -> Command {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--no-fail-fast"]);
+    if !names_packages(more) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(more);
+    cargo
 }
 
 fn names_packages(arguments: &[String]) -> bool {
@@ -116,7 +124,7 @@ struct Sum {
 }
 
 /// Shows cargo's output as it comes and adds up what the test programs report.
-fn follow(cargo: &mut Command) -> Result<(ExitStatus, Sum)> {
+fn follow(cargo: &mut Command, sum: &mut Sum) -> Result<ExitStatus> {
     say("running the tests");
     let mut child = cargo
         .stdout(Stdio::piped())
@@ -124,7 +132,6 @@ fn follow(cargo: &mut Command) -> Result<(ExitStatus, Sum)> {
         .context("cannot run cargo test")?;
     let output = child.stdout.take().context("cargo test has no output")?;
     let mut shown = std::io::stdout().lock();
-    let mut sum = Sum::default();
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("cannot read what cargo test prints")?;
         shown.write_all(&line)?;
@@ -132,8 +139,7 @@ fn follow(cargo: &mut Command) -> Result<(ExitStatus, Sum)> {
         shown.flush()?;
         sum.add(&String::from_utf8_lossy(&line));
     }
-    let status = child.wait().context("cannot wait for cargo test")?;
-    Ok((status, sum))
+    child.wait().context("cannot wait for cargo test")
 }
 
 impl Sum {

@@ -172,26 +172,27 @@ fn neighbours(package: &Value, ours: &[&Value]) -> Vec<String> {
     breaches
 }
 
-/// A dependency whose name stands in no source file of the package.
+/// A dependency whose name stands in no source file of the package, unless the package says, as to cargo-machete, that this is right.
 fn unused(package: &Value) -> Result<Vec<String>> {
     let name = text(package, "name");
-    let folder = Path::new(text(package, "manifest_path"))
-        .parent()
-        .context("a manifest has a folder")?;
+    let manifest = Path::new(text(package, "manifest_path"));
+    let folder = manifest.parent().context("a manifest has a folder")?;
     let mut source = String::new();
     read_sources(folder, &mut source)?;
+    let ignored: Vec<&str> = package
+        .pointer("/metadata/cargo-machete")
+        .into_iter()
+        .flat_map(|machete| list(machete, "ignored"))
+        .filter_map(Value::as_str)
+        .collect();
     Ok(list(package, "dependencies")
-        .filter(|dependency| {
-            !dependency
-                .get("optional")
-                .and_then(Value::as_bool)
-                .unwrap_or_default()
-        })
         .map(|dependency| match text(dependency, "rename") {
             "" => text(dependency, "name"),
             rename => rename,
         })
-        .filter(|dependency| !source.contains(&dependency.replace('-', "_")))
+        .filter(|dependency| {
+            !ignored.contains(dependency) && !source.contains(&dependency.replace('-', "_"))
+        })
         .map(|dependency| format!("{name} does not use its dependency {dependency}"))
         .collect())
 }
