@@ -18,7 +18,7 @@ async fn a_real_api_server_does_what_tests_need() {
 
 async fn pods_come_and_go(server: &KubeApiServer) {
     server.create_namespace("shop").await.unwrap();
-    let pods: Vec<Value> = (0..100)
+    let pods: Vec<Value> = (0..500)
         .map(|number| pod("shop", &format!("web-{number}"), "node-1"))
         .collect();
     server.create_pods(&pods).await.unwrap();
