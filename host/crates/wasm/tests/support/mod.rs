@@ -5,14 +5,15 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sluicebox_contract::pod::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod,
     QosClass,
 };
 use sluicebox_contract::{
-    Change, Entry, Event, Fault, Message, ObjectEvent, ObjectKind, PodEvent, Shaper as _, Subject,
-    SubjectId, SubjectKind, UnixNanos,
+    Change, Class, Entry, Event, Fault, Message, ObjectEvent, ObjectKind, PodEvent, Shaper as _,
+    Subject, SubjectId, SubjectKind, UnixNanos,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
 
@@ -213,6 +214,39 @@ pub(crate) fn assert_says(fault: &Fault, words: &[&str]) {
 pub(crate) fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Limits with time enough for a slow machine to reach the limit that is meant.
+pub(crate) fn patient() -> Limits {
+    Limits {
+        call_deadline: Duration::from_secs(60),
+        ..Limits::default()
+    }
+}
+
+/// Does this evil to a batch; gives the fault and the shaper. A batch named `good` is shaped well.
+#[track_caller]
+pub(crate) fn suffer(evil: &str, size: usize, limits: Limits) -> (Fault, WasmShaper) {
+    let mut shaper = started(
+        &format!(r#"{{"evil": "{evil}", "size": {size}, "only": "bad"}}"#),
+        limits,
+    );
+    let fault = shaper.shape(&[named("bad")]).unwrap_err();
+    (fault, shaper)
+}
+
+/// The fault is the death of an instance, names the module, its version and the call, and says these words.
+#[track_caller]
+pub(crate) fn assert_died(fault: &Fault, words: &[&str]) {
+    assert_eq!(fault.class, Class::Replace, "{fault}");
+    assert_says(
+        fault,
+        &[
+            "cannot call pod-handler.handle of module `hostile` (version ",
+            "with 1 item",
+        ],
+    );
+    assert_says(fault, words);
 }
 
 /// Lines that the host logs while `work` runs on this thread.

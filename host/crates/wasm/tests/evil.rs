@@ -1,0 +1,350 @@
+//! Evil modules: the host lives, the operator reads why, and the next good batch is shaped by a fresh instance.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::{Class, Document, Entry, Shaper as _, SubjectId};
+use sluicebox_wasm::{Limits, WasmShaper};
+use support::{
+    answer, assert_died, assert_recovers, assert_says, hostile, logged, named, patient, started,
+    subject, suffer,
+};
+
+const MIB: usize = 1 << 20;
+
+/// Limits with a deadline that tests can wait for.
+fn short() -> Limits {
+    let deadline = Duration::from_millis(100);
+    Limits {
+        call_deadline: deadline,
+        start_deadline: deadline,
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn loop_in_start() {
+    let mut shaper = hostile(r#"{"evil": "loop-in-start"}"#, short());
+    let begun = Instant::now();
+    let fault = shaper.renew().unwrap_err();
+    assert!(
+        begun.elapsed() >= Duration::from_millis(100),
+        "the deadline struck early"
+    );
+    assert_eq!(fault.class, Class::Replace);
+    assert_says(
+        &fault,
+        &[
+            "lifecycle.start of module `hostile` (version ",
+            "did not return within the deadline of 100ms",
+        ],
+    );
+    assert_eq!(
+        shaper.shape(&[named("a")]).unwrap_err().class,
+        Class::Replace
+    );
+}
+
+#[test]
+fn panic_in_start() {
+    let mut shaper = hostile(r#"{"evil": "panic-in-start"}"#, short());
+    let fault = shaper.renew().unwrap_err();
+    assert_eq!(fault.class, Class::Replace);
+    assert_says(
+        &fault,
+        &[
+            "lifecycle.start",
+            "stopped itself: panicked at",
+            "I cannot start",
+        ],
+    );
+}
+
+#[test]
+fn memory_bomb_in_start() {
+    let mut shaper = hostile(
+        r#"{"evil": "memory-bomb-in-start"}"#,
+        Limits {
+            start_deadline: Duration::from_secs(60),
+            ..Limits::default()
+        },
+    );
+    let fault = shaper.renew().unwrap_err();
+    assert_says(
+        &fault,
+        &["lifecycle.start", "memory limit of 64 MiB was reached"],
+    );
+}
+
+#[test]
+fn refuse_to_start() {
+    let mut shaper = hostile(r#"{"evil": "refuse-to-start"}"#, short());
+    let fault = shaper.renew().unwrap_err();
+    assert_eq!(fault.class, Class::Retry);
+    assert_says(
+        &fault,
+        &[
+            "lifecycle.start",
+            r"setting `colour`: unknown\n\u{1b}[31mtry `shape`",
+        ],
+    );
+    assert_eq!(
+        shaper.shape(&[named("a")]).unwrap_err().class,
+        Class::Replace,
+        "what did not start is not called"
+    );
+}
+
+#[test]
+fn refuse_to_start_at_length() {
+    let mut shaper = hostile(r#"{"evil": "refuse-to-start-at-length"}"#, patient());
+    let fault = shaper.renew().unwrap_err();
+    assert_eq!(fault.class, Class::Retry);
+    assert!(fault.cause.len() < 5_000, "{} bytes", fault.cause.len());
+}
+
+#[test]
+fn loop_in_a_handler() {
+    let (fault, mut shaper) = suffer("loop", 0, short());
+    assert_died(
+        &fault,
+        &[
+            "did not return within the deadline of 100ms",
+            "raise the deadline",
+        ],
+    );
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn loop_in_define() {
+    let mut shaper = started(r#"{"evil": "loop-in-define"}"#, short());
+    let fault = shaper
+        .define(&[subject(1, "a"), subject(2, "b")])
+        .unwrap_err();
+    assert_eq!(fault.class, Class::Replace);
+    assert_says(
+        &fault,
+        &[
+            "subjects.define of module `hostile`",
+            "with 2 items",
+            "deadline of 100ms",
+        ],
+    );
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn panic_in_forget() {
+    let mut shaper = started(r#"{"evil": "panic-in-forget"}"#, short());
+    let fault = shaper.forget(&[SubjectId(1)]).unwrap_err();
+    assert_eq!(fault.class, Class::Replace);
+    assert_says(&fault, &["subjects.forget", "I never forget"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn memory_refused_lives_on() {
+    let mut shaper = started(r#"{"evil": "memory-refused"}"#, patient());
+    assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
+    assert_eq!(shaper.shape(&[named("b")]).unwrap(), [answer(2, "b")]);
+}
+
+#[test]
+fn stack_overflow() {
+    let (fault, mut shaper) = suffer("stack-overflow", 0, patient());
+    assert_died(&fault, &["stack of 512 KiB overflowed"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn panic() {
+    let (fault, mut shaper) = suffer("panic", 0, patient());
+    assert_died(&fault, &["stopped itself: panicked at", "I give up"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn unreachable() {
+    let (fault, mut shaper) = suffer("unreachable", 0, patient());
+    assert_died(&fault, &["stopped itself (`unreachable`) without a word"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn refuse() {
+    let (fault, mut shaper) = suffer("refuse", 0, patient());
+    assert_eq!(fault.class, Class::Skip);
+    assert_says(&fault, &["pod-handler.handle", "I do not like this"]);
+    assert_eq!(
+        shaper.shape(&[named("a")]).unwrap(),
+        [answer(2, "a")],
+        "the instance lives"
+    );
+}
+
+#[test]
+fn refuse_at_length() {
+    let (fault, _) = suffer("refuse-at-length", 0, patient());
+    assert_eq!(fault.class, Class::Skip);
+    assert!(fault.cause.len() < 5_000, "{} bytes", fault.cause.len());
+}
+
+#[test]
+fn more_entries_than_allowed() {
+    let (fault, mut shaper) = suffer(
+        "many-entries",
+        1_001,
+        Limits {
+            entries_per_call: 1_000,
+            ..patient()
+        },
+    );
+    assert_died(
+        &fault,
+        &["returned 1001 entries, more than the 1000 that one call may return"],
+    );
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn more_packed_messages_than_allowed() {
+    let (fault, mut shaper) = suffer("many-packed", 65_537, patient());
+    assert_died(&fault, &["returned 65537 entries, more than the 65536"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn entry_that_claims_a_gigabyte() {
+    let (fault, mut shaper) = suffer("claimed-entry", 1 << 30, patient());
+    assert_died(&fault, &["out of bounds"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn text_that_is_not_utf8() {
+    let (fault, mut shaper) = suffer("broken-text", 0, patient());
+    assert_died(&fault, &["utf-8"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn packed_messages_with_bad_ends() {
+    for (evil, word) in [
+        ("ends-beyond", "a body"),
+        ("ends-falling", "a body"),
+        ("ends-within-character", "a body"),
+    ] {
+        let (fault, mut shaper) = suffer(evil, 0, patient());
+        assert_died(
+            &fault,
+            &[
+                "packed messages of which number 0",
+                word,
+                "ends outside of the text",
+            ],
+        );
+        assert_recovers(&mut shaper);
+    }
+}
+
+#[test]
+fn name_that_leaves_the_directory() {
+    // The border hands it on as it is: whether it is a name is the sink's to say.
+    let mut shaper = started(r#"{"evil": "escaping-name"}"#, patient());
+    let entries = shaper.shape(&[named("a")]).unwrap();
+    assert_eq!(
+        entries,
+        [Entry::Document(Document {
+            collection: None,
+            name: "../../x".to_owned(),
+            body: b"evil".to_vec()
+        })]
+    );
+}
+
+#[test]
+fn log_flood() {
+    let lines = logged(|| {
+        let mut shaper = started(r#"{"evil": "log-flood", "size": 20000}"#, patient());
+        assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
+        std::thread::sleep(Duration::from_millis(1100));
+        shaper.shape(&[named("a")]).unwrap();
+    });
+    let said = lines.iter().filter(|line| line.contains(": line ")).count();
+    assert!(
+        (20..200).contains(&said),
+        "{said} of 40 000 lines were written"
+    );
+    assert!(lines.iter().any(|line| line.contains("WARN module:")
+        && line.contains("more lines in a second")
+        && line.contains("dropped=")));
+}
+
+#[test]
+fn log_line_of_a_hundred_mebibytes() {
+    let (fault, mut shaper) = suffer(
+        "long-line",
+        100 * MIB,
+        Limits {
+            memory_bytes: 256 * MIB,
+            ..patient()
+        },
+    );
+    assert_died(&fault, &["handed over more than 8 MiB in one call"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn long_log_line_is_cut() {
+    let lines = logged(|| {
+        let mut shaper = started(r#"{"evil": "long-line", "size": 4000000}"#, patient());
+        assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
+    });
+    let line = lines.iter().find(|line| line.contains("xxx")).unwrap();
+    assert!(
+        line.len() < 4_500 && line.contains("… (3995904 bytes more)"),
+        "{} bytes",
+        line.len()
+    );
+}
+
+#[test]
+fn one_event_of_a_batch_traps() {
+    let (_, mut shaper) = suffer("panic", 0, patient());
+    shaper.renew().unwrap();
+    let fault = shaper
+        .shape(&[named("a"), named("bad"), named("c")])
+        .unwrap_err();
+    assert_says(&fault, &["with 3 items", "I give up"]);
+    shaper.renew().unwrap();
+    assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
+    assert_eq!(shaper.shape(&[named("c")]).unwrap(), [answer(2, "c")]);
+}
+
+#[test]
+fn another_lane_runs_on_while_one_spins() {
+    let engine = sluicebox_wasm::Engine::new().unwrap();
+    let module = support::load(&engine, "hostile");
+    let shaper = |settings: &str| {
+        WasmShaper::new(
+            module.clone(),
+            settings.to_owned(),
+            support::context(),
+            short(),
+        )
+    };
+    let mut spinning = shaper(r#"{"evil": "loop"}"#);
+    let mut good = shaper("{}");
+    good.renew().unwrap();
+    spinning.renew().unwrap();
+    let other = std::thread::spawn(move || spinning.shape(&[named("a")]).unwrap_err());
+    let mut calls = 0;
+    while !other.is_finished() {
+        calls += 1;
+        assert_eq!(good.shape(&[named("a")]).unwrap(), [answer(calls, "a")]);
+    }
+    assert!(calls > 10, "{calls} calls");
+    assert_says(&other.join().unwrap(), &["deadline of 100ms"]);
+}
