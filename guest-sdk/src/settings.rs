@@ -22,70 +22,30 @@ pub struct NoSettings {}
 /// assert_eq!(error, "settings: unknown field `chanel`, expected `channel` or `null-labels`: correct its name or remove it");
 /// ```
 pub fn settings<S: DeserializeOwned>(json: &str) -> Result<S, String> {
-    serde_json::from_str(json).map_err(|error| explain(json, &error))
+    let mut json = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| explain(&error.path().to_string(), &error.inner().to_string()))
 }
 
-fn explain(json: &str, error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let cause = text
+fn explain(path: &str, error: &str) -> String {
+    let cause = error
         .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(cause, _)| cause);
-    let cure = if cause.starts_with("unknown field") {
-        ": correct its name or remove it"
+        .map_or(error, |(cause, _)| cause);
+    // A field that is unknown or missing is named in the cause; the path ends at it or at what should hold it.
+    let (path, cure) = if cause.starts_with("unknown field") {
+        (
+            path.rsplit_once('.').map_or("", |(parent, _)| parent),
+            ": correct its name or remove it",
+        )
     } else if cause.starts_with("missing field") {
-        ": add it"
+        (path, ": add it")
     } else {
-        ""
+        (path, "")
     };
-    match path_at(json, error.line(), error.column()).as_str() {
-        "" => format!("settings: {cause}{cure}"),
+    match path {
+        "" | "." => format!("settings: {cause}{cure}"),
         path => format!("setting `{path}`: {cause}{cure}"),
     }
-}
-
-// The reader stops right behind the value that it does not like: whichever keys are open there lead to it.
-fn path_at(json: &str, line: usize, column: usize) -> String {
-    let before: usize = json
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
-    let end = if line == 0 { 0 } else { before + column };
-    let mut open: Vec<Option<&str>> = Vec::new();
-    let mut last_text = None;
-    let mut rest = json.get(..end).unwrap_or(json);
-    while let Some(at) = rest.find(['{', '}', '[', ']', ',', ':', '"']) {
-        let (token, after) = rest.split_at(at).1.split_at(1);
-        rest = after;
-        match token {
-            "{" | "[" => open.push(None),
-            "}" | "]" => drop(open.pop()),
-            "," => open
-                .iter_mut()
-                .last()
-                .into_iter()
-                .for_each(|key| *key = None),
-            ":" => open
-                .iter_mut()
-                .last()
-                .into_iter()
-                .for_each(|key| *key = last_text),
-            _ => (last_text, rest) = text(rest),
-        }
-    }
-    open.into_iter().flatten().collect::<Vec<_>>().join(".")
-}
-
-// What stands before the quote that ends the text, and what comes behind that quote.
-fn text(rest: &str) -> (Option<&str>, &str) {
-    let mut escaped = false;
-    for (at, byte) in rest.bytes().enumerate() {
-        match byte {
-            b'"' if !escaped => return (rest.get(..at), rest.get(at + 1..).unwrap_or_default()),
-            _ => escaped = byte == b'\\' && !escaped,
-        }
-    }
-    (None, "")
 }
 
 #[cfg(test)]
@@ -125,7 +85,7 @@ mod tests {
     fn an_inner_setting_is_named_with_its_parents() {
         check(
             r#"{"name":"a\"}b","inner":{"numbers":[1,256]}}"#,
-            "setting `inner.numbers`: invalid value: integer `256`, expected u8",
+            "setting `inner.numbers[1]`: invalid value: integer `256`, expected u8",
         );
     }
 

@@ -1,2 +1,4 @@
 //! testkit
+pub mod api_server;
+pub mod cases;
 pub mod servers;

@@ -1,0 +1,147 @@
+//! Runs the modules' case files through a shaper: the same files that the modules' own tests run natively.
+//!
+//! The files are read by the SDK, which knows their format; here their plain JSON becomes what the host hands to a lane. A
+//! difference between the two ways is a mistake at the border.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sluicebox_contract::{Entry, Event, Fault, Shaper, Subject, SubjectId};
+use sluicebox_sdk::cases as files;
+pub use sluicebox_sdk::cases::{Case, load};
+
+/// What a case tells the module about its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Context {
+    /// The name of the lane.
+    pub lane: String,
+    /// The node on which the host runs.
+    pub node_name: String,
+    /// The sources that the lane is fed from.
+    pub sources: Vec<String>,
+}
+
+/// Why a case does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch(String);
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// What the case tells the module about its place.
+pub fn context(case: &Case) -> Result<Context, Mismatch> {
+    typed(&case.context)
+}
+
+/// Runs a case. The shaper was made with the case's settings and context, and was not started yet.
+pub fn run(case: &Case, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
+    match (shaper.renew(), &case.start_error) {
+        (Ok(()), None) => {}
+        (Err(fault), Some(part)) => return contains(&fault, part, "refused to start"),
+        (Err(fault), None) => return Err(Mismatch(format!("did not start: {fault}"))),
+        (Ok(()), Some(part)) => {
+            return Err(Mismatch(format!(
+                "started, and should have refused with `{part}`"
+            )));
+        }
+    }
+    for (index, step) in case.steps.iter().enumerate() {
+        take(step, shaper)
+            .map_err(|mismatch| Mismatch(format!("step {}: {mismatch}", index + 1)))?;
+    }
+    Ok(())
+}
+
+fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
+    match step {
+        files::Step::Define(subjects) => define(subjects, shaper),
+        files::Step::Forget(ids) => {
+            let ids: Vec<_> = ids.iter().copied().map(SubjectId).collect();
+            if shaper.handlers().subjects {
+                shaper.forget(&ids).map_err(unexpected)
+            } else {
+                Ok(())
+            }
+        }
+        files::Step::Restart(subjects) => {
+            shaper.renew().map_err(unexpected)?;
+            define(subjects, shaper)
+        }
+        files::Step::Batch(events, expect) => {
+            let events = events.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+            let handlers = shaper.handlers();
+            match events.first() {
+                Some(Event::Pod(_)) if !handlers.pods => {
+                    Err(Mismatch("the module wants no typed pods".to_owned()))
+                }
+                Some(Event::Object(_)) if !handlers.objects => {
+                    Err(Mismatch("the module wants no objects".to_owned()))
+                }
+                _ => compare(shaper.shape(&events), expect),
+            }
+        }
+    }
+}
+
+fn define(subjects: &[Value], shaper: &mut impl Shaper) -> Result<(), Mismatch> {
+    if subjects.is_empty() || !shaper.handlers().subjects {
+        return Ok(());
+    }
+    let subjects = subjects
+        .iter()
+        .map(typed)
+        .collect::<Result<Vec<Arc<Subject>>, _>>()?;
+    shaper.define(&subjects).map_err(unexpected)
+}
+
+fn event(event: &files::Event) -> Result<Event, Mismatch> {
+    Ok(match event {
+        files::Event::Pod(event) => Event::Pod(typed(event)?),
+        files::Event::Object(event) => Event::Object(typed(event)?),
+    })
+}
+
+fn compare(made: Result<Vec<Entry>, Fault>, expect: &files::Expect) -> Result<(), Mismatch> {
+    match (made, expect) {
+        (Ok(made), files::Expect::Entries(expected)) => {
+            let made = made
+                .iter()
+                .map(serde_json::to_value)
+                .collect::<Result<Vec<_>, _>>();
+            let made =
+                made.map_err(|error| Mismatch(format!("cannot write an entry as json: {error}")))?;
+            files::difference(expected, &made)
+                .map_or(Ok(()), |difference| Err(Mismatch(difference)))
+        }
+        (Err(fault), files::Expect::Error(part)) => contains(&fault, part, "refused"),
+        (Err(fault), files::Expect::Entries(_)) => Err(unexpected(fault)),
+        (Ok(_), files::Expect::Error(part)) => Err(Mismatch(format!(
+            "not refused, and should have been with `{part}`"
+        ))),
+    }
+}
+
+fn contains(fault: &Fault, part: &str, what: &str) -> Result<(), Mismatch> {
+    if fault.to_string().contains(part) {
+        Ok(())
+    } else {
+        Err(Mismatch(format!("{what}, but not with `{part}`: {fault}")))
+    }
+}
+
+fn unexpected(fault: Fault) -> Mismatch {
+    Mismatch(format!("refused: {fault}"))
+}
+
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Mismatch> {
+    T::deserialize(value).map_err(|error| Mismatch(format!("{error}, in {value}")))
+}
