@@ -214,6 +214,11 @@ impl ApiServer {
         self.shared.lock().faults.add_request_fault(fault);
     }
 
+    /// Whoever watches from a version that was compacted is answered by a status 410, as some proxies do it, instead of by an event.
+    pub fn answer_gone_by_status(&self) {
+        self.shared.lock().faults.gone_as_status = true;
+    }
+
     /// No further request goes wrong.
     pub fn heal(&self) {
         self.shared.lock().faults = Faults::default();

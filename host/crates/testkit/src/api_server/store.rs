@@ -162,7 +162,7 @@ impl Store {
         self.version += 1;
         let mut value = before.value.clone();
         metadata(&mut value)?.insert("resourceVersion".to_owned(), self.version.to_string().into());
-        let object = Arc::new(render(kind, value));
+        let object = Arc::new(render(kind, &value));
         self.history.push(Change {
             version: self.version,
             kind,
@@ -177,7 +177,7 @@ impl Store {
         self.version += 1;
         metadata(&mut value)?.insert("resourceVersion".to_owned(), self.version.to_string().into());
         let kind = key.0;
-        let object = Arc::new(render(kind, value));
+        let object = Arc::new(render(kind, &value));
         let before = self.objects.insert(key, Arc::clone(&object));
         self.history.push(Change { version: self.version, kind, before, object: Arc::clone(&object), deleted: false });
         Ok(object)
@@ -197,8 +197,8 @@ impl Store {
     }
 }
 
-fn render(kind: Kind, value: Value) -> Object {
-    let (whole, bare) = tools::forms(&value, kind.singular());
+fn render(kind: Kind, value: &Value) -> Object {
+    let (whole, bare) = tools::forms(value, kind.singular());
     Object { whole: whole.to_string(), bare: bare.to_string(), value: whole }
 }
 

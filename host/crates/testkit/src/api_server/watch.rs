@@ -48,6 +48,13 @@ struct Watch {
     over: bool,
 }
 
+/// What a fault does now.
+enum Due {
+    Nothing,
+    End,
+    Text(String),
+}
+
 type Piece = Result<Frame<Bytes>, io::Error>;
 
 /// The body of a watch.
@@ -90,8 +97,10 @@ impl Watch {
             }
             self.news.mark_unchanged();
             self.fetch();
-            if let Some(piece) = self.fault() {
-                return piece;
+            match self.fault() {
+                Due::Nothing => {}
+                Due::End => return None,
+                Due::Text(text) => return Some(Ok(frame(text))),
             }
             if let Some(line) = self.waiting.pop_front() {
                 self.events += 1;
@@ -129,46 +138,45 @@ impl Watch {
         }
     }
 
-    /// Some if a fault is due now: what comes in its place.
-    fn fault(&mut self) -> Option<Option<Piece>> {
-        let fault = self.wanted.fault.filter(|fault| self.events >= fault.after())?;
-        let error = |code: u16| {
-            let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            line("ERROR", &Refusal::new(code, "on purpose").status().to_string())
+    /// What a fault puts in the place of what would come now.
+    fn fault(&mut self) -> Due {
+        let Some(fault) = self.wanted.fault.filter(|fault| self.events >= fault.after()) else {
+            return Due::Nothing;
         };
         match fault {
+            WatchFault::End(_) => Due::End,
+            WatchFault::Gone(_) => self.last_words(410),
+            WatchFault::Error(_, code) => self.last_words(code),
             WatchFault::Stall(_) => {
                 self.waiting.clear();
-                None
+                Due::Nothing
             }
-            WatchFault::End(_) => Some(None),
-            WatchFault::Gone(_) => {
-                self.over = true;
-                Some(Some(Ok(frame(error(410)))))
-            }
-            WatchFault::Error(_, code) => {
-                self.over = true;
-                Some(Some(Ok(frame(error(code)))))
-            }
-            WatchFault::Garbage(_) => {
-                self.waiting.pop_front()?;
-                self.wanted.fault = None;
-                Some(Some(Ok(frame("no {JSON] at all\n".to_owned()))))
-            }
+            WatchFault::Garbage(_) => match self.waiting.pop_front() {
+                Some(_) => self.once("no {JSON] at all\n".to_owned()),
+                None => Due::Nothing,
+            },
+            WatchFault::Huge(_, bytes) => self.once(line("ADDED", &format!("\"{}\"", "x".repeat(bytes)))),
             WatchFault::Cut(_) => {
-                let line = self.waiting.pop_front()?;
-                let half: String = line.chars().take(line.len() / 2).collect();
+                let Some(line) = self.waiting.pop_front() else {
+                    return Due::Nothing;
+                };
                 // Once the half has gone out, the connection breaks off.
                 self.broken_at = u64::MAX;
                 self.wanted.fault = Some(WatchFault::Stall(0));
-                self.waiting.clear();
-                Some(Some(Ok(frame(half))))
-            }
-            WatchFault::Huge(_, bytes) => {
-                self.wanted.fault = None;
-                Some(Some(Ok(frame(line("ADDED", &format!("\"{}\"", "x".repeat(bytes)))))))
+                Due::Text(line.chars().take(line.len() / 2).collect())
             }
         }
+    }
+
+    fn once(&mut self, text: String) -> Due {
+        self.wanted.fault = None;
+        Due::Text(text)
+    }
+
+    fn last_words(&mut self, code: u16) -> Due {
+        self.over = true;
+        let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Due::Text(line("ERROR", &Refusal::new(code, "on purpose").status().to_string()))
     }
 
     fn bookmark(&mut self) -> Option<String> {

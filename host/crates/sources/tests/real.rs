@@ -1,0 +1,214 @@
+//! The scenarios, against a real kube-apiserver with etcd.
+
+mod cluster;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cluster::Cluster;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use sluicebox_sources::kubernetes::{Config, TokenRetrieval};
+use sluicebox_testkit::servers::{KubeApiServer, Need, require};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// One for all tests of this program: it takes seconds to start. Its process ends with ours.
+static SERVER: OnceCell<RwLock<KubeApiServer>> = OnceCell::const_new();
+
+enum Real {
+    Shared(RwLockReadGuard<'static, KubeApiServer>),
+    /// For what the others could not bear.
+    Alone(RwLockWriteGuard<'static, KubeApiServer>),
+}
+
+async fn start(name: &str) -> Option<Real> {
+    if !require(Need::KubeApiServer) {
+        return None;
+    }
+    let server = SERVER
+        .get_or_init(|| async { RwLock::new(KubeApiServer::start().await.expect("it starts")) })
+        .await;
+    // Other pods would come to the whole cluster.
+    let alone = name.contains("history") || name.contains("five_hundred");
+    Some(if alone {
+        Real::Alone(server.write().await)
+    } else {
+        Real::Shared(server.read().await)
+    })
+}
+
+scenarios!(start);
+
+impl Real {
+    fn server(&self) -> &KubeApiServer {
+        match self {
+            Self::Shared(server) => server,
+            Self::Alone(server) => server,
+        }
+    }
+}
+
+impl Cluster for Real {
+    fn address(&self) -> SocketAddr {
+        self.server()
+            .url()
+            .trim_start_matches("https://")
+            .parse()
+            .expect("an address")
+    }
+
+    fn config(&self, address: SocketAddr) -> Config {
+        let folder = tempfile::tempdir().expect("a folder").keep();
+        let token = folder.join("token");
+        std::fs::write(&token, self.server().admin_token()).expect("the token");
+        Config {
+            url: Some(format!("https://{address}")),
+            ca_file: Some(self.server().certificate_authority()),
+            token_retrieval: TokenRetrieval::File(token),
+            ..Config::default()
+        }
+    }
+
+    async fn create_namespace(&self, name: &str) {
+        self.server()
+            .create_namespace(name)
+            .await
+            .expect("it is created");
+    }
+
+    async fn create_node(&self, name: &str) {
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
+        self.server()
+            .request(Method::POST, "/api/v1/nodes", Some(&node))
+            .await
+            .expect("it is created");
+    }
+
+    async fn label_node(&self, name: &str, labels: Value) {
+        let patch = json!({"metadata": {"labels": labels}});
+        self.server()
+            .request(
+                Method::PATCH,
+                &format!("/api/v1/nodes/{name}"),
+                Some(&patch),
+            )
+            .await
+            .expect("it is labelled");
+    }
+
+    async fn create_pod(&self, pod: Value) -> Value {
+        self.server().create_pod(&pod).await.expect("it is created")
+    }
+
+    async fn get_pod(&self, namespace: &str, name: &str) -> Value {
+        self.server()
+            .get_pod(namespace, name)
+            .await
+            .expect("it is there")
+    }
+
+    async fn patch_status(&self, namespace: &str, name: &str, status: Value) {
+        self.server()
+            .patch_status(namespace, name, &status)
+            .await
+            .expect("it is patched");
+    }
+
+    async fn delete_pod(&self, namespace: &str, name: &str) {
+        self.server()
+            .delete_pod(namespace, name)
+            .await
+            .expect("it is deleted");
+    }
+
+    async fn settle(&self, node: &str, pods: usize) {
+        let path = format!("/api/v1/pods?resourceVersion=0&fieldSelector=spec.nodeName%3D{node}");
+        loop {
+            let list = self
+                .server()
+                .request(Method::GET, &path, None)
+                .await
+                .expect("a list");
+            if list["items"]
+                .as_array()
+                .is_some_and(|items| items.len() == pods)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn forget_history(&mut self) {
+        let Self::Alone(server) = self else {
+            panic!("the server is shared")
+        };
+        server.compact().await.expect("it is compacted");
+        server.restart().await.expect("it is restarted");
+    }
+
+    async fn two_tokens(&self) -> [String; 2] {
+        let space = cluster::unique("accounts");
+        self.create_namespace(&space).await;
+        let mut tokens = Vec::new();
+        for name in ["first", "second"] {
+            self.server()
+                .create_service_account(&space, name)
+                .await
+                .expect("an account");
+            self.server()
+                .let_service_account_watch(&space, name, &["pods"])
+                .await
+                .expect("its rights");
+            let token = self
+                .server()
+                .mint_token(&space, name)
+                .await
+                .expect("a token");
+            while self
+                .server()
+                .status_for(&token, "/api/v1/pods")
+                .await
+                .expect("an answer")
+                != StatusCode::OK
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            tokens.push(token);
+        }
+        tokens.try_into().expect("two tokens")
+    }
+
+    async fn refuse_the_first(&self, tokens: &[String; 2]) {
+        let account = account(&tokens[0]);
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/first", account);
+        self.server()
+            .request(Method::DELETE, &path, None)
+            .await
+            .expect("the account is deleted");
+        // The server remembers for some seconds whom it has known.
+        while self
+            .server()
+            .status_for(&tokens[0], "/api/v1/pods")
+            .await
+            .expect("an answer")
+            != StatusCode::UNAUTHORIZED
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The namespace of a token's service account.
+fn account(token: &str) -> String {
+    use base64::Engine as _;
+    let claims = token.split('.').nth(1).expect("three parts");
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(claims)
+        .expect("base64");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    claims["kubernetes.io"]["namespace"]
+        .as_str()
+        .expect("a namespace")
+        .to_owned()
+}
