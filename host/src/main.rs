@@ -1,1 +1,21 @@
-fn main() {}
+//! The program: reads the command line and hands over.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program talks to its user through its output"
+)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use sluicebox::cli::{Arguments, Command};
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => sluicebox::run::run(&arguments),
+        Command::Check(arguments) => sluicebox::check::check(&arguments),
+        Command::Modules(arguments) => sluicebox::modules::modules(&arguments),
+        Command::Schema(arguments) => sluicebox::schema::print(&arguments),
+    }
+}

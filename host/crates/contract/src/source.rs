@@ -7,7 +7,11 @@ use crate::{Fault, Notice};
 /// Watches the outside until told to stop. Does its own retries; ends early only with a fatal fault.
 pub trait Source: Send + 'static {
     /// Runs until `stop` is ready.
-    fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn run(
+        self,
+        feed: impl Feed,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
 /// Where a source puts what it observes.

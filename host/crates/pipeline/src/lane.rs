@@ -319,7 +319,7 @@ impl Run {
                 run.append(&mut next);
             }
             (Self::Events(run), Self::Events(mut next)) if same_kind(run.first(), next.first()) => {
-                run.append(&mut next)
+                run.append(&mut next);
             }
             (_, next) => return Some(next),
         }

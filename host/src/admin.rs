@@ -1,0 +1,154 @@
+//! Probes and metrics over HTTP.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::telemetry::{Meters, render};
+
+/// Connections at a time; further ones wait to be accepted.
+const MOST_CONNECTIONS: usize = 32;
+/// A connection that has not sent its request by then is closed.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Begins to listen; the error names the address.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for probes and metrics"))?;
+    info!(address = %listener.local_addr()?, "probes and metrics: /livez, /readyz, /metrics");
+    Ok(listener)
+}
+
+/// Answers until dropped.
+pub async fn serve(listener: TcpListener, meters: Arc<Meters>) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= MOST_CONNECTIONS {
+            let _ended = connections.join_next().await;
+        }
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection for probes and metrics");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        let meters = Arc::clone(&meters);
+        let service = service_fn(move |request| {
+            let response = answer(&request, &meters);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        connections.spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(REQUEST_DEADLINE)
+                .keep_alive(true)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service);
+            // A probe connection that stays open is of no use to anybody.
+            if let Ok(Err(error)) = tokio::time::timeout(REQUEST_DEADLINE * 3, connection).await {
+                debug!(%error, "connection for probes and metrics ended");
+            }
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, meters: &Arc<Meters>) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let (status, kind, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") => {
+            let (ready, text) = readiness(meters);
+            (
+                if ready {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                },
+                TEXT,
+                text,
+            )
+        }
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, METRICS, render(meters)),
+        (&Method::GET | &Method::HEAD, _) => (
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "here are /livez, /readyz and /metrics\n".to_owned(),
+        ),
+        _ => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            TEXT,
+            "only GET\n".to_owned(),
+        ),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+}
+
+/// Ready when every source has told what was there and every module is at work. A sink that is away does not make the collector
+/// unready: restarting or avoiding it would not help, and entries wait.
+pub fn readiness(meters: &Meters) -> (bool, String) {
+    let mut ready = true;
+    let mut text = String::new();
+    let mut say = |good: bool, needed: bool, name: &str, state: &str| {
+        ready &= good || !needed;
+        let _infallible = writeln!(text, "[{}] {name}: {state}", if good { '+' } else { '-' });
+    };
+    for (name, meter) in &meters.sources {
+        let good = meter.listed.get() == 1;
+        say(
+            good,
+            true,
+            &format!("source {name}"),
+            if good {
+                "listed"
+            } else {
+                "has not yet told what is there"
+            },
+        );
+    }
+    for lane in &meters.lanes {
+        let good = lane.meter.ready.get() == 1;
+        let state = lane.failure.as_deref().unwrap_or(if good {
+            "at work"
+        } else {
+            "no instance is at work"
+        });
+        say(good, true, &format!("module {}", lane.name), state);
+    }
+    for (name, meter) in &meters.sinks {
+        let good = meter.ready.get() == 1;
+        say(
+            good,
+            false,
+            &format!("sink {name}"),
+            if good {
+                "takes entries"
+            } else {
+                "does not take entries; they wait"
+            },
+        );
+    }
+    (ready, text)
+}

@@ -1,0 +1,138 @@
+//! `sluicebox check`: every mistake in a configuration, found without touching the network. Modules are loaded and started with their
+//! settings, so that what they would refuse is known before.
+
+use std::process::ExitCode;
+
+use sluicebox_contract::Shaper as _;
+use sluicebox_wasm::Engine;
+
+use crate::cli::ConfigArguments;
+use crate::config::Problem;
+use crate::config::load::{Checked, load};
+use crate::config::yaml::{Document, step};
+use crate::plan::{LanePlan, Plan};
+use crate::run::complain;
+use crate::telemetry;
+use crate::wire;
+
+/// Checks a configuration and says what it would run.
+#[allow(clippy::print_stdout, reason = "a command that answers a person")]
+pub fn check(arguments: &ConfigArguments) -> ExitCode {
+    let name = arguments.config.display().to_string();
+    let Checked {
+        plan,
+        document,
+        mut problems,
+    } = load(&arguments.config);
+    if let Some(plan) = &plan {
+        telemetry::log(&plan.log);
+        let node = match wire::node(plan, arguments.node_name.as_deref()) {
+            Ok(node) => node,
+            Err(error) => {
+                // With other mistakes it may be only their consequence.
+                if problems.is_empty() {
+                    problems.push(Problem::whole(format!("{error:#}")));
+                }
+                String::new()
+            }
+        };
+        problems.extend(try_out(plan, &document, &node));
+        problems.sort_by_key(|problem| problem.line);
+    }
+    match plan {
+        Some(plan) if problems.is_empty() => {
+            println!("{name} is right: {}", summary(&plan));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            complain(&name, &problems);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let lanes: Vec<String> = plan
+        .lanes
+        .iter()
+        .map(|lane| {
+            format!(
+                "{} ({} from {} to {})",
+                lane.name,
+                lane.component,
+                lane.from.join("+"),
+                lane.to.join("+")
+            )
+        })
+        .collect();
+    lanes.join(", ")
+}
+
+/// Loads and starts every module; reads nothing else but their files.
+pub fn try_out(plan: &Plan, document: &Document, node: &str) -> Vec<Problem> {
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => return vec![Problem::whole(error.to_string())],
+    };
+    plan.lanes
+        .iter()
+        .filter_map(|lane| {
+            try_lane(&engine, lane, node).map(|(path, found)| at(document, lane, path, found))
+        })
+        .collect()
+}
+
+/// What was found, and its cure.
+type Finding = (String, Option<String>);
+
+fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) -> Problem {
+    let path = step(&step("/modules", &lane.name), field);
+    Problem {
+        line: document.line(&path),
+        text: format!("`modules.{}.{field}`: {text}", lane.name),
+        hint,
+    }
+}
+
+/// The field that is wrong, and why.
+fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static str, Finding)> {
+    let module = match wire::load(engine, lane, None) {
+        Ok(module) => module,
+        Err(error) => {
+            return Some((
+                "use",
+                (
+                    error.refusal.to_string(),
+                    Some(error.refusal.hint().to_owned()),
+                ),
+            ));
+        }
+    };
+    let useful = wire::useful(lane, module.handlers());
+    if useful.is_empty() {
+        let text = format!("the module handles no events of {}", lane.from.join(", "));
+        return Some((
+            "use",
+            (
+                text,
+                Some("`sluicebox modules` shows what it handles; add such a source".to_owned()),
+            ),
+        ));
+    }
+    if let Some(useless) = lane
+        .from
+        .iter()
+        .find(|source| lane.from_is_explicit && !useful.contains(source))
+    {
+        return Some((
+            "from",
+            (
+                format!("the module does not handle {useless}"),
+                Some(format!("remove `{useless}` from the list")),
+            ),
+        ));
+    }
+    let mut shaper = wire::shaper(module, lane, node);
+    let fault = shaper.renew().err()?;
+    Some(("settings", (fault.cause, fault.hint)))
+}

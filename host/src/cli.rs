@@ -1,0 +1,74 @@
+//! What can be typed after `sluicebox`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Collects what happens on a Kubernetes node, has it shaped by WebAssembly modules, and writes it to sinks.
+///
+/// A configuration names sources (what is watched), modules (what shapes events into entries) and sinks (where entries go). Try:
+///
+///   sluicebox check config.yaml      says what is wrong with a configuration
+///   sluicebox run config.yaml        runs it until SIGTERM
+///   sluicebox modules                lists the modules that the program carries
+///   sluicebox schema --reference     explains every field of a configuration
+///
+/// Exit codes: 0 ended as asked, 1 ended by a fault, 2 wrong configuration or command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sluicebox",
+    version,
+    verbatim_doc_comment,
+    arg_required_else_help = true,
+    max_term_width = 120
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a configuration until SIGTERM or SIGINT, then write what was accepted and exit
+    Run(ConfigArguments),
+    /// Find every mistake in a configuration, without touching the network
+    ///
+    /// Reads the file, checks each field and each name, loads every module and starts it with its settings.
+    Check(ConfigArguments),
+    /// List the modules that the program carries, or describe component files
+    Modules(ModulesArguments),
+    /// Print the JSON Schema of the configuration
+    Schema(SchemaArguments),
+}
+
+/// A configuration, and what goes before it.
+#[derive(Args, Debug)]
+pub struct ConfigArguments {
+    /// The configuration: a YAML file, or `-` for standard input
+    #[arg(
+        env = "SLUICEBOX_CONFIG",
+        default_value = "/etc/sluicebox/sluicebox.yaml"
+    )]
+    pub config: PathBuf,
+    /// The name of this node, before what the configuration and `NODE_NAME` say
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+}
+
+/// Which modules.
+#[derive(Args, Debug)]
+pub struct ModulesArguments {
+    /// Presets by name, or component files
+    #[arg(value_name = "PRESET|FILE")]
+    pub modules: Vec<String>,
+}
+
+/// In which form.
+#[derive(Args, Debug)]
+pub struct SchemaArguments {
+    /// Print the reference page for people instead (Markdown)
+    #[arg(long)]
+    pub reference: bool,
+}

@@ -1,0 +1,118 @@
+//! A value into a configuration, with every mistake found and not only the first.
+//!
+//! serde stops at the first mistake. So the part that it stopped at is noted, taken out, and the rest is tried again, until nothing
+//! is wrong any more; what then lacks because it was taken out is not a mistake of the user's.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::Problem;
+use super::yaml::{Document, step};
+
+/// More mistakes than this are not looked for.
+const MOST: usize = 100;
+
+/// Decodes a document. What is wrong is named and left out of the configuration; none if nothing of use remains.
+pub fn decode<T: DeserializeOwned>(document: &Document) -> (Option<T>, Vec<Problem>) {
+    let mut value = document.value.clone();
+    let mut problems = Vec::new();
+    let mut removed = BTreeSet::new();
+    while problems.len() < MOST {
+        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+            Ok(config) => return (Some(config), problems),
+            Err(error) => error,
+        };
+        let path = pointer(error.path());
+        let message = error.inner().to_string();
+        let known = missing(&message).is_some_and(|name| removed.contains(&step(&path, name)));
+        if !known {
+            problems.push(describe(&message, &path, document));
+        }
+        if !remove(&mut value, &path) {
+            break;
+        }
+        removed.insert(path);
+    }
+    (None, problems)
+}
+
+/// The name of a field that is not there.
+fn missing(message: &str) -> Option<&str> {
+    message
+        .strip_prefix("missing field `")?
+        .split_once('`')
+        .map(|(name, _)| name)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        pointer = match segment {
+            Segment::Map { key } => step(&pointer, key),
+            Segment::Enum { variant } => step(&pointer, variant),
+            Segment::Seq { index } => format!("{pointer}/{index}"),
+            Segment::Unknown => pointer,
+        };
+    }
+    pointer
+}
+
+fn describe(message: &str, path: &str, document: &Document) -> Problem {
+    let name = if path.is_empty() {
+        "the configuration".to_owned()
+    } else {
+        format!("`{}`", path.trim_start_matches('/').replace('/', "."))
+    };
+    let problem = Problem {
+        line: document.line(path),
+        text: format!("{name}: {message}"),
+        hint: None,
+    };
+    match suggestion(message) {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}
+
+/// For a name that does not exist, the one that was probably meant.
+fn suggestion(message: &str) -> Option<String> {
+    if message.contains("expected map with a single key") {
+        return Some("name exactly one kind here, such as `stdout: {}`".to_owned());
+    }
+    if let Some(name) = missing(message) {
+        return Some(format!(
+            "add `{name}: …` here; `sluicebox schema --reference` explains it"
+        ));
+    }
+    let (given, expected) = message.split_once(", expected ")?;
+    if !given.starts_with("unknown ") {
+        return None;
+    }
+    let given = given.split('`').nth(1)?;
+    let candidates = expected.split('`').skip(1).step_by(2);
+    let (distance, best) = candidates
+        .map(|candidate| (strsim::damerau_levenshtein(given, candidate), candidate))
+        .min()?;
+    (distance <= given.len().div_ceil(2)).then(|| format!("did you mean `{best}`?"))
+}
+
+fn remove(value: &mut Value, path: &str) -> bool {
+    let Some((parent, last)) = path.rsplit_once('/') else {
+        return false;
+    };
+    let last = last.replace("~1", "/").replace("~0", "~");
+    match value.pointer_mut(parent) {
+        Some(Value::Object(fields)) => fields.shift_remove(&last).is_some(),
+        Some(Value::Array(items)) => match last.parse::<usize>() {
+            Ok(index) if index < items.len() => {
+                items.remove(index);
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,308 @@
+//! What the user wrote: YAML into typed configuration. Every field's text becomes the schema and the reference page.
+
+pub mod decode;
+pub mod load;
+pub mod yaml;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use sluicebox_contract::quantity::{ByteSize, TimeSpan};
+use sluicebox_sinks::{files, redis, stdout};
+use sluicebox_sources::{kubernetes, namespaces, nodes, pods};
+
+/// A mistake in the configuration: where, what, and the cure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, where one can be named.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub text: String,
+    /// How to put it right.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// Something on this line.
+    pub fn at_line(line: usize, text: impl Into<String>) -> Self {
+        Self {
+            line: Some(line),
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    /// Something about the whole file.
+    pub fn whole(text: impl Into<String>) -> Self {
+        Self {
+            line: None,
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds the cure.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(formatter, "line {line}: ")?;
+        }
+        write!(formatter, "{}", self.text)?;
+        match &self.hint {
+            Some(hint) => write!(formatter, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The configuration of sluicebox: sources feed modules, modules feed sinks.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// The name of the node on which this collector runs. Without it, and without `--node-name`, the environment variable `NODE_NAME` is
+    /// taken, and without that the host name.
+    pub node_name: Option<String>,
+    /// How the Kubernetes API is reached.
+    pub kubernetes: kubernetes::Config,
+    /// What is watched.
+    pub sources: Sources,
+    /// The lanes: each is one module with its settings, its sources and its sinks. The key is the lane's name, as it stands in logs
+    /// and metrics.
+    pub modules: BTreeMap<String, Module>,
+    /// Where entries are written. The key is the name by which `to` refers to it; the value names one kind of sink.
+    pub sinks: BTreeMap<String, Sink>,
+    /// Probes and metrics over HTTP.
+    pub admin: Admin,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Where compiled modules are kept, so that the next start is fast. Only the collector may write there. Without it
+    /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/sluicebox` or `$HOME/.cache/sluicebox` is taken, the first that is set; with none of them
+    /// modules are compiled at each start.
+    pub cache_directory: Option<PathBuf>,
+    /// How long everything that was accepted may take to be written after SIGTERM. Keep it below the pod's
+    /// `terminationGracePeriodSeconds`.
+    pub shutdown_grace: TimeSpan,
+}
+
+/// What is watched. A source that is not named is not started.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Sources {
+    /// Pods, of this node or of the whole cluster. Needs the right to list and watch pods.
+    #[serde(default, deserialize_with = "present")]
+    pub pods: Option<pods::Config>,
+    /// Namespaces. Needs the right to list and watch namespaces.
+    #[serde(default, deserialize_with = "present")]
+    pub namespaces: Option<namespaces::Config>,
+    /// This node or all nodes. Needs the right to list and watch nodes.
+    #[serde(default, deserialize_with = "present")]
+    pub nodes: Option<nodes::Config>,
+}
+
+/// One module at work.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Module {
+    /// The module: the name of a preset (`sluicebox modules` lists them), or the path of a component file, which contains a `/`.
+    #[serde(rename = "use")]
+    pub component: String,
+    /// The module's own settings; its README explains them. Handed to it as JSON.
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// The sources that feed it. Without it, all sources of this configuration whose events it handles.
+    pub from: Option<Vec<String>>,
+    /// The sinks that take its entries, by name.
+    pub to: Vec<String>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Events handed over in one call, at most. More than 256 only cost memory. Default 64.
+    #[serde(default = "default_batch")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub batch: usize,
+    /// What may wait for it.
+    #[serde(default = "default_lane_queue")]
+    pub queue: Queue,
+}
+
+/// What a module may use. What is exceeded ends the call, and a fresh instance takes its place.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Memory of one instance. Default `64MiB`; modules in Python need about `256MiB`.
+    pub memory: ByteSize,
+    /// Time for one call of a handler. Default `1s`.
+    pub deadline: TimeSpan,
+    /// Time for `start`. Default `5s`.
+    pub start_deadline: TimeSpan,
+    /// Entries from one call. Default 65536.
+    pub entries: usize,
+    /// Bytes of output from one call, and of each copy between host and module. Default `8MiB`.
+    pub output: ByteSize,
+    /// Log lines for each second; more are dropped and counted. Default 20.
+    pub log_lines_per_second: u32,
+    /// Size of the component file. Default `32MiB`.
+    pub component: ByteSize,
+}
+
+/// What may wait. A full queue makes its source wait.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Queue {
+    /// Items, at most.
+    pub items: usize,
+    /// Bytes, at most; what an item weighs in memory.
+    pub bytes: ByteSize,
+}
+
+/// A sink: exactly one kind, and how it is fed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Sink {
+    /// Publishes messages and keeps documents in Redis hashes.
+    pub redis: Option<redis::Config>,
+    /// Keeps documents as files in a directory.
+    pub files: Option<files::Config>,
+    /// Writes entries as lines to standard output.
+    #[serde(default, deserialize_with = "present")]
+    pub stdout: Option<stdout::Config>,
+    /// What may wait for it; an item is what one call of a module has made.
+    #[serde(default = "default_sink_queue")]
+    pub queue: Queue,
+    /// How long one write may take before it counts as failed and is tried again.
+    #[serde(default = "default_write_deadline")]
+    pub write_deadline: TimeSpan,
+}
+
+/// Probes and metrics over HTTP: `/metrics` (Prometheus text), `/livez`, `/readyz`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address and port to listen on; port 0 takes a free one and logs it, `null` turns it off. Default `127.0.0.1:9420`. In a
+    /// cluster probes come from outside of the pod: use `0.0.0.0:9420`.
+    pub listen: Option<SocketAddr>,
+}
+
+/// What is logged, and how. Logs go to standard error.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Log {
+    /// The least important level that is written.
+    pub level: Level,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Data is lost, or somebody must act.
+    Error,
+    /// Unexpected, but recovered.
+    Warn,
+    /// Rare and worth knowing.
+    #[default]
+    Info,
+    /// For whoever looks for a mistake.
+    Debug,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9420))),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Level::Info,
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node_name: None,
+            kubernetes: kubernetes::Config::default(),
+            sources: Sources::default(),
+            modules: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            admin: Admin::default(),
+            log: Log::default(),
+            cache_directory: None,
+            shutdown_grace: TimeSpan(Duration::from_secs(20)),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize(64 << 20),
+            deadline: TimeSpan(Duration::from_secs(1)),
+            start_deadline: TimeSpan(Duration::from_secs(5)),
+            entries: 65_536,
+            output: ByteSize(8 << 20),
+            log_lines_per_second: 20,
+            component: ByteSize(32 << 20),
+        }
+    }
+}
+
+/// What is named without a value (`pods:`) is there with its defaults.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
+}
+
+fn default_batch() -> usize {
+    64
+}
+
+fn default_lane_queue() -> Queue {
+    Queue {
+        items: 1024,
+        bytes: ByteSize(4 << 20),
+    }
+}
+
+fn default_sink_queue() -> Queue {
+    Queue {
+        items: 4096,
+        bytes: ByteSize(8 << 20),
+    }
+}
+
+fn default_write_deadline() -> TimeSpan {
+    TimeSpan(Duration::from_secs(30))
+}

@@ -1,0 +1,17 @@
+//! The program `sluicebox`, as a library so that its tests and the developers' commands can use its parts.
+//!
+//! Start-up is a straight line: [`cli`] (what was typed), [`config`] (what the user wrote), [`plan`] (checked), [`wire`] (the parts put
+//! together), and the pipeline runs until it is told to stop.
+
+pub mod admin;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod modules;
+pub mod plan;
+pub mod presets;
+pub mod run;
+pub mod schema;
+pub mod signals;
+pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,90 @@
+//! `sluicebox modules`: what the program carries, and what a component exports, imports and weighs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use sluicebox_wasm::{Description, Engine, LoadError, LoadOptions, Module};
+
+use crate::cli::ModulesArguments;
+use crate::presets::{self, PRESETS};
+
+/// Lists the presets, or describes the modules that are named.
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command that answers a person"
+)]
+pub fn modules(arguments: &ModulesArguments) -> ExitCode {
+    if arguments.modules.is_empty() {
+        println!("Presets, for `use:` in a configuration:\n");
+        for preset in PRESETS {
+            println!("  {:<18} {}", preset.name, preset.summary);
+        }
+        println!(
+            "\n`sluicebox modules PRESET|FILE...` says what a module exports, imports and weighs."
+        );
+        return ExitCode::SUCCESS;
+    }
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut code = ExitCode::SUCCESS;
+    for name in &arguments.modules {
+        match describe(&engine, name) {
+            Ok(description) => print!("{}", page(&description)),
+            Err(error) => {
+                eprintln!(
+                    "error: cannot load module `{}`: {}\nhint: {}",
+                    error.module,
+                    error.refusal,
+                    error.refusal.hint()
+                );
+                code = ExitCode::from(2);
+            }
+        }
+    }
+    code
+}
+
+fn describe(engine: &Engine, name: &str) -> Result<Description, LoadError> {
+    let options = LoadOptions::default();
+    let module = match presets::find(name) {
+        Some(preset) => Module::load(engine, name, preset.component, &options)?,
+        None => Module::load_file(engine, name, Path::new(name), &options)?,
+    };
+    Ok(module.describe().clone())
+}
+
+fn page(description: &Description) -> String {
+    let list = |names: &[String]| {
+        if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join("\n            ")
+        }
+    };
+    let handlers = [
+        (description.handlers.subjects, "subjects"),
+        (description.handlers.pods, "pods"),
+        (description.handlers.objects, "objects"),
+    ];
+    let handlers: Vec<&str> = handlers
+        .into_iter()
+        .filter_map(|(there, name)| there.then_some(name))
+        .collect();
+    format!(
+        "{}\n  version   {}\n  digest    sha256:{}\n  weighs    {} bytes\n  made for  sluicebox:module@{}\n  handles   {}\n  exports   {}\n  imports   {}\n",
+        description.name,
+        description.version(),
+        description.digest,
+        description.bytes,
+        description.package_version,
+        handlers.join(", "),
+        list(&description.exports),
+        list(&description.imports),
+    )
+}

@@ -1,0 +1,450 @@
+//! The checked configuration. Pure: if a plan exists, every name in the configuration refers to something and every value can be used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sluicebox_pipeline::Bounds;
+
+use crate::config::yaml::{Document, step};
+use crate::config::{Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
+use crate::presets::{self, Preset};
+
+/// What is to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The node, where the configuration names it.
+    pub node_name: Option<String>,
+    /// The way to the API server.
+    pub kubernetes: sluicebox_sources::kubernetes::Config,
+    /// What is watched.
+    pub sources: Sources,
+    /// The modules at work.
+    pub lanes: Vec<LanePlan>,
+    /// Where they write.
+    pub sinks: Vec<SinkPlan>,
+    /// Probes and metrics.
+    pub admin: Admin,
+    /// Logging.
+    pub log: Log,
+    /// Where compiled modules are kept.
+    pub cache_directory: Option<PathBuf>,
+    /// Time for a clean end.
+    pub shutdown_grace: Duration,
+}
+
+/// One module at work.
+#[derive(Clone, Debug)]
+pub struct LanePlan {
+    /// The lane's name.
+    pub name: String,
+    /// The module.
+    pub component: Component,
+    /// A JSON object.
+    pub settings: String,
+    /// The sources that feed it, by their names in the configuration.
+    pub from: Vec<String>,
+    /// Whether the user has named the sources: then each of them must be of use.
+    pub from_is_explicit: bool,
+    /// Names of sinks of this plan.
+    pub to: Vec<String>,
+    /// What the module may use.
+    pub limits: Limits,
+    /// Events for one call, at most.
+    pub batch: usize,
+    /// What may wait for it.
+    pub bounds: Bounds,
+}
+
+/// Where a module comes from.
+#[derive(Clone, Debug)]
+pub enum Component {
+    /// The program carries it.
+    Preset(&'static Preset),
+    /// A file.
+    File(PathBuf),
+}
+
+/// One sink.
+#[derive(Clone, Debug)]
+pub struct SinkPlan {
+    /// The sink's name.
+    pub name: String,
+    /// Its kind and settings.
+    pub config: sluicebox_sinks::Config,
+    /// What may wait for it.
+    pub bounds: Bounds,
+    /// Time for one write.
+    pub write_deadline: Duration,
+}
+
+/// Checks a configuration. What is wrong is named and left out of the plan.
+pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
+    let mut check = Check {
+        document,
+        problems: Vec::new(),
+    };
+    check.kubernetes(&config);
+    check.sources(&config.sources);
+    // What is there by name but could not be read is wrong where it stands, not where it is referred to.
+    let (sources, sinks) = (check.names("/sources"), check.names("/sinks"));
+    check.nothing_to_do();
+    let lanes = config
+        .modules
+        .iter()
+        .filter_map(|(name, module)| check.lane(name, module, &sources, &sinks))
+        .collect();
+    let sinks = config
+        .sinks
+        .iter()
+        .filter_map(|(name, sink)| check.sink(name, sink))
+        .collect();
+    let plan = Plan {
+        node_name: config.node_name,
+        kubernetes: config.kubernetes,
+        sources: config.sources,
+        lanes,
+        sinks,
+        admin: config.admin,
+        log: config.log,
+        cache_directory: config.cache_directory,
+        shutdown_grace: config.shutdown_grace.0,
+    };
+    (plan, check.problems)
+}
+
+struct Check<'document> {
+    document: &'document Document,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, path: &str, text: impl Into<String>, hint: impl Into<String>) {
+        let text = format!(
+            "`{}`: {}",
+            path.trim_start_matches('/').replace('/', "."),
+            text.into()
+        );
+        let hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());
+        self.problems.push(Problem {
+            line: self.document.line(path),
+            text,
+            hint,
+        });
+    }
+
+    /// The names that stand under a part of the document.
+    fn names(&self, path: &str) -> Vec<String> {
+        let part = self
+            .document
+            .value
+            .pointer(path)
+            .and_then(serde_json::Value::as_object);
+        part.into_iter()
+            .flat_map(|fields| fields.keys().cloned())
+            .collect()
+    }
+
+    fn nothing_to_do(&mut self) {
+        for (part, one, example) in [
+            ("/sources", "source", "`sources: {pods: {}}`"),
+            (
+                "/modules",
+                "module",
+                "`modules: {pods: {use: json-lines, to: [out]}}`; `sluicebox modules` lists the presets",
+            ),
+            ("/sinks", "sink", "`sinks: {out: {stdout: {}}}`"),
+        ] {
+            if self.names(part).is_empty() {
+                self.problems.push(
+                    Problem::whole(format!("no {one} is configured"))
+                        .hint(format!("add one, such as {example}")),
+                );
+            }
+        }
+    }
+
+    fn sources(&mut self, sources: &Sources) {
+        let problems = [
+            (
+                "pods",
+                sources
+                    .pods
+                    .as_ref()
+                    .map(sluicebox_sources::pods::Config::problems),
+            ),
+            (
+                "namespaces",
+                sources
+                    .namespaces
+                    .as_ref()
+                    .map(sluicebox_sources::namespaces::Config::problems),
+            ),
+            (
+                "nodes",
+                sources
+                    .nodes
+                    .as_ref()
+                    .map(sluicebox_sources::nodes::Config::problems),
+            ),
+        ];
+        for (source, problems) in problems {
+            for problem in problems.into_iter().flatten() {
+                self.problem(
+                    &format!("/sources/{source}/{}", problem.field),
+                    problem.cause,
+                    problem.cure,
+                );
+            }
+        }
+    }
+
+    fn lane(
+        &mut self,
+        name: &str,
+        module: &Module,
+        sources: &[String],
+        sinks: &[String],
+    ) -> Option<LanePlan> {
+        let before = self.problems.len();
+        let path = step("/modules", name);
+        self.name(&path, name);
+        let component = self.component(&step(&path, "use"), &module.component);
+        let from = self.from(&step(&path, "from"), module.from.as_deref(), sources);
+        self.to(&step(&path, "to"), &module.to, sinks);
+        let bounds = self.bounds(&step(&path, "queue"), &module.queue);
+        self.limits(&step(&path, "limits"), &module.limits);
+        if !(1..=4096).contains(&module.batch) {
+            self.problem(
+                &step(&path, "batch"),
+                format!("{} is not between 1 and 4096", module.batch),
+                "leave it out for 64",
+            );
+        }
+        let component = component?;
+        (self.problems.len() == before).then(|| LanePlan {
+            name: name.to_owned(),
+            component,
+            settings: serde_json::Value::Object(module.settings.clone()).to_string(),
+            from,
+            from_is_explicit: module.from.is_some(),
+            to: module.to.clone(),
+            limits: module.limits.clone(),
+            batch: module.batch,
+            bounds,
+        })
+    }
+
+    /// Names become labels of metrics and names of threads.
+    fn name(&mut self, path: &str, name: &str) {
+        let good =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
+            self.problem(
+                path,
+                "not a usable name",
+                "use 1 to 63 letters, digits, `-`, `_` and `.`",
+            );
+        }
+    }
+
+    fn component(&mut self, path: &str, text: &str) -> Option<Component> {
+        if text.contains('/') {
+            return Some(Component::File(PathBuf::from(text)));
+        }
+        if let Some(preset) = presets::find(text) {
+            return Some(Component::Preset(preset));
+        }
+        let names: Vec<String> = presets::PRESETS
+            .iter()
+            .map(|preset| format!("`{}`", preset.name))
+            .collect();
+        let hint = match presets::PRESETS
+            .iter()
+            .min_by_key(|preset| strsim::damerau_levenshtein(preset.name, text))
+        {
+            Some(preset) if strsim::damerau_levenshtein(preset.name, text) <= text.len() / 2 => {
+                format!("did you mean `{}`?", preset.name)
+            }
+            _ if std::path::Path::new(text)
+                .extension()
+                .is_some_and(|extension| extension == "wasm") =>
+            {
+                format!("a file is given by a path with a `/`: `./{text}`")
+            }
+            _ => "a file is given by a path with a `/`".to_owned(),
+        };
+        self.problem(
+            path,
+            format!(
+                "there is no preset `{text}`; there are {}",
+                names.join(", ")
+            ),
+            hint,
+        );
+        None
+    }
+
+    fn from(&mut self, path: &str, from: Option<&[String]>, sources: &[String]) -> Vec<String> {
+        let Some(from) = from else {
+            return sources.to_vec();
+        };
+        if from.is_empty() {
+            self.problem(
+                path,
+                "names no source",
+                "leave `from` out to be fed from all sources",
+            );
+        }
+        let mut found = Vec::new();
+        for (index, name) in from.iter().enumerate() {
+            match sources.iter().find(|source| *source == name) {
+                Some(source) if !found.contains(source) => found.push(source.clone()),
+                Some(_) => {}
+                None => self.problem(
+                    &format!("{path}/{index}"),
+                    format!("there is no source `{name}` in this configuration"),
+                    format!(
+                        "add `{name}: {{}}` under `sources`, or name one of those there: {}",
+                        list(sources)
+                    ),
+                ),
+            }
+        }
+        found
+    }
+
+    fn to(&mut self, path: &str, to: &[String], sinks: &[String]) {
+        if to.is_empty() {
+            self.problem(
+                path,
+                "names no sink",
+                "name at least one of those under `sinks`",
+            );
+        }
+        for (index, name) in to.iter().enumerate() {
+            if !sinks.contains(name) {
+                let hint = format!(
+                    "add it under `sinks`, or name one of those there: {}",
+                    list(sinks)
+                );
+                self.problem(
+                    &format!("{path}/{index}"),
+                    format!("there is no sink `{name}`"),
+                    hint,
+                );
+            }
+            if to.iter().take(index).any(|other| other == name) {
+                self.problem(
+                    &format!("{path}/{index}"),
+                    format!("`{name}` stands here twice"),
+                    "keep one of them",
+                );
+            }
+        }
+    }
+
+    fn bounds(&mut self, path: &str, queue: &Queue) -> Bounds {
+        if queue.items == 0 || queue.bytes.0 == 0 {
+            self.problem(
+                path,
+                "a queue that holds nothing",
+                "give `items` and `bytes` above zero",
+            );
+        }
+        Bounds {
+            items: queue.items,
+            bytes: usize::try_from(queue.bytes.0).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn limits(&mut self, path: &str, limits: &Limits) {
+        if limits.memory.0 < 1 << 20 {
+            self.problem(
+                &step(path, "memory"),
+                format!("{} is too little for any module", limits.memory),
+                "give at least `1MiB`",
+            );
+        }
+        for (name, deadline) in [
+            ("deadline", limits.deadline),
+            ("start-deadline", limits.start_deadline),
+        ] {
+            if deadline.0 < Duration::from_millis(20) || deadline.0 > Duration::from_mins(5) {
+                let hint = "deadlines are kept to about 10 ms: give `20ms` to `5m`";
+                self.problem(
+                    &step(path, name),
+                    format!("{deadline} cannot be kept"),
+                    hint,
+                );
+            }
+        }
+        if limits.entries == 0 || limits.output.0 == 0 || limits.component.0 == 0 {
+            self.problem(path, "a limit of zero", "leave it out for the default");
+        }
+    }
+
+    fn sink(&mut self, name: &str, sink: &Sink) -> Option<SinkPlan> {
+        let before = self.problems.len();
+        let path = step("/sinks", name);
+        self.name(&path, name);
+        let bounds = self.bounds(&step(&path, "queue"), &sink.queue);
+        let kinds = [
+            sink.redis.clone().map(sluicebox_sinks::Config::Redis),
+            sink.files.clone().map(sluicebox_sinks::Config::Files),
+            sink.stdout.clone().map(sluicebox_sinks::Config::Stdout),
+        ];
+        let mut kinds = kinds.into_iter().flatten();
+        let (Some(config), None) = (kinds.next(), kinds.next()) else {
+            // One kind that could not be read has been named where it stands.
+            let kinds = self
+                .names(&path)
+                .iter()
+                .filter(|name| !["queue", "write-deadline"].contains(&name.as_str()))
+                .count();
+            if kinds != 1 {
+                let text = "a sink is exactly one of `redis`, `files`, `stdout`";
+                self.problem(&path, text, "name one kind, such as `stdout: {}`");
+            }
+            return None;
+        };
+        for problem in config.problems() {
+            let path = format!("{path}/{}", problem.field_path.join("/"));
+            self.problem(&path, problem.message, problem.hint.unwrap_or_default());
+        }
+        let write_deadline = sink.write_deadline.0;
+        (self.problems.len() == before).then(|| SinkPlan {
+            name: name.to_owned(),
+            config,
+            bounds,
+            write_deadline,
+        })
+    }
+
+    fn kubernetes(&mut self, config: &Config) {
+        for problem in config.kubernetes.problems() {
+            let path = format!("/kubernetes/{}", problem.field.replace('.', "/"));
+            self.problem(&path, problem.cause, problem.cure);
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none is there yet".to_owned();
+    }
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preset(preset) => formatter.write_str(preset.name),
+            Self::File(path) => path.display().fmt(formatter),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `sluicebox run`: from the configuration to a clean end.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use crate::cli::ConfigArguments;
+use crate::config::Problem;
+use crate::config::load::{Checked, load};
+use crate::plan::Plan;
+use crate::{admin, signals, telemetry, wire};
+
+/// Runs until told to stop.
+pub fn run(arguments: &ConfigArguments) -> ExitCode {
+    let plan = match load(&arguments.config) {
+        Checked {
+            plan: Some(plan),
+            problems,
+            ..
+        } if problems.is_empty() => plan,
+        Checked { problems, .. } => {
+            complain(&arguments.config.display().to_string(), &problems);
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::log(&plan.log);
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(work(&plan, arguments.node_name.as_deref())) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says whether everything ended as asked.
+async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
+    let stop = signals::stop()?;
+    let listener = match plan.admin.listen {
+        Some(address) => Some(admin::listen(address).await?),
+        None => None,
+    };
+    let (pipeline, meters) = wire::wire(plan, node_name).await?;
+    let serving = async {
+        match listener {
+            Some(listener) => match admin::serve(listener, Arc::clone(&meters)).await {},
+            None => std::future::pending::<()>().await,
+        }
+    };
+    let report = tokio::select! {
+        report = pipeline.run_until(stop, plan.shutdown_grace) => report,
+        () = serving => return Ok(false),
+    };
+    if report.is_clean() {
+        info!("stopped");
+    } else {
+        error!(faults = ?report.faults, late = ?report.late, "stopped, but not as asked");
+    }
+    Ok(report.is_clean())
+}
+
+/// Prints the problems of a configuration for people.
+#[allow(
+    clippy::print_stderr,
+    reason = "a mistake in the configuration is told to whoever typed the command"
+)]
+pub fn complain(name: &str, problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("error: {name}: {problem}");
+    }
+    let count = problems.len();
+    eprintln!(
+        "{count} mistake{} in {name}",
+        if count == 1 { "" } else { "s" }
+    );
+}
