@@ -67,13 +67,13 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
         files::Step::Forget(ids) => {
             let ids: Vec<_> = ids.iter().copied().map(SubjectId).collect();
             if shaper.handlers().subjects {
-                shaper.forget(&ids).map_err(unexpected)
+                shaper.forget(&ids).map_err(|fault| unexpected(&fault))
             } else {
                 Ok(())
             }
         }
         files::Step::Restart(subjects) => {
-            shaper.renew().map_err(unexpected)?;
+            shaper.renew().map_err(|fault| unexpected(&fault))?;
             define(subjects, shaper)
         }
         files::Step::Batch(events, expect) => {
@@ -100,7 +100,7 @@ fn define(subjects: &[Value], shaper: &mut impl Shaper) -> Result<(), Mismatch> 
         .iter()
         .map(typed)
         .collect::<Result<Vec<Arc<Subject>>, _>>()?;
-    shaper.define(&subjects).map_err(unexpected)
+    shaper.define(&subjects).map_err(|fault| unexpected(&fault))
 }
 
 fn event(event: &files::Event) -> Result<Event, Mismatch> {
@@ -123,7 +123,7 @@ fn compare(made: Result<Vec<Entry>, Fault>, expect: &files::Expect) -> Result<()
                 .map_or(Ok(()), |difference| Err(Mismatch(difference)))
         }
         (Err(fault), files::Expect::Error(part)) => contains(&fault, part, "refused"),
-        (Err(fault), files::Expect::Entries(_)) => Err(unexpected(fault)),
+        (Err(fault), files::Expect::Entries(_)) => Err(unexpected(&fault)),
         (Ok(_), files::Expect::Error(part)) => Err(Mismatch(format!(
             "not refused, and should have been with `{part}`"
         ))),
@@ -138,7 +138,7 @@ fn contains(fault: &Fault, part: &str, what: &str) -> Result<(), Mismatch> {
     }
 }
 
-fn unexpected(fault: Fault) -> Mismatch {
+fn unexpected(fault: &Fault) -> Mismatch {
     Mismatch(format!("refused: {fault}"))
 }
 
