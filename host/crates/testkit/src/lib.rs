@@ -1,4 +1,5 @@
 //! testkit
 pub mod api_server;
 pub mod cases;
+pub mod program;
 pub mod servers;

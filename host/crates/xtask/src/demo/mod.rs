@@ -1,7 +1,6 @@
 //! Shows the whole way at work: the program, a cluster that it watches, and where the output lies.
 
 mod cluster;
-mod program;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,11 +9,19 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::program::Program;
 use tokio::time::sleep;
 
 use crate::modules::Compiler;
 use crate::{command, modules, workspace};
-use program::Program;
+
+/// The counters that say most.
+const COUNTERS: [&str; 4] = [
+    "sluicebox_source_events_total",
+    "sluicebox_lane_events_total",
+    "sluicebox_lane_entries_total",
+    "sluicebox_sink_written_total",
+];
 
 /// Run the program against an API server of the test kit and show what happens
 ///
@@ -69,7 +76,9 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     )?;
     introduce(&server.url(), &config, redis, arguments.redis);
 
-    let mut program = Program::start(binary, &config, &folder.join("sluicebox.log"))?;
+    let mut program = Program::start(binary, &config, &folder.join("sluicebox.log"), |line| {
+        command::say(format!("  | {line}"));
+    })?;
     program.until_ready(Duration::from_secs(60)).await?;
     let pace = Duration::from_millis(arguments.pace);
     sleep(pace).await;
@@ -82,7 +91,7 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     }
     command::say("");
     command::say("--- SIGTERM: what was accepted is written, then the program ends");
-    let counted = program.metrics().await?;
+    let counted = program.metrics(&COUNTERS).await?;
     let status = program.stop(Duration::from_secs(30)).await?;
     conclude(&folder, &counted);
     if !status.success() {
