@@ -160,7 +160,7 @@ impl Serialize for ByteSize {
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
-            .deserialize_str(Text)
+            .deserialize_any(Text)
             .and_then(|text| text.parse().map_err(D::Error::custom))
     }
 }
@@ -168,7 +168,7 @@ impl<'de> Deserialize<'de> for TimeSpan {
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
-            .deserialize_str(Text)
+            .deserialize_any(Text)
             .and_then(|text| text.parse().map_err(D::Error::custom))
     }
 }

@@ -3,6 +3,7 @@
 //! [`AnySink`] is the one `match` from a [`Config`] to the code. Making one touches nothing outside: the first write does.
 
 mod aside;
+mod cause;
 pub mod files;
 mod problem;
 pub mod redis;
@@ -20,6 +21,7 @@ pub use problem::Problem;
 /// A sink as the configuration names it: its kind, and under it the settings of that kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Sink")]
 pub enum Config {
     /// Messages are published, documents kept as fields of hashes.
     Redis(redis::Config),

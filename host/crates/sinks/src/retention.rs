@@ -63,6 +63,10 @@ impl<K: Clone + Eq + Hash + Ord> Retention<K> {
             .collect()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// All names and their times, earliest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, Instant)> {
         self.order.iter().map(|(at, key)| (key, *at))

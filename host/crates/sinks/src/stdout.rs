@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sluicebox_contract::{Entry, Fault, Outcome, Sink, TimeSpan};
 
 use crate::aside::Aside;
+use crate::cause::cause;
 
 /// Writes every entry as one line to standard output. The program's own log goes to standard error.
 ///
@@ -17,6 +18,7 @@ use crate::aside::Aside;
 /// sink gives up if that was so from the start, else it goes on trying.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(rename = "StdoutSink")]
 pub struct Config {
     /// How an entry looks.
     pub format: Format,
@@ -127,13 +129,13 @@ fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), (usize, Errno)> {
 fn fault(errno: Errno) -> Fault {
     let tried = "cannot write to standard output";
     match errno {
-        Errno::PIPE | Errno::BADF => Fault::fatal(tried, errno).hint(
+        Errno::PIPE | Errno::BADF => Fault::fatal(tried, cause(errno)).hint(
             "whoever reads it has gone: keep the reader running or leave the stdout sink out",
         ),
         Errno::NOSPC | Errno::DQUOT => {
-            Fault::retry(tried, errno).hint("free space where the output is kept")
+            Fault::retry(tried, cause(errno)).hint("free space where the output is kept")
         }
-        _ => Fault::retry(tried, errno),
+        _ => Fault::retry(tried, cause(errno)),
     }
 }
 
@@ -252,7 +254,7 @@ mod tests {
             "forget a.meta"
         );
         assert_eq!(
-            shown(Format::Text, &forget(Duration::from_secs(60))),
+            shown(Format::Text, &forget(Duration::from_mins(1))),
             "forget a.meta after 1m"
         );
     }

@@ -23,6 +23,7 @@ use crate::Problem;
 /// while the program was away waits ten seconds more: it may be put again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "FilesSink")]
 pub struct Config {
     /// The directory. Made, with those above it, where missing.
     pub directory: PathBuf,

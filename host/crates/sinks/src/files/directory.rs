@@ -77,6 +77,11 @@ impl Directory {
         Ok(())
     }
 
+    /// Removes a file of the sink's own.
+    pub(super) fn remove_own(&self, name: &str) -> Result<(), Errno> {
+        unlink(self.root.as_fd(), name)
+    }
+
     /// Reads a file of the directory; none when it is not there.
     pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Errno> {
         // NONBLOCK: whoever put a pipe there must not make us wait.

@@ -5,6 +5,8 @@ use std::path::Path;
 use rustix::io::Errno;
 use sluicebox_contract::Fault;
 
+use crate::cause::cause;
+
 /// Why an entry was not written.
 #[derive(Debug)]
 pub(super) enum Obstacle {
@@ -33,7 +35,7 @@ pub(super) fn at_directory(errno: Errno, tried: String, directory: &Path) -> Fau
     let directory = directory.display();
     let hint = match errno {
         Errno::NOTDIR | Errno::LOOP => {
-            return Fault::fatal(tried, errno).hint(format!(
+            return Fault::fatal(tried, cause(errno)).hint(format!(
                 "`{directory}` must be a directory: name another one or remove what is there"
             ));
         }
@@ -56,9 +58,9 @@ pub(super) fn at_directory(errno: Errno, tried: String, directory: &Path) -> Fau
         Errno::MFILE | Errno::NFILE => {
             "too many files are open: raise the limit (ulimit -n, LimitNOFILE)".to_owned()
         }
-        _ => return Fault::retry(tried, errno),
+        _ => return Fault::retry(tried, cause(errno)),
     };
-    Fault::retry(tried, errno).hint(hint)
+    Fault::retry(tried, cause(errno)).hint(hint)
 }
 
 #[cfg(test)]

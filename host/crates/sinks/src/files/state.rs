@@ -113,7 +113,7 @@ mod tests {
 
     fn later(moment: Moment, seconds: u64) -> Moment {
         Moment {
-            instant: moment.instant + Duration::from_secs(3_600),
+            instant: moment.instant + Duration::from_hours(1),
             wall: moment.wall + Duration::from_secs(seconds),
         }
     }
@@ -122,7 +122,7 @@ mod tests {
     fn the_time_away_counts() {
         let before = Moment::now();
         let text = render(
-            [(&place("a"), before.instant + Duration::from_secs(60))].into_iter(),
+            [(&place("a"), before.instant + Duration::from_mins(1))].into_iter(),
             before,
         );
         let after = later(before, 20);
@@ -147,7 +147,7 @@ mod tests {
     fn a_clock_set_back_does_not_make_the_wait_longer() {
         let before = Moment::now();
         let text = render(
-            [(&place("a"), before.instant + Duration::from_secs(60))].into_iter(),
+            [(&place("a"), before.instant + Duration::from_mins(1))].into_iter(),
             before,
         );
         let after = Moment {
@@ -157,7 +157,7 @@ mod tests {
         let (forget, _) = parse(&text, after).expect("our own text");
         assert_eq!(
             forget,
-            [(place("a"), after.instant + Duration::from_secs(60))]
+            [(place("a"), after.instant + Duration::from_mins(1))]
         );
     }
 

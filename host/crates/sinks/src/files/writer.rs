@@ -275,14 +275,19 @@ impl Writer {
         if !self.unsaved {
             return Ok(());
         }
-        let text = state::render(self.retention.iter(), now);
         let manner = self.manner();
+        let text = state::render(self.retention.iter(), now);
+        let is_empty = self.retention.is_empty();
         let tried = format!(
             "cannot write `{}`",
             self.config.directory.join(STATE).display()
         );
         let directory = self.open(now)?;
-        let done = directory.put_own(STATE, &text, manner);
+        let done = if is_empty {
+            directory.remove_own(STATE)
+        } else {
+            directory.put_own(STATE, &text, manner)
+        };
         done.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
         self.unsaved = false;
         Ok(())

@@ -206,3 +206,131 @@ fn never_in_entry(error: &ServerError, tried: String) -> Obstacle {
         stopped @ Obstacle::Stopped(_) => stopped,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    fn put(name: &str) -> Command<'_> {
+        Command::Put {
+            hash: "h",
+            name,
+            body: b"1",
+        }
+    }
+
+    fn group<'a>(names: &[&'a str]) -> Vec<(usize, Command<'a>)> {
+        names.iter().map(|name| put(name)).enumerate().collect()
+    }
+
+    fn replies(lines: &[&str]) -> Vec<Value> {
+        lines
+            .iter()
+            .map(|line| parse_redis_value(line.as_bytes()).expect("a reply"))
+            .collect()
+    }
+
+    fn lost() -> Fault {
+        Fault::retry("talk", "closed")
+    }
+
+    #[test]
+    fn a_transaction_is_sent_between_multi_and_exec() {
+        let (bytes, count) = transaction(&group(&["a", "b"]));
+        let text = String::from_utf8(bytes).expect("text");
+        let words: Vec<_> = text
+            .split("\r\n")
+            .filter(|word| !word.starts_with(['*', '$']))
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "MULTI", "HSET", "h", "a", "1", "HSET", "h", "b", "1", "EXEC", ""
+            ]
+        );
+        assert_eq!(count, 4);
+    }
+
+    #[test]
+    fn messages_stop_at_the_first_that_was_not_answered() {
+        let group = group(&["a", "b", "c"]);
+        let verdict = judge_plain(&group, &replies(&[":1\r\n"]), Some(lost()), "r:1");
+        assert_eq!(verdict.stopped, Some((1, lost())));
+        let verdict = judge_plain(
+            &group,
+            &replies(&[":1\r\n", "-WRONGTYPE x\r\n", "-OOM y\r\n"]),
+            None,
+            "r:1",
+        );
+        assert_eq!(
+            verdict.refused,
+            [(1, "redis refuses it: WRONGTYPE x".to_owned())]
+        );
+        assert_eq!(
+            verdict.stopped.map(|(at, fault)| (at, fault.cause)),
+            Some((2, "OOM y".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_transaction_that_was_not_answered_to_its_end_may_not_have_been_carried_out() {
+        let group = group(&["a", "b"]);
+        for some in [
+            &[][..],
+            &["+OK\r\n", "+QUEUED\r\n"],
+            &["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n"],
+        ] {
+            let judged = judge_transaction(&group, &replies(some), Some(lost()), "r:1");
+            assert_eq!(judged, Transaction::Aborted(0, Obstacle::Stopped(lost())));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_queued_aborts_the_transaction_at_its_place() {
+        let group = group(&["a", "b"]);
+        let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "-OOM no\r\n", "-EXECABORT no\r\n"]);
+        match judge_transaction(&group, &answers, None, "r:1") {
+            Transaction::Aborted(1, Obstacle::Stopped(fault)) => assert_eq!(fault.cause, "OOM no"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_fails_in_a_transaction_fails_alone() {
+        let group = group(&["a", "b"]);
+        let answers = replies(&[
+            "+OK\r\n",
+            "+QUEUED\r\n",
+            "+QUEUED\r\n",
+            "*2\r\n-WRONGTYPE x\r\n:1\r\n",
+        ]);
+        let verdict = Verdict {
+            refused: vec![(0, "redis refuses it: WRONGTYPE x".to_owned())],
+            stopped: None,
+        };
+        assert_eq!(
+            judge_transaction(&group, &answers, None, "r:1"),
+            Transaction::Done(verdict)
+        );
+    }
+
+    #[test]
+    fn an_exec_that_fails_as_a_whole_or_answers_nonsense_is_tried_again() {
+        let group = group(&["a", "b"]);
+        for last in [
+            "-EXECABORT discarded\r\n",
+            "-WRONGTYPE strange\r\n",
+            "*-1\r\n",
+            "+OK\r\n",
+        ] {
+            let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", last]);
+            let judged = judge_transaction(&group, &answers, None, "r:1");
+            assert!(
+                matches!(judged, Transaction::Aborted(0, Obstacle::Stopped(_))),
+                "{last} {judged:?}"
+            );
+        }
+    }
+}

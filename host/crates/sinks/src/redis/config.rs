@@ -22,6 +22,7 @@ use crate::Problem;
 /// Rights needed: `+publish` and the channels (`&...`) for messages; `+hset +hdel +multi +exec` and the keys (`~...`) for documents.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "RedisSink")]
 pub struct Config {
     /// Where redis listens: `redis://host:port`, `rediss://host:port` with TLS, or `unix:///path/to/socket`. May hold user,
     /// password and database as well (`redis://user:password@host:port/1`); better said with the fields below.

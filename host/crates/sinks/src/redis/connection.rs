@@ -19,6 +19,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::cause::cause;
+
 use super::config::{Address, Config, Target};
 use super::reaction::{Obstacle, to_error};
 use super::tls;
@@ -47,11 +49,19 @@ impl Connection {
             Ok(connection)
         });
         opened.await.unwrap_or_else(|_| {
+            let tls = matches!(target.address, Address::Tcp { tls: true, .. });
+            let also = if tls {
+                ", and does this port speak TLS?"
+            } else {
+                "?"
+            };
             Err(Fault::retry(
                 connecting(&target.address),
                 format!("no answer within {limit}"),
             )
-            .hint("is the server alive, and reachable from this node?"))
+            .hint(format!(
+                "is the server alive, and reachable from this node{also}"
+            )))
         })
     }
 
@@ -93,7 +103,7 @@ impl Connection {
         cmd("PING").write_packed_command(&mut commands);
         names.push("talk to");
 
-        let lost = |error: RedisError| unreachable(&target.address, &error);
+        let lost = |error: RedisError| unreachable(&target.address, broken(&error));
         self.send(&commands).await.map_err(lost)?;
         for name in names {
             let Value::ServerError(error) = self.reply().await.map_err(lost)? else {
@@ -119,7 +129,7 @@ impl std::fmt::Debug for Connection {
 }
 
 async fn dial(config: &Config, address: &Address) -> Result<Box<dyn Stream>, Fault> {
-    let failed = |error: std::io::Error| unreachable(address, &error.into());
+    let failed = |error: std::io::Error| unreachable(address, cause(error));
     match address {
         Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         Address::Tcp { host, port, tls } => {
@@ -154,10 +164,10 @@ async fn secure(
         .await;
     let secured = secured.map_err(|error| {
         let fault = Fault::retry(format!("cannot talk TLS to redis at {address}"), &error);
-        let cause = error.to_string();
-        if cause.contains("UnknownIssuer") || cause.contains("CaUsedAsEndEntity") {
+        let text = error.to_string();
+        if text.contains("UnknownIssuer") || text.contains("CaUsedAsEndEntity") {
             fault.hint("name the certificate of the server's authority in `ca-file`")
-        } else if cause.contains("certificate") {
+        } else if text.contains("certificate") {
             fault.hint("the server's certificate must be valid now and for the host in `url`")
         } else {
             fault.hint("does this port of the server speak TLS?")
@@ -193,7 +203,16 @@ fn connecting(address: &Address) -> String {
     format!("cannot connect to redis at {address}")
 }
 
-fn unreachable(address: &Address, error: &RedisError) -> Fault {
-    Fault::retry(connecting(address), error)
+fn unreachable(address: &Address, cause: String) -> Fault {
+    Fault::retry(connecting(address), cause)
         .hint("is the server alive, and reachable from this node?")
+}
+
+/// Why a connection is of no use any more.
+pub(super) fn broken(error: &RedisError) -> String {
+    if error.is_connection_dropped() {
+        "the server has closed the connection".to_owned()
+    } else {
+        error.to_string()
+    }
 }

@@ -23,7 +23,7 @@ pub use config::Config;
 use crate::retention::Retention;
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
-use connection::Connection;
+use connection::{Connection, broken};
 use reaction::Obstacle;
 
 /// Entries sent together, at most.
@@ -244,7 +244,7 @@ impl Redis {
         let tried = || format!("cannot talk to redis at {}", self.address);
         let lost = match timeout(limit.0, talk).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(broken(tried(), &error)),
+            Ok(Err(error)) => Some(Fault::retry(tried(), broken(&error))),
             Err(_) => Some(
                 Fault::retry(tried(), format!("no answer within {limit}"))
                     .hint("the server hangs, or the network loses what is sent"),
@@ -294,15 +294,6 @@ impl Redis {
         }
         Ok(())
     }
-}
-
-fn broken(tried: String, error: &redis::RedisError) -> Fault {
-    let cause = if error.is_connection_dropped() {
-        "the server has closed the connection".to_owned()
-    } else {
-        error.to_string()
-    };
-    Fault::retry(tried, cause)
 }
 
 impl Sink for Redis {

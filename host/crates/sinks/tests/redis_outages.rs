@@ -1,0 +1,261 @@
+//! Proves that an outage of a real server neither loses an entry nor changes the order.
+
+mod entries;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use entries::{document, message};
+use sluicebox_contract::{Class, Entry, Outcome, Sink};
+use sluicebox_sinks::redis::{Config, Redis};
+use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, Subscription, require};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+const COUNT: usize = 1_000;
+
+fn sink(server: &RedisServer) -> Redis {
+    let mut config = Config::new(server.url());
+    config.hash = Some("h".to_owned());
+    Redis::new(&config).expect("a sink")
+}
+
+/// Writes in batches of ten, and again from where it stopped, as an outlet does. Tells how far it has come.
+async fn write_all(sink: &mut Redis, entries: &[Entry], progress: &watch::Sender<usize>) {
+    let mut next = 0;
+    while next < entries.len() {
+        let batch = &entries[next..entries.len().min(next + 10)];
+        let outcome = sink.write(batch).await;
+        assert_eq!(outcome.refused, []);
+        match outcome.stopped {
+            None => next += batch.len(),
+            Some((index, fault)) => {
+                assert_eq!(fault.class, Class::Retry, "{fault}");
+                next += index;
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+        progress.send_replace(next);
+    }
+}
+
+async fn numbers(subscription: &mut Subscription, last: usize) -> Result<Vec<usize>> {
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&last) {
+        let next = timeout(Duration::from_secs(20), subscription.next())
+            .await
+            .context("the last message did not come")?;
+        let Ok((_, body)) = next else {
+            break;
+        };
+        numbers.push(body.parse()?);
+    }
+    Ok(numbers)
+}
+
+/// Each number but the first has its predecessor somewhere before it.
+fn is_in_order(numbers: &[usize]) -> bool {
+    let Some(first) = numbers.first() else {
+        return true;
+    };
+    let mut next = *first;
+    numbers.iter().all(|number| {
+        next = next.max(number + usize::from(*number == next));
+        *number < next && number >= first
+    })
+}
+
+#[test]
+fn order_is_recognised() {
+    assert!(is_in_order(&[]) && is_in_order(&[3, 4, 5]) && is_in_order(&[3, 4, 5, 4, 5, 6]));
+    assert!(!is_in_order(&[3, 5]) && !is_in_order(&[3, 4, 2]) && !is_in_order(&[0, 1, 3, 2]));
+}
+
+#[tokio::test]
+async fn connections_cut_again_and_again_lose_no_message_and_keep_the_order() -> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let server = RedisServer::start(RedisOptions::default()).await?;
+    let mut sink = sink(&server);
+    let mut subscription = server.subscribe("c").await?;
+    let entries: Vec<_> = (0..COUNT)
+        .map(|number| message("c", &number.to_string()))
+        .collect();
+    let (progress, mut seen) = watch::channel(0);
+    let cut = async {
+        for at in (50..COUNT).step_by(50) {
+            seen.wait_for(|progress| *progress >= at).await?;
+            server
+                .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+                .await?;
+        }
+        anyhow::Ok(())
+    };
+    let ((), cut) = tokio::join!(write_all(&mut sink, &entries, &progress), cut);
+    cut?;
+    let numbers = numbers(&mut subscription, COUNT - 1).await?;
+    assert!(
+        numbers.first() == Some(&0) && is_in_order(&numbers),
+        "{numbers:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_killed_in_the_middle_of_1000_messages_gets_the_rest_in_order_when_it_is_back()
+-> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let mut server = RedisServer::start(RedisOptions::default()).await?;
+    let mut sink = sink(&server);
+    let mut before = server.subscribe("c").await?;
+    let entries: Vec<_> = (0..COUNT)
+        .map(|number| message("c", &number.to_string()))
+        .collect();
+    let (progress, mut seen) = watch::channel(0);
+
+    // Until it is killed.
+    let kill = async {
+        seen.wait_for(|progress| *progress >= 500).await?;
+        server.kill();
+        anyhow::Ok(())
+    };
+    let killed = {
+        let write = write_all(&mut sink, &entries, &progress);
+        tokio::pin!(write);
+        let kill = async {
+            kill.await?;
+            sleep(Duration::from_millis(50)).await;
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            () = &mut write => anyhow::bail!("all was written although nobody was there"),
+            killed = kill => killed,
+        }
+    };
+    killed?;
+    let written = *progress.borrow();
+    assert!((500..COUNT).contains(&written), "{written}");
+    let first = numbers(&mut before, COUNT).await?;
+    assert!(
+        first.first() == Some(&0) && is_in_order(&first),
+        "{first:?}"
+    );
+
+    // And after it is back.
+    server.restart().await?;
+    let mut after = server.subscribe("c").await?;
+    write_all(&mut sink, &entries[written..], &progress).await;
+    let second = numbers(&mut after, COUNT - 1).await?;
+    assert!(
+        second.first() == Some(&written) && is_in_order(&second),
+        "{second:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_killed_twice_in_the_middle_of_1000_documents_has_them_all_with_their_last_values()
+-> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let configuration = vec!["appendonly yes".to_owned(), "appendfsync always".to_owned()];
+    let mut server = RedisServer::start(RedisOptions {
+        configuration,
+        ..RedisOptions::default()
+    })
+    .await?;
+    let mut sink = sink(&server);
+    let entries: Vec<_> = (0..COUNT)
+        .map(|number| document(&(number % 500).to_string(), &number.to_string()))
+        .collect();
+    let (progress, mut seen) = watch::channel(0);
+    let kill = async {
+        for at in [300, 700] {
+            seen.wait_for(|progress| *progress >= at).await?;
+            server.kill();
+            sleep(Duration::from_millis(30)).await;
+            server.restart().await?;
+        }
+        anyhow::Ok(())
+    };
+    let ((), killed) = tokio::join!(write_all(&mut sink, &entries, &progress), kill);
+    killed?;
+    for name in 0..500 {
+        let value = server.command(&["HGET", "h", &name.to_string()]).await?;
+        assert_eq!(value.text(), Some((name + 500).to_string().as_str()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_with_its_address() -> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let mut server = RedisServer::start(RedisOptions::default()).await?;
+    server.kill();
+    let (index, fault) = sink(&server)
+        .write(&[message("c", "1")])
+        .await
+        .stopped
+        .expect("a fault");
+    assert_eq!((index, fault.class), (0, Class::Retry));
+    assert_eq!(
+        fault.to_string(),
+        format!(
+            "cannot connect to redis at {}: connection refused (hint: is the server alive, and reachable from this node?)",
+            server.address()
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_replaced_without_a_fault() -> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let mut server = RedisServer::start(RedisOptions::default()).await?;
+    let mut sink = sink(&server);
+    assert_eq!(sink.write(&[message("c", "1")]).await, Outcome::written());
+    server
+        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .await?;
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(sink.write(&[message("c", "2")]).await, Outcome::written());
+    server.restart().await?;
+    assert_eq!(sink.write(&[message("c", "3")]).await, Outcome::written());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_write_that_is_dropped_half_way_is_written_anew() -> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let server = RedisServer::start(RedisOptions::default()).await?;
+    let mut sink = sink(&server);
+    assert_eq!(sink.write(&[document("a", "0")]).await, Outcome::written());
+    for number in 1..50 {
+        let batch = [
+            document("a", &format!("{number} given up")),
+            document("b", "1"),
+        ];
+        server.pause();
+        timeout(Duration::from_millis(2), sink.write(&batch))
+            .await
+            .expect_err("the server sleeps");
+        server.resume();
+        assert_eq!(
+            sink.write(&[document("a", &number.to_string())]).await,
+            Outcome::written()
+        );
+        let value = server.command(&["HGET", "h", "a"]).await?;
+        assert_eq!(value.text(), Some(number.to_string().as_str()));
+    }
+    Ok(())
+}
