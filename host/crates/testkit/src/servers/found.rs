@@ -45,6 +45,14 @@ pub fn require(need: Need) -> bool {
     false
 }
 
+/// The folder that `cargo xtask lab` keeps servers in: `SLUICEBOX_CACHE`, else one in the user's cache. A relative path is taken as it is.
+pub fn cache() -> Option<PathBuf> {
+    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    from("SLUICEBOX_CACHE")
+        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("sluicebox-lab")))
+        .or_else(|| Some(from("HOME")?.join(".cache/sluicebox-lab")))
+}
+
 /// The Python of [`Need::GalileoDb`].
 pub fn python() -> Result<PathBuf> {
     program("python", "SLUICEBOX_PYTHON")
@@ -115,13 +123,9 @@ fn existing(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What `cargo xtask lab` wrote about a program, in the places where xtask puts it.
+/// What `cargo xtask lab` wrote about a program.
 fn piece(name: &str) -> Option<Value> {
-    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-    let cache = from("SLUICEBOX_CACHE")
-        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("sluicebox-lab")))
-        .or_else(|| Some(from("HOME")?.join(".cache/sluicebox-lab")))?;
-    let text = std::fs::read(cache.join("lab.json")).ok()?;
+    let text = std::fs::read(cache()?.join("lab.json")).ok()?;
     let lab: Value = serde_json::from_slice(&text).ok()?;
     lab.get(name).cloned()
 }

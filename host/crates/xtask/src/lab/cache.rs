@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use sluicebox_testkit::servers;
+
 use crate::command::say;
 
 /// The lab's folder, held for us alone until dropped.
@@ -17,7 +19,9 @@ pub(crate) struct Cache {
 impl Cache {
     /// Makes the folder if there is none, and waits for whoever works in it.
     pub(crate) fn open() -> Result<Self> {
-        let folder = folder()?;
+        let folder = servers::cache()
+            .context("neither SLUICEBOX_CACHE nor HOME is set: no place for the lab")?;
+        let folder = std::path::absolute(folder).context("SLUICEBOX_CACHE is not a path")?;
         fs::create_dir_all(&folder).with_context(|| {
             format!(
                 "cannot make {}; cure: point SLUICEBOX_CACHE at a folder that can be written",
@@ -90,19 +94,6 @@ impl Cache {
     pub(crate) fn log(&self, step: &str) -> Result<PathBuf> {
         Ok(self.make("logs")?.join(format!("{step}.log")))
     }
-}
-
-/// The test kit's `servers` look in the same places.
-pub(crate) fn folder() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("SLUICEBOX_CACHE") {
-        return std::path::absolute(folder).context("SLUICEBOX_CACHE is not a path");
-    }
-    if let Some(folder) = std::env::var_os("XDG_CACHE_HOME") {
-        return Ok(PathBuf::from(folder).join("sluicebox-lab"));
-    }
-    let home = std::env::var_os("HOME")
-        .context("neither SLUICEBOX_CACHE nor HOME is set: no place for the lab")?;
-    Ok(PathBuf::from(home).join(".cache/sluicebox-lab"))
 }
 
 /// Writes a file that nobody ever sees half written.
