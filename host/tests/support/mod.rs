@@ -1,0 +1,88 @@
+//! What tests of the whole program share: a folder, a configuration, a pod.
+
+#![allow(unreachable_pub, reason = "shared by several test programs")]
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluicebox_testkit::program::Program;
+use tempfile::TempDir;
+
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_sluicebox"))
+}
+
+/// A folder for one run of the program.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The configuration that all tests share, and below it what a test adds (sources, modules, sinks).
+    pub fn configure(&self, api: &str, rest: &str) -> PathBuf {
+        let path = self.path("sluicebox.yaml");
+        let text = format!(
+            "node-name: n1\nkubernetes: {{access: url, url: \"{api}\", token-retrieval: none}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
+             log: {{format: json}}\ncache-directory: {}\n{rest}",
+            cache().display()
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn run(&self, config: &Path) -> Program {
+        Program::start(binary(), config, &self.path("log"), |_| {}).unwrap()
+    }
+}
+
+/// Compiled modules are shared by all tests: each is compiled once.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+pub fn sluicebox(arguments: &[&str]) -> Output {
+    Command::new(binary())
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env_remove("NODE_NAME")
+        .output()
+        .unwrap()
+}
+
+/// A pod on node `n1` that has not started.
+pub fn pending(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app": "web"}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "main", "image": "nginx:1.27"}]},
+        "status": {"phase": "Pending", "qosClass": "BestEffort"},
+    })
+}
+
+/// The status of a pod whose container runs under the id of 64 times this digit.
+pub fn running(digit: char) -> Value {
+    json!({
+        "phase": "Running", "qosClass": "BestEffort", "hostIP": "10.0.1.2", "podIP": "10.42.1.95", "podIPs": [{"ip": "10.42.1.95"}],
+        "startTime": "2026-01-01T12:00:00Z",
+        "containerStatuses": [{
+            "name": "main", "state": {"running": {"startedAt": "2026-01-01T12:00:01Z"}}, "lastState": {}, "ready": true, "restartCount": 0,
+            "image": "docker.io/library/nginx:1.27", "imageID": "docker.io/library/nginx@sha256:4c0f",
+            "containerID": format!("containerd://{}", digit.to_string().repeat(64)),
+        }],
+    })
+}
