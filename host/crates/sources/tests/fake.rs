@@ -1,5 +1,12 @@
 //! The scenarios, against the test kit's API server.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect fails"
+)]
+
 mod cluster;
 
 use std::net::SocketAddr;

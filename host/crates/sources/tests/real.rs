@@ -1,5 +1,12 @@
 //! The scenarios, against a real kube-apiserver with etcd.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect fails"
+)]
+
 mod cluster;
 
 use std::net::SocketAddr;
@@ -8,7 +15,8 @@ use std::time::Duration;
 use cluster::Cluster;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use sluicebox_sources::kubernetes::{Config, TokenRetrieval};
+use sluicebox_sources::kubernetes::{Api, Config, TlsVerify, TokenRetrieval};
+use sluicebox_sources::pods;
 use sluicebox_testkit::servers::{KubeApiServer, Need, require};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -211,4 +219,172 @@ fn account(token: &str) -> String {
         .as_str()
         .expect("a namespace")
         .to_owned()
+}
+
+/// A kubeconfig leads there as well, with its own token and authority; nothing is written into the log.
+#[tokio::test]
+async fn a_kubeconfig_is_enough() {
+    let Some(cluster) = start("a_kubeconfig_is_enough").await else {
+        return;
+    };
+    let server = cluster.server();
+    let file = server
+        .kube_config(server.admin_token())
+        .expect("a kubeconfig");
+    let config = Config {
+        kubeconfig: Some(file),
+        ..Config::default()
+    };
+    let (recorder, log) = (cluster::Recorder::default(), cluster::log::Log);
+    let gate = cluster::Gate::to(cluster.address()).await;
+    let watched = cluster::pods_by(
+        gate,
+        &config,
+        &pods::Config::default(),
+        "nowhere",
+        cluster::TYPED,
+    )
+    .await;
+    log.catch();
+    cluster::during(watched.source, &recorder, recorder.until_complete()).await;
+    assert_eq!(log.lines(), Vec::<String>::new());
+}
+
+/// What the real server says when it refuses: 401 for whom it does not know, 403 for whom it does.
+#[tokio::test]
+async fn refusals_are_said_in_the_servers_words() {
+    let Some(cluster) = start("refusals").await else {
+        return;
+    };
+    let unprivileged = cluster.server().unprivileged_token();
+    for (token, words) in [
+        ("nobody-knows-me", "the API answers 401: Unauthorized"),
+        (
+            unprivileged,
+            "the API answers 403: pods is forbidden: User \"nobody\" cannot list resource \"pods\"",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        std::fs::write(&file, token).expect("the token");
+        let gate = cluster::Gate::to(cluster.address()).await;
+        let config = cluster::with_token_file(cluster.config(gate.address()), &file);
+        let log = cluster::log::Log;
+        let watched = cluster::pods_by(
+            gate,
+            &config,
+            &pods::Config::default(),
+            "nowhere",
+            cluster::TYPED,
+        )
+        .await;
+        log.catch();
+        cluster::during(
+            watched.source,
+            &cluster::Recorder::default(),
+            log.until(words),
+        )
+        .await;
+    }
+}
+
+/// A server that the authorities do not vouch for is not talked to, unless the configuration says so in so many words.
+#[tokio::test]
+async fn certificates_are_verified_unless_the_risk_is_accepted() {
+    let Some(cluster) = start("certificates").await else {
+        return;
+    };
+    let gate = cluster::Gate::to(cluster.address()).await;
+    let config = Config {
+        ca_file: None,
+        ..cluster.config(gate.address())
+    };
+    let log = cluster::log::Log;
+    let watched = cluster::pods_by(
+        gate,
+        &config,
+        &pods::Config::default(),
+        "nowhere",
+        cluster::TYPED,
+    )
+    .await;
+    log.catch();
+    cluster::during(
+        watched.source,
+        &cluster::Recorder::default(),
+        log.until("certificate"),
+    )
+    .await;
+    assert!(
+        log.lines()[0].contains("`kubernetes.ca-file`"),
+        "{:#?}",
+        log.lines()
+    );
+
+    let gate = cluster::Gate::to(cluster.address()).await;
+    let config = Config {
+        ca_file: None,
+        tls_verify: TlsVerify::NeverAndIAcceptTheRisk,
+        ..cluster.config(gate.address())
+    };
+    let watched = cluster::pods_by(
+        gate,
+        &config,
+        &pods::Config::default(),
+        "nowhere",
+        cluster::TYPED,
+    )
+    .await;
+    let recorder = cluster::Recorder::default();
+    cluster::during(watched.source, &recorder, recorder.until_complete()).await;
+}
+
+/// Files that cannot be used are a fault at the start, with their names.
+#[tokio::test]
+async fn files_that_cannot_be_used_are_named_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let insecure = folder.path().join("insecure");
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
+        clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1', insecure-skip-tls-verify: true}}]\n\
+        users: [{name: a, user: {token: t}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n";
+    std::fs::write(&insecure, text).expect("a kubeconfig");
+    let url = Some("https://127.0.0.1:1".to_owned());
+    for (config, words) in [
+        (
+            Config {
+                kubeconfig: Some("/nowhere/config".into()),
+                ..Config::default()
+            },
+            "/nowhere/config",
+        ),
+        (
+            Config {
+                url,
+                ca_file: Some("/nowhere/ca.crt".into()),
+                ..Config::default()
+            },
+            "/nowhere/ca.crt",
+        ),
+        (
+            Config {
+                kubeconfig: Some(insecure.clone()),
+                context: Some("b".to_owned()),
+                ..Config::default()
+            },
+            "insecure",
+        ),
+        (
+            Config {
+                kubeconfig: Some(insecure),
+                ..Config::default()
+            },
+            "never-and-i-accept-the-risk",
+        ),
+    ] {
+        let Err(fault) = Api::connect(&config).await else {
+            panic!("{words}")
+        };
+        assert_eq!(fault.class, sluicebox_contract::Class::Fatal);
+        assert!(fault.to_string().contains(words), "{words}: {fault}");
+    }
 }

@@ -12,6 +12,7 @@ use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use sluicebox_contract::Fault;
 
+use super::client::{blocking, build};
 use super::route::{self, Environment, Route, TokenPlan};
 use super::token::Tokens;
 use super::trouble::{Status, chain};
@@ -19,8 +20,6 @@ use super::{Config, TlsVerify, TokenRetrieval, Trouble};
 
 /// Refusals are short; more of one is not read.
 const LONGEST_REFUSAL: usize = 64 * 1024;
-/// A kubeconfig may name a program that fetches credentials.
-const CREDENTIALS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A way to the API server. Cheap to clone; clones share connections and token.
 #[derive(Clone)]
@@ -58,8 +57,6 @@ impl Api {
             Route::Kubeconfig { files, token } => from_kubeconfig(config, files, token).await?,
         };
         client_config.connect_timeout = Some(config.connect_timeout.0);
-        // Whoever asks decides when to ask again.
-        client_config.default_retry = false;
         settle_verification(config, &mut client_config)?;
         let server = client_config.cluster_url.to_string();
         let client = build(client_config).await?;
@@ -103,7 +100,11 @@ impl Api {
             request.headers_mut().insert(AUTHORIZATION, header.clone());
         }
         let response = self.shared.client.send(request.map(Body::from)).await.map_err(|error| {
-            let cause = chain(&error);
+            // kube's name for it says nothing.
+                let cause = match &error {
+                    kube::Error::Service(inner) => chain(inner.as_ref()),
+                    other => chain(other),
+                };
             let hint = cause.contains("certificate").then(|| {
                 "the server's certificate is verified against `kubernetes.ca-file`, else against the cluster's or the system's \
                  authorities"
@@ -235,36 +236,6 @@ fn settle_verification(config: &Config, client_config: &mut kube::Config) -> Res
         TlsVerify::Always => {}
     }
     Ok(())
-}
-
-/// Builds the client away from the executor's threads: certificates are read, and a kubeconfig may name a program to run.
-async fn build(client_config: kube::Config) -> Result<Client, Fault> {
-    let tried = format!(
-        "cannot prepare the connection to {}",
-        client_config.cluster_url
-    );
-    let hint = "certificates and credentials come from `kubernetes.ca-file`, the pod's service account or the kubeconfig";
-    let work = tokio::time::timeout(
-        CREDENTIALS_DEADLINE,
-        blocking(move || Client::try_from(client_config)),
-    );
-    let result = match work.await {
-        Err(_) => Err(format!(
-            "it took longer than {} seconds",
-            CREDENTIALS_DEADLINE.as_secs()
-        )),
-        Ok(Err(cause)) => Err(cause),
-        Ok(Ok(result)) => result.map_err(|error| chain(&error)),
-    };
-    result.map_err(|cause| Fault::fatal(tried, cause).hint(hint))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| error.to_string())
 }
 
 /// kubectl looks where we look.

@@ -1,9 +1,10 @@
 //! How the API server is reached: where it is, who we are, how it is verified.
 //!
-//! `config.rs` is what the user writes, `route.rs` decides from it and the environment which way is taken, `api.rs` is the client,
-//! `token.rs` fetches tokens.
+//! `config.rs` is what the user writes, `route.rs` decides from it and the environment which way is taken, `api.rs` is what the
+//! sources ask, `client.rs` builds the HTTP client for it, `token.rs` fetches tokens.
 
 mod api;
+mod client;
 mod config;
 mod jwt;
 mod retrieval;

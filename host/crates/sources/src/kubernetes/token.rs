@@ -74,7 +74,7 @@ impl Tokens {
     async fn fetch(&self) -> Result<Held, Trouble> {
         match &self.plan {
             TokenPlan::By(TokenRetrieval::File(path)) => from_file(path).await,
-            TokenPlan::By(TokenRetrieval::Kubectl(kubectl)) => self.from_kubectl(kubectl).await,
+            TokenPlan::By(TokenRetrieval::Kubectl(kubectl)) => self.by_kubectl(kubectl).await,
             TokenPlan::FileElseKubectl
                 if tokio::fs::try_exists(TokenRetrieval::usual_file())
                     .await
@@ -82,14 +82,14 @@ impl Tokens {
             {
                 from_file(TokenRetrieval::usual_file()).await
             }
-            TokenPlan::FileElseKubectl => self.from_kubectl(&Kubectl::default()).await,
+            TokenPlan::FileElseKubectl => self.by_kubectl(&Kubectl::default()).await,
             TokenPlan::None | TokenPlan::By(TokenRetrieval::Auto | TokenRetrieval::None) => {
                 Err(Trouble::new("cannot fetch a token", "no strategy is set"))
             }
         }
     }
 
-    async fn from_kubectl(&self, kubectl: &Kubectl) -> Result<Held, Trouble> {
+    async fn by_kubectl(&self, kubectl: &Kubectl) -> Result<Held, Trouble> {
         let tried = format!(
             "cannot get a token by `{} create token {} --namespace {}`",
             kubectl.program.display(),

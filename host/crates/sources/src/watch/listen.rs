@@ -340,7 +340,7 @@ impl Listener {
                         tracing::debug!(source = self.target.source, error = %crate::kubernetes::chain(&error), "the watch broke off");
                     }
                     Err(_) => {
-                        tracing::debug!(source = self.target.source, "the watch has gone silent")
+                        tracing::debug!(source = self.target.source, "the watch has gone silent");
                     }
                     Ok(_) => {}
                 }

@@ -278,7 +278,7 @@ impl Memory {
             parse(&object.json)
                 .map_err(|cause| {
                     self.refused
-                        .push(format!("pod {}/{}: {cause}", object.namespace, object.name))
+                        .push(format!("pod {}/{}: {cause}", object.namespace, object.name));
                 })
                 .ok()
                 .map(Arc::new)

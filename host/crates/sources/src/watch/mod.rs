@@ -109,7 +109,10 @@ impl Follow {
                         continue;
                     }
                     Some(heard) => {
-                        outage.succeeded();
+                        // That a list begins was decided here; everything else was said by the API.
+                        if !matches!(heard, Heard::ListBegins) {
+                            outage.succeeded();
+                        }
                         teller.take(heard, &mut feed).await
                     }
                     None => return End::Closed,
@@ -168,7 +171,7 @@ impl Teller {
                 self.meter.listed.set(1);
             }
             Heard::Changed(verb, object) => {
-                self.memory.changed(verb, object, now, &mut self.notices)?
+                self.memory.changed(verb, object, now, &mut self.notices)?;
             }
             Heard::Refused(refused) => self.skipped(&refused),
             Heard::Reached | Heard::Trouble(_) => {}

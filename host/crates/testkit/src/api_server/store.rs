@@ -155,8 +155,12 @@ impl Store {
         self.patch(kind, namespace, name, &patch)
     }
 
-    /// The last state carries the version of the deletion.
+    /// The last state carries the version of the deletion. As with the real server, a pod is seen ending before it is seen gone.
     pub(super) fn delete(&mut self, kind: Kind, namespace: &str, name: &str) -> Stored {
+        if kind == Kind::Pods {
+            let metadata = json!({"deletionTimestamp": clock::timestamp(Duration::ZERO), "deletionGracePeriodSeconds": 0});
+            self.patch(kind, namespace, name, &json!({ "metadata": metadata }))?;
+        }
         let key = (kind, namespace.to_owned(), name.to_owned());
         let before = self.objects.remove(&key).ok_or_else(|| not_found(kind, name))?;
         self.version += 1;
