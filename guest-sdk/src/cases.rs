@@ -16,21 +16,7 @@
 //!
 //! A case is a JSON file, named after what it proves:
 //!
-//! ```json
-//! {
-//!   "about": "A pod is greeted once.",
-//!   "settings": {"greeting": "hello"},
-//!   "context": {"lane": "greeter", "node-name": "n1", "sources": ["pods"]},
-//!   "given": {"web": {"uid": "u1", "namespace": "default", "name": "web", "phase": "pending"}},
-//!   "steps": [
-//!     {
-//!       "events": [{"pod": {"change": "added", "observed-at-unix-nanos": 1700000000000000000, "pod": {"$like": "web"}}}],
-//!       "expect": [{"message": {"channel": "greetings", "body": ["hello ", {"compact": {"pod": "web"}}]}}]
-//!     },
-//!     {"events": [{"pod": {"change": "modified", "pod": {"$like": "web", "phase": "running"}}}]}
-//!   ]
-//! }
-//! ```
+#![doc = concat!("```json\n", include_str!("cases/example.json"), "```")]
 //!
 //! Only `about` is needed; `settings` are `{}`, the sources `["pods"]`, and no steps prove that the module starts.
 //! `"start-error": "part of the text"` in place of steps proves that it does not.

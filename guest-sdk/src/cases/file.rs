@@ -35,8 +35,15 @@ pub enum Step {
     Forget(Vec<u32>),
     /// A fresh instance takes over and is told of all subjects.
     Restart(Vec<Value>),
-    /// A batch is handed over. All its events are of one kind.
-    Batch(Vec<Event>, Expect),
+    /// A batch is handed over.
+    Batch {
+        /// Subjects that the events name for the first time: they are defined before.
+        define: Vec<Value>,
+        /// The events, all of one kind.
+        events: Vec<Event>,
+        /// What must come of them.
+        expect: Expect,
+    },
 }
 
 /// An event, as the WIT's record in JSON.

@@ -38,7 +38,14 @@ fn take<M: Exported>(case: &Case, step: &Step, module: &mut M) -> Result<(), Str
             *module = start(case)?;
             define(subjects, module)?;
         }
-        Step::Batch(events, expect) => return compare(handle(events, module)?, expect),
+        Step::Batch {
+            define: subjects,
+            events,
+            expect,
+        } => {
+            define(subjects, module)?;
+            return compare(handle(events, module)?, expect);
+        }
     }
     Ok(())
 }

@@ -56,10 +56,7 @@ impl Reader {
                 if events.is_empty() || (pods > 0 && pods < events.len()) {
                     return Err("a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned());
                 }
-                if !defined.is_empty() {
-                    steps.push(Step::Define(defined));
-                }
-                steps.push(Step::Batch(events, expect));
+                steps.push(Step::Batch { define: defined, events, expect });
             }
             _ => return Err("a step is one of `events` (with `expect` or `expect-error`), `define`, `forget` and `restart`".to_owned()),
         }

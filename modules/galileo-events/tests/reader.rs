@@ -7,7 +7,11 @@ fn every_message_parts_at_the_first_two_spaces() {
     let mut read = 0;
     for case in load(concat!(env!("CARGO_MANIFEST_DIR"), "/cases").as_ref()).unwrap() {
         for step in case.steps {
-            let Step::Batch(_, Expect::Entries(entries)) = step else {
+            let Step::Batch {
+                expect: Expect::Entries(entries),
+                ..
+            } = step
+            else {
                 continue;
             };
             for message in entries.iter().filter_map(|entry| entry.get("message")) {
@@ -22,8 +26,8 @@ fn every_message_parts_at_the_first_two_spaces() {
 #[track_caller]
 fn check(case: &str, body: &str) {
     let parts: Vec<&str> = body.splitn(3, ' ').collect();
-    let [time, event, json] = parts[..] else {
-        panic!("{case}: not three parts: {body}")
+    let Ok([time, event, json]) = <[&str; 3]>::try_from(parts) else {
+        unreachable!("{case}: not three parts: {body}")
     };
     assert!(time.parse::<f64>().is_ok(), "{case}: `{time}` is no number");
     let events = [

@@ -76,7 +76,12 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
             shaper.renew().map_err(|fault| unexpected(&fault))?;
             define(subjects, shaper)
         }
-        files::Step::Batch(events, expect) => {
+        files::Step::Batch {
+            define: subjects,
+            events,
+            expect,
+        } => {
+            define(subjects, shaper)?;
             let events = events.iter().map(event).collect::<Result<Vec<_>, _>>()?;
             let handlers = shaper.handlers();
             match events.first() {
