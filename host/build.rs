@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     names.sort();
-    let mut code = String::from("/// Every module that the program carries, by name.\npub static PRESETS: &[Preset] = &[\n");
+    let mut code = String::from(
+        "/// Every module that the program carries, by name.\npub static PRESETS: &[Preset] = &[\n",
+    );
     for name in names {
         let component = built.join(format!("{name}.wasm"));
         println!("cargo:rerun-if-changed={}", component.display());

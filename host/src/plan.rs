@@ -10,6 +10,17 @@ use crate::config::yaml::{Document, step};
 use crate::config::{Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets::{self, Preset};
 
+/// What may wait for a module unless the configuration says otherwise.
+const LANE_QUEUE: Bounds = Bounds {
+    items: 1024,
+    bytes: 4 << 20,
+};
+/// What may wait for a sink, likewise.
+const SINK_QUEUE: Bounds = Bounds {
+    items: 4096,
+    bytes: 8 << 20,
+};
+
 /// What is to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -212,7 +223,7 @@ impl Check<'_> {
         let component = self.component(&step(&path, "use"), &module.component);
         let from = self.from(&step(&path, "from"), module.from.as_deref(), sources);
         self.to(&step(&path, "to"), &module.to, sinks);
-        let bounds = self.bounds(&step(&path, "queue"), &module.queue);
+        let bounds = self.bounds(&step(&path, "queue"), module.queue, LANE_QUEUE);
         self.limits(&step(&path, "limits"), &module.limits);
         if !(1..=4096).contains(&module.batch) {
             self.problem(
@@ -344,17 +355,20 @@ impl Check<'_> {
         }
     }
 
-    fn bounds(&mut self, path: &str, queue: &Queue) -> Bounds {
-        if queue.items == 0 || queue.bytes.0 == 0 {
+    fn bounds(&mut self, path: &str, queue: Queue, default: Bounds) -> Bounds {
+        if queue.items == Some(0) || queue.bytes.is_some_and(|bytes| bytes.0 == 0) {
             self.problem(
                 path,
                 "a queue that holds nothing",
-                "give `items` and `bytes` above zero",
+                "give numbers above zero, or leave them out",
             );
         }
+        let bytes = queue
+            .bytes
+            .map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));
         Bounds {
-            items: queue.items,
-            bytes: usize::try_from(queue.bytes.0).unwrap_or(usize::MAX),
+            items: queue.items.unwrap_or(default.items),
+            bytes: bytes.unwrap_or(default.bytes),
         }
     }
 
@@ -388,7 +402,7 @@ impl Check<'_> {
         let before = self.problems.len();
         let path = step("/sinks", name);
         self.name(&path, name);
-        let bounds = self.bounds(&step(&path, "queue"), &sink.queue);
+        let bounds = self.bounds(&step(&path, "queue"), sink.queue, SINK_QUEUE);
         let kinds = [
             sink.redis.clone().map(sluicebox_sinks::Config::Redis),
             sink.files.clone().map(sluicebox_sinks::Config::Files),

@@ -9,7 +9,7 @@ use support::{PATIENCE, Place, pending, running, sluicebox};
 
 fn everything(redis: &str, meta: &str) -> String {
     format!(
-        "sources: {{pods: {{}}, nodes: {{}}, namespaces: {{}}}}\n\
+        "sources: {{pods: {{}}, nodes: {{refresh: 1s}}, namespaces: {{}}}}\n\
          modules:\n\
          \x20 meta: {{use: fluent-bit-meta, settings: {{retention: 1s, namespaces: true}}, from: [pods, namespaces], to: [folder]}}\n\
          \x20 galileo: {{use: galileo-events, from: [pods, nodes], to: [events, lines]}}\n\
@@ -101,7 +101,13 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     );
     assert_eq!(
         pods,
-        ["pod/create", "pod/running", "pod/running", "pod/shutdown", "pod/delete"]
+        [
+            "pod/create",
+            "pod/running",
+            "pod/running",
+            "pod/shutdown",
+            "pod/delete"
+        ]
     );
 
     let hash = story
@@ -118,6 +124,28 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
             r#"{"cpu":"4","memory":"8Gi"}"#
         ]
     );
+
+    // Somebody removes the hash, as telemd does when it stops: it comes back.
+    story
+        .redis
+        .command(&["DEL", "telemd.info:n1"])
+        .await
+        .unwrap();
+    let mut fields = 0;
+    for _ in 0..300 {
+        fields = story
+            .redis
+            .command(&["HKEYS", "telemd.info:n1"])
+            .await
+            .unwrap()
+            .texts()
+            .len();
+        if fields == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(fields, 2, "the hash has not come back");
 
     let file = story
         .meta("shop_web.meta")

@@ -128,12 +128,12 @@ pub struct Module {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
-    /// Events handed over in one call, at most. More than 256 only cost memory. Default 64.
+    /// Events handed over in one call, at most. More than 256 only cost memory.
     #[serde(default = "default_batch")]
     #[schemars(range(min = 1, max = 4096))]
     pub batch: usize,
     /// What may wait for it.
-    #[serde(default = "default_lane_queue")]
+    #[serde(default)]
     pub queue: Queue,
 }
 
@@ -141,30 +141,31 @@ pub struct Module {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Limits {
-    /// Memory of one instance. Default `64MiB`; modules in Python need about `256MiB`.
+    /// Memory of one instance. Modules in Python need about `256MiB`.
     pub memory: ByteSize,
-    /// Time for one call of a handler. Default `1s`.
+    /// Time for one call of a handler.
     pub deadline: TimeSpan,
-    /// Time for `start`. Default `5s`.
+    /// Time for `start`.
     pub start_deadline: TimeSpan,
-    /// Entries from one call. Default 65536.
+    /// Entries from one call.
     pub entries: usize,
-    /// Bytes of output from one call, and of each copy between host and module. Default `8MiB`.
+    /// Bytes of output from one call, and of each copy between host and module.
     pub output: ByteSize,
-    /// Log lines for each second; more are dropped and counted. Default 20.
+    /// Log lines for each second; more are dropped and counted.
     pub log_lines_per_second: u32,
-    /// Size of the component file. Default `32MiB`.
+    /// Size of the component file.
     pub component: ByteSize,
 }
 
 /// What may wait. A full queue makes its source wait.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Queue {
-    /// Items, at most.
-    pub items: usize,
-    /// Bytes, at most; what an item weighs in memory.
-    pub bytes: ByteSize,
+    /// Items, at most: 1024 for a module, 4096 for a sink unless given.
+    #[schemars(range(min = 1))]
+    pub items: Option<usize>,
+    /// Bytes, at most, as the items weigh in memory: `4MiB` for a module, `8MiB` for a sink unless given.
+    pub bytes: Option<ByteSize>,
 }
 
 /// A sink: exactly one kind, and how it is fed.
@@ -179,7 +180,7 @@ pub struct Sink {
     #[serde(default, deserialize_with = "present")]
     pub stdout: Option<stdout::Config>,
     /// What may wait for it; an item is what one call of a module has made.
-    #[serde(default = "default_sink_queue")]
+    #[serde(default)]
     pub queue: Queue,
     /// How long one write may take before it counts as failed and is tried again.
     #[serde(default = "default_write_deadline")]
@@ -190,7 +191,7 @@ pub struct Sink {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address and port to listen on; port 0 takes a free one and logs it, `null` turns it off. Default `127.0.0.1:9420`. In a
+    /// Address and port to listen on; port 0 takes a free one and logs it, `null` turns it off. In a
     /// cluster probes come from outside of the pod: use `0.0.0.0:9420`.
     pub listen: Option<SocketAddr>,
 }
@@ -287,20 +288,6 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 fn default_batch() -> usize {
     64
-}
-
-fn default_lane_queue() -> Queue {
-    Queue {
-        items: 1024,
-        bytes: ByteSize(4 << 20),
-    }
-}
-
-fn default_sink_queue() -> Queue {
-    Queue {
-        items: 4096,
-        bytes: ByteSize(8 << 20),
-    }
 }
 
 fn default_write_deadline() -> TimeSpan {

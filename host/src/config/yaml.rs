@@ -328,7 +328,6 @@ mod tests {
         for text in [
             "a: [1\nb: 2",
             "a: 'x",
-            "\tq: 1",
             "a: *x",
             "a: !!str b",
             "a: 1\n---\nb: 2",
