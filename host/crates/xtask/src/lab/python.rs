@@ -8,14 +8,17 @@ use anyhow::{Context, Result};
 use super::Cache;
 use crate::command::{self, say};
 
-const PACKAGES: [&str; 2] = ["galileo-db", "redis"];
+/// galileo-db does not say that its recorder needs telemc.
+const PACKAGES: [&str; 3] = ["galileo-db", "redis", "telemc"];
 
 pub(super) fn environment(cache: &Cache) -> Result<PathBuf> {
     // An environment knows its own path: it is made where it stays, and the mark says that it is whole.
     let folder = cache.path("python");
     let python = folder.join("bin/python");
     let mark = folder.join("whole");
-    if mark.is_file() && python.exists() {
+    let whole =
+        std::fs::read_to_string(&mark).is_ok_and(|packages| packages == PACKAGES.join("\n"));
+    if whole && python.exists() {
         return Ok(python);
     }
     say("lab: making a Python environment with galileo-db and redis (about 10 s)");
@@ -39,7 +42,9 @@ pub(super) fn environment(cache: &Cache) -> Result<PathBuf> {
         &log,
         install.args(PACKAGES),
     )?;
-    command::capture(Command::new(&python).args(["-c", "import galileodb, redis"]))?;
+    command::capture(
+        Command::new(&python).args(["-c", "import redis, galileodb.recorder.events"]),
+    )?;
     std::fs::write(&mark, PACKAGES.join("\n"))?;
     Ok(python)
 }
