@@ -53,5 +53,8 @@ thread_local! {
 /// Sends the text and the place of a panic to the host, which otherwise sees a bare trap.
 #[cfg(target_family = "wasm")]
 pub(crate) fn panics() {
-    std::panic::set_hook(Box::new(|panic| error(panic.to_string())));
+    // On one line: what it was stands behind where it was.
+    std::panic::set_hook(Box::new(|panic| {
+        error(panic.to_string().replace('\n', " "))
+    }));
 }
