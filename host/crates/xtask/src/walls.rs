@@ -49,7 +49,11 @@ const NEIGHBOURS: [(&str, &[&str]); 11] = [
     ("sluicebox-pipeline", &["sluicebox-contract"]),
     ("sluicebox-store", &["sluicebox-contract"]),
     ("sluicebox-sinks", &["sluicebox-contract"]),
-    ("sluicebox-testkit", &["sluicebox-contract"]),
+    // The SDK reads the modules' case files: one reader for the native and the compiled way.
+    (
+        "sluicebox-testkit",
+        &["sluicebox-contract", "sluicebox-sdk"],
+    ),
     ("sluicebox-sdk", &[]),
     (
         "sluicebox",
