@@ -55,6 +55,6 @@ thread_local! {
 pub(crate) fn panics() {
     // On one line: what it was stands behind where it was.
     std::panic::set_hook(Box::new(|panic| {
-        error(panic.to_string().replace('\n', " "))
+        error(panic.to_string().replace('\n', " "));
     }));
 }
