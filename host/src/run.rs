@@ -35,7 +35,10 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(work(&plan, arguments.node_name.as_deref())) {
+    let outcome = runtime.block_on(work(&plan, arguments.node_name.as_deref()));
+    // What still blocks, such as a write into a full pipe, had its time.
+    runtime.shutdown_background();
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use sluicebox_testkit::api_server::ApiServer;
-use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, python, require};
+use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, Reply, python, require};
 use support::{PATIENCE, Place, pending, running};
 
 /// Prints each event as JSON, and every log record of any level as a complaint.
@@ -35,11 +35,13 @@ async fn read(schema: &str, foreign: &[&str], expected: usize) -> Vec<Value> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    for _ in 0..500 {
-        let count = redis.command(&["PUBSUB", "NUMPAT"]).await.unwrap();
-        if format!("{count:?}").contains('1') {
-            break;
-        }
+    let begin = std::time::Instant::now();
+    while redis.command(&["PUBSUB", "NUMPAT"]).await.unwrap() != Reply::Number(1) {
+        assert!(reader.try_wait().unwrap().is_none(), "the reader has ended");
+        assert!(
+            begin.elapsed() < 3 * PATIENCE,
+            "the reader has not subscribed"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let (place, api) = (Place::new(), ApiServer::start().await.unwrap());

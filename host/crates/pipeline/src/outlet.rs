@@ -109,7 +109,10 @@ impl<K: Sink> Outlet<K> {
                 biased;
                 parcels = self.queue.take(self.settings.parcels) => return Ok(parcels),
                 result = self.sink.upkeep() => match result {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        self.succeed();
+                        continue;
+                    }
                     Err(fault) => fault,
                 },
             };
