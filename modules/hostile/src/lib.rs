@@ -10,11 +10,16 @@
 #![allow(
     unsafe_code,
     clippy::panic,
+    clippy::manual_assert,
+    clippy::same_length_and_capacity,
+    clippy::cast_possible_truncation,
     reason = "it shall do what no module may do"
 )]
 
+mod bench;
 mod bindings;
 mod evil;
+mod work;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,7 +52,7 @@ struct Hostile;
 impl lifecycle::Guest for Hostile {
     fn start(settings: String, context: Context) -> Result<(), String> {
         std::panic::set_hook(Box::new(|panic| {
-            log::line(Level::Error, &panic.to_string())
+            log::line(Level::Error, &panic.to_string());
         }));
         let settings: serde_json::Value =
             serde_json::from_str(&settings).map_err(|error| error.to_string())?;
@@ -105,23 +110,24 @@ impl subjects::Guest for Hostile {
 
 impl pod_handler::Guest for Hostile {
     fn handle(events: Vec<PodEvent>) -> Result<Entries, String> {
-        handle(
-            events
-                .into_iter()
-                .map(|event| (event.subject, event.pod.name))
-                .collect(),
-        )
+        match STATE.with_borrow(|state| bench::pods(&state.evil, state.size, &events)) {
+            Some(entries) => Ok(entries),
+            None => handle(
+                events
+                    .into_iter()
+                    .map(|event| (event.subject, event.pod.name))
+                    .collect(),
+            ),
+        }
     }
 }
 
 impl object_handler::Guest for Hostile {
     fn handle(events: Vec<ObjectEvent>) -> Result<Entries, String> {
-        handle(
-            events
-                .into_iter()
-                .map(|event| (event.subject, event.json.unwrap_or(event.name)))
-                .collect(),
-        )
+        let names = events
+            .into_iter()
+            .map(|event| (event.subject, event.json.unwrap_or(event.name)));
+        handle(names.collect())
     }
 }
 

@@ -1,5 +1,13 @@
 //! Evil modules that grow. In a process of their own, one after the other, because they measure the memory of the whole host.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

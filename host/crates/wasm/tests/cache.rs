@@ -1,5 +1,13 @@
 //! The cache as a module sees it: compiled once, and trouble costs time but never the module.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,13 @@
 //! Evil modules: the host lives, the operator reads why, and the next good batch is shaped by a fresh instance.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -66,7 +74,7 @@ fn memory_bomb_in_start() {
     let mut shaper = hostile(
         r#"{"evil": "memory-bomb-in-start"}"#,
         Limits {
-            start_deadline: Duration::from_secs(60),
+            start_deadline: Duration::from_mins(1),
             ..Limits::default()
         },
     );
@@ -269,7 +277,7 @@ fn log_flood() {
     let lines = logged(|| {
         let mut shaper = started(r#"{"evil": "log-flood", "size": 20000}"#, patient());
         assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
-        std::thread::sleep(Duration::from_millis(1100));
+        std::thread::park_timeout(Duration::from_millis(1100));
         shaper.shape(&[named("a")]).unwrap();
     });
     let said = lines.iter().filter(|line| line.contains(": line ")).count();

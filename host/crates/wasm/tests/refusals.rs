@@ -1,5 +1,13 @@
 //! Files that are no modules: each is refused with what it is and what would cure it, before any of its code runs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::io::Write as _;

@@ -1,11 +1,21 @@
 //! Measures what the way through WebAssembly costs against the same work done natively.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+
+use crate::modules::{self, Compiler};
+use crate::{command, workspace};
 
 /// Measure modules against the same work as native closures
 #[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    compiler: Compiler,
+}
 
-pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
-    bail!("the benchmark is not part of this build")
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    modules::compile(true, arguments.compiler)?;
+    let mut border = workspace::cargo();
+    border.args(["bench", "--package", "sluicebox-wasm", "--bench", "border"]);
+    border.env("SLUICEBOX_MODULES", workspace::target().join("modules"));
+    command::must(&mut border)
 }

@@ -19,15 +19,10 @@ use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
 
 /// The bytes of a compiled module.
 pub(crate) fn component(name: &str) -> Vec<u8> {
-    let folder = std::env::var_os("SLUICEBOX_MODULES").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../target/modules"
-            ))
-        },
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."));
+    let folder = std::env::var_os("SLUICEBOX_MODULES").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| root.join(target).join("modules"));
     let path = folder.join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!(
@@ -219,7 +214,7 @@ pub(crate) fn resident() -> usize {
 /// Limits with time enough for a slow machine to reach the limit that is meant.
 pub(crate) fn patient() -> Limits {
     Limits {
-        call_deadline: Duration::from_secs(60),
+        call_deadline: Duration::from_mins(1),
         ..Limits::default()
     }
 }
