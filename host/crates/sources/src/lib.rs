@@ -9,6 +9,7 @@ pub mod node_name;
 pub mod nodes;
 pub mod pods;
 mod problem;
+mod scope;
 mod watch;
 
 pub use namespaces::Namespaces;
@@ -16,3 +17,4 @@ pub use node_name::resolve_node;
 pub use nodes::Nodes;
 pub use pods::{Pods, Wants};
 pub use problem::Problem;
+pub use scope::Scope;

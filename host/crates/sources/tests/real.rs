@@ -15,7 +15,7 @@ use std::time::Duration;
 use cluster::Cluster;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use sluicebox_sources::kubernetes::{Api, Config, TlsVerify, TokenRetrieval};
+use sluicebox_sources::kubernetes::{Api, Config, Kubectl, TlsVerify, TokenRetrieval};
 use sluicebox_sources::pods;
 use sluicebox_testkit::servers::{KubeApiServer, Need, require};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -189,7 +189,7 @@ impl Cluster for Real {
 
     async fn refuse_the_first(&self, tokens: &[String; 2]) {
         let account = account(&tokens[0]);
-        let path = format!("/api/v1/namespaces/{}/serviceaccounts/first", account);
+        let path = format!("/api/v1/namespaces/{account}/serviceaccounts/first");
         self.server()
             .request(Method::DELETE, &path, None)
             .await
@@ -387,4 +387,49 @@ async fn files_that_cannot_be_used_are_named_at_the_start() {
         assert_eq!(fault.class, sluicebox_contract::Class::Fatal);
         assert!(fault.to_string().contains(words), "{words}: {fault}");
     }
+}
+
+/// The token that a real kubectl asks a real server for is good.
+#[tokio::test]
+#[ignore = "needs a kubectl in the path"]
+async fn kubectl_asks_a_real_server_for_a_token() {
+    let Some(cluster) = start("kubectl").await else {
+        return;
+    };
+    let server = cluster.server();
+    let space = cluster::unique("kubectl");
+    cluster.create_namespace(&space).await;
+    server
+        .create_service_account(&space, "reader")
+        .await
+        .expect("an account");
+    server
+        .let_service_account_watch(&space, "reader", &["pods"])
+        .await
+        .expect("its rights");
+    let kubectl = Kubectl {
+        service_account: "reader".to_owned(),
+        namespace: space,
+        ..Kubectl::default()
+    };
+    let config = Config {
+        kubeconfig: Some(
+            server
+                .kube_config(server.admin_token())
+                .expect("a kubeconfig"),
+        ),
+        token_retrieval: TokenRetrieval::Kubectl(kubectl),
+        ..Config::default()
+    };
+    let gate = cluster::Gate::to(cluster.address()).await;
+    let watched = cluster::pods_by(
+        gate,
+        &config,
+        &pods::Config::default(),
+        "nowhere",
+        cluster::TYPED,
+    )
+    .await;
+    let recorder = cluster::Recorder::default();
+    cluster::during(watched.source, &recorder, recorder.until_complete()).await;
 }

@@ -176,7 +176,7 @@ async fn a_token_file_that_comes_late_is_waited_for() {
 #[tokio::test]
 async fn d44_kubectl_is_asked_for_a_token() {
     let bench = Bench::new().await;
-    let token = jwt("one", Duration::from_secs(3600));
+    let token = jwt("one", Duration::from_hours(1));
     bench.server.accept_tokens(&[&token]);
     let source = bench
         .source(TokenRetrieval::Kubectl(
@@ -201,7 +201,7 @@ async fn a_token_of_kubectl_is_renewed_before_it_ends() {
     let bench = Bench::new().await;
     let (first, second) = (
         jwt("one", Duration::from_secs(2)),
-        jwt("two", Duration::from_secs(3600)),
+        jwt("two", Duration::from_hours(1)),
     );
     bench.server.accept_tokens(&[&first, &second]);
     let script = format!(
@@ -231,8 +231,8 @@ async fn a_token_of_kubectl_is_renewed_before_it_ends() {
 async fn a_token_of_kubectl_that_is_refused_is_asked_for_anew() {
     let bench = Bench::new().await;
     let (first, second) = (
-        jwt("one", Duration::from_secs(3600)),
-        jwt("two", Duration::from_secs(3600)),
+        jwt("one", Duration::from_hours(1)),
+        jwt("two", Duration::from_hours(1)),
     );
     bench.server.accept_tokens(&[&second]);
     let script = format!(

@@ -12,7 +12,7 @@ use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
 use crate::Problem;
 use crate::kubernetes::Api;
-use crate::pods::{Scope, check_node};
+use crate::scope::{Scope, check_node};
 use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
 
 /// Which nodes are watched, and how often they are repeated.

@@ -11,7 +11,8 @@ use sluicebox_contract::quantity::ByteSize;
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
 use crate::Problem;
-use crate::kubernetes::{Api, is_object_name};
+use crate::kubernetes::Api;
+use crate::scope::{Scope, check_node};
 use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
 
 /// Which pods are watched, and how much is remembered of them.
@@ -49,17 +50,6 @@ impl Default for Config {
     }
 }
 
-/// One node or the whole cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scope {
-    /// What belongs to one node: for a collector that runs on every node.
-    #[default]
-    Node,
-    /// What is in the cluster: for one collector alone.
-    Cluster,
-}
-
 impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
@@ -71,22 +61,6 @@ impl Config {
             self.max_cached_bytes,
         ));
         problems
-    }
-}
-
-/// What is wrong with the choice of a node.
-pub(crate) fn check_node(scope: Scope, node: Option<&str>) -> Vec<Problem> {
-    let problem = |cause: String, cure: &str| vec![Problem::new("node", cause, cure)];
-    match (scope, node) {
-        (Scope::Cluster, Some(_)) => problem(
-            "is given, but the scope is the cluster".to_owned(),
-            "remove it, or write `scope: node`",
-        ),
-        (Scope::Node, Some(node)) if !is_object_name(node) => problem(
-            format!("`{node}` is no name of a node"),
-            "write the name as `kubectl get nodes` shows it",
-        ),
-        _ => Vec::new(),
     }
 }
 

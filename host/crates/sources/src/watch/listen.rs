@@ -1,21 +1,20 @@
-//! Lists, then watches, then begins anew where that is needed: the one place that talks to the API server while a source runs.
+//! Lists, then watches, then begins anew where that is needed: decides what is asked when, and waits between tries.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{Stream, stream};
 use http::StatusCode;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use kube::api::{ListParams, VersionMatch, WatchParams};
+use http_body_util::BodyExt as _;
 use kube::client::Body;
-use kube::core::Request;
-use sluicebox_contract::ObjectKind;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
+use super::fetch::{Extent, Fetch, PageError, Target};
 use super::lines::{Line, Lines};
 use super::read::{self, Object, Page, Verb, WatchLine};
-use crate::kubernetes::{Api, Trouble};
+use crate::kubernetes::{Api, Trouble, chain};
 
 /// A watch that lived for so long was a good one.
 const GOOD_WATCH: Duration = Duration::from_secs(20);
@@ -23,23 +22,6 @@ const GOOD_WATCH: Duration = Duration::from_secs(20);
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 /// However long the API asks to wait.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) kind: ObjectKind,
-    /// The source's name.
-    pub(crate) source: &'static str,
-    /// The path of the list.
-    pub(crate) path: &'static str,
-    /// Which of them.
-    pub(crate) field_selector: Option<String>,
-    /// The first list may come from the server's cache, whole: cheap for a server that thousands ask at once for a few objects each.
-    pub(crate) first_from_cache: bool,
-    pub(crate) page_size: u32,
-    pub(crate) max_page_bytes: usize,
-    pub(crate) max_object_bytes: usize,
-}
 
 /// What the API says, in order.
 #[derive(Debug)]
@@ -60,13 +42,11 @@ pub(super) enum Heard {
 
 /// Everything that the API says, without end.
 pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Send {
-    let page_size = target.page_size;
     let listener = Listener {
-        api,
-        target,
-        page_size,
+        page_size: target.page_size,
+        fetch: Fetch { api, target },
         state: State::Unlisted,
-        from_cache: true,
+        nothing_heard: true,
         backoff: Backoff::new(),
         pause: None,
         heard: VecDeque::new(),
@@ -77,13 +57,12 @@ pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Se
 }
 
 struct Listener {
-    api: Api,
-    target: Target,
+    fetch: Fetch,
     /// Shrinks when a page is too big.
     page_size: u32,
     state: State,
     /// Nothing was heard yet that an older answer could contradict.
-    from_cache: bool,
+    nothing_heard: bool,
     backoff: Backoff,
     pause: Option<Duration>,
     heard: VecDeque<Heard>,
@@ -104,12 +83,6 @@ struct Watch {
     heard: bool,
 }
 
-enum Refusal {
-    /// The page was longer than allowed.
-    TooBig,
-    Trouble(Trouble),
-}
-
 impl Listener {
     async fn next(&mut self) -> Heard {
         loop {
@@ -117,7 +90,7 @@ impl Listener {
                 return heard;
             }
             if let Some(pause) = self.pause.take() {
-                tokio::time::sleep(pause).await;
+                sleep(pause).await;
             }
             self.state = match std::mem::replace(&mut self.state, State::Unlisted) {
                 State::Unlisted => {
@@ -131,65 +104,26 @@ impl Listener {
         }
     }
 
-    fn trouble(&mut self, trouble: Trouble) {
-        let wait = self.backoff.next();
-        self.pause = Some(
-            trouble
-                .retry_after
-                .map_or(wait, |asked| asked.min(LONGEST_WAIT).max(wait)),
-        );
-        self.heard.push_back(Heard::Trouble(trouble));
-    }
-
     async fn list(&mut self, token: Option<String>) -> State {
-        let tried = format!("cannot list {}", self.target.source);
-        let from_cache = self.from_cache && self.target.first_from_cache;
-        let limit = self.api.request_timeout();
-        let work = self.fetch_page(token.as_deref(), from_cache, &tried);
-        let fetched = match tokio::time::timeout(limit, work).await {
-            Ok(fetched) => fetched,
-            Err(_) => Err(Refusal::Trouble(Trouble::new(
-                format!("{tried} at {}", self.api.server()),
-                format!("no whole answer within {} seconds", limit.as_secs()),
-            ))),
+        let from_cache = self.nothing_heard && self.fetch.target.first_from_cache;
+        let extent = if from_cache {
+            Extent::Cached
+        } else {
+            Extent::Page(self.page_size)
         };
-        match fetched {
+        match self.fetch.page(token.as_deref(), extent).await {
             Ok(page) => {
-                let next = page.token.clone();
-                let version = page.version.clone();
-                self.from_cache = false;
+                self.nothing_heard = false;
+                let (token, version) = (page.token.clone(), page.version.clone());
                 self.heard.push_back(Heard::Page(page));
-                if next.is_some() {
-                    return State::Listing { token: next };
+                if token.is_some() {
+                    return State::Listing { token };
                 }
                 self.heard.push_back(Heard::ListEnds);
                 State::Listed { version }
             }
-            Err(Refusal::TooBig) if from_cache || self.page_size > 1 => {
-                // A list from the server's cache comes whole, whatever its size: ask for pages.
-                if !from_cache {
-                    self.page_size /= 2;
-                }
-                self.from_cache = false;
-                tracing::debug!(
-                    source = self.target.source,
-                    page_size = self.page_size,
-                    "a page was too big, asking for smaller ones"
-                );
-                State::Listing { token }
-            }
-            Err(Refusal::TooBig) => {
-                let limit = self.target.max_page_bytes;
-                self.trouble(
-                    Trouble::new(
-                        tried,
-                        format!("a page with one object is longer than {limit} bytes"),
-                    )
-                    .hint("raise `max-page-bytes`"),
-                );
-                State::Unlisted
-            }
-            Err(Refusal::Trouble(trouble)) => {
+            Err(PageError::TooBig) => self.shrink(token, extent),
+            Err(PageError::Trouble(trouble)) => {
                 // The same page may be asked for again, unless the list has become too old.
                 let again = if trouble.is_gone() {
                     State::Unlisted
@@ -202,86 +136,44 @@ impl Listener {
         }
     }
 
-    async fn fetch_page(
-        &mut self,
-        token: Option<&str>,
-        from_cache: bool,
-        tried: &str,
-    ) -> Result<Page, Refusal> {
-        let api = self.api.clone();
-        let trouble = |cause: String| {
-            Refusal::Trouble(Trouble::new(format!("{tried} at {}", api.server()), cause))
-        };
-        let parameters = ListParams {
-            field_selector: self.target.field_selector.clone(),
-            limit: (!from_cache).then_some(self.page_size),
-            continue_token: token.map(ToOwned::to_owned),
-            resource_version: from_cache.then(|| "0".to_owned()),
-            version_match: from_cache.then_some(VersionMatch::NotOlderThan),
-            ..ListParams::default()
-        };
-        let request = Request::new(self.target.path)
-            .list(&parameters)
-            .map_err(|error| trouble(error.to_string()))?;
-        let response = api.send(request, tried).await.map_err(Refusal::Trouble)?;
-        let body = Limited::new(response.into_body(), self.target.max_page_bytes);
-        match body.collect().await {
-            Ok(collected) => read::page(&collected.to_bytes()).map_err(trouble),
-            Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooBig),
-            Err(error) => Err(trouble(crate::kubernetes::chain(error.as_ref()))),
+    /// A page was too big: the next one shall be smaller.
+    fn shrink(&mut self, token: Option<String>, extent: Extent) -> State {
+        self.nothing_heard = false;
+        match extent {
+            Extent::Cached => {}
+            Extent::Page(size) if size > 1 => self.page_size = size / 2,
+            Extent::Page(_) => {
+                let limit = self.fetch.target.max_page_bytes;
+                let trouble = self.fetch.trouble(
+                    "list",
+                    format!("a page with one object is longer than {limit} bytes"),
+                );
+                self.trouble(trouble.hint("raise `max-page-bytes`"));
+                return State::Unlisted;
+            }
         }
+        tracing::debug!(
+            source = self.fetch.target.source,
+            page_size = self.page_size,
+            "a page was too big, asking for smaller ones"
+        );
+        State::Listing { token }
     }
 
     async fn open(&mut self, version: String) -> State {
-        let tried = format!("cannot watch {}", self.target.source);
-        let parameters = WatchParams {
-            field_selector: self.target.field_selector.clone(),
-            timeout: Some(
-                u32::try_from(self.api.watch_timeout().as_secs())
-                    .unwrap_or(u32::MAX)
-                    .max(1),
-            ),
-            bookmarks: true,
-            ..WatchParams::default()
-        };
-        let opened = match Request::new(self.target.path).watch(&parameters, &version) {
-            Err(error) => Err(Trouble::new(&tried, error)),
-            Ok(request) => match tokio::time::timeout(
-                self.api.request_timeout(),
-                self.api.send(request, &tried),
-            )
-            .await
-            {
-                Ok(opened) => opened,
-                Err(_) => Err(Trouble::new(
-                    format!("{tried} at {}", self.api.server()),
-                    format!(
-                        "no answer within {} seconds",
-                        self.api.request_timeout().as_secs()
-                    ),
-                )),
-            },
-        };
-        match opened {
-            Ok(response) => {
+        match self.fetch.watch(&version).await {
+            Ok(body) => {
                 self.heard.push_back(Heard::Reached);
+                let lines = Lines::new(self.fetch.target.max_object_bytes);
                 State::Watching(Watch {
                     version,
-                    body: response.into_body(),
-                    lines: Lines::new(self.target.max_object_bytes),
+                    body,
+                    lines,
                     opened: Instant::now(),
                     heard: false,
                 })
             }
-            Err(trouble) => {
-                let again = if trouble.is_gone() {
-                    State::Unlisted
-                } else {
-                    State::Listed { version }
-                };
-                self.trouble(trouble);
-                again
-            }
+            Err(trouble) => self.broken(trouble, version),
         }
     }
 
@@ -289,61 +181,37 @@ impl Listener {
     async fn watch(&mut self, mut watch: Watch) -> State {
         while let Some(line) = watch.lines.next() {
             match line {
+                Line::Whole(line) => {
+                    if let Err(trouble) = self.line(&line, &mut watch) {
+                        return self.broken(trouble, watch.version);
+                    }
+                }
                 Line::TooLong => {
-                    let limit = self.target.max_object_bytes;
+                    let limit = self.fetch.target.max_object_bytes;
                     self.heard.push_back(Heard::Refused(format!(
                         "an event longer than {limit} bytes (`max-object-bytes`); its object is as it was until its next event"
                     )));
                 }
-                Line::Whole(line) => match read::watch_line(&line) {
-                    WatchLine::Changed(verb, object) => {
-                        object.version.as_ref().clone_into(&mut watch.version);
-                        watch.heard = true;
-                        self.backoff.reset();
-                        self.heard.push_back(Heard::Changed(verb, object));
-                    }
-                    WatchLine::Bookmark(version) => {
-                        watch.version = version;
-                        watch.heard = true;
-                        self.backoff.reset();
-                        self.heard.push_back(Heard::Reached);
-                    }
-                    WatchLine::Refused(cause) => self.heard.push_back(Heard::Refused(cause)),
-                    WatchLine::Failed(status) => {
-                        return self.broken(
-                            watch.version,
-                            status.describe(),
-                            StatusCode::from_u16(status.code).ok(),
-                        );
-                    }
-                    WatchLine::Garbage(cause) => {
-                        // What the line said is lost, and with it the order of things.
-                        self.broken(String::new(), cause, None);
-                        return State::Unlisted;
-                    }
-                },
             }
         }
         if !self.heard.is_empty() {
             return State::Watching(watch);
         }
-        match tokio::time::timeout(self.api.watch_idle_timeout(), watch.body.frame()).await {
+        match timeout(self.fetch.api.watch_idle_timeout(), watch.body.frame()).await {
             Ok(Some(Ok(frame))) => {
-                if let Some(bytes) = frame.data_ref() {
-                    watch.lines.put(bytes);
-                }
+                watch.lines.put(frame.data_ref().unwrap_or(&Bytes::new()));
                 State::Watching(watch)
             }
             ended => {
-                match ended {
-                    Ok(Some(Err(error))) => {
-                        tracing::debug!(source = self.target.source, error = %crate::kubernetes::chain(&error), "the watch broke off");
-                    }
-                    Err(_) => {
-                        tracing::debug!(source = self.target.source, "the watch has gone silent");
-                    }
-                    Ok(_) => {}
-                }
+                let how = match ended {
+                    Ok(Some(Err(error))) => chain(&error),
+                    Ok(_) => "the server ended it".to_owned(),
+                    Err(_) => "nothing came for too long".to_owned(),
+                };
+                tracing::debug!(
+                    source = self.fetch.target.source,
+                    "the watch has ended: {how}"
+                );
                 // A server that ends each watch at once is not asked again at once.
                 if watch.opened.elapsed() < if watch.heard { SHORT_WATCH } else { GOOD_WATCH } {
                     self.pause = Some(self.backoff.next());
@@ -355,21 +223,55 @@ impl Listener {
         }
     }
 
-    /// The server has ended the watch by an error.
-    fn broken(&mut self, version: String, cause: String, status: Option<StatusCode>) -> State {
-        let tried = format!(
-            "cannot go on watching {} at {}",
-            self.target.source,
-            self.api.server()
-        );
-        let mut trouble = Trouble::new(tried, cause);
-        trouble.status = status;
-        let again = if trouble.is_gone() {
+    /// The trouble is what ends the watch; with an empty version of the watch, everything must be listed anew.
+    fn line(&mut self, line: &[u8], watch: &mut Watch) -> Result<(), Trouble> {
+        match read::watch_line(line) {
+            WatchLine::Changed(verb, object) => {
+                object.version.as_ref().clone_into(&mut watch.version);
+                self.heard.push_back(Heard::Changed(verb, object));
+            }
+            WatchLine::Bookmark(version) => {
+                watch.version = version;
+                self.heard.push_back(Heard::Reached);
+            }
+            WatchLine::Refused(cause) => {
+                self.heard.push_back(Heard::Refused(cause));
+                return Ok(());
+            }
+            WatchLine::Failed(status) => {
+                let mut trouble = self.fetch.trouble("watch", status.describe());
+                trouble.status = StatusCode::from_u16(status.code).ok();
+                return Err(trouble);
+            }
+            WatchLine::Garbage(cause) => {
+                // What the line said is lost, and with it the order of things.
+                watch.version.clear();
+                return Err(self.fetch.trouble("watch", cause));
+            }
+        }
+        watch.heard = true;
+        self.backoff.reset();
+        Ok(())
+    }
+
+    /// A watch could not be opened or was ended by an error: goes on where it was, if that can be.
+    fn broken(&mut self, trouble: Trouble, version: String) -> State {
+        let anew = trouble.is_gone() || version.is_empty();
+        self.trouble(trouble);
+        if anew {
             State::Unlisted
         } else {
             State::Listed { version }
-        };
-        self.trouble(trouble);
-        again
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        let wait = self.backoff.next();
+        self.pause = Some(
+            trouble
+                .retry_after
+                .map_or(wait, |asked| asked.min(LONGEST_WAIT).max(wait)),
+        );
+        self.heard.push_back(Heard::Trouble(trouble));
     }
 }

@@ -1,11 +1,13 @@
 //! Follows one kind of Kubernetes object: what is heard from the API becomes notices for the lanes.
 //!
-//! `listen.rs` does the IO and yields what the API says, with all its retries; `read.rs` and `lines.rs` turn bytes into objects;
+//! `listen.rs` decides what is asked when and yields what the API says, with all its retries; `fetch.rs` does the asking; `read.rs` and
+//! `lines.rs` turn bytes into objects;
 //! `memory.rs` compares them with what was known and makes notices; `outage.rs` decides what an operator reads. The loop of kube's
 //! own watcher is not used: it puts no bound on what a server sends, keeps asking for a version that was answered with status 410,
 //! reopens a watch that ends at once without a pause, and does not say when the API is back.
 
 mod backoff;
+mod fetch;
 mod lines;
 mod listen;
 mod memory;
@@ -28,7 +30,7 @@ use listen::Heard;
 use memory::Memory;
 use outage::Outage;
 
-pub(crate) use listen::Target;
+pub(crate) use fetch::Target;
 pub(crate) use memory::{Bounds, Forms};
 
 /// Less would leave out ordinary objects.
@@ -161,6 +163,7 @@ impl Teller {
                 for refused in &page.refused {
                     self.skipped(refused);
                 }
+                self.meter.skipped.add(page.refused_unnamed);
                 for object in page.objects {
                     self.memory.listed(object, now, &mut self.notices)?;
                     self.hand_on(feed).await?;

@@ -1,12 +1,17 @@
 //! Turns the API's text into objects whose JSON stays as it was sent. Pure.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::kubernetes::Status;
+
+/// So many objects of a page that are left out are named.
+const NAMED: usize = 20;
 
 /// An object: who it is, and its JSON with unknown fields and key order kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +31,10 @@ pub(super) struct Page {
     /// Leads to the next page.
     pub(super) token: Option<String>,
     pub(super) objects: Vec<Object>,
-    /// What was left out, and why.
+    /// What was left out, and why: the first ones.
     pub(super) refused: Vec<String>,
+    /// How many more were left out.
+    pub(super) refused_unnamed: u64,
 }
 
 /// What the API says happened.
@@ -53,11 +60,18 @@ pub(super) enum WatchLine {
 }
 
 #[derive(Deserialize)]
-struct RawPage<'a> {
+struct RawPage {
     #[serde(default)]
     metadata: PageMetadata,
-    #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
+    items: Option<Items>,
+}
+
+/// The objects of a page, read one by one: what is left out takes no memory.
+#[derive(Default)]
+struct Items {
+    objects: Vec<Object>,
+    refused: Vec<String>,
+    refused_unnamed: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,27 +117,52 @@ struct RawBookmark {
 /// Reads a page. An object that is not as expected is left out, the others are kept.
 pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("it is not text: {error}"))?;
-    let page: RawPage<'_> =
+    let page: RawPage =
         serde_json::from_str(text).map_err(|error| format!("it is not a list: {error}"))?;
     let token = page.metadata.token.filter(|token| !token.is_empty());
     if page.metadata.resource_version.is_empty() && token.is_none() {
         return Err("it has no metadata.resourceVersion".to_owned());
     }
-    let items = page.items.unwrap_or_default();
-    let mut objects = Vec::with_capacity(items.len());
-    let mut refused = Vec::new();
-    for item in items {
-        match object(item) {
-            Ok(object) => objects.push(object),
-            Err(cause) => refused.push(cause),
-        }
-    }
+    let Items {
+        objects,
+        refused,
+        refused_unnamed,
+    } = page.items.unwrap_or_default();
     Ok(Page {
         version: page.metadata.resource_version,
         token,
         objects,
         refused,
+        refused_unnamed,
     })
+}
+
+impl<'de> Deserialize<'de> for Items {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(OneByOne)
+    }
+}
+
+struct OneByOne;
+
+impl<'de> Visitor<'de> for OneByOne {
+    type Value = Items;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items, A::Error> {
+        let mut items = Items::default();
+        while let Some(raw) = list.next_element::<&RawValue>()? {
+            match object(raw) {
+                Ok(object) => items.objects.push(object),
+                Err(cause) if items.refused.len() < NAMED => items.refused.push(cause),
+                Err(_) => items.refused_unnamed += 1,
+            }
+        }
+        Ok(items)
+    }
 }
 
 /// Reads a line of a watch.
@@ -260,6 +299,17 @@ mod tests {
     fn a_list_of_nothing_may_be_null() {
         let page = page(br#"{"items":null,"metadata":{"resourceVersion":"9"}}"#).expect("a page");
         assert!(page.objects.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_but_not_all_of_it_kept() {
+        let items = vec!["1"; 1000].join(",");
+        let text = format!(r#"{{"items":[{items},{POD}],"metadata":{{"resourceVersion":"9"}}}}"#);
+        let page = page(text.as_bytes()).expect("a page");
+        assert_eq!(
+            (page.objects.len(), page.refused.len(), page.refused_unnamed),
+            (1, NAMED, 1000 - 20)
+        );
     }
 
     #[test]

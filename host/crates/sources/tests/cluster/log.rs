@@ -19,6 +19,10 @@ static SUBSCRIBE: Once = Once::new();
 #[derive(Clone, Copy)]
 pub(crate) struct Log;
 
+#[allow(
+    clippy::unused_self,
+    reason = "it stands for what belongs to the thread"
+)]
 impl Log {
     /// From now on: `info` and above, as operators have it.
     pub(crate) fn catch(self) {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod bench;
 pub(crate) mod gate;
 pub(crate) mod log;
 pub(crate) mod record;

@@ -134,10 +134,8 @@ impl Recorder {
                 told.changed().await.expect("the recorder lives");
             }
         };
-        match tokio::time::timeout(Duration::from_secs(40), wait).await {
-            Ok(lines) => lines,
-            Err(_) => panic!("waited in vain; told was: {:#?}", self.lines()),
-        }
+        let waited = tokio::time::timeout(Duration::from_secs(40), wait).await;
+        waited.unwrap_or_else(|_| panic!("waited in vain; told was: {:#?}", self.lines()))
     }
 
     /// Waits until this line has come.
