@@ -117,6 +117,11 @@
 //! Files in a folder `cases/` say what goes in and what must come out. [`cases`] runs them natively, in `cargo test`; the same
 //! files can be run through the engine, against the component.
 
+/// The README's example is tested as well.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod entries;
 mod events;
 mod export;
