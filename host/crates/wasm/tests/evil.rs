@@ -23,7 +23,7 @@ const MIB: usize = 1 << 20;
 
 /// Limits with a deadline that tests can wait for.
 fn short() -> Limits {
-    let deadline = Duration::from_millis(100);
+    let deadline = Duration::from_millis(500);
     Limits {
         call_deadline: deadline,
         start_deadline: deadline,
@@ -37,7 +37,7 @@ fn loop_in_start() {
     let begun = Instant::now();
     let fault = shaper.renew().unwrap_err();
     assert!(
-        begun.elapsed() >= Duration::from_millis(100),
+        begun.elapsed() >= Duration::from_millis(500),
         "the deadline struck early"
     );
     assert_eq!(fault.class, Class::Replace);
@@ -45,7 +45,7 @@ fn loop_in_start() {
         &fault,
         &[
             "lifecycle.start of module `hostile` (version ",
-            "did not return within the deadline of 100ms",
+            "did not return within the deadline of 500ms",
         ],
     );
     assert_eq!(
@@ -118,7 +118,7 @@ fn loop_in_a_handler() {
     assert_died(
         &fault,
         &[
-            "did not return within the deadline of 100ms",
+            "did not return within the deadline of 500ms",
             "raise the deadline",
         ],
     );
@@ -137,7 +137,7 @@ fn loop_in_define() {
         &[
             "subjects.define of module `hostile`",
             "with 2 items",
-            "deadline of 100ms",
+            "deadline of 500ms",
         ],
     );
     assert_recovers(&mut shaper);
@@ -354,5 +354,5 @@ fn another_lane_runs_on_while_one_spins() {
         assert_eq!(good.shape(&[named("a")]).unwrap(), [answer(calls, "a")]);
     }
     assert!(calls > 10, "{calls} calls");
-    assert_says(&other.join().unwrap(), &["deadline of 100ms"]);
+    assert_says(&other.join().unwrap(), &["deadline of 500ms"]);
 }

@@ -2,9 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sluicebox_contract::pod::{
@@ -16,6 +17,7 @@ use sluicebox_contract::{
     Subject, SubjectId, SubjectKind, UnixNanos,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
+use tracing_subscriber::filter::LevelFilter;
 
 /// The bytes of a compiled module.
 pub(crate) fn component(name: &str) -> Vec<u8> {
@@ -246,30 +248,29 @@ pub(crate) fn assert_died(fault: &Fault, words: &[&str]) {
 
 /// Lines that the host logs while `work` runs on this thread.
 pub(crate) fn logged(work: impl FnOnce()) -> Vec<String> {
-    let lines = Lines::default();
-    let sink = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false);
-    let subscriber = subscriber
-        .without_time()
-        .with_writer(move || sink.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    // One subscriber for the process, one buffer for each thread: subscribers of single threads lose lines when other threads
+    // meet the same place first.
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
+        let subscriber = subscriber.with_ansi(false).without_time();
+        subscriber.with_writer(|| ThreadLines).init();
+    });
+    LINES.set(Vec::new());
+    work();
+    let text = String::from_utf8(LINES.take()).unwrap();
+    text.lines().map(str::to_owned).collect()
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl Write for Lines {
+struct ThreadLines;
+
+impl Write for ThreadLines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
