@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -172,7 +173,7 @@ struct NotRun {
     tests: usize,
 }
 
-fn not_run(list: &std::path::Path) -> Result<NotRun> {
+fn not_run(list: &Path) -> Result<NotRun> {
     let text =
         fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
     let lines: BTreeSet<String> = text

@@ -16,6 +16,8 @@ pub enum Need {
     KubeApiServer,
     /// A Python that can import `galileodb` and `redis`.
     GalileoDb,
+    /// A `kubectl`.
+    Kubectl,
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -58,6 +60,11 @@ pub fn python() -> Result<PathBuf> {
     program("python", "SLUICEBOX_PYTHON")
 }
 
+/// The program of [`Need::Kubectl`].
+pub fn kubectl() -> Result<PathBuf> {
+    program("kubectl", "SLUICEBOX_KUBECTL")
+}
+
 pub(super) fn redis_server() -> Result<PathBuf> {
     program("redis-server", "SLUICEBOX_REDIS_SERVER")
 }
@@ -76,6 +83,7 @@ impl Need {
             Self::Redis => "redis-server",
             Self::KubeApiServer => "kube-apiserver",
             Self::GalileoDb => "galileo-db",
+            Self::Kubectl => "kubectl",
         }
     }
 
@@ -84,6 +92,7 @@ impl Need {
             Self::Redis => redis_server().map(drop),
             Self::KubeApiServer => kube_api_server().and_then(|_| etcd()).map(drop),
             Self::GalileoDb => python().map(drop),
+            Self::Kubectl => kubectl().map(drop),
         }
     }
 }

@@ -27,7 +27,7 @@ mod redis;
 mod resp;
 mod tls;
 
-pub use found::{Need, cache, python, require};
+pub use found::{Need, cache, kubectl, python, require};
 pub use kube_api_server::KubeApiServer;
 pub use pods::pod;
 pub use redis::{RedisOptions, RedisServer, RedisUser};

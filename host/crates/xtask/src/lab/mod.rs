@@ -20,7 +20,7 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, etcd, kube-apiserver and a Python environment with `galileo-db`. Nothing is installed on the machine: packages are unpacked
+/// Redis, etcd, kube-apiserver, kubectl and a Python environment with `galileo-db`. Nothing is installed on the machine: packages are unpacked
 /// into `SLUICEBOX_CACHE` (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder
 /// with kube-apiserver and etcd, those are used.
 #[derive(clap::Args, Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 4] = [
+const PIECES: [(&str, &str, bool, Provider); 5] = [
     (
         "redis-server",
         "SLUICEBOX_REDIS_SERVER",
@@ -69,6 +69,7 @@ const PIECES: [(&str, &str, bool, Provider); 4] = [
         redis::server,
     ),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
+    ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
     ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),
     (
         "kube-apiserver",

