@@ -65,17 +65,7 @@ pub fn check<M: Exported>(folder: impl AsRef<std::path::Path>) {
     let cases = load(folder.as_ref()).unwrap_or_else(|error| panic!("{error}"));
     let failures: Vec<String> = cases
         .iter()
-        .filter_map(|case| {
-            run::<M>(case)
-                .err()
-                .map(|error| format!("case `{}`\n{}: {error}", case.name, case.about))
-        })
+        .filter_map(|case| run::<M>(case).err().map(|error| format!("case `{}`\n{}: {error}", case.name, case.about)))
         .collect();
-    assert!(
-        failures.is_empty(),
-        "{} of {} cases do not hold\n\n{}\n",
-        failures.len(),
-        cases.len(),
-        failures.join("\n\n")
-    );
+    assert!(failures.is_empty(), "{} of {} cases do not hold\n\n{}\n", failures.len(), cases.len(), failures.join("\n\n"));
 }

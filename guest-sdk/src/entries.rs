@@ -7,12 +7,7 @@ use crate::{Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages
 impl Message {
     /// Says this once; channel, key and headers are left to the configuration of the sink.
     pub fn new(body: impl Into<Payload>) -> Self {
-        Self {
-            channel: None,
-            key: None,
-            headers: Vec::new(),
-            body: body.into(),
-        }
+        Self { channel: None, key: None, headers: Vec::new(), body: body.into() }
     }
 
     /// On this channel or topic.
@@ -40,11 +35,7 @@ impl Message {
 impl Document {
     /// Keeps this under the name.
     pub fn new(name: impl Into<String>, body: impl Into<Payload>) -> Self {
-        Self {
-            collection: None,
-            name: name.into(),
-            body: body.into(),
-        }
+        Self { collection: None, name: name.into(), body: body.into() }
     }
 
     /// Within this collection: a Redis hash, a `ConfigMap`.
@@ -58,11 +49,7 @@ impl Document {
 impl Forget {
     /// Keeps nothing under the name, from now on.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            collection: None,
-            name: name.into(),
-            after_milliseconds: 0,
-        }
+        Self { collection: None, name: name.into(), after_milliseconds: 0 }
     }
 
     /// Within this collection.
@@ -151,20 +138,12 @@ pub struct Packed(PackedMessages);
 impl Packed {
     /// No messages yet; the channel is left to the sink.
     pub fn new() -> Self {
-        Self(PackedMessages {
-            channel: None,
-            text: String::new(),
-            ends: Vec::new(),
-        })
+        Self(PackedMessages { channel: None, text: String::new(), ends: Vec::new() })
     }
 
     /// No messages yet; all will go on this channel or topic.
     pub fn on(channel: impl Into<String>) -> Self {
-        Self(PackedMessages {
-            channel: Some(channel.into()),
-            text: String::new(),
-            ends: Vec::new(),
-        })
+        Self(PackedMessages { channel: Some(channel.into()), text: String::new(), ends: Vec::new() })
     }
 
     /// Adds a message: its key (empty for none) and what `body` appends to the text.
@@ -200,10 +179,7 @@ mod tests {
 
     #[test]
     fn a_time_that_overflows_is_the_longest_time() {
-        assert_eq!(
-            Forget::new("a").after(Duration::MAX).after_milliseconds,
-            u64::MAX
-        );
+        assert_eq!(Forget::new("a").after(Duration::MAX).after_milliseconds, u64::MAX);
     }
 
     #[test]
@@ -211,21 +187,7 @@ mod tests {
         let mut packed = Packed::new();
         packed.push("", |text| text.push_str("one"));
         packed.push("k", |_| ());
-        let Entries::Packed(messages) = packed.into() else {
-            unreachable!("packed stays packed")
-        };
-        assert_eq!(
-            messages.ends,
-            [
-                PackedEnd {
-                    key_end: 0,
-                    body_end: 3
-                },
-                PackedEnd {
-                    key_end: 4,
-                    body_end: 4
-                }
-            ]
-        );
+        let Entries::Packed(messages) = packed.into() else { unreachable!("packed stays packed") };
+        assert_eq!(messages.ends, [PackedEnd { key_end: 0, body_end: 3 }, PackedEnd { key_end: 4, body_end: 4 }]);
     }
 }

@@ -89,25 +89,17 @@ macro_rules! __component {
             fn handle(
                 events: ::std::vec::Vec<$crate::PodEvent>,
             ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
-                MODULE.with(|module| {
-                    $crate::instance::call(module, |module| $crate::Pods::pods(module, events))
-                })
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Pods::pods(module, events)))
             }
         }
         $crate::bindings::pods::export_pods!(Component);
     };
     (objects) => {
-        impl $crate::bindings::objects::exports::sluicebox::module::object_handler::Guest
-            for Component
-        {
+        impl $crate::bindings::objects::exports::sluicebox::module::object_handler::Guest for Component {
             fn handle(
                 events: ::std::vec::Vec<$crate::ObjectEvent>,
             ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
-                MODULE.with(|module| {
-                    $crate::instance::call(module, |module| {
-                        $crate::Objects::objects(module, events)
-                    })
-                })
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Objects::objects(module, events)))
             }
         }
         $crate::bindings::objects::export_objects!(Component);
@@ -115,19 +107,11 @@ macro_rules! __component {
     (subjects) => {
         impl $crate::bindings::subjects::exports::sluicebox::module::subjects::Guest for Component {
             fn define(subjects: ::std::vec::Vec<$crate::Subject>) {
-                MODULE.with(|module| {
-                    $crate::instance::tell(module, |module| {
-                        $crate::Subjects::define(module, subjects)
-                    })
-                });
+                MODULE.with(|module| $crate::instance::tell(module, |module| $crate::Subjects::define(module, subjects)));
             }
 
             fn forget(subjects: ::std::vec::Vec<$crate::SubjectId>) {
-                MODULE.with(|module| {
-                    $crate::instance::tell(module, |module| {
-                        $crate::Subjects::forget(module, &subjects)
-                    })
-                });
+                MODULE.with(|module| $crate::instance::tell(module, |module| $crate::Subjects::forget(module, &subjects)));
             }
         }
         $crate::bindings::subjects::export_subjects!(Component);
@@ -167,25 +151,15 @@ pub mod instance {
     use super::RefCell;
     use crate::{Context, Module};
 
-    pub fn start<M: Module>(
-        instance: &RefCell<Option<M>>,
-        settings: &str,
-        context: &Context,
-    ) -> Result<(), String> {
+    pub fn start<M: Module>(instance: &RefCell<Option<M>>, settings: &str, context: &Context) -> Result<(), String> {
         crate::log::panics();
         let module = M::start(crate::settings(settings)?, context)?;
         instance.replace(Some(module));
         Ok(())
     }
 
-    pub fn call<M, T>(
-        instance: &RefCell<Option<M>>,
-        handle: impl FnOnce(&mut M) -> Result<T, String>,
-    ) -> Result<T, String> {
-        instance.borrow_mut().as_mut().map_or_else(
-            || Err("called before `start` had succeeded".to_owned()),
-            handle,
-        )
+    pub fn call<M, T>(instance: &RefCell<Option<M>>, handle: impl FnOnce(&mut M) -> Result<T, String>) -> Result<T, String> {
+        instance.borrow_mut().as_mut().map_or_else(|| Err("called before `start` had succeeded".to_owned()), handle)
     }
 
     pub fn tell<M>(instance: &RefCell<Option<M>>, tell: impl FnOnce(&mut M)) {

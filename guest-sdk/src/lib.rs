@@ -138,13 +138,11 @@ use serde::de::DeserializeOwned;
 
 pub use bindings::objects::exports::sluicebox::module::object_handler::{ObjectEvent, ObjectKind};
 pub use bindings::pods::exports::sluicebox::module::pod_handler::{
-    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod,
-    PodEvent, QosClass, Terminated,
+    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, PodEvent, QosClass, Terminated,
 };
 pub use bindings::started::exports::sluicebox::module::lifecycle::Context;
 pub use bindings::started::sluicebox::module::types::{
-    Change, Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Pair, Payload,
-    SubjectId,
+    Change, Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Pair, Payload, SubjectId,
 };
 pub use bindings::subjects::exports::sluicebox::module::subjects::{Subject, SubjectKind};
 pub use entries::Packed;

@@ -23,20 +23,14 @@ pub struct NoSettings {}
 /// ```
 pub fn settings<S: DeserializeOwned>(json: &str) -> Result<S, String> {
     let mut json = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| explain(&error.path().to_string(), &error.inner().to_string()))
+    serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error.path().to_string(), &error.inner().to_string()))
 }
 
 fn explain(path: &str, error: &str) -> String {
-    let cause = error
-        .rsplit_once(" at line ")
-        .map_or(error, |(cause, _)| cause);
+    let cause = error.rsplit_once(" at line ").map_or(error, |(cause, _)| cause);
     // A field that is unknown or missing is named in the cause; the path ends at it or at what should hold it.
     let (path, cure) = if cause.starts_with("unknown field") {
-        (
-            path.rsplit_once('.').map_or("", |(parent, _)| parent),
-            ": correct its name or remove it",
-        )
+        (path.rsplit_once('.').map_or("", |(parent, _)| parent), ": correct its name or remove it")
     } else if cause.starts_with("missing field") {
         (path, ": add it")
     } else {
@@ -75,10 +69,7 @@ mod tests {
 
     #[test]
     fn a_wrong_type_names_its_setting() {
-        check(
-            r#"{"name":1}"#,
-            "setting `name`: invalid type: integer `1`, expected a string",
-        );
+        check(r#"{"name":1}"#, "setting `name`: invalid type: integer `1`, expected a string");
     }
 
     #[test]
@@ -104,19 +95,13 @@ mod tests {
 
     #[test]
     fn the_line_counts_where_there_are_several() {
-        check(
-            "{\n\"name\":\"\",\n\"inner\":7}",
-            "setting `inner`: invalid type: integer `7`, expected struct Inner",
-        );
+        check("{\n\"name\":\"\",\n\"inner\":7}", "setting `inner`: invalid type: integer `7`, expected struct Inner");
     }
 
     #[test]
     fn nothing_to_set_refuses_everything() {
         assert_eq!(settings::<NoSettings>("{}"), Ok(NoSettings {}));
         let error = settings::<NoSettings>(r#"{"a":1}"#).unwrap_err();
-        assert_eq!(
-            error,
-            "settings: unknown field `a`, there are no fields: correct its name or remove it"
-        );
+        assert_eq!(error, "settings: unknown field `a`, there are no fields: correct its name or remove it");
     }
 }

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use sluicebox_sdk::cases::{Event, Step, read, run};
 use sluicebox_sdk::{
-    Change, Context, Document, Entries, Entry, Forget, Message, Module, ObjectEvent, Objects,
-    PodEvent, Pods, Subject, SubjectId, Subjects,
+    Change, Context, Document, Entries, Entry, Forget, Message, Module, ObjectEvent, Objects, PodEvent, Pods, Subject, SubjectId,
+    Subjects,
 };
 
 /// Greets pods, keeps objects, and remembers who is there.
@@ -26,10 +26,7 @@ impl Module for Greeter {
         if context.sources.is_empty() {
             return Err("nobody to greet: add `pods: {}` to the `sources`".to_owned());
         }
-        Ok(Self {
-            greeting: settings.greeting,
-            known: Vec::new(),
-        })
+        Ok(Self { greeting: settings.greeting, known: Vec::new() })
     }
 }
 
@@ -45,18 +42,12 @@ impl Subjects for Greeter {
 
 impl Pods for Greeter {
     fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String> {
-        if let Some(event) = events
-            .iter()
-            .find(|event| !self.known.contains(&event.subject))
-        {
+        if let Some(event) = events.iter().find(|event| !self.known.contains(&event.subject)) {
             return Err(format!("{} was never introduced", event.pod.name));
         }
         let new = events.iter().filter(|event| event.previous.is_none());
-        let greeting =
-            |event: &PodEvent| format!(r#"{} {{"pod":"{}"}}"#, self.greeting, event.pod.name);
-        Ok(new
-            .map(|event| Message::new(greeting(event)).on("greetings"))
-            .collect())
+        let greeting = |event: &PodEvent| format!(r#"{} {{"pod":"{}"}}"#, self.greeting, event.pod.name);
+        Ok(new.map(|event| Message::new(greeting(event)).on("greetings")).collect())
     }
 }
 
@@ -64,9 +55,7 @@ impl Objects for Greeter {
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String> {
         let entry = |event: ObjectEvent| match (event.change, event.json) {
             (Change::Deleted, _) | (_, None) => Entry::from(Forget::new(event.name)),
-            (_, Some(json)) => Document::new(event.name, json.into_bytes())
-                .within(event.namespace)
-                .into(),
+            (_, Some(json)) => Document::new(event.name, json.into_bytes()).within(event.namespace).into(),
         };
         Ok(events.into_iter().map(entry).collect())
     }
@@ -80,12 +69,7 @@ fn outcome(case: &str) -> Result<(), String> {
 
 #[track_caller]
 fn check(rest: &str) {
-    assert_eq!(
-        outcome(&format!(
-            r#"{{"about":"","settings":{{"greeting":"hi"}},{rest}}}"#
-        )),
-        Ok(())
-    );
+    assert_eq!(outcome(&format!(r#"{{"about":"","settings":{{"greeting":"hi"}},{rest}}}"#)), Ok(()));
 }
 
 #[track_caller]
@@ -107,15 +91,9 @@ fn what_an_event_leaves_out_is_filled_in() {
     let case = read("case", case).unwrap();
     let mut filled = Vec::new();
     for step in case.steps {
-        let Step::Batch { define, events, .. } = step else {
-            unreachable!("only batches")
-        };
+        let Step::Batch { define, events, .. } = step else { unreachable!("only batches") };
         filled.extend(define.iter().map(ToString::to_string));
-        filled.extend(
-            events
-                .iter()
-                .map(|(Event::Pod(event) | Event::Object(event))| event.to_string()),
-        );
+        filled.extend(events.iter().map(|(Event::Pod(event) | Event::Object(event))| event.to_string()));
     }
     let expected = [
         r#"{"kind":"pod","uid":"u","namespace":"","name":"","id":1}"#,
@@ -186,34 +164,22 @@ fn a_difference_shows_where_it_begins() {
 #[test]
 fn a_refusal_to_start_is_expected_by_its_text() {
     check(r#""context":{"lane":"greeter"},"start-error":"nobody to greet""#);
-    check_err(
-        r#""start-error":"nobody to greet""#,
-        "started, and should have refused with `nobody to greet`",
-    );
-    assert_eq!(
-        outcome(r#"{"about":""}"#).unwrap_err(),
-        "did not start: settings: missing field `greeting`: add it"
-    );
+    check_err(r#""start-error":"nobody to greet""#, "started, and should have refused with `nobody to greet`");
+    assert_eq!(outcome(r#"{"about":""}"#).unwrap_err(), "did not start: settings: missing field `greeting`: add it");
 }
 
 #[test]
 fn a_refused_batch_is_expected_by_its_text() {
     let event = r#""steps":[{"events":[{"pod":{"change":"added","subject":9,"pod":{"uid":"u","name":"a"}}}]"#;
     check(&format!(r#"{event},"expect-error":"introduced"}}]"#));
-    check_err(
-        &format!("{event}}}]"),
-        "step 1: refused: a was never introduced",
-    );
+    check_err(&format!("{event}}}]"), "step 1: refused: a was never introduced");
 }
 
 #[test]
 fn mistakes_in_a_case_are_named() {
     let like = r#""steps":[{"events":[{"pod":{"$like":"nobody"}}]}]"#;
     check_err(like, "step 1: nothing is given as `nobody`");
-    check_err(
-        r#""given":{"a":{"$like":"a"}},"steps":[{"events":[{"$like":"a"}]}]"#,
-        "step 1: `$like` leads back to itself",
-    );
+    check_err(r#""given":{"a":{"$like":"a"}},"steps":[{"events":[{"$like":"a"}]}]"#, "step 1: `$like` leads back to itself");
     check_err(
         r#""steps":[{"events":[]}]"#,
         "step 1: a batch is never empty, and pods and objects never come in the same one: make steps of them",
@@ -223,12 +189,6 @@ fn mistakes_in_a_case_are_named() {
         "step 1: a step is one of `events` (with `expect` or `expect-error`), `define`, `forget` and `restart`",
     );
     let typo = r#""steps":[{"events":[{"pod":{"change":"added","pod":{"uid":"u","labls":[]}}}]}]"#;
-    let error = outcome(&format!(
-        r#"{{"about":"","settings":{{"greeting":"hi"}},{typo}}}"#
-    ))
-    .unwrap_err();
-    assert!(
-        error.starts_with("step 1: unknown field `labls`, expected one of `uid`, `namespace`"),
-        "{error}"
-    );
+    let error = outcome(&format!(r#"{{"about":"","settings":{{"greeting":"hi"}},{typo}}}"#)).unwrap_err();
+    assert!(error.starts_with("step 1: unknown field `labls`, expected one of `uid`, `namespace`"), "{error}");
 }

@@ -26,9 +26,8 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Begins to listen; the error names the address.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} for probes and metrics"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for probes and metrics"))?;
     info!(address = %listener.local_addr()?, "probes and metrics: /livez, /readyz, /metrics");
     Ok(listener)
 }
@@ -76,33 +75,15 @@ fn answer(request: &Request<Incoming>, meters: &Arc<Meters>) -> Response<Full<By
         (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/readyz") => {
             let (ready, text) = readiness(meters);
-            (
-                if ready {
-                    StatusCode::OK
-                } else {
-                    StatusCode::SERVICE_UNAVAILABLE
-                },
-                TEXT,
-                text,
-            )
+            (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
         }
         (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, METRICS, render(meters)),
-        (&Method::GET | &Method::HEAD, _) => (
-            StatusCode::NOT_FOUND,
-            TEXT,
-            "here are /livez, /readyz and /metrics\n".to_owned(),
-        ),
-        _ => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "only GET\n".to_owned(),
-        ),
+        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, TEXT, "here are /livez, /readyz and /metrics\n".to_owned()),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     response
 }
 
@@ -117,38 +98,16 @@ pub fn readiness(meters: &Meters) -> (bool, String) {
     };
     for (name, meter) in &meters.sources {
         let good = meter.listed.get() == 1;
-        say(
-            good,
-            true,
-            &format!("source {name}"),
-            if good {
-                "listed"
-            } else {
-                "has not yet told what is there"
-            },
-        );
+        say(good, true, &format!("source {name}"), if good { "listed" } else { "has not yet told what is there" });
     }
     for lane in &meters.lanes {
         let good = lane.meter.ready.get() == 1;
-        let state = lane.failure.as_deref().unwrap_or(if good {
-            "at work"
-        } else {
-            "no instance is at work"
-        });
+        let state = lane.failure.as_deref().unwrap_or(if good { "at work" } else { "no instance is at work" });
         say(good, true, &format!("module {}", lane.name), state);
     }
     for (name, meter) in &meters.sinks {
         let good = meter.ready.get() == 1;
-        say(
-            good,
-            false,
-            &format!("sink {name}"),
-            if good {
-                "takes entries"
-            } else {
-                "does not take entries; they wait"
-            },
-        );
+        say(good, false, &format!("sink {name}"), if good { "takes entries" } else { "does not take entries; they wait" });
     }
     (ready, text)
 }

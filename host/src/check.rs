@@ -19,11 +19,7 @@ use crate::wire;
 #[allow(clippy::print_stdout, reason = "a command that answers a person")]
 pub fn check(arguments: &ConfigArguments) -> ExitCode {
     let name = arguments.config.display().to_string();
-    let Checked {
-        plan,
-        document,
-        mut problems,
-    } = load(&arguments.config);
+    let Checked { plan, document, mut problems } = load(&arguments.config);
     if let Some(plan) = &plan {
         telemetry::log(&plan.log);
         let node = match wire::node(plan, arguments.node_name.as_deref()) {
@@ -55,15 +51,7 @@ fn summary(plan: &Plan) -> String {
     let lanes: Vec<String> = plan
         .lanes
         .iter()
-        .map(|lane| {
-            format!(
-                "{} ({} from {} to {})",
-                lane.name,
-                lane.component,
-                lane.from.join("+"),
-                lane.to.join("+")
-            )
-        })
+        .map(|lane| format!("{} ({} from {} to {})", lane.name, lane.component, lane.from.join("+"), lane.to.join("+")))
         .collect();
     lanes.join(", ")
 }
@@ -76,9 +64,7 @@ pub fn try_out(plan: &Plan, document: &Document, node: &str) -> Vec<Problem> {
     };
     plan.lanes
         .iter()
-        .filter_map(|lane| {
-            try_lane(&engine, lane, node).map(|(path, found)| at(document, lane, path, found))
-        })
+        .filter_map(|lane| try_lane(&engine, lane, node).map(|(path, found)| at(document, lane, path, found)))
         .collect()
 }
 
@@ -87,11 +73,7 @@ type Finding = (String, Option<String>);
 
 fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) -> Problem {
     let path = step(&step("/modules", &lane.name), field);
-    Problem {
-        line: document.line(&path),
-        text: format!("`modules.{}.{field}`: {text}", lane.name),
-        hint,
-    }
+    Problem { line: document.line(&path), text: format!("`modules.{}.{field}`: {text}", lane.name), hint }
 }
 
 /// The field that is wrong, and why.
@@ -99,37 +81,18 @@ fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static st
     let module = match wire::load(engine, lane, None) {
         Ok(module) => module,
         Err(error) => {
-            return Some((
-                "use",
-                (
-                    error.refusal.to_string(),
-                    Some(error.refusal.hint().to_owned()),
-                ),
-            ));
+            return Some(("use", (error.refusal.to_string(), Some(error.refusal.hint().to_owned()))));
         }
     };
     let useful = wire::useful(lane, module.handlers());
     if useful.is_empty() {
         let text = format!("the module handles no events of {}", lane.from.join(", "));
-        return Some((
-            "use",
-            (
-                text,
-                Some("`sluicebox modules` shows what it handles; add such a source".to_owned()),
-            ),
-        ));
+        return Some(("use", (text, Some("`sluicebox modules` shows what it handles; add such a source".to_owned()))));
     }
-    if let Some(useless) = lane
-        .from
-        .iter()
-        .find(|source| lane.from_is_explicit && !useful.contains(source))
-    {
+    if let Some(useless) = lane.from.iter().find(|source| lane.from_is_explicit && !useful.contains(source)) {
         return Some((
             "from",
-            (
-                format!("the module does not handle {useless}"),
-                Some(format!("remove `{useless}` from the list")),
-            ),
+            (format!("the module does not handle {useless}"), Some(format!("remove `{useless}` from the list"))),
         ));
     }
     let mut shaper = wire::shaper(module, lane, node);

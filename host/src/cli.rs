@@ -15,13 +15,7 @@ use clap::{Args, Parser, Subcommand};
 ///
 /// Exit codes: 0 ended as asked, 1 ended by a fault, 2 wrong configuration or command line.
 #[derive(Debug, Parser)]
-#[command(
-    name = "sluicebox",
-    version,
-    verbatim_doc_comment,
-    arg_required_else_help = true,
-    max_term_width = 120
-)]
+#[command(name = "sluicebox", version, verbatim_doc_comment, arg_required_else_help = true, max_term_width = 120)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -47,10 +41,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct ConfigArguments {
     /// The configuration: a YAML file, or `-` for standard input
-    #[arg(
-        env = "SLUICEBOX_CONFIG",
-        default_value = "/etc/sluicebox/sluicebox.yaml"
-    )]
+    #[arg(env = "SLUICEBOX_CONFIG", default_value = "/etc/sluicebox/sluicebox.yaml")]
     pub config: PathBuf,
     /// The name of this node, before what the configuration and `NODE_NAME` say
     #[arg(long, value_name = "NAME")]

@@ -1,10 +1,6 @@
 //! The program: reads the command line and hands over.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program talks to its user through its output"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user through its output")]
 
 use std::process::ExitCode;
 

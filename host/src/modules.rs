@@ -9,20 +9,14 @@ use crate::cli::ModulesArguments;
 use crate::presets::{self, PRESETS};
 
 /// Lists the presets, or describes the modules that are named.
-#[allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command that answers a person"
-)]
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that answers a person")]
 pub fn modules(arguments: &ModulesArguments) -> ExitCode {
     if arguments.modules.is_empty() {
         println!("Presets, for `use:` in a configuration:\n");
         for preset in PRESETS {
             println!("  {:<18} {}", preset.name, preset.summary);
         }
-        println!(
-            "\n`sluicebox modules PRESET|FILE...` says what a module exports, imports and weighs."
-        );
+        println!("\n`sluicebox modules PRESET|FILE...` says what a module exports, imports and weighs.");
         return ExitCode::SUCCESS;
     }
     let engine = match Engine::new() {
@@ -37,12 +31,7 @@ pub fn modules(arguments: &ModulesArguments) -> ExitCode {
         match describe(&engine, name) {
             Ok(description) => print!("{}", page(&description)),
             Err(error) => {
-                eprintln!(
-                    "error: cannot load module `{}`: {}\nhint: {}",
-                    error.module,
-                    error.refusal,
-                    error.refusal.hint()
-                );
+                eprintln!("error: cannot load module `{}`: {}\nhint: {}", error.module, error.refusal, error.refusal.hint());
                 code = ExitCode::from(2);
             }
         }
@@ -61,21 +50,14 @@ fn describe(engine: &Engine, name: &str) -> Result<Description, LoadError> {
 
 fn page(description: &Description) -> String {
     let list = |names: &[String]| {
-        if names.is_empty() {
-            "nothing".to_owned()
-        } else {
-            names.join("\n            ")
-        }
+        if names.is_empty() { "nothing".to_owned() } else { names.join("\n            ") }
     };
     let handlers = [
         (description.handlers.subjects, "subjects"),
         (description.handlers.pods, "pods"),
         (description.handlers.objects, "objects"),
     ];
-    let handlers: Vec<&str> = handlers
-        .into_iter()
-        .filter_map(|(there, name)| there.then_some(name))
-        .collect();
+    let handlers: Vec<&str> = handlers.into_iter().filter_map(|(there, name)| there.then_some(name)).collect();
     format!(
         "{}\n  version   {}\n  digest    sha256:{}\n  weighs    {} bytes\n  made for  sluicebox:module@{}\n  handles   {}\n  exports   {}\n  imports   {}\n",
         description.name,

@@ -11,15 +11,9 @@ use crate::config::{Admin, Config, Limits, Log, Module, Problem, Queue, Sink, So
 use crate::presets::{self, Preset};
 
 /// What may wait for a module unless the configuration says otherwise.
-const LANE_QUEUE: Bounds = Bounds {
-    items: 1024,
-    bytes: 4 << 20,
-};
+const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20 };
 /// What may wait for a sink, likewise.
-const SINK_QUEUE: Bounds = Bounds {
-    items: 4096,
-    bytes: 8 << 20,
-};
+const SINK_QUEUE: Bounds = Bounds { items: 4096, bytes: 8 << 20 };
 
 /// What is to run.
 #[derive(Clone, Debug)]
@@ -91,25 +85,14 @@ pub struct SinkPlan {
 
 /// Checks a configuration. What is wrong is named and left out of the plan.
 pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
-    let mut check = Check {
-        document,
-        problems: Vec::new(),
-    };
+    let mut check = Check { document, problems: Vec::new() };
     check.kubernetes(&config);
     check.sources(&config.sources);
     // What is there by name but could not be read is wrong where it stands, not where it is referred to.
     let (sources, sinks) = (check.names("/sources"), check.names("/sinks"));
     check.nothing_to_do();
-    let lanes = config
-        .modules
-        .iter()
-        .filter_map(|(name, module)| check.lane(name, module, &sources, &sinks))
-        .collect();
-    let sinks = config
-        .sinks
-        .iter()
-        .filter_map(|(name, sink)| check.sink(name, sink))
-        .collect();
+    let lanes = config.modules.iter().filter_map(|(name, module)| check.lane(name, module, &sources, &sinks)).collect();
+    let sinks = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
     let plan = Plan {
         node_name: config.node_name,
         kubernetes: config.kubernetes,
@@ -131,92 +114,43 @@ struct Check<'document> {
 
 impl Check<'_> {
     fn problem(&mut self, path: &str, text: impl Into<String>, hint: impl Into<String>) {
-        let text = format!(
-            "`{}`: {}",
-            path.trim_start_matches('/').replace('/', "."),
-            text.into()
-        );
+        let text = format!("`{}`: {}", path.trim_start_matches('/').replace('/', "."), text.into());
         let hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());
-        self.problems.push(Problem {
-            line: self.document.line(path),
-            text,
-            hint,
-        });
+        self.problems.push(Problem { line: self.document.line(path), text, hint });
     }
 
     /// The names that stand under a part of the document.
     fn names(&self, path: &str) -> Vec<String> {
-        let part = self
-            .document
-            .value
-            .pointer(path)
-            .and_then(serde_json::Value::as_object);
-        part.into_iter()
-            .flat_map(|fields| fields.keys().cloned())
-            .collect()
+        let part = self.document.value.pointer(path).and_then(serde_json::Value::as_object);
+        part.into_iter().flat_map(|fields| fields.keys().cloned()).collect()
     }
 
     fn nothing_to_do(&mut self) {
         for (part, one, example) in [
             ("/sources", "source", "`sources: {pods: {}}`"),
-            (
-                "/modules",
-                "module",
-                "`modules: {pods: {use: json-lines, to: [out]}}`; `sluicebox modules` lists the presets",
-            ),
+            ("/modules", "module", "`modules: {pods: {use: json-lines, to: [out]}}`; `sluicebox modules` lists the presets"),
             ("/sinks", "sink", "`sinks: {out: {stdout: {}}}`"),
         ] {
             if self.names(part).is_empty() {
-                self.problems.push(
-                    Problem::whole(format!("no {one} is configured"))
-                        .hint(format!("add one, such as {example}")),
-                );
+                self.problems.push(Problem::whole(format!("no {one} is configured")).hint(format!("add one, such as {example}")));
             }
         }
     }
 
     fn sources(&mut self, sources: &Sources) {
         let problems = [
-            (
-                "pods",
-                sources
-                    .pods
-                    .as_ref()
-                    .map(sluicebox_sources::pods::Config::problems),
-            ),
-            (
-                "namespaces",
-                sources
-                    .namespaces
-                    .as_ref()
-                    .map(sluicebox_sources::namespaces::Config::problems),
-            ),
-            (
-                "nodes",
-                sources
-                    .nodes
-                    .as_ref()
-                    .map(sluicebox_sources::nodes::Config::problems),
-            ),
+            ("pods", sources.pods.as_ref().map(sluicebox_sources::pods::Config::problems)),
+            ("namespaces", sources.namespaces.as_ref().map(sluicebox_sources::namespaces::Config::problems)),
+            ("nodes", sources.nodes.as_ref().map(sluicebox_sources::nodes::Config::problems)),
         ];
         for (source, problems) in problems {
             for problem in problems.into_iter().flatten() {
-                self.problem(
-                    &format!("/sources/{source}/{}", problem.field),
-                    problem.cause,
-                    problem.cure,
-                );
+                self.problem(&format!("/sources/{source}/{}", problem.field), problem.cause, problem.cure);
             }
         }
     }
 
-    fn lane(
-        &mut self,
-        name: &str,
-        module: &Module,
-        sources: &[String],
-        sinks: &[String],
-    ) -> Option<LanePlan> {
+    fn lane(&mut self, name: &str, module: &Module, sources: &[String], sinks: &[String]) -> Option<LanePlan> {
         let before = self.problems.len();
         let path = step("/modules", name);
         self.name(&path, name);
@@ -226,11 +160,7 @@ impl Check<'_> {
         let bounds = self.bounds(&step(&path, "queue"), module.queue, LANE_QUEUE);
         self.limits(&step(&path, "limits"), &module.limits);
         if !(1..=4096).contains(&module.batch) {
-            self.problem(
-                &step(&path, "batch"),
-                format!("{} is not between 1 and 4096", module.batch),
-                "leave it out for 64",
-            );
+            self.problem(&step(&path, "batch"), format!("{} is not between 1 and 4096", module.batch), "leave it out for 64");
         }
         let component = component?;
         (self.problems.len() == before).then(|| LanePlan {
@@ -248,14 +178,9 @@ impl Check<'_> {
 
     /// Names become labels of metrics and names of threads.
     fn name(&mut self, path: &str, name: &str) {
-        let good =
-            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+        let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
         if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
-            self.problem(
-                path,
-                "not a usable name",
-                "use 1 to 63 letters, digits, `-`, `_` and `.`",
-            );
+            self.problem(path, "not a usable name", "use 1 to 63 letters, digits, `-`, `_` and `.`");
         }
     }
 
@@ -266,33 +191,17 @@ impl Check<'_> {
         if let Some(preset) = presets::find(text) {
             return Some(Component::Preset(preset));
         }
-        let names: Vec<String> = presets::PRESETS
-            .iter()
-            .map(|preset| format!("`{}`", preset.name))
-            .collect();
-        let hint = match presets::PRESETS
-            .iter()
-            .min_by_key(|preset| strsim::damerau_levenshtein(preset.name, text))
-        {
+        let names: Vec<String> = presets::PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
+        let hint = match presets::PRESETS.iter().min_by_key(|preset| strsim::damerau_levenshtein(preset.name, text)) {
             Some(preset) if strsim::damerau_levenshtein(preset.name, text) <= text.len() / 2 => {
                 format!("did you mean `{}`?", preset.name)
             }
-            _ if std::path::Path::new(text)
-                .extension()
-                .is_some_and(|extension| extension == "wasm") =>
-            {
+            _ if std::path::Path::new(text).extension().is_some_and(|extension| extension == "wasm") => {
                 format!("a file is given by a path with a `/`: `./{text}`")
             }
             _ => "a file is given by a path with a `/`".to_owned(),
         };
-        self.problem(
-            path,
-            format!(
-                "there is no preset `{text}`; there are {}",
-                names.join(", ")
-            ),
-            hint,
-        );
+        self.problem(path, format!("there is no preset `{text}`; there are {}", names.join(", ")), hint);
         None
     }
 
@@ -301,11 +210,7 @@ impl Check<'_> {
             return sources.to_vec();
         };
         if from.is_empty() {
-            self.problem(
-                path,
-                "names no source",
-                "leave `from` out to be fed from all sources",
-            );
+            self.problem(path, "names no source", "leave `from` out to be fed from all sources");
         }
         let mut found = Vec::new();
         for (index, name) in from.iter().enumerate() {
@@ -315,10 +220,7 @@ impl Check<'_> {
                 None => self.problem(
                     &format!("{path}/{index}"),
                     format!("there is no source `{name}` in this configuration"),
-                    format!(
-                        "add `{name}: {{}}` under `sources`, or name one of those there: {}",
-                        list(sources)
-                    ),
+                    format!("add `{name}: {{}}` under `sources`, or name one of those there: {}", list(sources)),
                 ),
             }
         }
@@ -327,49 +229,25 @@ impl Check<'_> {
 
     fn to(&mut self, path: &str, to: &[String], sinks: &[String]) {
         if to.is_empty() {
-            self.problem(
-                path,
-                "names no sink",
-                "name at least one of those under `sinks`",
-            );
+            self.problem(path, "names no sink", "name at least one of those under `sinks`");
         }
         for (index, name) in to.iter().enumerate() {
             if !sinks.contains(name) {
-                let hint = format!(
-                    "add it under `sinks`, or name one of those there: {}",
-                    list(sinks)
-                );
-                self.problem(
-                    &format!("{path}/{index}"),
-                    format!("there is no sink `{name}`"),
-                    hint,
-                );
+                let hint = format!("add it under `sinks`, or name one of those there: {}", list(sinks));
+                self.problem(&format!("{path}/{index}"), format!("there is no sink `{name}`"), hint);
             }
             if to.iter().take(index).any(|other| other == name) {
-                self.problem(
-                    &format!("{path}/{index}"),
-                    format!("`{name}` stands here twice"),
-                    "keep one of them",
-                );
+                self.problem(&format!("{path}/{index}"), format!("`{name}` stands here twice"), "keep one of them");
             }
         }
     }
 
     fn bounds(&mut self, path: &str, queue: Queue, default: Bounds) -> Bounds {
         if queue.items == Some(0) || queue.bytes.is_some_and(|bytes| bytes.0 == 0) {
-            self.problem(
-                path,
-                "a queue that holds nothing",
-                "give numbers above zero, or leave them out",
-            );
+            self.problem(path, "a queue that holds nothing", "give numbers above zero, or leave them out");
         }
-        let bytes = queue
-            .bytes
-            .map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));
-        Bounds {
-            items: queue.items.unwrap_or(default.items),
-            bytes: bytes.unwrap_or(default.bytes),
-        }
+        let bytes = queue.bytes.map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));
+        Bounds { items: queue.items.unwrap_or(default.items), bytes: bytes.unwrap_or(default.bytes) }
     }
 
     fn limits(&mut self, path: &str, limits: &Limits) {
@@ -380,17 +258,10 @@ impl Check<'_> {
                 "give at least `1MiB`",
             );
         }
-        for (name, deadline) in [
-            ("deadline", limits.deadline),
-            ("start-deadline", limits.start_deadline),
-        ] {
+        for (name, deadline) in [("deadline", limits.deadline), ("start-deadline", limits.start_deadline)] {
             if deadline.0 < Duration::from_millis(20) || deadline.0 > Duration::from_mins(5) {
                 let hint = "deadlines are kept to about 10 ms: give `20ms` to `5m`";
-                self.problem(
-                    &step(path, name),
-                    format!("{deadline} cannot be kept"),
-                    hint,
-                );
+                self.problem(&step(path, name), format!("{deadline} cannot be kept"), hint);
             }
         }
         if limits.entries == 0 || limits.output.0 == 0 || limits.component.0 == 0 {
@@ -411,11 +282,7 @@ impl Check<'_> {
         let mut kinds = kinds.into_iter().flatten();
         let (Some(config), None) = (kinds.next(), kinds.next()) else {
             // One kind that could not be read has been named where it stands.
-            let kinds = self
-                .names(&path)
-                .iter()
-                .filter(|name| !["queue", "write-deadline"].contains(&name.as_str()))
-                .count();
+            let kinds = self.names(&path).iter().filter(|name| !["queue", "write-deadline"].contains(&name.as_str())).count();
             if kinds != 1 {
                 let text = "a sink is exactly one of `redis`, `files`, `stdout`";
                 self.problem(&path, text, "name one kind, such as `stdout: {}`");
@@ -427,12 +294,7 @@ impl Check<'_> {
             self.problem(&path, problem.message, problem.hint.unwrap_or_default());
         }
         let write_deadline = sink.write_deadline.0;
-        (self.problems.len() == before).then(|| SinkPlan {
-            name: name.to_owned(),
-            config,
-            bounds,
-            write_deadline,
-        })
+        (self.problems.len() == before).then(|| SinkPlan { name: name.to_owned(), config, bounds, write_deadline })
     }
 
     fn kubernetes(&mut self, config: &Config) {
@@ -447,11 +309,7 @@ fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "none is there yet".to_owned();
     }
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Component {

@@ -14,21 +14,14 @@ use crate::{admin, signals, telemetry, wire};
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
     let plan = match load(&arguments.config) {
-        Checked {
-            plan: Some(plan),
-            problems,
-            ..
-        } if problems.is_empty() => plan,
+        Checked { plan: Some(plan), problems, .. } if problems.is_empty() => plan,
         Checked { problems, .. } => {
             complain(&arguments.config.display().to_string(), &problems);
             return ExitCode::from(2);
         }
     };
     telemetry::log(&plan.log);
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(%error, "cannot start");
@@ -75,17 +68,11 @@ async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
 }
 
 /// Prints the problems of a configuration for people.
-#[allow(
-    clippy::print_stderr,
-    reason = "a mistake in the configuration is told to whoever typed the command"
-)]
+#[allow(clippy::print_stderr, reason = "a mistake in the configuration is told to whoever typed the command")]
 pub fn complain(name: &str, problems: &[Problem]) {
     for problem in problems {
         eprintln!("error: {name}: {problem}");
     }
     let count = problems.len();
-    eprintln!(
-        "{count} mistake{} in {name}",
-        if count == 1 { "" } else { "s" }
-    );
+    eprintln!("{count} mistake{} in {name}", if count == 1 { "" } else { "s" });
 }

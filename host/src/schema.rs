@@ -12,23 +12,14 @@ use crate::config::Config;
 
 /// The JSON Schema (draft 2020-12).
 pub fn schema() -> Value {
-    SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<Config>()
-        .to_value()
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>().to_value()
 }
 
 /// The reference page, in Markdown.
 pub fn reference() -> String {
     let schema = schema();
-    let mut page = Page {
-        definitions: schema
-            .get("$defs")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default(),
-        text: String::new(),
-    };
+    let mut page =
+        Page { definitions: schema.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default(), text: String::new() };
     page.text.push_str(
         "# Configuration\n\n\
          <!-- Made by `sluicebox schema --reference` from the program itself; a test compares them. Do not edit. -->\n\n\
@@ -52,18 +43,12 @@ impl Page {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
             return;
         };
-        let required: Vec<&str> = schema
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let required: Vec<&str> =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         if !path.is_empty() {
             let _infallible = write!(self.text, "\n## `{path}`\n\n{}\n", description(&schema));
         }
-        self.text
-            .push_str("\n| field | value | default | meaning |\n| --- | --- | --- | --- |\n");
+        self.text.push_str("\n| field | value | default | meaning |\n| --- | --- | --- | --- |\n");
         let mut inner = Vec::new();
         for (name, field) in properties {
             let default = match Self::default(field) {
@@ -74,11 +59,7 @@ impl Page {
             let meaning = description(field).replace('\n', " ").replace('|', "\\|");
             let kind = self.kind(field).replace('|', "\\|");
             let _infallible = writeln!(self.text, "| `{name}` | {kind} | {default} | {meaning} |");
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             inner.extend(self.inner(&path, field));
         }
         for (path, field) in inner {
@@ -92,30 +73,18 @@ impl Page {
         if field.get("properties").is_some() {
             return vec![(path.to_owned(), field)];
         }
-        if let Some(values) = field
-            .get("additionalProperties")
-            .filter(|values| values.is_object())
-        {
+        if let Some(values) = field.get("additionalProperties").filter(|values| values.is_object()) {
             return self.inner(&format!("{path}.<name>"), values);
         }
         if let Some(items) = field.get("items") {
             return self.inner(&format!("{path}[]"), items);
         }
-        let choices = ["anyOf", "oneOf"]
-            .into_iter()
-            .filter_map(|key| field.get(key)?.as_array())
-            .flatten();
-        choices
-            .flat_map(|choice| self.inner(path, choice))
-            .collect()
+        let choices = ["anyOf", "oneOf"].into_iter().filter_map(|key| field.get(key)?.as_array()).flatten();
+        choices.flat_map(|choice| self.inner(path, choice)).collect()
     }
 
     fn resolve(&self, schema: &Value) -> Value {
-        let Some(name) = schema
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|name| name.strip_prefix("#/$defs/"))
-        else {
+        let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("#/$defs/")) else {
             return schema.clone();
         };
         self.definitions.get(name).cloned().unwrap_or_default()
@@ -125,11 +94,7 @@ impl Page {
         match field.get("default")? {
             Value::Null => None,
             Value::Object(fields) if fields.is_empty() || field.get("$ref").is_some() => None,
-            value => Some(
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned),
-            ),
+            value => Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
         }
     }
 
@@ -142,30 +107,17 @@ impl Page {
         let field = self.resolve(field);
         for key in ["anyOf", "oneOf"] {
             if let Some(choices) = field.get(key).and_then(Value::as_array) {
-                let mut kinds: Vec<String> = choices
-                    .iter()
-                    .map(|choice| self.kind(choice))
-                    .filter(|kind| kind != "null")
-                    .collect();
+                let mut kinds: Vec<String> =
+                    choices.iter().map(|choice| self.kind(choice)).filter(|kind| kind != "null").collect();
                 kinds.dedup();
                 return kinds.join(" or ");
             }
         }
         if let Some(value) = field.get("const") {
-            return format!(
-                "`{}`",
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned)
-            );
+            return format!("`{}`", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         if let Some(values) = field.get("enum").and_then(Value::as_array) {
-            return values
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|value| format!("`{value}`"))
-                .collect::<Vec<_>>()
-                .join(" or ");
+            return values.iter().filter_map(Value::as_str).map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ");
         }
         self.plain_kind(&field)
     }
@@ -173,11 +125,7 @@ impl Page {
     fn plain_kind(&self, field: &Value) -> String {
         let kinds: Vec<&str> = match field.get("type") {
             Some(Value::String(kind)) => vec![kind],
-            Some(Value::Array(kinds)) => kinds
-                .iter()
-                .filter_map(Value::as_str)
-                .filter(|kind| *kind != "null")
-                .collect(),
+            Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),
             _ => vec!["any"],
         };
         let named = kinds.iter().map(|kind| match *kind {
@@ -202,20 +150,12 @@ impl Page {
 }
 
 fn description(schema: &Value) -> String {
-    schema
-        .get("description")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// What `sluicebox schema` does.
 pub fn print(arguments: &SchemaArguments) -> ExitCode {
-    let text = if arguments.reference {
-        reference()
-    } else {
-        format!("{:#}\n", schema())
-    };
+    let text = if arguments.reference { reference() } else { format!("{:#}\n", schema()) };
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -45,15 +45,11 @@ pub fn log(log: &Log) {
         Level::Error => "error",
         Level::Warn => "warn",
         Level::Info => "info",
-        Level::Debug => {
-            "debug,kube_client=info,kube_runtime=info,hyper=info,tower=info,rustls=info"
-        }
+        Level::Debug => "debug,kube_client=info,kube_runtime=info,hyper=info,tower=info,rustls=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start in one process keeps the first's logging.
     let _already = match log.format {
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -81,12 +77,7 @@ type Labels<'text> = Vec<(&'static str, &'text str)>;
 impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let information = [("version", env!("CARGO_PKG_VERSION"))];
-        let mut metric = encoder.encode_descriptor(
-            "sluicebox_build",
-            "The version of the program",
-            None,
-            MetricType::Info,
-        )?;
+        let mut metric = encoder.encode_descriptor("sluicebox_build", "The version of the program", None, MetricType::Info)?;
         metric.encode_info(&information)?;
         self.sources(&mut encoder)?;
         self.lanes(&mut encoder)?;
@@ -96,75 +87,25 @@ impl Collector for Exposition {
 
 impl Exposition {
     fn sources(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let rows: Vec<(Labels<'_>, &SourceMeter)> = self
-            .0
-            .sources
-            .iter()
-            .map(|(name, meter)| (vec![("source", name.as_str())], meter.as_ref()))
-            .collect();
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_source_events",
-            "Events handed on",
-            |meter| &meter.events,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_source_lists",
-            "Times that the whole list was read",
-            |meter| &meter.lists,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_source_retries",
-            "Errors of the outside that led to another try",
-            |meter| &meter.retries,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_source_skipped",
-            "Objects left out because they could not be read",
-            |meter| &meter.skipped,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_source_uncached",
-            "Objects not remembered because the cache was full",
-            |meter| &meter.uncached,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_source_listed",
-            "1 once all that was there at the start has been told",
-            |meter| &meter.listed,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_source_connected",
-            "1 while the outside answers",
-            |meter| &meter.connected,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_source_cached_objects",
-            "Objects remembered",
-            |meter| &meter.cached_objects,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_source_cached_bytes",
-            "Bytes that they take, roughly",
-            |meter| &meter.cached_bytes,
-        )
+        let rows: Vec<(Labels<'_>, &SourceMeter)> =
+            self.0.sources.iter().map(|(name, meter)| (vec![("source", name.as_str())], meter.as_ref())).collect();
+        counter(encoder, &rows, "sluicebox_source_events", "Events handed on", |meter| &meter.events)?;
+        counter(encoder, &rows, "sluicebox_source_lists", "Times that the whole list was read", |meter| &meter.lists)?;
+        counter(encoder, &rows, "sluicebox_source_retries", "Errors of the outside that led to another try", |meter| {
+            &meter.retries
+        })?;
+        counter(encoder, &rows, "sluicebox_source_skipped", "Objects left out because they could not be read", |meter| {
+            &meter.skipped
+        })?;
+        counter(encoder, &rows, "sluicebox_source_uncached", "Objects not remembered because the cache was full", |meter| {
+            &meter.uncached
+        })?;
+        gauge(encoder, &rows, "sluicebox_source_listed", "1 once all that was there at the start has been told", |meter| {
+            &meter.listed
+        })?;
+        gauge(encoder, &rows, "sluicebox_source_connected", "1 while the outside answers", |meter| &meter.connected)?;
+        gauge(encoder, &rows, "sluicebox_source_cached_objects", "Objects remembered", |meter| &meter.cached_objects)?;
+        gauge(encoder, &rows, "sluicebox_source_cached_bytes", "Bytes that they take, roughly", |meter| &meter.cached_bytes)
     }
 
     fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -173,57 +114,19 @@ impl Exposition {
             .lanes
             .iter()
             .map(|lane| {
-                (
-                    vec![
-                        ("lane", lane.name.as_str()),
-                        ("module", &lane.module),
-                        ("version", &lane.version),
-                    ],
-                    lane.meter.as_ref(),
-                )
+                (vec![("lane", lane.name.as_str()), ("module", &lane.module), ("version", &lane.version)], lane.meter.as_ref())
             })
             .collect();
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_lane_events",
-            "Events given to the module",
-            |meter| &meter.events,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_lane_entries",
-            "Entries that the module made",
-            |meter| &meter.entries,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_lane_traps",
-            "Calls that ended in a trap, the deadline or a limit",
-            |meter| &meter.traps,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_lane_instances",
-            "Instances started, the first included",
-            |meter| &meter.instances,
-        )?;
-        let dropped: [(&str, Read<LaneMeter, Counter>); 3] = [
-            ("refused", |meter| &meter.refused),
-            ("deadly", |meter| &meter.deadly),
-            ("missed", |meter| &meter.missed),
-        ];
-        let help =
-            "Events left out: refused by the module, deadly to it, or missed while the lane rested";
-        let mut metric = encoder.encode_descriptor(
-            "sluicebox_lane_dropped_events",
-            help,
-            None,
-            MetricType::Counter,
-        )?;
+        counter(encoder, &rows, "sluicebox_lane_events", "Events given to the module", |meter| &meter.events)?;
+        counter(encoder, &rows, "sluicebox_lane_entries", "Entries that the module made", |meter| &meter.entries)?;
+        counter(encoder, &rows, "sluicebox_lane_traps", "Calls that ended in a trap, the deadline or a limit", |meter| {
+            &meter.traps
+        })?;
+        counter(encoder, &rows, "sluicebox_lane_instances", "Instances started, the first included", |meter| &meter.instances)?;
+        let dropped: [(&str, Read<LaneMeter, Counter>); 3] =
+            [("refused", |meter| &meter.refused), ("deadly", |meter| &meter.deadly), ("missed", |meter| &meter.missed)];
+        let help = "Events left out: refused by the module, deadly to it, or missed while the lane rested";
+        let mut metric = encoder.encode_descriptor("sluicebox_lane_dropped_events", help, None, MetricType::Counter)?;
         for (labels, meter) in &rows {
             for (reason, read) in dropped {
                 let mut labels = labels.clone();
@@ -231,92 +134,22 @@ impl Exposition {
                 count(&mut metric, &labels, read(meter))?;
             }
         }
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_lane_ready",
-            "1 while an instance is at work",
-            |meter| &meter.ready,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_lane_queue_length",
-            "Notices that wait",
-            |meter| &meter.queue.length,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_lane_queue_bytes",
-            "Bytes that they take, roughly",
-            |meter| &meter.queue.bytes,
-        )?;
-        durations(
-            encoder,
-            &rows,
-            "sluicebox_lane_call",
-            "Time of a call of the module",
-            |meter| &meter.calls,
-        )
+        gauge(encoder, &rows, "sluicebox_lane_ready", "1 while an instance is at work", |meter| &meter.ready)?;
+        gauge(encoder, &rows, "sluicebox_lane_queue_length", "Notices that wait", |meter| &meter.queue.length)?;
+        gauge(encoder, &rows, "sluicebox_lane_queue_bytes", "Bytes that they take, roughly", |meter| &meter.queue.bytes)?;
+        durations(encoder, &rows, "sluicebox_lane_call", "Time of a call of the module", |meter| &meter.calls)
     }
 
     fn sinks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let rows: Vec<(Labels<'_>, &OutletMeter)> = self
-            .0
-            .sinks
-            .iter()
-            .map(|(name, meter)| (vec![("sink", name.as_str())], meter.as_ref()))
-            .collect();
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_sink_written",
-            "Entries written",
-            |meter| &meter.written,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_sink_refused",
-            "Entries that the sink refused for good",
-            |meter| &meter.refused,
-        )?;
-        counter(
-            encoder,
-            &rows,
-            "sluicebox_sink_retries",
-            "Tries that failed and were made again",
-            |meter| &meter.retries,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_sink_ready",
-            "1 unless the last write failed",
-            |meter| &meter.ready,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_sink_queue_length",
-            "Batches of entries that wait",
-            |meter| &meter.queue.length,
-        )?;
-        gauge(
-            encoder,
-            &rows,
-            "sluicebox_sink_queue_bytes",
-            "Bytes that they take, roughly",
-            |meter| &meter.queue.bytes,
-        )?;
-        durations(
-            encoder,
-            &rows,
-            "sluicebox_sink_write",
-            "Time of one write",
-            |meter| &meter.writes,
-        )?;
+        let rows: Vec<(Labels<'_>, &OutletMeter)> =
+            self.0.sinks.iter().map(|(name, meter)| (vec![("sink", name.as_str())], meter.as_ref())).collect();
+        counter(encoder, &rows, "sluicebox_sink_written", "Entries written", |meter| &meter.written)?;
+        counter(encoder, &rows, "sluicebox_sink_refused", "Entries that the sink refused for good", |meter| &meter.refused)?;
+        counter(encoder, &rows, "sluicebox_sink_retries", "Tries that failed and were made again", |meter| &meter.retries)?;
+        gauge(encoder, &rows, "sluicebox_sink_ready", "1 unless the last write failed", |meter| &meter.ready)?;
+        gauge(encoder, &rows, "sluicebox_sink_queue_length", "Batches of entries that wait", |meter| &meter.queue.length)?;
+        gauge(encoder, &rows, "sluicebox_sink_queue_bytes", "Bytes that they take, roughly", |meter| &meter.queue.bytes)?;
+        durations(encoder, &rows, "sluicebox_sink_write", "Time of one write", |meter| &meter.writes)?;
         durations(
             encoder,
             &rows,
@@ -335,18 +168,11 @@ fn counter<M>(
     read: Read<M, Counter>,
 ) -> Result<(), Error> {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    rows.iter()
-        .try_for_each(|(labels, meter)| count(&mut metric, labels, read(meter)))
+    rows.iter().try_for_each(|(labels, meter)| count(&mut metric, labels, read(meter)))
 }
 
-fn count(
-    metric: &mut MetricEncoder<'_>,
-    labels: &Labels<'_>,
-    counter: &Counter,
-) -> Result<(), Error> {
-    metric
-        .encode_family(&labels.as_slice())?
-        .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)
+fn count(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, counter: &Counter) -> Result<(), Error> {
+    metric.encode_family(&labels.as_slice())?.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)
 }
 
 fn gauge<M>(
@@ -357,11 +183,7 @@ fn gauge<M>(
     read: Read<M, Gauge>,
 ) -> Result<(), Error> {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    rows.iter().try_for_each(|(labels, meter)| {
-        metric
-            .encode_family(&labels.as_slice())?
-            .encode_gauge(&read(meter).get())
-    })
+    rows.iter().try_for_each(|(labels, meter)| metric.encode_family(&labels.as_slice())?.encode_gauge(&read(meter).get()))
 }
 
 fn durations<M>(
@@ -371,19 +193,18 @@ fn durations<M>(
     help: &str,
     read: Read<M, Durations>,
 ) -> Result<(), Error> {
-    let mut metric =
-        encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
     rows.iter().try_for_each(|(labels, meter)| {
         let durations = read(meter);
-        let mut buckets: Vec<(f64, u64)> = durations
-            .buckets()
-            .map(|(bound, count)| (bound.as_secs_f64(), count))
-            .collect();
+        let mut buckets: Vec<(f64, u64)> = durations.buckets().map(|(bound, count)| (bound.as_secs_f64(), count)).collect();
         let within: u64 = buckets.iter().map(|(_, count)| count).sum();
         let count = durations.count();
         buckets.push((f64::MAX, count.saturating_sub(within)));
-        metric
-            .encode_family(&labels.as_slice())?
-            .encode_histogram::<NoLabelSet>(durations.sum().as_secs_f64(), count, &buckets, None)
+        metric.encode_family(&labels.as_slice())?.encode_histogram::<NoLabelSet>(
+            durations.sum().as_secs_f64(),
+            count,
+            &buckets,
+            None,
+        )
     })
 }

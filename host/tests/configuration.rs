@@ -11,12 +11,8 @@ fn check(text: &str) -> (Option<i32>, String) {
     let path = place.path("sluicebox.yaml");
     std::fs::write(&path, text).unwrap();
     let output = sluicebox(&["check", path.to_str().unwrap()]);
-    let said =
-        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    (
-        output.status.code(),
-        said.replace(path.to_str().unwrap(), "FILE"),
-    )
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said.replace(path.to_str().unwrap(), "FILE"))
 }
 
 #[test]
@@ -49,82 +45,38 @@ admin:
     );
     assert_eq!(code, Some(2), "{said}");
     let expected = [
-        (
-            "line 3: `kubernetes.access`: unknown variant `urll`",
-            "did you mean `url`?",
-        ),
-        (
-            "line 5: `sources.pods.scope`: unknown variant `nod`",
-            "did you mean `node`?",
-        ),
-        (
-            "line 6: `sources.services`: unknown field `services`",
-            "line 9",
-        ),
-        (
-            "line 9: `modules.a.use`: there is no preset `galileo-event`",
-            "did you mean `galileo-events`?",
-        ),
-        (
-            "line 10: `modules.a.to.0`: there is no sink `outt`",
-            "name one of those there: `out`, `two`",
-        ),
-        (
-            "line 11: `modules.a.batch`: 0 is not between 1 and 4096",
-            "leave it out for 64",
-        ),
+        ("line 3: `kubernetes.access`: unknown variant `urll`", "did you mean `url`?"),
+        ("line 5: `sources.pods.scope`: unknown variant `nod`", "did you mean `node`?"),
+        ("line 6: `sources.services`: unknown field `services`", "line 9"),
+        ("line 9: `modules.a.use`: there is no preset `galileo-event`", "did you mean `galileo-events`?"),
+        ("line 10: `modules.a.to.0`: there is no sink `outt`", "name one of those there: `out`, `two`"),
+        ("line 11: `modules.a.batch`: 0 is not between 1 and 4096", "leave it out for 64"),
         ("line 14: `modules.b.settings`: ", "retention"),
-        (
-            "line 17: `modules.c.use`: cannot read ./missing.wasm",
-            "does the file exist",
-        ),
-        (
-            "line 20: `sinks.out.stdouts`: unknown field `stdouts`",
-            "did you mean `stdout`?",
-        ),
-        (
-            "line 21: `sinks.two`: a sink is exactly one of",
-            "name one kind",
-        ),
-        (
-            "line 23: the environment variable `SLUICEBOX_NOT_SET` is not set",
-            "${SLUICEBOX_NOT_SET:-…}",
-        ),
+        ("line 17: `modules.c.use`: cannot read ./missing.wasm", "does the file exist"),
+        ("line 20: `sinks.out.stdouts`: unknown field `stdouts`", "did you mean `stdout`?"),
+        ("line 21: `sinks.two`: a sink is exactly one of", "name one kind"),
+        ("line 23: the environment variable `SLUICEBOX_NOT_SET` is not set", "${SLUICEBOX_NOT_SET:-…}"),
     ];
     let mut rest = said.as_str();
     for (mistake, cure) in expected {
-        let begin = rest
-            .find(mistake)
-            .unwrap_or_else(|| panic!("`{mistake}` is missing, or not in its order, in:\n{said}"));
+        let begin = rest.find(mistake).unwrap_or_else(|| panic!("`{mistake}` is missing, or not in its order, in:\n{said}"));
         rest = rest.get(begin..).unwrap();
-        assert!(
-            rest.contains(cure),
-            "`{cure}` does not follow `{mistake}` in:\n{said}"
-        );
+        assert!(rest.contains(cure), "`{cure}` does not follow `{mistake}` in:\n{said}");
     }
 }
 
 #[test]
 fn a_right_configuration_is_said_to_be_right() {
-    let (code, said) = check(
-        "node-name: n1\nsources: {pods: }\nmodules: {a: {use: json-lines, to: [out]}}\nsinks: {out: {stdout: }}\n",
-    );
-    assert_eq!(
-        (code, said.as_str()),
-        (Some(0), "FILE is right: a (json-lines from pods to out)\n")
-    );
+    let (code, said) =
+        check("node-name: n1\nsources: {pods: }\nmodules: {a: {use: json-lines, to: [out]}}\nsinks: {out: {stdout: }}\n");
+    assert_eq!((code, said.as_str()), (Some(0), "FILE is right: a (json-lines from pods to out)\n"));
 }
 
 #[test]
 fn an_empty_configuration_says_what_to_add() {
     let (code, said) = check("");
     assert_eq!(code, Some(2));
-    for part in [
-        "no source is configured",
-        "no module is configured",
-        "no sink is configured",
-        "sources: {pods: {}}",
-    ] {
+    for part in ["no source is configured", "no module is configured", "no sink is configured", "sources: {pods: {}}"] {
         assert!(said.contains(part), "{said}");
     }
 }
@@ -135,10 +87,7 @@ fn a_missing_file_is_named_and_exits_2_for_run_as_well() {
         let output = sluicebox(&[command, "/no/such/file.yaml"]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(
-            said.contains("/no/such/file.yaml") && said.contains("hint"),
-            "{said}"
-        );
+        assert!(said.contains("/no/such/file.yaml") && said.contains("hint"), "{said}");
     }
 }
 
@@ -166,10 +115,7 @@ fn every_field_of_the_schema_is_explained() {
 
 /// Collects the fields that have no description, neither of their own nor of their type.
 fn look(value: &serde_json::Value, path: &str, unexplained: &mut Vec<String>) {
-    if let Some(fields) = value
-        .get("properties")
-        .and_then(serde_json::Value::as_object)
-    {
+    if let Some(fields) = value.get("properties").and_then(serde_json::Value::as_object) {
         for (name, field) in fields {
             if field.get("description").is_none() {
                 unexplained.push(format!("{path}/{name}"));
@@ -177,12 +123,10 @@ fn look(value: &serde_json::Value, path: &str, unexplained: &mut Vec<String>) {
         }
     }
     match value {
-        serde_json::Value::Object(fields) => fields
-            .iter()
-            .for_each(|(name, inner)| look(inner, &format!("{path}/{name}"), unexplained)),
-        serde_json::Value::Array(items) => items
-            .iter()
-            .for_each(|inner| look(inner, path, unexplained)),
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, inner)| look(inner, &format!("{path}/{name}"), unexplained))
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|inner| look(inner, path, unexplained)),
         _ => {}
     }
 }
@@ -190,33 +134,21 @@ fn look(value: &serde_json::Value, path: &str, unexplained: &mut Vec<String>) {
 /// The YAML blocks of a README that hold a whole configuration.
 fn examples(readme: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(readme).unwrap();
-    let blocks = text
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|block| block.split("```").next());
-    blocks
-        .filter(|block| block.contains("sinks:") && block.contains("modules:"))
-        .map(str::to_owned)
-        .collect()
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next());
+    blocks.filter(|block| block.contains("sinks:") && block.contains("modules:")).map(str::to_owned).collect()
 }
 
 #[test]
 fn the_examples_in_the_readmes_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut count = 0;
-    for readme in [
-        "README.md",
-        "modules/galileo-events/README.md",
-        "modules/fluent-bit-meta/README.md",
-        "modules/json-lines/README.md",
-    ] {
+    for readme in
+        ["README.md", "modules/galileo-events/README.md", "modules/fluent-bit-meta/README.md", "modules/json-lines/README.md"]
+    {
         let found = examples(&root.join(readme));
         assert!(!found.is_empty(), "{readme} has no whole configuration");
         for example in found {
-            let (code, said) = check(&format!(
-                "node-name: n1\n{}",
-                example.replace("node-name: ${NODE_NAME}\n", "")
-            ));
+            let (code, said) = check(&format!("node-name: n1\n{}", example.replace("node-name: ${NODE_NAME}\n", "")));
             assert_eq!(code, Some(0), "{readme}:\n{example}\n{said}");
             count += 1;
         }
@@ -231,13 +163,7 @@ fn modules_are_listed_and_described() {
         assert!(list.contains(preset), "{list}");
     }
     let page = String::from_utf8(sluicebox(&["modules", "galileo-events"]).stdout).unwrap();
-    for part in [
-        "weighs",
-        "sha256:",
-        "sluicebox:module/pod-handler@0.1.0",
-        "sluicebox:module/log@0.1.0",
-        "pods, objects",
-    ] {
+    for part in ["weighs", "sha256:", "sluicebox:module/pod-handler@0.1.0", "sluicebox:module/log@0.1.0", "pods, objects"] {
         assert!(page.contains(part), "`{part}` is not in:\n{page}");
     }
     let missing = sluicebox(&["modules", "./missing.wasm"]);

@@ -8,16 +8,10 @@ use sluicebox_testkit::api_server::ApiServer;
 use support::{PATIENCE, Place, pending};
 
 fn hostile() -> PathBuf {
-    let built = std::env::var_os("SLUICEBOX_MODULES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/modules"),
-        PathBuf::from,
-    );
+    let built = std::env::var_os("SLUICEBOX_MODULES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/modules"), PathBuf::from);
     let path = built.join("hostile.wasm");
-    assert!(
-        path.is_file(),
-        "{} is missing: run `cargo xtask modules --all`",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing: run `cargo xtask modules --all`", path.display());
     path
 }
 
@@ -41,10 +35,7 @@ async fn beside(component: &Path, settings: &str, limits: &str) -> (String, Stri
     for number in 0..20 {
         api.create_pod(pending(&format!("pod-{number}"))).unwrap();
     }
-    program
-        .until_lines(PATIENCE, |lines| lines.len() >= 20)
-        .await
-        .unwrap();
+    program.until_lines(PATIENCE, |lines| lines.len() >= 20).await.unwrap();
     // The good lane may be faster than the bad one fails.
     for _ in 0..500 {
         if program.log().unwrap().lines().any(about_bad) {
@@ -72,16 +63,9 @@ async fn told(settings: &str, limits: &str, reason: &str) {
     let (log, metrics) = beside(&hostile(), settings, limits).await;
     assert!(log.contains(reason), "`{reason}` is not in:\n{log}");
     assert!(log.contains("hostile"), "the module is not named:\n{log}");
-    let row = metrics.lines().find(|line| {
-        line.starts_with("sluicebox_lane_events_total") && line.contains(r#"lane="bad""#)
-    });
-    let version = row
-        .and_then(|row| row.split("version=\"").nth(1)?.split('"').next())
-        .unwrap();
-    assert!(
-        !version.is_empty() && log.contains(version),
-        "version {version} is not in:\n{log}"
-    );
+    let row = metrics.lines().find(|line| line.starts_with("sluicebox_lane_events_total") && line.contains(r#"lane="bad""#));
+    let version = row.and_then(|row| row.split("version=\"").nth(1)?.split('"').next()).unwrap();
+    assert!(!version.is_empty() && log.contains(version), "version {version} is not in:\n{log}");
 }
 
 #[tokio::test]
@@ -111,22 +95,12 @@ async fn a_panic_is_told_in_its_own_words() {
 
 #[tokio::test]
 async fn ten_million_entries_are_refused() {
-    told(
-        "{evil: many-entries, size: 10000000}",
-        "{memory: 1GiB, deadline: 10s}",
-        "limit",
-    )
-    .await;
+    told("{evil: many-entries, size: 10000000}", "{memory: 1GiB, deadline: 10s}", "limit").await;
 }
 
 #[tokio::test]
 async fn one_entry_of_a_gibibyte_is_refused() {
-    told(
-        "{evil: large-entry, size: 1073741824}",
-        "{memory: 64MiB}",
-        "memory",
-    )
-    .await;
+    told("{evil: large-entry, size: 1073741824}", "{memory: 64MiB}", "memory").await;
 }
 
 #[tokio::test]
@@ -137,12 +111,7 @@ async fn a_file_name_that_escapes_is_refused_by_the_sink() {
 
 #[tokio::test]
 async fn a_log_flood_neither_fills_the_log_nor_slows_the_other_lane() {
-    let (log, _) = beside(
-        &hostile(),
-        "{evil: log-flood, size: 100000}",
-        "{deadline: 5s}",
-    )
-    .await;
+    let (log, _) = beside(&hostile(), "{evil: log-flood, size: 100000}", "{deadline: 5s}").await;
     assert!(log.len() < 100_000, "{} bytes of log", log.len());
 }
 
@@ -151,22 +120,12 @@ async fn what_is_no_component_leaves_the_other_lane_at_work() {
     let place = Place::new();
     let whole = std::fs::read(hostile()).unwrap();
     let cut = whole.get(..whole.len() / 2).unwrap().to_vec();
-    for (name, bytes) in [
-        ("text.wasm", b"hello".to_vec()),
-        ("truncated.wasm", cut),
-        ("empty.wasm", Vec::new()),
-    ] {
+    for (name, bytes) in [("text.wasm", b"hello".to_vec()), ("truncated.wasm", cut), ("empty.wasm", Vec::new())] {
         let path = place.path(name);
         std::fs::write(&path, bytes).unwrap();
         let (log, _) = beside(&path, "{}", "{}").await;
-        assert!(
-            log.contains("module not loaded") && log.contains(name) && log.contains("hint"),
-            "{name}:\n{log}"
-        );
+        assert!(log.contains("module not loaded") && log.contains(name) && log.contains("hint"), "{name}:\n{log}");
     }
     let (log, _) = beside(&place.path("missing.wasm"), "{}", "{}").await;
-    assert!(
-        log.contains("cannot read") && log.contains("missing.wasm"),
-        "{log}"
-    );
+    assert!(log.contains("cannot read") && log.contains("missing.wasm"), "{log}");
 }

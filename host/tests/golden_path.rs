@@ -27,10 +27,7 @@ struct Story {
 
 impl Story {
     async fn new() -> Self {
-        Self {
-            place: Place::new(),
-            redis: RedisServer::start(RedisOptions::default()).await.unwrap(),
-        }
+        Self { place: Place::new(), redis: RedisServer::start(RedisOptions::default()).await.unwrap() }
     }
 
     fn meta(&self, name: &str) -> Option<String> {
@@ -47,15 +44,9 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     let api = ApiServer::start().await.unwrap();
     api.create_node(serde_json::json!({"metadata": {"name": "n1", "labels": {"b": "2", "a": "1"}}, "status": {"allocatable": {"memory": "8Gi", "cpu": "4"}}}))
         .unwrap();
-    api.create_namespace(
-        serde_json::json!({"metadata": {"name": "shop", "labels": {"team": "x"}}}),
-    )
-    .unwrap();
+    api.create_namespace(serde_json::json!({"metadata": {"name": "shop", "labels": {"team": "x"}}})).unwrap();
     let meta = story.place.path("meta");
-    let config = story.place.configure(
-        &api.url(),
-        &everything(&story.redis.url(), &meta.display().to_string()),
-    );
+    let config = story.place.configure(&api.url(), &everything(&story.redis.url(), &meta.display().to_string()));
     let mut heard = story.redis.subscribe("*").await.unwrap();
     let mut program = story.place.run(&config);
     program.until_ready(PATIENCE).await.unwrap();
@@ -70,76 +61,26 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     while containers.len() < 4 || pods.len() < 5 {
         let (channel, message) = heard.next().await.unwrap();
         let mut parts = message.splitn(3, ' ');
-        let (time, name, json) = (
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-        );
-        assert_eq!(
-            time.split_once('.').map(|(_, fraction)| fraction.len()),
-            Some(7),
-            "{message}"
-        );
+        let (time, name, json) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+        assert_eq!(time.split_once('.').map(|(_, fraction)| fraction.len()), Some(7), "{message}");
         let json: Value = serde_json::from_str(json).unwrap();
         match channel.as_str() {
-            "galileo/events" => containers.push(format!(
-                "{name} {}",
-                json["containerID"].as_str().unwrap().get(13..14).unwrap()
-            )),
+            "galileo/events" => containers.push(format!("{name} {}", json["containerID"].as_str().unwrap().get(13..14).unwrap())),
             "podwise" => pods.push(name.to_owned()),
             other => panic!("a message on {other}"),
         }
     }
-    assert_eq!(
-        containers,
-        [
-            "pod/create a",
-            "pod/delete a",
-            "pod/create b",
-            "pod/delete b"
-        ]
-    );
-    assert_eq!(
-        pods,
-        [
-            "pod/create",
-            "pod/running",
-            "pod/running",
-            "pod/shutdown",
-            "pod/delete"
-        ]
-    );
+    assert_eq!(containers, ["pod/create a", "pod/delete a", "pod/create b", "pod/delete b"]);
+    assert_eq!(pods, ["pod/create", "pod/running", "pod/running", "pod/shutdown", "pod/delete"]);
 
-    let hash = story
-        .redis
-        .command(&["HGETALL", "telemd.info:n1"])
-        .await
-        .unwrap();
-    assert_eq!(
-        hash.texts(),
-        [
-            "labels",
-            r#"{"a":"1","b":"2"}"#,
-            "allocatable",
-            r#"{"cpu":"4","memory":"8Gi"}"#
-        ]
-    );
+    let hash = story.redis.command(&["HGETALL", "telemd.info:n1"]).await.unwrap();
+    assert_eq!(hash.texts(), ["labels", r#"{"a":"1","b":"2"}"#, "allocatable", r#"{"cpu":"4","memory":"8Gi"}"#]);
 
     // Somebody removes the hash, as telemd does when it stops: it comes back.
-    story
-        .redis
-        .command(&["DEL", "telemd.info:n1"])
-        .await
-        .unwrap();
+    story.redis.command(&["DEL", "telemd.info:n1"]).await.unwrap();
     let mut fields = 0;
     for _ in 0..300 {
-        fields = story
-            .redis
-            .command(&["HKEYS", "telemd.info:n1"])
-            .await
-            .unwrap()
-            .texts()
-            .len();
+        fields = story.redis.command(&["HKEYS", "telemd.info:n1"]).await.unwrap().texts().len();
         if fields == 2 {
             break;
         }
@@ -147,39 +88,19 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     }
     assert_eq!(fields, 2, "the hash has not come back");
 
-    let file = story
-        .meta("shop_web.meta")
-        .expect("the file stays for its retention");
+    let file = story.meta("shop_web.meta").expect("the file stays for its retention");
     assert!(file.ends_with("}\n") && file.lines().count() == 1, "{file}");
-    assert!(
-        story
-            .meta("shop.namespace_meta")
-            .is_some_and(|file| file.contains(r#""team":"x""#))
-    );
+    assert!(story.meta("shop.namespace_meta").is_some_and(|file| file.contains(r#""team":"x""#)));
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     assert_eq!(story.meta("shop_web.meta"), None, "the retention is over");
 
     let changes = |lines: &[String]| -> Vec<String> {
-        let objects = lines
-            .iter()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        objects
-            .filter_map(|line| Some(line.get("change")?.as_str()?.to_owned()))
-            .collect()
+        let objects = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        objects.filter_map(|line| Some(line.get("change")?.as_str()?.to_owned())).collect()
     };
-    program
-        .until_lines(PATIENCE, |lines| changes(lines).len() >= 5)
-        .await
-        .unwrap();
-    assert_eq!(
-        changes(&program.lines()),
-        ["added", "modified", "modified", "modified", "deleted"]
-    );
-    assert!(
-        program.stop(PATIENCE).await.unwrap().success(),
-        "{}",
-        program.log().unwrap()
-    );
+    program.until_lines(PATIENCE, |lines| changes(lines).len() >= 5).await.unwrap();
+    assert_eq!(changes(&program.lines()), ["added", "modified", "modified", "modified", "deleted"]);
+    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
 
 #[tokio::test]
@@ -192,56 +113,30 @@ async fn the_same_pods_of_a_real_api_server_reach_redis_and_files() {
     api.create_namespace("shop").await.unwrap();
     let meta = story.place.path("meta");
     let kubeconfig = api.kube_config(api.admin_token()).unwrap();
-    let config = story.place.configure(
-        "http://unused.invalid",
-        &everything(&story.redis.url(), &meta.display().to_string()),
-    );
+    let config = story.place.configure("http://unused.invalid", &everything(&story.redis.url(), &meta.display().to_string()));
     let text = std::fs::read_to_string(&config).unwrap();
-    let reached = format!(
-        "kubernetes: {{access: kubeconfig, kubeconfig: {}}}",
-        kubeconfig.display()
-    );
-    let replaced: Vec<&str> = text
-        .lines()
-        .map(|line| {
-            if line.starts_with("kubernetes:") {
-                reached.as_str()
-            } else {
-                line
-            }
-        })
-        .collect();
+    let reached = format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}", kubeconfig.display());
+    let replaced: Vec<&str> =
+        text.lines().map(|line| if line.starts_with("kubernetes:") { reached.as_str() } else { line }).collect();
     std::fs::write(&config, replaced.join("\n")).unwrap();
     let mut heard = story.redis.subscribe("galileo/events").await.unwrap();
     let mut program = story.place.run(&config);
     program.until_ready(PATIENCE).await.unwrap();
 
-    api.create_pod(&sluicebox_testkit::servers::pod("shop", "web", "n1"))
-        .await
-        .unwrap();
+    api.create_pod(&sluicebox_testkit::servers::pod("shop", "web", "n1")).await.unwrap();
     let mut status = running('a');
     status["startTime"] = "2026-01-01T12:00:00Z".into();
     api.patch_status("shop", "web", &status).await.unwrap();
     let (_, message) = heard.next().await.unwrap();
-    assert!(
-        message.contains(" pod/create {\"podUid\":\"") && message.contains("containerd://aaaa"),
-        "{message}"
-    );
+    assert!(message.contains(" pod/create {\"podUid\":\"") && message.contains("containerd://aaaa"), "{message}");
     let raw = api.get_pod("shop", "web").await.unwrap();
     let file = story.meta("shop_web.meta").unwrap();
     let written: Value = serde_json::from_str(&file).unwrap();
-    assert_eq!(
-        (&written["metadata"], &written["spec"], &written["status"]),
-        (&raw["metadata"], &raw["spec"], &raw["status"])
-    );
+    assert_eq!((&written["metadata"], &written["spec"], &written["status"]), (&raw["metadata"], &raw["spec"], &raw["status"]));
     api.delete_pod("shop", "web").await.unwrap();
     let (_, message) = heard.next().await.unwrap();
     assert!(message.contains(" pod/delete "), "{message}");
-    assert!(
-        program.stop(PATIENCE).await.unwrap().success(),
-        "{}",
-        program.log().unwrap()
-    );
+    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
 
 #[test]

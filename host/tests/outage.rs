@@ -9,10 +9,7 @@ use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, require};
 use support::{PATIENCE, Place, pending, running};
 
 fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
 #[tokio::test]
@@ -34,10 +31,7 @@ async fn events_of_an_outage_keep_their_time_and_the_order_of_each_pod() {
     program.until_ready(PATIENCE).await.unwrap();
     // A subscriber hears only what is published while it is there, so the outage is one of rights and not of the server.
     let mut heard = redis.subscribe("galileo/events").await.unwrap();
-    redis
-        .command(&["ACL", "SETUSER", "default", "-publish"])
-        .await
-        .unwrap();
+    redis.command(&["ACL", "SETUSER", "default", "-publish"]).await.unwrap();
     for number in 0..10 {
         let name = format!("pod-{number}");
         api.create_pod(pending(&name)).unwrap();
@@ -46,49 +40,24 @@ async fn events_of_an_outage_keep_their_time_and_the_order_of_each_pod() {
     }
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let (_, ready) = program.get("/readyz").await.unwrap();
-    assert!(
-        ready.contains("[-] sink events: does not take entries; they wait"),
-        "{ready}"
-    );
+    assert!(ready.contains("[-] sink events: does not take entries; they wait"), "{ready}");
     let end = now();
-    redis
-        .command(&["ACL", "SETUSER", "default", "+publish"])
-        .await
-        .unwrap();
+    redis.command(&["ACL", "SETUSER", "default", "+publish"]).await.unwrap();
 
-    let mut told: std::collections::BTreeMap<String, Vec<String>> =
-        std::collections::BTreeMap::new();
+    let mut told: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
     for _ in 0..40 {
         let (_, message) = heard.next().await.unwrap();
         let mut parts = message.splitn(3, ' ');
-        let (time, event, json) = (
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-        );
-        assert!(
-            time.parse::<f64>().unwrap() < end - 1.0,
-            "published with the time of the publication: {message}"
-        );
+        let (time, event, json) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+        assert!(time.parse::<f64>().unwrap() < end - 1.0, "published with the time of the publication: {message}");
         let pod: serde_json::Value = serde_json::from_str(json).unwrap();
-        told.entry(pod["name"].as_str().unwrap().to_owned())
-            .or_default()
-            .push(event.to_owned());
+        told.entry(pod["name"].as_str().unwrap().to_owned()).or_default().push(event.to_owned());
     }
     assert_eq!(told.len(), 10);
     for (pod, events) in told {
-        assert_eq!(
-            events,
-            ["pod/create", "pod/running", "pod/shutdown", "pod/delete"],
-            "{pod}"
-        );
+        assert_eq!(events, ["pod/create", "pod/running", "pod/shutdown", "pod/delete"], "{pod}");
     }
-    let warnings = program
-        .log()
-        .unwrap()
-        .lines()
-        .filter(|line| line.contains("does not take entries"))
-        .count();
+    let warnings = program.log().unwrap().lines().filter(|line| line.contains("does not take entries")).count();
     assert_eq!(warnings, 1, "one warning for one outage");
     assert!(program.stop(PATIENCE).await.unwrap().success());
 }
@@ -105,23 +74,9 @@ async fn three_modules_share_one_watch() {
     let mut program = place.run(&config);
     program.until_ready(PATIENCE).await.unwrap();
     api.create_pod(pending("web")).unwrap();
-    program
-        .until_lines(PATIENCE, |lines| lines.len() >= 2)
-        .await
-        .unwrap();
+    program.until_lines(PATIENCE, |lines| lines.len() >= 2).await.unwrap();
     let requests = api.requests();
-    assert_eq!(
-        requests.iter().filter(|request| request.is_watch()).count(),
-        1,
-        "{requests:?}"
-    );
-    assert_eq!(
-        requests
-            .iter()
-            .filter(|request| !request.is_watch())
-            .count(),
-        1,
-        "{requests:?}"
-    );
+    assert_eq!(requests.iter().filter(|request| request.is_watch()).count(), 1, "{requests:?}");
+    assert_eq!(requests.iter().filter(|request| !request.is_watch()).count(), 1, "{requests:?}");
     assert!(program.stop(PATIENCE).await.unwrap().success());
 }

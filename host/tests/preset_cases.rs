@@ -27,20 +27,12 @@ fn main() -> ExitCode {
 
 /// Runs what the command line asks for; how many tests have failed.
 fn run() -> Result<usize> {
-    let wanted: Vec<String> = env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
+    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let listing = env::args().any(|argument| argument == "--list");
     let engine = Engine::new()?;
     let (mut passed, mut failed) = (0, Vec::new());
     for preset in PRESETS {
-        let module = Module::load(
-            &engine,
-            preset.name,
-            preset.component,
-            &LoadOptions::default(),
-        )?;
+        let module = Module::load(&engine, preset.name, preset.component, &LoadOptions::default())?;
         for case in load(preset)? {
             let name = format!("{}/{}", preset.name, case.name);
             if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part)) {
@@ -64,40 +56,21 @@ fn run() -> Result<usize> {
     }
     if !listing {
         let outcome = if failed.is_empty() { "ok" } else { "FAILED" };
-        println!(
-            "\n{}\ntest result: {outcome}. {passed} passed; {} failed\n",
-            failed.join("\n"),
-            failed.len()
-        );
+        println!("\n{}\ntest result: {outcome}. {passed} passed; {} failed\n", failed.join("\n"), failed.len());
     }
     Ok(failed.len())
 }
 
 fn load(preset: &Preset) -> Result<Vec<Case>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../modules")
-        .join(preset.name)
-        .join("cases");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules").join(preset.name).join("cases");
     cases::load(&folder).map_err(anyhow::Error::msg)
 }
 
 fn check(module: &Module, case: &Case) -> Result<()> {
-    let cases::Context {
-        lane,
-        node_name,
-        sources,
-    } = cases::context(case)?;
-    let context = Context {
-        lane,
-        node_name,
-        sources,
-    };
+    let cases::Context { lane, node_name, sources } = cases::context(case)?;
+    let context = Context { lane, node_name, sources };
     // What a case proves is not how fast a loaded machine is.
-    let limits = Limits {
-        call_deadline: Duration::from_mins(1),
-        start_deadline: Duration::from_mins(1),
-        ..Limits::default()
-    };
+    let limits = Limits { call_deadline: Duration::from_mins(1), start_deadline: Duration::from_mins(1), ..Limits::default() };
     let mut shaper = WasmShaper::new(module.clone(), case.settings.to_string(), context, limits);
     Ok(cases::run(case, &mut shaper)?)
 }

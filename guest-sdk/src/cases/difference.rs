@@ -34,11 +34,7 @@ pub fn difference(expected: &[Value], made: &[Value]) -> Option<String> {
 }
 
 fn entries(count: usize) -> String {
-    if count == 1 {
-        "1 entry".to_owned()
-    } else {
-        format!("{count} entries")
-    }
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 fn same<'text>(one: &'text str, other: &str) -> &'text str {
@@ -63,11 +59,8 @@ mod tests {
 
     #[test]
     fn each_pair_shows_where_it_parts() {
-        let text = difference(
-            &[json!("same"), json!("ab1d"), json!("gone")],
-            &[json!("same"), json!("ab2d")],
-        )
-        .unwrap_or_default();
+        let text =
+            difference(&[json!("same"), json!("ab1d"), json!("gone")], &[json!("same"), json!("ab2d")]).unwrap_or_default();
         let expected = concat!(
             "3 entries expected, 2 made\n",
             "  1    as expected: \"same\"\n",

@@ -66,31 +66,23 @@ pub enum Expect {
 
 /// Reads all cases of a folder, in the order of their names.
 pub fn load(folder: &Path) -> Result<Vec<Case>, String> {
-    let tried =
-        |error: std::io::Error| format!("cannot read the cases in {}: {error}", folder.display());
+    let tried = |error: std::io::Error| format!("cannot read the cases in {}: {error}", folder.display());
     let mut paths: Vec<_> = fs::read_dir(folder)
         .map_err(tried)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()
         .map_err(tried)?;
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "json")
-    });
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     if paths.is_empty() {
-        return Err(format!(
-            "there are no cases in {}: add a file whose name ends with .json",
-            folder.display()
-        ));
+        return Err(format!("there are no cases in {}: add a file whose name ends with .json", folder.display()));
     }
     paths
         .iter()
         .map(|path| {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             let text = fs::read_to_string(path).map_err(|error| error.to_string());
-            text.and_then(|text| read(&name, &text))
-                .map_err(|error| format!("cannot read the case {}: {error}", path.display()))
+            text.and_then(|text| read(&name, &text)).map_err(|error| format!("cannot read the case {}: {error}", path.display()))
         })
         .collect()
 }
@@ -107,13 +99,9 @@ pub fn read(name: &str, text: &str) -> Result<Case, String> {
     let mut reader = Reader::new(given);
     let mut steps = Vec::new();
     for (index, step) in file.steps.into_iter().enumerate() {
-        reader
-            .step(step, &mut steps)
-            .map_err(|error| format!("step {}: {error}", index + 1))?;
+        reader.step(step, &mut steps).map_err(|error| format!("step {}: {error}", index + 1))?;
     }
-    let context = file
-        .context
-        .unwrap_or_else(|| json!({"lane": "case", "node-name": "", "sources": ["pods"]}));
+    let context = file.context.unwrap_or_else(|| json!({"lane": "case", "node-name": "", "sources": ["pods"]}));
     Ok(Case {
         name: name.to_owned(),
         about: file.about,

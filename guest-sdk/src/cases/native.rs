@@ -38,11 +38,7 @@ fn take<M: Exported>(case: &Case, step: &Step, module: &mut M) -> Result<(), Str
             *module = start(case)?;
             define(subjects, module)?;
         }
-        Step::Batch {
-            define: subjects,
-            events,
-            expect,
-        } => {
+        Step::Batch { define: subjects, events, expect } => {
             define(subjects, module)?;
             return compare(handle(events, module)?, expect);
         }
@@ -57,10 +53,7 @@ fn define<M: Exported>(subjects: &[Value], module: &mut M) -> Result<(), String>
     Ok(())
 }
 
-fn handle<M: Exported>(
-    events: &[Event],
-    module: &mut M,
-) -> Result<Result<Entries, String>, String> {
+fn handle<M: Exported>(events: &[Event], module: &mut M) -> Result<Result<Entries, String>, String> {
     let (mut pods, mut objects) = (Vec::new(), Vec::new());
     for event in events {
         match event {
@@ -69,12 +62,8 @@ fn handle<M: Exported>(
         }
     }
     match (pods.is_empty(), M::PODS, M::OBJECTS) {
-        (false, false, _) => {
-            Err("the case hands over a pod, and the module does not export `pods`".to_owned())
-        }
-        (true, _, false) => Err(
-            "the case hands over an object, and the module does not export `objects`".to_owned(),
-        ),
+        (false, false, _) => Err("the case hands over a pod, and the module does not export `pods`".to_owned()),
+        (true, _, false) => Err("the case hands over an object, and the module does not export `objects`".to_owned()),
         (false, true, _) => Ok(module.pods(pods)),
         (true, _, true) => Ok(module.objects(objects)),
     }
@@ -82,17 +71,11 @@ fn handle<M: Exported>(
 
 fn compare(made: Result<Entries, String>, expect: &Expect) -> Result<(), String> {
     match (made, expect) {
-        (Ok(made), Expect::Entries(expected)) => {
-            difference(expected, &written(made)?).map_or(Ok(()), Err)
-        }
+        (Ok(made), Expect::Entries(expected)) => difference(expected, &written(made)?).map_or(Ok(()), Err),
         (Err(error), Expect::Error(part)) if error.contains(part.as_str()) => Ok(()),
-        (Err(error), Expect::Error(part)) => {
-            Err(format!("refused, but not with `{part}`: {error}"))
-        }
+        (Err(error), Expect::Error(part)) => Err(format!("refused, but not with `{part}`: {error}")),
         (Err(error), Expect::Entries(_)) => Err(format!("refused: {error}")),
-        (Ok(_), Expect::Error(part)) => {
-            Err(format!("not refused, and should have been with `{part}`"))
-        }
+        (Ok(_), Expect::Error(part)) => Err(format!("not refused, and should have been with `{part}`")),
     }
 }
 
@@ -109,10 +92,7 @@ fn written(entries: Entries) -> Result<Vec<Value>, String> {
             let mut begin = 0;
             for end in &packed.ends {
                 let (key_end, body_end) = (end.key_end as usize, end.body_end as usize);
-                let (Some(key), Some(body)) = (
-                    packed.text.get(begin..key_end),
-                    packed.text.get(key_end..body_end),
-                ) else {
+                let (Some(key), Some(body)) = (packed.text.get(begin..key_end), packed.text.get(key_end..body_end)) else {
                     return Err("packed messages end outside of their text".to_owned());
                 };
                 let key = (!key.is_empty()).then(|| key.to_owned());
@@ -133,20 +113,12 @@ fn written(entries: Entries) -> Result<Vec<Value>, String> {
 fn entry(entry: Entry) -> Value {
     let (kind, mut fields) = match entry {
         Entry::Message(message) => {
-            let headers = if message.headers.is_empty() {
-                Value::Null
-            } else {
-                json!(message.headers)
-            };
-            (
-                "message",
-                json!({"channel": message.channel, "key": message.key, "headers": headers, "body": body(message.body)}),
-            )
+            let headers = if message.headers.is_empty() { Value::Null } else { json!(message.headers) };
+            ("message", json!({"channel": message.channel, "key": message.key, "headers": headers, "body": body(message.body)}))
         }
-        Entry::Document(document) => (
-            "document",
-            json!({"collection": document.collection, "name": document.name, "body": body(document.body)}),
-        ),
+        Entry::Document(document) => {
+            ("document", json!({"collection": document.collection, "name": document.name, "body": body(document.body)}))
+        }
         Entry::Forget(forget) => (
             "forget",
             json!({"collection": forget.collection, "name": forget.name, "after-milliseconds": forget.after_milliseconds}),
@@ -161,8 +133,6 @@ fn entry(entry: Entry) -> Value {
 fn body(body: Payload) -> Value {
     match body {
         Payload::Text(text) => Value::String(text),
-        Payload::Bytes(bytes) => {
-            String::from_utf8(bytes).map_or_else(|error| json!(error.into_bytes()), Value::String)
-        }
+        Payload::Bytes(bytes) => String::from_utf8(bytes).map_or_else(|error| json!(error.into_bytes()), Value::String),
     }
 }

@@ -20,10 +20,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(given: Map<String, Value>) -> Self {
-        Self {
-            given,
-            ..Self::default()
-        }
+        Self { given, ..Self::default() }
     }
 
     pub(super) fn step(&mut self, step: FileStep, steps: &mut Vec<Step>) -> Result<(), String> {
@@ -47,18 +44,28 @@ impl Reader {
                     (Some(_), Some(_)) => return Err("`expect` and `expect-error` exclude each other".to_owned()),
                     (None, Some(error)) => Expect::Error(error),
                     (entries, None) => Expect::Entries(
-                        entries.unwrap_or_default().into_iter().map(|entry| short::entry(&self.given, entry)).collect::<Result<_, String>>()?,
+                        entries
+                            .unwrap_or_default()
+                            .into_iter()
+                            .map(|entry| short::entry(&self.given, entry))
+                            .collect::<Result<_, String>>()?,
                     ),
                 };
                 let mut defined = Vec::new();
                 let events = events.into_iter().map(|event| self.event(event, &mut defined)).collect::<Result<Vec<_>, _>>()?;
                 let pods = events.iter().filter(|event| matches!(event, Event::Pod(_))).count();
                 if events.is_empty() || (pods > 0 && pods < events.len()) {
-                    return Err("a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned());
+                    return Err(
+                        "a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned()
+                    );
                 }
                 steps.push(Step::Batch { define: defined, events, expect });
             }
-            _ => return Err("a step is one of `events` (with `expect` or `expect-error`), `define`, `forget` and `restart`".to_owned()),
+            _ => {
+                return Err(
+                    "a step is one of `events` (with `expect` or `expect-error`), `define`, `forget` and `restart`".to_owned()
+                );
+            }
         }
         Ok(())
     }
@@ -69,36 +76,20 @@ impl Reader {
         };
         match event.into_iter().next() {
             Some((kind, Value::Object(fields))) if kind == "pod" => self.pod(fields, defined),
-            Some((kind, Value::Object(fields))) if kind == "object" => {
-                Ok(self.object(fields, defined))
-            }
+            Some((kind, Value::Object(fields))) if kind == "object" => Ok(self.object(fields, defined)),
             _ => Err("an event is `{\"pod\": {...}}` or `{\"object\": {...}}`".to_owned()),
         }
     }
 
-    fn pod(
-        &mut self,
-        mut event: Map<String, Value>,
-        defined: &mut Vec<Value>,
-    ) -> Result<Event, String> {
-        let pod = event
-            .get("pod")
-            .cloned()
-            .ok_or("a pod event without `pod`")?;
-        let subject = json!({"kind": "pod", "uid": text(&pod, "uid"), "namespace": text(&pod, "namespace"), "name": text(&pod, "name")});
+    fn pod(&mut self, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Result<Event, String> {
+        let pod = event.get("pod").cloned().ok_or("a pod event without `pod`")?;
+        let subject =
+            json!({"kind": "pod", "uid": text(&pod, "uid"), "namespace": text(&pod, "namespace"), "name": text(&pod, "name")});
         self.common(&mut event, subject, defined);
         let uid = text(&pod, "uid").to_owned();
-        let gone = event
-            .get("change")
-            .is_some_and(|change| change == "deleted");
-        let before = if gone {
-            self.pods.remove(&uid)
-        } else {
-            self.pods.insert(uid, pod)
-        };
-        event
-            .entry("previous")
-            .or_insert(before.unwrap_or_default());
+        let gone = event.get("change").is_some_and(|change| change == "deleted");
+        let before = if gone { self.pods.remove(&uid) } else { self.pods.insert(uid, pod) };
+        event.entry("previous").or_insert(before.unwrap_or_default());
         Ok(Event::Pod(Value::Object(event)))
     }
 
@@ -109,15 +100,10 @@ impl Reader {
             object => object.clone(),
         };
         let metadata = object.get("metadata").cloned().unwrap_or_default();
-        let kind = object
-            .get("kind")
-            .and_then(Value::as_str)
-            .map_or_else(|| "pod".to_owned(), str::to_lowercase);
+        let kind = object.get("kind").and_then(Value::as_str).map_or_else(|| "pod".to_owned(), str::to_lowercase);
         event.entry("kind").or_insert(Value::String(kind));
         for field in ["uid", "namespace", "name"] {
-            event
-                .entry(field)
-                .or_insert_with(|| text(&metadata, field).into());
+            event.entry(field).or_insert_with(|| text(&metadata, field).into());
         }
         if let Value::Object(_) = written {
             event.insert("json".to_owned(), Value::String(written.to_string()));
@@ -133,22 +119,14 @@ impl Reader {
 
     // Time and subject. A subject that does not exist yet is defined, as the host does it.
     fn common(&mut self, event: &mut Map<String, Value>, subject: Value, defined: &mut Vec<Value>) {
-        let next = self.time.map_or(1_700_000_000_000_000_000, |time| {
-            time.saturating_add(1_000_000_000)
-        });
-        self.time = event
-            .entry("observed-at-unix-nanos")
-            .or_insert(next.into())
-            .as_u64();
+        let next = self.time.map_or(1_700_000_000_000_000_000, |time| time.saturating_add(1_000_000_000));
+        self.time = event.entry("observed-at-unix-nanos").or_insert(next.into()).as_u64();
         if event.contains_key("subject") {
             return;
         }
         let (kind, uid) = (text(&subject, "kind"), text(&subject, "uid"));
-        let known = self
-            .subjects
-            .iter()
-            .find(|(_, known)| text(known, "kind") == kind && text(known, "uid") == uid)
-            .map(|(id, _)| *id);
+        let known =
+            self.subjects.iter().find(|(_, known)| text(known, "kind") == kind && text(known, "uid") == uid).map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| {
             let id = self.subjects.last_key_value().map_or(1, |(id, _)| id + 1);
             let mut subject = subject;

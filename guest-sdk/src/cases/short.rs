@@ -9,10 +9,7 @@ pub(super) fn entry(given: &Map<String, Value>, entry: Value) -> Result<Value, S
         forget.entry("after-milliseconds").or_insert(0.into());
     }
     for kind in ["message", "document"] {
-        if let Some(Value::Array(parts)) = entry
-            .get_mut(kind)
-            .and_then(|fields| fields.get_mut("body"))
-        {
+        if let Some(Value::Array(parts)) = entry.get_mut(kind).and_then(|fields| fields.get_mut("body")) {
             // A list of numbers is a body of bytes, as it stands.
             if !parts.iter().all(Value::is_number) {
                 let body = parts.iter().map(part).collect::<Result<String, String>>()?;
@@ -35,24 +32,17 @@ fn alike(given: &Map<String, Value>, value: Value, depth: usize) -> Result<Value
         return Err("`$like` leads back to itself".to_owned());
     }
     match value {
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| alike(given, item, depth + 1))
-            .collect(),
+        Value::Array(items) => items.into_iter().map(|item| alike(given, item, depth + 1)).collect(),
         Value::Object(mut fields) => {
             let base = match fields.shift_remove("$like") {
                 None => None,
                 Some(Value::String(name)) => {
-                    let base = given
-                        .get(&name)
-                        .ok_or_else(|| format!("nothing is given as `{name}`"))?;
+                    let base = given.get(&name).ok_or_else(|| format!("nothing is given as `{name}`"))?;
                     Some(alike(given, base.clone(), depth + 1)?)
                 }
                 Some(_) => return Err("`$like` must be the name of something given".to_owned()),
             };
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| Ok((name, alike(given, value, depth + 1)?)));
+            let fields = fields.into_iter().map(|(name, value)| Ok((name, alike(given, value, depth + 1)?)));
             let fields = Value::Object(fields.collect::<Result<_, String>>()?);
             Ok(match base {
                 None => fields,
@@ -69,11 +59,7 @@ fn over(base: Value, patch: Value) -> Value {
     let Value::Object(patch) = patch else {
         return patch;
     };
-    let mut merged = if let Value::Object(fields) = base {
-        fields
-    } else {
-        Map::new()
-    };
+    let mut merged = if let Value::Object(fields) = base { fields } else { Map::new() };
     for (name, value) in patch {
         if value.is_null() {
             merged.shift_remove(&name);
@@ -92,8 +78,6 @@ fn part(part: &Value) -> Result<String, String> {
         (Some(text), None, None) => Ok(text.to_owned()),
         (None, Some(json), None) => Ok(json.to_string()),
         (None, None, Some(json)) => Ok(format!("{json}\n")),
-        _ => {
-            Err(r#"a part of a body is a string, `{"compact": ...}` or `{"line": ...}`"#.to_owned())
-        }
+        _ => Err(r#"a part of a body is a string, `{"compact": ...}` or `{"line": ...}`"#.to_owned()),
     }
 }

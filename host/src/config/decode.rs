@@ -41,10 +41,7 @@ pub fn decode<T: DeserializeOwned>(document: &Document) -> (Option<T>, Vec<Probl
 
 /// The name of a field that is not there.
 fn missing(message: &str) -> Option<&str> {
-    message
-        .strip_prefix("missing field `")?
-        .split_once('`')
-        .map(|(name, _)| name)
+    message.strip_prefix("missing field `")?.split_once('`').map(|(name, _)| name)
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -66,11 +63,7 @@ fn describe(message: &str, path: &str, document: &Document) -> Problem {
     } else {
         format!("`{}`", path.trim_start_matches('/').replace('/', "."))
     };
-    let problem = Problem {
-        line: document.line(path),
-        text: format!("{name}: {message}"),
-        hint: None,
-    };
+    let problem = Problem { line: document.line(path), text: format!("{name}: {message}"), hint: None };
     match suggestion(message) {
         Some(hint) => problem.hint(hint),
         None => problem,
@@ -83,9 +76,7 @@ fn suggestion(message: &str) -> Option<String> {
         return Some("name exactly one kind here, such as `stdout: {}`".to_owned());
     }
     if let Some(name) = missing(message) {
-        return Some(format!(
-            "add `{name}: …` here; `sluicebox schema --reference` explains it"
-        ));
+        return Some(format!("add `{name}: …` here; `sluicebox schema --reference` explains it"));
     }
     let (given, expected) = message.split_once(", expected ")?;
     if !given.starts_with("unknown ") {
@@ -93,9 +84,7 @@ fn suggestion(message: &str) -> Option<String> {
     }
     let given = given.split('`').nth(1)?;
     let candidates = expected.split('`').skip(1).step_by(2);
-    let (distance, best) = candidates
-        .map(|candidate| (strsim::damerau_levenshtein(given, candidate), candidate))
-        .min()?;
+    let (distance, best) = candidates.map(|candidate| (strsim::damerau_levenshtein(given, candidate), candidate)).min()?;
     (distance <= given.len().div_ceil(2)).then(|| format!("did you mean `{best}`?"))
 }
 

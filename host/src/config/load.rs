@@ -26,11 +26,7 @@ pub struct Checked {
 pub fn load(path: &Path) -> Checked {
     match read(path) {
         Ok(text) => check(&text, &|name| std::env::var(name).ok()),
-        Err(problem) => Checked {
-            plan: None,
-            document: Document::default(),
-            problems: vec![problem],
-        },
+        Err(problem) => Checked { plan: None, document: Document::default(), problems: vec![problem] },
     }
 }
 
@@ -39,11 +35,7 @@ pub fn check(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Checke
     let (document, mut problems) = match parse(text, environment) {
         Ok(parsed) => parsed,
         Err(problems) => {
-            return Checked {
-                plan: None,
-                document: Document::default(),
-                problems,
-            };
+            return Checked { plan: None, document: Document::default(), problems };
         }
     };
     let (config, more) = decode::<Config>(&document);
@@ -54,36 +46,21 @@ pub fn check(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Checke
         plan
     });
     problems.sort_by_key(|problem| problem.line);
-    Checked {
-        plan,
-        document,
-        problems,
-    }
+    Checked { plan, document, problems }
 }
 
 fn read(path: &Path) -> Result<String, Problem> {
     let name = path.display();
     let hint = "give the path of a configuration; `sluicebox --help` shows how to begin";
-    let failed = |error: std::io::Error| {
-        Problem::whole(format!("cannot read the configuration {name}: {error}")).hint(hint)
-    };
+    let failed = |error: std::io::Error| Problem::whole(format!("cannot read the configuration {name}: {error}")).hint(hint);
     let mut text = String::new();
     let read = if path == Path::new("-") {
-        std::io::stdin()
-            .lock()
-            .take(LARGEST + 1)
-            .read_to_string(&mut text)
+        std::io::stdin().lock().take(LARGEST + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(path)
-            .map_err(failed)?
-            .take(LARGEST + 1)
-            .read_to_string(&mut text)
+        std::fs::File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_string(&mut text)
     };
     if read.map_err(failed)? as u64 > LARGEST {
-        return Err(
-            Problem::whole(format!("the configuration {name} is larger than 4 MiB"))
-                .hint("is it the right file?"),
-        );
+        return Err(Problem::whole(format!("the configuration {name} is larger than 4 MiB")).hint("is it the right file?"));
     }
     Ok(text)
 }

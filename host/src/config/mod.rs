@@ -30,20 +30,12 @@ pub struct Problem {
 impl Problem {
     /// Something on this line.
     pub fn at_line(line: usize, text: impl Into<String>) -> Self {
-        Self {
-            line: Some(line),
-            text: text.into(),
-            hint: None,
-        }
+        Self { line: Some(line), text: text.into(), hint: None }
     }
 
     /// Something about the whole file.
     pub fn whole(text: impl Into<String>) -> Self {
-        Self {
-            line: None,
-            text: text.into(),
-            hint: None,
-        }
+        Self { line: None, text: text.into(), hint: None }
     }
 
     /// Adds the cure.
@@ -234,18 +226,13 @@ pub enum LogFormat {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9420))),
-        }
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9420))) }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: Level::Info,
-            format: LogFormat::Text,
-        }
+        Self { level: Level::Info, format: LogFormat::Text }
     }
 }
 
@@ -280,9 +267,7 @@ impl Default for Limits {
 }
 
 /// What is named without a value (`pods:`) is there with its defaults.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 

@@ -34,23 +34,12 @@ impl Document {
 }
 
 /// Reads a document, with the problems that do not stand in the way of looking for more. `environment` gives the value of a variable.
-pub fn parse(
-    text: &str,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
-    let mut reader = Reader {
-        parser: Parser::new_from_str(text),
-        environment,
-        document: Document::default(),
-        problems: Vec::new(),
-    };
+pub fn parse(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
+    let mut reader =
+        Reader { parser: Parser::new_from_str(text), environment, document: Document::default(), problems: Vec::new() };
     match reader.document() {
         Ok(value) => {
-            reader.document.value = if value.is_null() {
-                Value::Object(Map::new())
-            } else {
-                value
-            };
+            reader.document.value = if value.is_null() { Value::Object(Map::new()) } else { value };
             Ok((reader.document, reader.problems))
         }
         Err(problem) => {
@@ -76,11 +65,8 @@ impl<'text> Reader<'text, '_> {
     fn next(&mut self) -> Result<(Event<'text>, Span), Problem> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(Problem::at_line(
-                error.marker().line(),
-                format!("not YAML: {}", error.info()),
-            )
-            .hint("check indentation, colons and quotes on this line and the one before")),
+            Some(Err(error)) => Err(Problem::at_line(error.marker().line(), format!("not YAML: {}", error.info()))
+                .hint("check indentation, colons and quotes on this line and the one before")),
             None => Err(Problem::whole("the file ends in the middle")),
         }
     }
@@ -91,46 +77,36 @@ impl<'text> Reader<'text, '_> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => return Ok(value.unwrap_or_default()),
-                Event::StreamStart
-                | Event::DocumentStart(_)
-                | Event::DocumentEnd
-                | Event::Nothing => {}
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
                 _ if value.is_some() => {
-                    return Err(Problem::at_line(span.start.line(), "a second document begins")
-                        .hint("a configuration is one document: remove the `---` line and what follows, or put it in a file of its own"));
+                    return Err(Problem::at_line(span.start.line(), "a second document begins").hint(
+                        "a configuration is one document: remove the `---` line and what follows, or put it in a file of its own",
+                    ));
                 }
                 event => value = Some(self.value(event, span, "", 0)?),
             }
         }
     }
 
-    fn value(
-        &mut self,
-        event: Event<'text>,
-        span: Span,
-        path: &str,
-        depth: usize,
-    ) -> Result<Value, Problem> {
+    fn value(&mut self, event: Event<'text>, span: Span, path: &str, depth: usize) -> Result<Value, Problem> {
         let line = span.start.line();
         self.document.lines.entry(path.to_owned()).or_insert(line);
         if depth > DEEPEST {
-            return Err(Problem::at_line(
-                line,
-                format!("nested deeper than {DEEPEST} levels"),
-            ));
+            return Err(Problem::at_line(line, format!("nested deeper than {DEEPEST} levels")));
         }
         match event {
             Event::Scalar(text, style, _, tag) => {
                 if tag.is_some() {
-                    return Err(Problem::at_line(line, "a YAML tag (`!…`) stands here")
-                        .hint("write the plain value"));
+                    return Err(Problem::at_line(line, "a YAML tag (`!…`) stands here").hint("write the plain value"));
                 }
                 Ok(self.scalar(text, style, line))
             }
             Event::SequenceStart(..) => self.sequence(path, depth),
             Event::MappingStart(..) => self.mapping(path, depth),
-            Event::Alias(_) => Err(Problem::at_line(line, "a YAML alias (`*…`) stands here")
-                .hint("write the value out: aliases are not supported")),
+            Event::Alias(_) => {
+                Err(Problem::at_line(line, "a YAML alias (`*…`) stands here")
+                    .hint("write the value out: aliases are not supported"))
+            }
             _ => Err(Problem::at_line(line, "a value is missing here")),
         }
     }
@@ -159,10 +135,7 @@ impl<'text> Reader<'text, '_> {
             };
             let path = step(path, &key);
             if let Some(first) = self.document.lines.get(&path) {
-                let problem = Problem::at_line(
-                    line,
-                    format!("`{key}` stands here a second time; the first is on line {first}"),
-                );
+                let problem = Problem::at_line(line, format!("`{key}` stands here a second time; the first is on line {first}"));
                 self.problems.push(problem.hint("keep one of them"));
             }
             self.document.lines.insert(path.clone(), line);
@@ -174,11 +147,7 @@ impl<'text> Reader<'text, '_> {
 
     fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, line: usize) -> Value {
         let text = self.substitute(text, line);
-        if matches!(style, ScalarStyle::Plain) {
-            resolve(&text)
-        } else {
-            Value::String(text.into_owned())
-        }
+        if matches!(style, ScalarStyle::Plain) { resolve(&text) } else { Value::String(text.into_owned()) }
     }
 
     /// Replaces `${NAME}` and `${NAME:-default}`; `$$` stands for one `$`.
@@ -193,10 +162,7 @@ impl<'text> Reader<'text, '_> {
             if let Some(after) = after.strip_prefix('$') {
                 out.push('$');
                 rest = after;
-            } else if let Some((inside, after)) = after
-                .strip_prefix('{')
-                .and_then(|after| after.split_once('}'))
-            {
+            } else if let Some((inside, after)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
                 self.variable(inside, line, &mut out);
                 rest = after;
             } else {
@@ -209,9 +175,7 @@ impl<'text> Reader<'text, '_> {
     }
 
     fn variable(&mut self, inside: &str, line: usize, out: &mut String) {
-        let (name, default) = inside
-            .split_once(":-")
-            .map_or((inside, None), |(name, default)| (name, Some(default)));
+        let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
         match ((self.environment)(name), default) {
             (Some(value), None) => out.push_str(&value),
             (Some(value), Some(_)) if !value.is_empty() => out.push_str(&value),
@@ -221,12 +185,8 @@ impl<'text> Reader<'text, '_> {
                 for part in ["${", inside, "}"] {
                     out.push_str(part);
                 }
-                let problem = Problem::at_line(
-                    line,
-                    format!("the environment variable `{name}` is not set"),
-                );
-                self.problems
-                    .push(problem.hint(format!("set it, or give a default: `${{{name}:-…}}`")));
+                let problem = Problem::at_line(line, format!("the environment variable `{name}` is not set"));
+                self.problems.push(problem.hint(format!("set it, or give a default: `${{{name}:-…}}`")));
             }
         }
     }
@@ -240,8 +200,7 @@ fn resolve(text: &str) -> Value {
         "false" | "False" | "FALSE" => return Value::Bool(false),
         _ => {}
     }
-    let looks_like_number =
-        text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '-' | '+' | '.'));
+    let looks_like_number = text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '-' | '+' | '.'));
     if !looks_like_number {
         return Value::String(text.to_owned());
     }
@@ -270,20 +229,15 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let (document, problems) =
-            parse(text, &environment).unwrap_or_else(|problems| (Document::default(), problems));
+        let (document, problems) = parse(text, &environment).unwrap_or_else(|problems| (Document::default(), problems));
         (document, problems.iter().map(ToString::to_string).collect())
     }
 
     #[test]
     fn a_plain_variable_takes_the_type_of_its_text_and_a_quoted_one_stays_text() {
-        let (document, problems) = read(
-            "a: ${PORT}\nb: '${PORT}'\nc: redis://x:${PORT}/0\nd: ${NONE:-7s}\ne: $$PORT\nf: ${EMPTY:-x}",
-        );
-        assert_eq!(
-            document.value,
-            json!({"a": 6379, "b": "6379", "c": "redis://x:6379/0", "d": "7s", "e": "$PORT", "f": "x"})
-        );
+        let (document, problems) =
+            read("a: ${PORT}\nb: '${PORT}'\nc: redis://x:${PORT}/0\nd: ${NONE:-7s}\ne: $$PORT\nf: ${EMPTY:-x}");
+        assert_eq!(document.value, json!({"a": 6379, "b": "6379", "c": "redis://x:6379/0", "d": "7s", "e": "$PORT", "f": "x"}));
         assert!(problems.is_empty(), "{problems:?}");
     }
 
@@ -298,9 +252,7 @@ mod tests {
         let (_, problems) = read("a: 1\nb: ${NONE}");
         assert_eq!(
             problems,
-            [
-                "line 2: the environment variable `NONE` is not set\n  hint: set it, or give a default: `${NONE:-…}`"
-            ]
+            ["line 2: the environment variable `NONE` is not set\n  hint: set it, or give a default: `${NONE:-…}`"]
         );
     }
 
@@ -315,28 +267,14 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_named_with_both_lines() {
         let (_, problems) = read("a: 1\nb: 2\na: 3\n");
-        assert_eq!(
-            problems,
-            [
-                "line 3: `a` stands here a second time; the first is on line 1\n  hint: keep one of them"
-            ]
-        );
+        assert_eq!(problems, ["line 3: `a` stands here a second time; the first is on line 1\n  hint: keep one of them"]);
     }
 
     #[test]
     fn what_is_not_yaml_is_named_with_its_line() {
-        for text in [
-            "a: [1\nb: 2",
-            "a: 'x",
-            "a: *x",
-            "a: !!str b",
-            "a: 1\n---\nb: 2",
-        ] {
+        for text in ["a: [1\nb: 2", "a: 'x", "a: *x", "a: !!str b", "a: 1\n---\nb: 2"] {
             let (_, problems) = read(text);
-            assert!(
-                problems.iter().any(|problem| problem.starts_with("line ")),
-                "{text:?}: {problems:?}"
-            );
+            assert!(problems.iter().any(|problem| problem.starts_with("line ")), "{text:?}: {problems:?}");
         }
     }
 
@@ -350,11 +288,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused() {
         let (_, problems) = read(&"[".repeat(100_000));
-        assert!(
-            problems
-                .iter()
-                .any(|problem| problem.contains("deep") || problem.contains("recursion")),
-            "{problems:?}"
-        );
+        assert!(problems.iter().any(|problem| problem.contains("deep") || problem.contains("recursion")), "{problems:?}");
     }
 }

@@ -24,9 +24,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        Self {
-            folder: TempDir::new().unwrap(),
-        }
+        Self { folder: TempDir::new().unwrap() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -56,12 +54,7 @@ fn cache() -> PathBuf {
 }
 
 pub fn sluicebox(arguments: &[&str]) -> Output {
-    Command::new(binary())
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .env_remove("NODE_NAME")
-        .output()
-        .unwrap()
+    Command::new(binary()).args(arguments).env_remove("RUST_LOG").env_remove("NODE_NAME").output().unwrap()
 }
 
 /// A pod on node `n1` that has not started.

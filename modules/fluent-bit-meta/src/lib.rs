@@ -10,8 +10,8 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use sluicebox_sdk::{
-    Change, Context, Document, Entries, Entry, Forget, Module, ObjectEvent, ObjectKind, Objects,
-    Subject, SubjectId, SubjectKind, Subjects,
+    Change, Context, Document, Entries, Entry, Forget, Module, ObjectEvent, ObjectKind, Objects, Subject, SubjectId, SubjectKind,
+    Subjects,
 };
 
 pub use retention::Retention;
@@ -43,28 +43,22 @@ impl Module for FluentBitMeta {
 
     fn start(settings: Settings, context: &Context) -> Result<Self, String> {
         if settings.namespaces && !context.sources.iter().any(|source| source == "namespaces") {
-            return Err("setting `namespaces`: the lane is not fed with namespaces: add `namespaces: {}` to the `sources` of the \
+            return Err(
+                "setting `namespaces`: the lane is not fed with namespaces: add `namespaces: {}` to the `sources` of the \
                         configuration, or set it to false"
-                .to_owned());
+                    .to_owned(),
+            );
         }
-        Ok(Self {
-            settings,
-            owners: HashMap::new(),
-        })
+        Ok(Self { settings, owners: HashMap::new() })
     }
 }
 
 impl Subjects for FluentBitMeta {
     fn define(&mut self, subjects: Vec<Subject>) {
         for subject in subjects {
-            if let Some(name) =
-                self.file_name(kind(subject.kind), &subject.namespace, &subject.name)
-            {
+            if let Some(name) = self.file_name(kind(subject.kind), &subject.namespace, &subject.name) {
                 // Ids grow: of two that bear a name, the larger one came later, in whichever order they are told.
-                self.owners
-                    .entry(name)
-                    .and_modify(|owner| *owner = subject.id.max(*owner))
-                    .or_insert(subject.id);
+                self.owners.entry(name).and_modify(|owner| *owner = subject.id.max(*owner)).or_insert(subject.id);
             }
         }
     }
@@ -93,20 +87,14 @@ impl FluentBitMeta {
     fn file_name(&self, kind: ObjectKind, namespace: &str, name: &str) -> Option<String> {
         match kind {
             ObjectKind::Pod => Some(format!("{namespace}_{name}.meta")),
-            ObjectKind::Namespace => self
-                .settings
-                .namespaces
-                .then(|| format!("{name}.namespace_meta")),
+            ObjectKind::Namespace => self.settings.namespaces.then(|| format!("{name}.namespace_meta")),
             ObjectKind::Node => None,
         }
     }
 
     fn entry(&self, name: String, event: ObjectEvent) -> Result<Option<Entry>, String> {
         if event.change == Change::Deleted {
-            let owned = self
-                .owners
-                .get(&name)
-                .is_none_or(|owner| *owner == event.subject);
+            let owned = self.owners.get(&name).is_none_or(|owner| *owner == event.subject);
             return Ok(owned.then(|| Forget::new(name).after(self.settings.retention.0).into()));
         }
         let Some(mut json) = event.json else {

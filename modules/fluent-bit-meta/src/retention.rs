@@ -17,11 +17,9 @@ impl Default for Retention {
 impl<'de> Deserialize<'de> for Retention {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse(&text).map(Self).ok_or_else(|| {
-            Error::custom(format!(
-                "`{text}` is not a duration: write it like `90s`, `5m` or `1h30m`"
-            ))
-        })
+        parse(&text)
+            .map(Self)
+            .ok_or_else(|| Error::custom(format!("`{text}` is not a duration: write it like `90s`, `5m` or `1h30m`")))
     }
 }
 
@@ -33,14 +31,9 @@ fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut sum = Duration::ZERO;
     while !rest.is_empty() {
-        let (number, after) = rest.split_at(
-            rest.find(|character: char| !character.is_ascii_digit() && character != '.')?,
-        );
-        let (unit, after) = after.split_at(
-            after
-                .find(|character: char| character.is_ascii_digit() || character == '.')
-                .unwrap_or(after.len()),
-        );
+        let (number, after) = rest.split_at(rest.find(|character: char| !character.is_ascii_digit() && character != '.')?);
+        let (unit, after) =
+            after.split_at(after.find(|character: char| character.is_ascii_digit() || character == '.').unwrap_or(after.len()));
         sum = sum.checked_add(times(number, unit_nanos(unit)?)?)?;
         rest = after;
     }
@@ -64,11 +57,7 @@ fn times(number: &str, nanos: u64) -> Option<Duration> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let whole: u64 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().ok()?
-    };
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let mut sum = whole.checked_mul(nanos)?;
     let mut place = nanos;
     for digit in fraction.chars() {
@@ -84,11 +73,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, milliseconds: u64) {
-        assert_eq!(
-            parse(text),
-            Some(Duration::from_millis(milliseconds)),
-            "{text}"
-        );
+        assert_eq!(parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
     }
 
     #[test]
@@ -114,17 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in [
-            "",
-            "60",
-            "1x",
-            "m",
-            "-1m",
-            "1m 30s",
-            ".s",
-            "1.2.3s",
-            "99999999999h",
-        ] {
+        for text in ["", "60", "1x", "m", "-1m", "1m 30s", ".s", "1.2.3s", "99999999999h"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -36,17 +36,11 @@ pub(crate) fn shape(event: &PodEvent, settings: &Settings, entries: &mut Vec<Ent
 }
 
 // The containers whose id is known, in the order of the pod.
-fn known<'pod>(
-    pod: &'pod Pod,
-    settings: &Settings,
-) -> impl Iterator<Item = (&'pod str, &'pod Container)> {
-    pod.containers
-        .iter()
-        .filter(|container| settings.tells_of(container))
-        .filter_map(|container| {
-            let id = container.status.as_ref()?.container_id.as_deref()?;
-            (!id.is_empty()).then_some((id, container))
-        })
+fn known<'pod>(pod: &'pod Pod, settings: &Settings) -> impl Iterator<Item = (&'pod str, &'pod Container)> {
+    pod.containers.iter().filter(|container| settings.tells_of(container)).filter_map(|container| {
+        let id = container.status.as_ref()?.container_id.as_deref()?;
+        (!id.is_empty()).then_some((id, container))
+    })
 }
 
 fn has(pod: &Pod, id: &str, settings: &Settings) -> bool {

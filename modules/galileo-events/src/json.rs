@@ -23,10 +23,7 @@ pub(crate) fn string(out: &mut String, text: &str) {
 }
 
 /// Writes an object with strings as values.
-pub(crate) fn strings<'pairs>(
-    out: &mut String,
-    pairs: impl IntoIterator<Item = (&'pairs str, &'pairs str)>,
-) {
+pub(crate) fn strings<'pairs>(out: &mut String, pairs: impl IntoIterator<Item = (&'pairs str, &'pairs str)>) {
     object(out, |object| {
         for (key, value) in pairs {
             object.string(key, value);
@@ -96,10 +93,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        check(
-            "\"\\\n\r\t\u{8}\u{c}\u{1f}\u{7f}",
-            "\"\\\"\\\\\\n\\r\\t\\u0008\\u000c\\u001f\u{7f}\"",
-        );
+        check("\"\\\n\r\t\u{8}\u{c}\u{1f}\u{7f}", "\"\\\"\\\\\\n\\r\\t\\u0008\\u000c\\u001f\u{7f}\"");
     }
 
     #[test]

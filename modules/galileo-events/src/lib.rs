@@ -10,9 +10,7 @@ mod node;
 mod pods;
 mod settings;
 
-use sluicebox_sdk::{
-    Change, Context, Entries, Entry, Module, ObjectEvent, ObjectKind, Objects, PodEvent, Pods,
-};
+use sluicebox_sdk::{Change, Context, Entries, Entry, Module, ObjectEvent, ObjectKind, Objects, PodEvent, Pods};
 
 pub use settings::{Image, Schema, Settings};
 
@@ -27,10 +25,7 @@ impl Module for GalileoEvents {
 
     fn start(settings: Settings, context: &Context) -> Result<Self, String> {
         let node_info = settings.check(context)?;
-        Ok(Self {
-            settings,
-            node_info,
-        })
+        Ok(Self { settings, node_info })
     }
 }
 

@@ -7,20 +7,11 @@ use sluicebox_sdk::{Entry, Message, Phase, Pod, QosClass};
 use crate::settings::Settings;
 
 /// The message about an event that was observed at this moment. All messages about a pod bear its uid as their key.
-pub(crate) fn message(
-    settings: &Settings,
-    unix_nanos: u64,
-    event: &str,
-    pod: &Pod,
-    json: impl FnOnce(&mut String),
-) -> Entry {
+pub(crate) fn message(settings: &Settings, unix_nanos: u64, event: &str, pod: &Pod, json: impl FnOnce(&mut String)) -> Entry {
     let mut line = String::with_capacity(512);
     let _ = write!(line, "{:.7} pod/{event} ", seconds(unix_nanos));
     json(&mut line);
-    Message::new(line)
-        .on(settings.channel.as_str())
-        .keyed(pod.uid.as_str())
-        .into()
+    Message::new(line).on(settings.channel.as_str()).keyed(pod.uid.as_str()).into()
 }
 
 // A double holds about a quarter of a microsecond of today's time. Readers expect exactly this rounding.

@@ -10,18 +10,10 @@ use crate::settings::Settings;
 
 /// The documents about a node. They are made from every event about it, so that what somebody removed comes back.
 pub(crate) fn documents(name: &str, json: &str, settings: &Settings) -> Result<[Entry; 2], String> {
-    let node: Node =
-        serde_json::from_str(json).map_err(|error| format!("cannot read node {name}: {error}"))?;
+    let node: Node = serde_json::from_str(json).map_err(|error| format!("cannot read node {name}: {error}"))?;
     let hash = format!("{}{name}", settings.node_info_prefix);
-    let field = |field: &str, pairs: &Pairs| {
-        Document::new(field, text(pairs, settings))
-            .within(hash.as_str())
-            .into()
-    };
-    Ok([
-        field("labels", &node.metadata.labels),
-        field("allocatable", &node.status.allocatable),
-    ])
+    let field = |field: &str, pairs: &Pairs| Document::new(field, text(pairs, settings)).within(hash.as_str()).into();
+    Ok([field("labels", &node.metadata.labels), field("allocatable", &node.status.allocatable)])
 }
 
 type Pairs = Option<BTreeMap<String, String>>;
@@ -32,10 +24,7 @@ fn text(pairs: &Pairs, settings: &Settings) -> String {
         None if settings.null_labels => out.push_str("null"),
         pairs => {
             let pairs = pairs.iter().flatten();
-            json::strings(
-                &mut out,
-                pairs.map(|(key, value)| (key.as_str(), value.as_str())),
-            );
+            json::strings(&mut out, pairs.map(|(key, value)| (key.as_str(), value.as_str())));
         }
     }
     out

@@ -35,11 +35,7 @@ pub(crate) fn shape(event: &PodEvent, settings: &Settings, entries: &mut Vec<Ent
             if running {
                 say("running");
             }
-            if event.pod.deletion_at.is_some()
-                && before
-                    .as_ref()
-                    .is_none_or(|before| before.deletion_at.is_none())
-            {
+            if event.pod.deletion_at.is_some() && before.as_ref().is_none_or(|before| before.deletion_at.is_none()) {
                 say("shutdown");
             } else if event.pod.phase == Some(Phase::Pending) {
                 say("pending");
@@ -50,10 +46,7 @@ pub(crate) fn shape(event: &PodEvent, settings: &Settings, entries: &mut Vec<Ent
 
 // As soon as all ids are known, and again whenever one of them changes.
 fn starts_running(now: &Pod, before: Option<&Pod>, settings: &Settings) -> bool {
-    runs(now, settings)
-        && before.is_none_or(|before| {
-            !runs(before, settings) || !ids(now, settings).eq(ids(before, settings))
-        })
+    runs(now, settings) && before.is_none_or(|before| !runs(before, settings) || !ids(now, settings).eq(ids(before, settings)))
 }
 
 fn runs(pod: &Pod, settings: &Settings) -> bool {
@@ -68,25 +61,17 @@ fn ids<'pod>(pod: &'pod Pod, settings: &Settings) -> impl Iterator<Item = &'pod 
 }
 
 fn told<'pod>(pod: &'pod Pod, settings: &Settings) -> impl Iterator<Item = &'pod Container> {
-    pod.containers
-        .iter()
-        .filter(|container| settings.tells_of(container))
+    pod.containers.iter().filter(|container| settings.tells_of(container))
 }
 
 // Empty while it is not known.
 fn id(container: &Container) -> &str {
-    container
-        .status
-        .as_ref()
-        .and_then(|status| status.container_id.as_deref())
-        .unwrap_or_default()
+    container.status.as_ref().and_then(|status| status.container_id.as_deref()).unwrap_or_default()
 }
 
 fn write(out: &mut String, pod: &Pod, settings: &Settings) {
     // Only what the kubelet has begun to speak of; sorted by name.
-    let mut containers: Vec<_> = told(pod, settings)
-        .filter(|container| container.status.is_some())
-        .collect();
+    let mut containers: Vec<_> = told(pod, settings).filter(|container| container.status.is_some()).collect();
     containers.sort_by(|one, other| one.name.cmp(&other.name));
     json::object(out, |object| {
         object.string("podUid", &pod.uid);
@@ -110,12 +95,7 @@ fn write(out: &mut String, pod: &Pod, settings: &Settings) {
             if pod.labels.is_empty() && settings.null_labels {
                 out.push_str("null");
             } else {
-                json::strings(
-                    out,
-                    pod.labels
-                        .iter()
-                        .map(|(key, value)| (key.as_str(), value.as_str())),
-                );
+                json::strings(out, pod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
             }
         });
         object.string("status", line::phase(pod));
@@ -123,10 +103,7 @@ fn write(out: &mut String, pod: &Pod, settings: &Settings) {
 }
 
 fn write_container(out: &mut String, container: &Container, settings: &Settings) {
-    let port = container
-        .ports
-        .first()
-        .map_or_else(|| "-1".to_owned(), |port| port.port.to_string());
+    let port = container.ports.first().map_or_else(|| "-1".to_owned(), |port| port.port.to_string());
     json::object(out, |object| {
         object.string("id", id(container));
         object.string("name", &container.name);

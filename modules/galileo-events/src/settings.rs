@@ -78,12 +78,16 @@ impl Settings {
             return Err("setting `channel`: is empty: name a channel, or leave the setting out for `galileo/events`".to_owned());
         }
         if self.containers.as_ref().is_some_and(Vec::is_empty) {
-            return Err("setting `containers`: is empty: name some of `app`, `init` and `ephemeral`, or leave the setting out".to_owned());
+            return Err(
+                "setting `containers`: is empty: name some of `app`, `init` and `ephemeral`, or leave the setting out".to_owned()
+            );
         }
         if self.node_info == Some(true) && !nodes {
-            return Err("setting `node-info`: the lane is not fed with nodes: add `nodes: {}` to the `sources` of the configuration, \
+            return Err(
+                "setting `node-info`: the lane is not fed with nodes: add `nodes: {}` to the `sources` of the configuration, \
                         or leave the setting out"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(self.node_info.unwrap_or(nodes))
     }

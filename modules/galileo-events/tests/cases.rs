@@ -2,8 +2,5 @@
 
 #[test]
 fn every_case_holds() {
-    sluicebox_sdk::cases::check::<galileo_events::GalileoEvents>(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/cases"
-    ));
+    sluicebox_sdk::cases::check::<galileo_events::GalileoEvents>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
 }

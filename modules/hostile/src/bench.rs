@@ -1,9 +1,7 @@
 //! Honest work, by name, for the benchmark of the border.
 
 use crate::bindings::exports::sluicebox::module::pod_handler::{Phase, PodEvent, QosClass};
-use crate::bindings::sluicebox::module::types::{
-    Entries, Entry, Message, PackedEnd, PackedMessages, Payload,
-};
+use crate::bindings::sluicebox::module::types::{Entries, Entry, Message, PackedEnd, PackedMessages, Payload};
 use crate::work::{self, Fields};
 
 /// What the benchmark asks for; none when it is not the benchmark that asks.
@@ -22,12 +20,7 @@ fn plain(event: &PodEvent) -> Entry {
     let mut line = String::with_capacity(640);
     work::line(&mut line, fields(event));
     let key = Some(event.pod.uid.clone());
-    Entry::Message(Message {
-        channel: None,
-        key,
-        headers: Vec::new(),
-        body: Payload::Text(line),
-    })
+    Entry::Message(Message { channel: None, key, headers: Vec::new(), body: Payload::Text(line) })
 }
 
 fn packed(events: &[PodEvent]) -> PackedMessages {
@@ -37,16 +30,9 @@ fn packed(events: &[PodEvent]) -> PackedMessages {
         text.push_str(&event.pod.uid);
         let key_end = text.len() as u32;
         work::line(&mut text, fields(event));
-        ends.push(PackedEnd {
-            key_end,
-            body_end: text.len() as u32,
-        });
+        ends.push(PackedEnd { key_end, body_end: text.len() as u32 });
     }
-    PackedMessages {
-        channel: None,
-        text,
-        ends,
-    }
+    PackedMessages { channel: None, text, ends }
 }
 
 /// Many small messages from nothing: what kinds of events will do that come as numbers.
@@ -54,12 +40,7 @@ fn sample(number: usize) -> Entry {
     let mut line = String::with_capacity(256);
     work::sample(&mut line, number);
     let body = Payload::Text(line);
-    Entry::Message(Message {
-        channel: None,
-        key: None,
-        headers: Vec::new(),
-        body,
-    })
+    Entry::Message(Message { channel: None, key: None, headers: Vec::new(), body })
 }
 
 fn samples(count: usize) -> PackedMessages {
@@ -68,16 +49,9 @@ fn samples(count: usize) -> PackedMessages {
     for number in 0..count {
         let key_end = text.len() as u32;
         work::sample(&mut text, number);
-        ends.push(PackedEnd {
-            key_end,
-            body_end: text.len() as u32,
-        });
+        ends.push(PackedEnd { key_end, body_end: text.len() as u32 });
     }
-    PackedMessages {
-        channel: None,
-        text,
-        ends,
-    }
+    PackedMessages { channel: None, text, ends }
 }
 
 fn fields(event: &PodEvent) -> Fields<'_, impl Iterator<Item = (&str, &str)>> {
@@ -92,25 +66,13 @@ fn fields(event: &PodEvent) -> Fields<'_, impl Iterator<Item = (&str, &str)>> {
             ("phase", phase(pod.phase)),
             ("qosClass", qos_class(pod.qos_class)),
             ("hostIP", pod.host_ip.as_deref().unwrap_or_default()),
-            (
-                "podIP",
-                pod.pod_ips.first().map(String::as_str).unwrap_or_default(),
-            ),
+            ("podIP", pod.pod_ips.first().map(String::as_str).unwrap_or_default()),
             ("createdAt", pod.created_at.as_deref().unwrap_or_default()),
             ("startTime", pod.start_time.as_deref().unwrap_or_default()),
-            (
-                "container",
-                app.map(|app| app.name.as_str()).unwrap_or_default(),
-            ),
-            (
-                "image",
-                app.map(|app| app.image.as_str()).unwrap_or_default(),
-            ),
+            ("container", app.map(|app| app.name.as_str()).unwrap_or_default()),
+            ("image", app.map(|app| app.image.as_str()).unwrap_or_default()),
         ],
-        labels: pod
-            .labels
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
+        labels: pod.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())),
     }
 }
 

@@ -3,9 +3,7 @@
 use std::hint::black_box;
 
 use crate::bindings::sluicebox::module::log::{self, Level};
-use crate::bindings::sluicebox::module::types::{
-    Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Payload,
-};
+use crate::bindings::sluicebox::module::types::{Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Payload};
 
 /// What a handler answers; none when it behaves.
 type Answer = Option<Result<Entries, String>>;
@@ -44,43 +42,16 @@ pub(crate) fn handle(evil: &str, size: usize) -> Answer {
         "refuse-at-length" => Some(Err("no ".repeat(1 << 20))),
         "memory-refused" => memory_refused(),
         "many-entries" => Some(Ok(Entries::Plain(many(size)))),
-        "many-packed" => Some(Ok(packed(
-            "",
-            vec![
-                PackedEnd {
-                    key_end: 0,
-                    body_end: 0
-                };
-                size
-            ],
-        ))),
+        "many-packed" => Some(Ok(packed("", vec![PackedEnd { key_end: 0, body_end: 0 }; size]))),
         "large-entry" => Some(Ok(one("x".repeat(size)))),
         "claimed-entry" => Some(Ok(one(claimed(size)))),
         "broken-text" => Some(Ok(one(broken_text()))),
         "escaping-name" => Some(Ok(Entries::Plain(vec![document("../../x")]))),
         "log-flood" => log_flood(size),
         "long-line" => long_line(size),
-        "ends-beyond" => Some(Ok(packed(
-            "abc",
-            vec![PackedEnd {
-                key_end: 1,
-                body_end: 4,
-            }],
-        ))),
-        "ends-falling" => Some(Ok(packed(
-            "abc",
-            vec![PackedEnd {
-                key_end: 2,
-                body_end: 1,
-            }],
-        ))),
-        "ends-within-character" => Some(Ok(packed(
-            "ü",
-            vec![PackedEnd {
-                key_end: 0,
-                body_end: 1,
-            }],
-        ))),
+        "ends-beyond" => Some(Ok(packed("abc", vec![PackedEnd { key_end: 1, body_end: 4 }]))),
+        "ends-falling" => Some(Ok(packed("abc", vec![PackedEnd { key_end: 2, body_end: 1 }]))),
+        "ends-within-character" => Some(Ok(packed("ü", vec![PackedEnd { key_end: 0, body_end: 1 }]))),
         _ => None,
     }
 }
@@ -112,40 +83,19 @@ fn memory_refused() -> Answer {
 }
 
 fn many(count: usize) -> Vec<Entry> {
-    (0..count)
-        .map(|_| {
-            Entry::Forget(Forget {
-                collection: None,
-                name: String::new(),
-                after_milliseconds: 0,
-            })
-        })
-        .collect()
+    (0..count).map(|_| Entry::Forget(Forget { collection: None, name: String::new(), after_milliseconds: 0 })).collect()
 }
 
 fn packed(text: &str, ends: Vec<PackedEnd>) -> Entries {
-    Entries::Packed(PackedMessages {
-        channel: None,
-        text: text.to_owned(),
-        ends,
-    })
+    Entries::Packed(PackedMessages { channel: None, text: text.to_owned(), ends })
 }
 
 fn one(body: String) -> Entries {
-    Entries::Plain(vec![Entry::Message(Message {
-        channel: None,
-        key: None,
-        headers: Vec::new(),
-        body: Payload::Text(body),
-    })])
+    Entries::Plain(vec![Entry::Message(Message { channel: None, key: None, headers: Vec::new(), body: Payload::Text(body) })])
 }
 
 fn document(name: &str) -> Entry {
-    Entry::Document(Document {
-        collection: None,
-        name: name.to_owned(),
-        body: Payload::Text("evil".to_owned()),
-    })
+    Entry::Document(Document { collection: None, name: name.to_owned(), body: Payload::Text("evil".to_owned()) })
 }
 
 /// A text that says that it is longer than it is.

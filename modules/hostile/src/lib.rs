@@ -3,10 +3,7 @@
 //! It stands on the bare bindings, not on the SDK: some of what it does, an SDK would prevent.
 
 // Only the compiled module is evil; there is nothing to run natively.
-#![cfg_attr(
-    not(target_family = "wasm"),
-    allow(dead_code, reason = "nothing calls it outside of a component")
-)]
+#![cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "nothing calls it outside of a component"))]
 #![allow(
     unsafe_code,
     clippy::panic,
@@ -54,32 +51,15 @@ impl lifecycle::Guest for Hostile {
         std::panic::set_hook(Box::new(|panic| {
             log::line(Level::Error, &panic.to_string());
         }));
-        let settings: serde_json::Value =
-            serde_json::from_str(&settings).map_err(|error| error.to_string())?;
-        let text = |name: &str| {
-            settings
-                .get(name)
-                .and_then(|value| value.as_str())
-                .map(str::to_owned)
-        };
+        let settings: serde_json::Value = serde_json::from_str(&settings).map_err(|error| error.to_string())?;
+        let text = |name: &str| settings.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         let state = State {
             evil: text("evil").unwrap_or_default(),
             only: text("only"),
-            size: settings
-                .get("size")
-                .and_then(serde_json::Value::as_u64)
-                .map_or(0, |size| size as usize),
+            size: settings.get("size").and_then(serde_json::Value::as_u64).map_or(0, |size| size as usize),
             ..State::default()
         };
-        log::line(
-            Level::Debug,
-            &format!(
-                "lane {} on {} fed by {}",
-                context.lane,
-                context.node_name,
-                context.sources.join(",")
-            ),
-        );
+        log::line(Level::Debug, &format!("lane {} on {} fed by {}", context.lane, context.node_name, context.sources.join(",")));
         let answer = evil::start(&state.evil);
         STATE.set(state);
         answer
@@ -90,11 +70,7 @@ impl subjects::Guest for Hostile {
     fn define(subjects: Vec<Subject>) {
         STATE.with_borrow_mut(|state| {
             evil::define(&state.evil);
-            state.subjects.extend(
-                subjects
-                    .into_iter()
-                    .map(|subject| (subject.id, subject.name)),
-            );
+            state.subjects.extend(subjects.into_iter().map(|subject| (subject.id, subject.name)));
         });
     }
 
@@ -112,21 +88,14 @@ impl pod_handler::Guest for Hostile {
     fn handle(events: Vec<PodEvent>) -> Result<Entries, String> {
         match STATE.with_borrow(|state| bench::pods(&state.evil, state.size, &events)) {
             Some(entries) => Ok(entries),
-            None => handle(
-                events
-                    .into_iter()
-                    .map(|event| (event.subject, event.pod.name))
-                    .collect(),
-            ),
+            None => handle(events.into_iter().map(|event| (event.subject, event.pod.name)).collect()),
         }
     }
 }
 
 impl object_handler::Guest for Hostile {
     fn handle(events: Vec<ObjectEvent>) -> Result<Entries, String> {
-        let names = events
-            .into_iter()
-            .map(|event| (event.subject, event.json.unwrap_or(event.name)));
+        let names = events.into_iter().map(|event| (event.subject, event.json.unwrap_or(event.name)));
         handle(names.collect())
     }
 }
@@ -134,18 +103,8 @@ impl object_handler::Guest for Hostile {
 fn handle(events: Vec<(u32, String)>) -> Result<Entries, String> {
     let (evil, size) = STATE.with_borrow_mut(|state| {
         state.calls += 1;
-        let struck = state
-            .only
-            .as_ref()
-            .is_none_or(|only| events.iter().any(|(_, name)| name == only));
-        (
-            if struck {
-                state.evil.clone()
-            } else {
-                String::new()
-            },
-            state.size,
-        )
+        let struck = state.only.as_ref().is_none_or(|only| events.iter().any(|(_, name)| name == only));
+        (if struck { state.evil.clone() } else { String::new() }, state.size)
     });
     match evil::handle(&evil, size) {
         Some(answer) => answer,
@@ -157,12 +116,7 @@ fn handle(events: Vec<(u32, String)>) -> Result<Entries, String> {
 fn good((subject, name): (u32, String)) -> Entry {
     STATE.with_borrow(|state| {
         let channel = state.subjects.get(&subject).cloned();
-        Entry::Message(Message {
-            channel,
-            key: Some(state.calls.to_string()),
-            headers: Vec::new(),
-            body: Payload::Text(name),
-        })
+        Entry::Message(Message { channel, key: Some(state.calls.to_string()), headers: Vec::new(), body: Payload::Text(name) })
     })
 }
 

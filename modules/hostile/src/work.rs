@@ -11,10 +11,7 @@ pub(crate) struct Fields<'a, Labels> {
 }
 
 /// Appends the line.
-pub(crate) fn line<'a>(
-    line: &mut String,
-    fields: Fields<'a, impl Iterator<Item = (&'a str, &'a str)>>,
-) {
+pub(crate) fn line<'a>(line: &mut String, fields: Fields<'a, impl Iterator<Item = (&'a str, &'a str)>>) {
     line.push('{');
     for (name, value) in fields.texts {
         line.push('"');
@@ -48,10 +45,7 @@ pub(crate) fn sample(line: &mut String, number: usize) {
 /// A JSON string. Runs without anything to escape are copied whole.
 fn text(line: &mut String, mut value: &str) {
     line.push('"');
-    while let Some(place) = value
-        .bytes()
-        .position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-    {
+    while let Some(place) = value.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
         let (clean, rest) = value.split_at(place);
         line.push_str(clean);
         let mut rest = rest.chars();

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sluicebox_sdk::{
-    Change, Context, Entries, Module, ObjectEvent, ObjectKind, Objects, Packed, Rfc3339,
-};
+use sluicebox_sdk::{Change, Context, Entries, Module, ObjectEvent, ObjectKind, Objects, Packed, Rfc3339};
 
 /// The module.
 pub struct JsonLines {
@@ -42,15 +40,11 @@ impl Module for JsonLines {
 
 impl Objects for JsonLines {
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String> {
-        let mut lines = self
-            .settings
-            .channel
-            .as_ref()
-            .map_or_else(Packed::new, Packed::on);
+        let mut lines = self.settings.channel.as_ref().map_or_else(Packed::new, Packed::on);
         for event in &events {
             let line = Line::new(event, self.settings.fields)?;
-            let text = serde_json::to_string(&line)
-                .map_err(|error| format!("cannot write a line about {}: {error}", event.name))?;
+            let text =
+                serde_json::to_string(&line).map_err(|error| format!("cannot write a line about {}: {error}", event.name))?;
             lines.push(&event.uid, |lines| lines.push_str(&text));
         }
         Ok(lines.into())
@@ -78,21 +72,10 @@ struct Line<'event> {
 impl<'event> Line<'event> {
     fn new(event: &'event ObjectEvent, fields: Fields) -> Result<Self, String> {
         let json = event.json.as_deref();
-        let unreadable =
-            |error| format!("cannot read {} {}: {error}", kind(event.kind), event.name);
+        let unreadable = |error| format!("cannot read {} {}: {error}", kind(event.kind), event.name);
         let (uid, phase, object) = match fields {
-            Fields::Full => (
-                Some(event.uid.as_str()),
-                None,
-                json.map(serde_json::from_str)
-                    .transpose()
-                    .map_err(unreadable)?,
-            ),
-            Fields::Compact => (
-                None,
-                json.map(phase).transpose().map_err(unreadable)?.flatten(),
-                None,
-            ),
+            Fields::Full => (Some(event.uid.as_str()), None, json.map(serde_json::from_str).transpose().map_err(unreadable)?),
+            Fields::Compact => (None, json.map(phase).transpose().map_err(unreadable)?.flatten(), None),
         };
         Ok(Self {
             time: Rfc3339(event.observed_at_unix_nanos).to_string(),

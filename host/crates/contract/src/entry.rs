@@ -23,16 +23,10 @@ impl Entry {
         size_of::<Self>()
             + match self {
                 Self::Message(message) => {
-                    let headers: usize = message
-                        .headers
-                        .iter()
-                        .map(|(name, value)| 48 + name.len() + value.len())
-                        .sum();
+                    let headers: usize = message.headers.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
                     text(&message.channel) + text(&message.key) + headers + message.body.len()
                 }
-                Self::Document(document) => {
-                    text(&document.collection) + document.name.len() + document.body.len()
-                }
+                Self::Document(document) => text(&document.collection) + document.name.len() + document.body.len(),
                 Self::Forget(forget) => text(&forget.collection) + forget.name.len(),
             }
     }

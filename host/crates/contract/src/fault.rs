@@ -31,12 +31,7 @@ pub struct Fault {
 impl Fault {
     /// A fault of this class.
     pub fn new(class: Class, tried: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self {
-            class,
-            tried: tried.into(),
-            cause: cause.to_string(),
-            hint: None,
-        }
+        Self { class, tried: tried.into(), cause: cause.to_string(), hint: None }
     }
 
     /// Shorthand for [`Class::Skip`].

@@ -82,10 +82,7 @@ impl Durations {
             }
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.sum_nanos.fetch_add(
-            u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.sum_nanos.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// How often.
@@ -100,10 +97,7 @@ impl Durations {
 
     /// For each of [`BOUNDS`], how often it took longer than the bound before and at most this one.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        BOUNDS
-            .iter()
-            .zip(&self.buckets)
-            .map(|(bound, bucket)| (*bound, bucket.load(Ordering::Relaxed)))
+        BOUNDS.iter().zip(&self.buckets).map(|(bound, bucket)| (*bound, bucket.load(Ordering::Relaxed)))
     }
 }
 

@@ -186,20 +186,13 @@ pub struct Terminated {
 impl Pod {
     /// Roughly how many bytes the pod holds in memory.
     pub fn weight(&self) -> usize {
-        let pairs = |pairs: &[(String, String)]| -> usize {
-            pairs
-                .iter()
-                .map(|(key, value)| 48 + key.len() + value.len())
-                .sum()
-        };
+        let pairs = |pairs: &[(String, String)]| -> usize { pairs.iter().map(|(key, value)| 48 + key.len() + value.len()).sum() };
         let containers: usize = self
             .containers
             .iter()
             .map(|container| {
                 let status = container.status.as_ref().map_or(0, |status| {
-                    status.image.len()
-                        + status.image_id.len()
-                        + status.container_id.as_ref().map_or(0, String::len)
+                    status.image.len() + status.image_id.len() + status.container_id.as_ref().map_or(0, String::len)
                 });
                 size_of::<Container>()
                     + container.name.len()
@@ -210,11 +203,7 @@ impl Pod {
                     + status
             })
             .sum();
-        let owners: usize = self
-            .owners
-            .iter()
-            .map(|owner| size_of::<Owner>() + owner.name.len() + owner.uid.len())
-            .sum();
+        let owners: usize = self.owners.iter().map(|owner| size_of::<Owner>() + owner.name.len() + owner.uid.len()).sum();
         size_of::<Self>()
             + self.uid.len()
             + self.namespace.len()

@@ -68,9 +68,7 @@ impl FromStr for ByteSize {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        byte_size(text)
-            .map(Self)
-            .ok_or_else(|| QuantityError::ByteSize(text.to_owned()))
+        byte_size(text).map(Self).ok_or_else(|| QuantityError::ByteSize(text.to_owned()))
     }
 }
 
@@ -81,9 +79,7 @@ fn time_span_nanos(text: &str) -> Option<u64> {
     let mut nanos: u64 = 0;
     loop {
         let (number, after) = leading_number(rest)?;
-        let end = after
-            .find(|letter: char| !letter.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let end = after.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(end)?;
         let (_, factor) = units.find(|(name, _)| *name == unit)?;
         nanos = nanos.checked_add(number.checked_mul(*factor)?)?;
@@ -125,9 +121,7 @@ impl fmt::Display for TimeSpan {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = SIZE_UNITS
-            .iter()
-            .find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor));
+        let exact = SIZE_UNITS.iter().find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor));
         let (unit, factor) = exact.unwrap_or(&("B", 1));
         write!(formatter, "{}{unit}", self.0 / factor)
     }
@@ -159,17 +153,13 @@ impl Serialize for ByteSize {
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(Text)
-            .and_then(|text| text.parse().map_err(D::Error::custom))
+        deserializer.deserialize_any(Text).and_then(|text| text.parse().map_err(D::Error::custom))
     }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(Text)
-            .and_then(|text| text.parse().map_err(D::Error::custom))
+        deserializer.deserialize_any(Text).and_then(|text| text.parse().map_err(D::Error::custom))
     }
 }
 
@@ -263,21 +253,7 @@ mod tests {
 
     #[test]
     fn a_time_span_without_unit_or_out_of_order_is_refused() {
-        for junk in [
-            "",
-            "30",
-            "s",
-            "1.5s",
-            "-1s",
-            "1 s",
-            "1m1h",
-            "1m1m",
-            "1fortnight",
-            "1m30",
-            "99999999999d",
-            "1S",
-            "1é",
-        ] {
+        for junk in ["", "30", "s", "1.5s", "-1s", "1 s", "1m1h", "1m1m", "1fortnight", "1m30", "99999999999d", "1S", "1é"] {
             assert_eq!(span(junk), None, "{junk}");
         }
     }
@@ -292,18 +268,7 @@ mod tests {
 
     #[test]
     fn a_size_without_unit_or_too_large_is_refused() {
-        for junk in [
-            "",
-            "512",
-            "MiB",
-            "1.5MiB",
-            "-1B",
-            "1 B",
-            "1Mi",
-            "1mib",
-            "16777216TiB",
-            "1MiB1KiB",
-        ] {
+        for junk in ["", "512", "MiB", "1.5MiB", "-1B", "1 B", "1Mi", "1mib", "16777216TiB", "1MiB1KiB"] {
             assert_eq!(size(junk), None, "{junk}");
         }
     }
@@ -311,21 +276,11 @@ mod tests {
     #[test]
     fn what_is_displayed_reads_back_the_same() {
         for text in ["0s", "500ms", "1h30m", "1d1ns", "59s999ms"] {
-            assert_eq!(
-                text.parse::<TimeSpan>().map(|span| span.to_string()),
-                Ok(text.to_owned())
-            );
+            assert_eq!(text.parse::<TimeSpan>().map(|span| span.to_string()), Ok(text.to_owned()));
         }
         for text in ["0B", "1B", "1000B", "64MiB", "1KiB", "10MB", "1025B"] {
-            let shown = text
-                .parse::<ByteSize>()
-                .map(|size| size.to_string())
-                .expect("a size");
-            assert_eq!(
-                shown.parse::<ByteSize>(),
-                text.parse::<ByteSize>(),
-                "{shown}"
-            );
+            let shown = text.parse::<ByteSize>().map(|size| size.to_string()).expect("a size");
+            assert_eq!(shown.parse::<ByteSize>(), text.parse::<ByteSize>(), "{shown}");
         }
         assert_eq!(TimeSpan(Duration::from_secs(5_400)).to_string(), "1h30m");
         assert_eq!(ByteSize(16 << 20).to_string(), "16MiB");
@@ -335,17 +290,10 @@ mod tests {
     fn a_refusal_names_the_text_and_the_accepted_form() {
         let refusal = "30".parse::<TimeSpan>().expect_err("no unit").to_string();
         assert!(
-            refusal.starts_with("`30` is not a length of time: write whole numbers with units")
-                && refusal.contains("`1h30m`"),
+            refusal.starts_with("`30` is not a length of time: write whole numbers with units") && refusal.contains("`1h30m`"),
             "{refusal}"
         );
-        let refusal = "lots"
-            .parse::<ByteSize>()
-            .expect_err("no number")
-            .to_string();
-        assert!(
-            refusal.starts_with("`lots` is not a size in bytes") && refusal.contains("`16MiB`"),
-            "{refusal}"
-        );
+        let refusal = "lots".parse::<ByteSize>().expect_err("no number").to_string();
+        assert!(refusal.starts_with("`lots` is not a size in bytes") && refusal.contains("`16MiB`"), "{refusal}");
     }
 }

@@ -40,10 +40,7 @@ impl Outcome {
 
     /// Nothing from `index` on was written.
     pub fn stopped_at(index: usize, fault: Fault) -> Self {
-        Self {
-            refused: Vec::new(),
-            stopped: Some((index, fault)),
-        }
+        Self { refused: Vec::new(), stopped: Some((index, fault)) }
     }
 }
 

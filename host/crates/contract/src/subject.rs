@@ -44,12 +44,7 @@ pub struct SubjectIds(AtomicU32);
 impl SubjectIds {
     /// The next id. Ids start at 1; `None` when all 4 294 967 295 have been used.
     pub fn next(&self) -> Option<SubjectId> {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-                last.checked_add(1)
-            })
-            .ok()
-            .map(|last| SubjectId(last + 1))
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1)).ok().map(|last| SubjectId(last + 1))
     }
 }
 

@@ -17,12 +17,7 @@ impl Backoff {
         // Jitter needs no secrecy, only that two collectors differ: the process id and the clock's nanoseconds do.
         let clock = sluicebox_contract::UnixNanos::now().0;
         let random = (clock ^ (u64::from(std::process::id()) << 32)) | 1;
-        Self {
-            first,
-            limit,
-            next: first,
-            random,
-        }
+        Self { first, limit, next: first, random }
     }
 
     /// The time to wait now: between half and the whole of the present step.
@@ -52,10 +47,7 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for step in [100, 200, 400, 800, 1000, 1000] {
             let wait = backoff.wait();
-            assert!(
-                wait >= Duration::from_millis(step / 2) && wait <= Duration::from_millis(step),
-                "{wait:?} of {step} ms"
-            );
+            assert!(wait >= Duration::from_millis(step / 2) && wait <= Duration::from_millis(step), "{wait:?} of {step} ms");
         }
         backoff.reset();
         assert!(backoff.wait() <= Duration::from_millis(100));

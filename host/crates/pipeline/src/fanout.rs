@@ -28,11 +28,7 @@ impl Fanout {
 impl Feed for Fanout {
     async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
         // A lane whose thread has ended takes nothing any more; the others go on.
-        for branch in self
-            .branches
-            .iter()
-            .filter(|branch| wants(branch.handlers, &notice))
-        {
+        for branch in self.branches.iter().filter(|branch| wants(branch.handlers, &notice)) {
             let _ended = branch.queue.send(notice.clone(), weight(&notice)).await;
         }
         Ok(())
@@ -44,9 +40,7 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
     match notice {
         Notice::Defined(_) | Notice::Forgotten(_) => handlers.subjects,
         Notice::Event(Event::Pod(_)) => handlers.pods,
-        Notice::Event(Event::Object(event)) if event.kind == ObjectKind::Pod => {
-            handlers.objects && !handlers.pods
-        }
+        Notice::Event(Event::Object(event)) if event.kind == ObjectKind::Pod => handlers.objects && !handlers.pods,
         Notice::Event(Event::Object(_)) => handlers.objects,
         Notice::Listed => true,
     }
@@ -54,9 +48,7 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
 
 fn weight(notice: &Notice) -> usize {
     match notice {
-        Notice::Defined(subject) => {
-            64 + subject.uid.len() + subject.namespace.len() + subject.name.len()
-        }
+        Notice::Defined(subject) => 64 + subject.uid.len() + subject.namespace.len() + subject.name.len(),
         Notice::Event(event) => event.weight(),
         Notice::Forgotten(_) | Notice::Listed => 16,
     }
@@ -83,22 +75,14 @@ mod tests {
 
     #[test]
     fn a_module_with_both_handlers_gets_pods_typed_only() {
-        let both = Handlers {
-            subjects: false,
-            pods: true,
-            objects: true,
-        };
+        let both = Handlers { subjects: false, pods: true, objects: true };
         assert!(!wants(both, &object(ObjectKind::Pod)));
         assert!(wants(both, &object(ObjectKind::Node)));
     }
 
     #[test]
     fn a_module_without_pod_handler_gets_pods_as_json() {
-        let json = Handlers {
-            subjects: false,
-            pods: false,
-            objects: true,
-        };
+        let json = Handlers { subjects: false, pods: false, objects: true };
         assert!(wants(json, &object(ObjectKind::Pod)));
     }
 }

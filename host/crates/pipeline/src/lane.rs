@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{
-    Class, Entry, Event, Fault, Notice, Shaper, Subject, SubjectId, UnixNanos,
-};
+use sluicebox_contract::{Class, Entry, Event, Fault, Notice, Shaper, Subject, SubjectId, UnixNanos};
 use tracing::{debug, error, info, warn};
 
 use crate::backoff::Backoff;
@@ -30,12 +28,7 @@ pub struct LaneSettings {
 
 impl Default for LaneSettings {
     fn default() -> Self {
-        Self {
-            batch: 64,
-            first_rest: Duration::from_secs(1),
-            longest_rest: Duration::from_mins(1),
-            patience: 8,
-        }
+        Self { batch: 64, first_rest: Duration::from_secs(1), longest_rest: Duration::from_mins(1), patience: 8 }
     }
 }
 
@@ -116,11 +109,7 @@ impl<S: Shaper> Lane<S> {
     }
 
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), GivenUp> {
-        self.subjects.extend(
-            subjects
-                .iter()
-                .map(|subject| (subject.id, Arc::clone(subject))),
-        );
+        self.subjects.extend(subjects.iter().map(|subject| (subject.id, Arc::clone(subject))));
         match self.shaper.define(subjects) {
             Ok(()) => Ok(()),
             Err(fault) => self.replace(&fault, "subjects"),
@@ -276,10 +265,7 @@ impl<S: Shaper> Lane<S> {
             return;
         }
         self.meter.entries.add(entries.len() as u64);
-        self.hand_on(Parcel::Entries {
-            entries,
-            observed_at,
-        });
+        self.hand_on(Parcel::Entries { entries, observed_at });
     }
 
     fn hand_on(&self, parcel: Parcel) {
@@ -328,10 +314,7 @@ impl Run {
 }
 
 fn events_in(notices: &[Notice]) -> u64 {
-    notices
-        .iter()
-        .filter(|notice| matches!(notice, Notice::Event(_)))
-        .count() as u64
+    notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
 }
 
 fn same_kind(one: Option<&Event>, other: Option<&Event>) -> bool {

@@ -39,10 +39,7 @@ impl Default for OutletSettings {
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
     /// What one call of the module made.
-    Entries {
-        entries: Vec<Entry>,
-        observed_at: UnixNanos,
-    },
+    Entries { entries: Vec<Entry>, observed_at: UnixNanos },
     /// The lane has shaped everything that was there when its sources began.
     Settled,
 }
@@ -82,10 +79,7 @@ impl<K: Sink> Outlet<K> {
             let mut settled = 0;
             for parcel in parcels {
                 match parcel {
-                    Parcel::Entries {
-                        entries: more,
-                        observed_at,
-                    } => {
+                    Parcel::Entries { entries: more, observed_at } => {
                         times.push(observed_at);
                         entries.extend(more);
                     }
@@ -129,17 +123,11 @@ impl<K: Sink> Outlet<K> {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::stopped_at(
                     0,
-                    Fault::retry(
-                        "cannot write",
-                        format!("no answer within {:?}", self.settings.write_timeout),
-                    ),
+                    Fault::retry("cannot write", format!("no answer within {:?}", self.settings.write_timeout)),
                 ),
             };
             self.meter.writes.observe(begin.elapsed());
-            let done = outcome
-                .stopped
-                .as_ref()
-                .map_or(rest.len(), |(index, _)| (*index).min(rest.len()));
+            let done = outcome.stopped.as_ref().map_or(rest.len(), |(index, _)| (*index).min(rest.len()));
             self.count(rest, done, &outcome);
             rest = rest.get(done..).unwrap_or_default();
             match outcome.stopped {
@@ -154,16 +142,11 @@ impl<K: Sink> Outlet<K> {
     }
 
     fn count(&self, entries: &[Entry], done: usize, outcome: &Outcome) {
-        let refused = outcome
-            .refused
-            .iter()
-            .filter(|refusal| refusal.index < done);
+        let refused = outcome.refused.iter().filter(|refusal| refusal.index < done);
         let mut count = 0;
         for refusal in refused {
             count += 1;
-            let entry = entries
-                .get(refusal.index)
-                .map_or_else(String::new, describe);
+            let entry = entries.get(refusal.index).map_or_else(String::new, describe);
             warn!(sink = %self.name, %entry, reason = %refusal.reason, "sink refused an entry for good");
         }
         self.meter.refused.add(count);
@@ -224,17 +207,9 @@ impl<K: Sink> Outlet<K> {
 /// An entry in a log line: what it is and for whom, not its content.
 fn describe(entry: &Entry) -> String {
     const LONGEST: usize = 100;
-    let cut = |name: &str| {
-        name.chars()
-            .take(LONGEST)
-            .flat_map(char::escape_default)
-            .collect::<String>()
-    };
+    let cut = |name: &str| name.chars().take(LONGEST).flat_map(char::escape_default).collect::<String>();
     match entry {
-        Entry::Message(message) => format!(
-            "message to {}",
-            cut(message.channel.as_deref().unwrap_or("the default channel"))
-        ),
+        Entry::Message(message) => format!("message to {}", cut(message.channel.as_deref().unwrap_or("the default channel"))),
         Entry::Document(document) => format!("document {}", cut(&document.name)),
         Entry::Forget(forget) => format!("forget {}", cut(&forget.name)),
     }

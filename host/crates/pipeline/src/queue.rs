@@ -58,12 +58,8 @@ impl<T> Shared<T> {
     }
 
     fn measure(&self, state: &State<T>) {
-        self.meter
-            .length
-            .set(i64::try_from(state.items.len()).unwrap_or(i64::MAX));
-        self.meter
-            .bytes
-            .set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
+        self.meter.length.set(i64::try_from(state.items.len()).unwrap_or(i64::MAX));
+        self.meter.bytes.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
     }
 }
 
@@ -75,19 +71,8 @@ pub struct Receiver<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    let state = State {
-        items: VecDeque::new(),
-        bytes: 0,
-        senders: 1,
-        receiver: true,
-    };
-    let shared = Arc::new(Shared {
-        bounds,
-        state: Mutex::new(state),
-        filled: Notify::new(),
-        drained: Notify::new(),
-        meter,
-    });
+    let state = State { items: VecDeque::new(), bytes: 0, senders: 1, receiver: true };
+    let shared = Arc::new(Shared { bounds, state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
@@ -111,8 +96,7 @@ impl<T> Sender<T> {
         if !state.receiver {
             return Err(Closed);
         }
-        let room = state.items.len() < self.0.bounds.items
-            && state.bytes.saturating_add(weight) <= self.0.bounds.bytes;
+        let room = state.items.len() < self.0.bounds.items && state.bytes.saturating_add(weight) <= self.0.bounds.bytes;
         if !room && !state.items.is_empty() {
             return Ok(Some(item));
         }
@@ -173,8 +157,7 @@ impl<T> Receiver<T> {
     /// Whether senders have to wait, or nearly so.
     pub fn is_nearly_full(&self) -> bool {
         let state = self.0.lock();
-        state.items.len() >= self.0.bounds.items / 10 * 9
-            || state.bytes >= self.0.bounds.bytes / 10 * 9
+        state.items.len() >= self.0.bounds.items / 10 * 9 || state.bytes >= self.0.bounds.bytes / 10 * 9
     }
 
     /// Whether the senders have gone; items may still be there.
@@ -266,13 +249,7 @@ mod tests {
     #[tokio::test]
     async fn the_meter_shows_what_is_held() {
         let meter = Arc::<QueueMeter>::default();
-        let (sender, mut receiver) = queue(
-            Bounds {
-                items: 4,
-                bytes: 100,
-            },
-            Arc::clone(&meter),
-        );
+        let (sender, mut receiver) = queue(Bounds { items: 4, bytes: 100 }, Arc::clone(&meter));
         sender.send(1, 7).await.unwrap();
         sender.send(2, 5).await.unwrap();
         assert_eq!((meter.length.get(), meter.bytes.get()), (2, 12));

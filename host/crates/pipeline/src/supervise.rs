@@ -99,12 +99,7 @@ impl Default for Pipeline {
 impl Pipeline {
     /// Adds a sink.
     pub fn outlet<K: Sink>(&mut self, name: &str, sink: K, terms: OutletTerms) -> OutletHandle {
-        let OutletTerms {
-            settings,
-            bounds,
-            meter,
-            lanes,
-        } = terms;
+        let OutletTerms { settings, bounds, meter, lanes } = terms;
         let (sender, receiver) = queue(bounds, Arc::clone(&meter.queue));
         let name: Arc<str> = name.into();
         let outlet = Outlet {
@@ -124,19 +119,8 @@ impl Pipeline {
     }
 
     /// Adds a module. It runs on a thread of its own.
-    pub fn lane<S: Shaper>(
-        &mut self,
-        name: &str,
-        shaper: S,
-        terms: LaneTerms,
-    ) -> std::io::Result<LaneHandle> {
-        let LaneTerms {
-            settings,
-            bounds,
-            meter,
-            outlets,
-            sources,
-        } = terms;
+    pub fn lane<S: Shaper>(&mut self, name: &str, shaper: S, terms: LaneTerms) -> std::io::Result<LaneHandle> {
+        let LaneTerms { settings, bounds, meter, outlets, sources } = terms;
         let (sender, receiver) = queue(bounds, Arc::clone(&meter.queue));
         let name: Arc<str> = name.into();
         let handlers = shaper.handlers();
@@ -144,10 +128,7 @@ impl Pipeline {
             name: Arc::clone(&name),
             shaper,
             queue: receiver,
-            outlets: outlets
-                .iter()
-                .filter_map(|outlet| self.outlets.get(outlet.0).cloned())
-                .collect(),
+            outlets: outlets.iter().filter_map(|outlet| self.outlets.get(outlet.0).cloned()).collect(),
             settings,
             meter,
             unlisted: sources,
@@ -157,57 +138,33 @@ impl Pipeline {
             open: 0,
         };
         let (done, ended) = oneshot::channel();
-        std::thread::Builder::new()
-            .name(format!("lane-{name}"))
-            .spawn(move || {
-                lane.run();
-                // The pipeline may have given up waiting for this thread.
-                let _late = done.send(());
-            })?;
-        self.start("lane", name, async move {
-            ended
-                .await
-                .map_err(|_| Fault::fatal("cannot go on", "the thread has panicked"))
-        });
-        self.lanes.push(Branch {
-            handlers,
-            queue: sender,
-        });
+        std::thread::Builder::new().name(format!("lane-{name}")).spawn(move || {
+            lane.run();
+            // The pipeline may have given up waiting for this thread.
+            let _late = done.send(());
+        })?;
+        self.start("lane", name, async move { ended.await.map_err(|_| Fault::fatal("cannot go on", "the thread has panicked")) });
+        self.lanes.push(Branch { handlers, queue: sender });
         Ok(LaneHandle(self.lanes.len() - 1))
     }
 
     /// Adds a source that feeds these lanes.
     pub fn source<S: Source>(&mut self, name: &str, source: S, lanes: &[LaneHandle]) {
-        let branches = lanes
-            .iter()
-            .filter_map(|lane| self.lanes.get(lane.0).cloned())
-            .collect();
+        let branches = lanes.iter().filter_map(|lane| self.lanes.get(lane.0).cloned()).collect();
         let mut stop = self.stop.subscribe();
         let stopped = async move {
             // An error means that the pipeline is gone: stop as well.
             let _gone = stop.wait_for(|stop| *stop).await;
         };
-        self.start(
-            "source",
-            name.into(),
-            source.run(Fanout::new(branches), stopped),
-        );
+        self.start("source", name.into(), source.run(Fanout::new(branches), stopped));
     }
 
     /// Which events a lane's module wants.
     pub fn handlers(&self, lane: LaneHandle) -> Handlers {
-        self.lanes
-            .get(lane.0)
-            .map(|branch| branch.handlers)
-            .unwrap_or_default()
+        self.lanes.get(lane.0).map(|branch| branch.handlers).unwrap_or_default()
     }
 
-    fn start(
-        &mut self,
-        kind: &'static str,
-        name: Arc<str>,
-        task: impl Future<Output = Result<(), Fault>> + Send + 'static,
-    ) {
+    fn start(&mut self, kind: &'static str, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) {
         let id = self.tasks.spawn(task).id();
         self.parts.insert(id, Part { kind, name });
     }
@@ -237,11 +194,7 @@ impl Pipeline {
         })
         .await;
         if drained.is_err() {
-            report.late = self
-                .parts
-                .values()
-                .map(|part| format!("{} {}", part.kind, part.name))
-                .collect();
+            report.late = self.parts.values().map(|part| format!("{} {}", part.kind, part.name)).collect();
             report.late.sort();
             error!(late = ?report.late, "not finished at the deadline: what they held is lost");
         }
@@ -249,11 +202,7 @@ impl Pipeline {
     }
 
     /// Takes note of a part that has ended; says whether that ends the run. A lane that ends leaves the others at work.
-    fn note(
-        &mut self,
-        ended: Result<(Id, Result<(), Fault>), JoinError>,
-        report: &mut Report,
-    ) -> bool {
+    fn note(&mut self, ended: Result<(Id, Result<(), Fault>), JoinError>, report: &mut Report) -> bool {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
             Err(error) => (error.id(), Err(Fault::fatal("cannot go on", error))),
@@ -263,9 +212,7 @@ impl Pipeline {
         };
         let Err(fault) = result else { return false };
         error!(part = part.kind, name = %part.name, %fault, "ended by a fault");
-        report
-            .faults
-            .push(format!("{} `{}`: {fault}", part.kind, part.name));
+        report.faults.push(format!("{} `{}`: {fault}", part.kind, part.name));
         part.kind != "lane"
     }
 }

@@ -5,36 +5,20 @@ mod support;
 use std::time::Duration;
 
 use sluicebox_pipeline::Pipeline;
-use support::{
-    Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches,
-};
+use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
 
 #[tokio::test]
 async fn everything_accepted_is_written_in_order_before_the_end() {
-    let (sink, shaper) = (
-        Recorder::default(),
-        Scripted {
-            takes: Duration::from_millis(1),
-            ..Scripted::default()
-        },
-    );
+    let (sink, shaper) = (Recorder::default(), Scripted { takes: Duration::from_millis(1), ..Scripted::default() });
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
-    let lane = pipeline
-        .lane("lane", shaper, lane_terms(&[outlet]))
-        .unwrap();
+    let lane = pipeline.lane("lane", shaper, lane_terms(&[outlet])).unwrap();
     pipeline.source("source", Script((0..1000).map(event).collect()), &[lane]);
-    let report = pipeline
-        .run_until(reaches(&sink.log, 1), Duration::from_secs(10))
-        .await;
+    let report = pipeline.run_until(reaches(&sink.log, 1), Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     let written = lines(&sink.log);
     assert_eq!(written, numbers(0..written.len()), "a gap or another order");
-    assert!(
-        written.len() >= 128,
-        "what the queue held was not written: {}",
-        written.len()
-    );
+    assert!(written.len() >= 128, "what the queue held was not written: {}", written.len());
 }
 
 #[tokio::test]
@@ -42,20 +26,10 @@ async fn one_source_feeds_two_lanes_and_two_lanes_feed_one_sink() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
-    let one = pipeline
-        .lane("one", Scripted::default(), lane_terms(&[outlet]))
-        .unwrap();
-    let other = pipeline
-        .lane("other", Scripted::default(), lane_terms(&[outlet]))
-        .unwrap();
-    pipeline.source(
-        "source",
-        Script((0..100).map(event).collect()),
-        &[one, other],
-    );
-    let report = pipeline
-        .run_until(reaches(&sink.log, 200), Duration::from_secs(10))
-        .await;
+    let one = pipeline.lane("one", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let other = pipeline.lane("other", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    pipeline.source("source", Script((0..100).map(event).collect()), &[one, other]);
+    let report = pipeline.run_until(reaches(&sink.log, 200), Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     let mut written = lines(&sink.log);
     written.sort();
@@ -66,27 +40,13 @@ async fn one_source_feeds_two_lanes_and_two_lanes_feed_one_sink() {
 
 #[tokio::test]
 async fn a_sink_that_never_answers_is_named_at_the_deadline() {
-    let sink = Recorder {
-        stalls: true,
-        ..Recorder::default()
-    };
+    let sink = Recorder { stalls: true, ..Recorder::default() };
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("stuck", sink, outlet_terms(1));
-    let lane = pipeline
-        .lane("lane", Scripted::default(), lane_terms(&[outlet]))
-        .unwrap();
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);
     let begin = std::time::Instant::now();
-    let report = pipeline
-        .run_until(
-            tokio::time::sleep(Duration::from_millis(50)),
-            Duration::from_millis(300),
-        )
-        .await;
+    let report = pipeline.run_until(tokio::time::sleep(Duration::from_millis(50)), Duration::from_millis(300)).await;
     assert_eq!(report.late, ["sink stuck"]);
-    assert!(
-        begin.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }

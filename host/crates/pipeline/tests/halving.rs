@@ -8,110 +8,53 @@ use std::time::Duration;
 use sluicebox_contract::Notice;
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_pipeline::{LaneTerms, Pipeline};
-use support::{
-    Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches, subject,
-};
+use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches, subject};
 
-async fn shape(
-    shaper: Scripted,
-    notices: Vec<Notice>,
-    expected: usize,
-) -> (Vec<String>, Arc<LaneMeter>) {
+async fn shape(shaper: Scripted, notices: Vec<Notice>, expected: usize) -> (Vec<String>, Arc<LaneMeter>) {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
     let meter = Arc::<LaneMeter>::default();
-    let lane = pipeline
-        .lane(
-            "lane",
-            shaper,
-            LaneTerms {
-                meter: Arc::clone(&meter),
-                ..lane_terms(&[outlet])
-            },
-        )
-        .unwrap();
+    let lane = pipeline.lane("lane", shaper, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap();
     pipeline.source("source", Script(notices), &[lane]);
-    let report = pipeline
-        .run_until(reaches(&sink.log, expected), Duration::from_secs(10))
-        .await;
+    let report = pipeline.run_until(reaches(&sink.log, expected), Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     (lines(&sink.log), meter)
 }
 
 #[tokio::test]
 async fn one_deadly_event_in_a_thousand_is_left_out_alone() {
-    let shaper = Scripted {
-        deadly: [500].into(),
-        ..Scripted::default()
-    };
+    let shaper = Scripted { deadly: [500].into(), ..Scripted::default() };
     let (written, meter) = shape(shaper, (0..1000).map(event).collect(), 999).await;
     assert_eq!(written, [numbers(0..500), numbers(501..1000)].concat());
     assert_eq!((meter.deadly.get(), meter.missed.get()), (1, 0));
-    assert!(
-        meter.traps.get() <= 7,
-        "more than one trap for each halving of 64: {}",
-        meter.traps.get()
-    );
+    assert!(meter.traps.get() <= 7, "more than one trap for each halving of 64: {}", meter.traps.get());
 }
 
 #[tokio::test]
 async fn refused_events_are_left_out_one_by_one_without_a_fresh_instance() {
-    let shaper = Scripted {
-        refused: [3, 4, 60].into(),
-        ..Scripted::default()
-    };
+    let shaper = Scripted { refused: [3, 4, 60].into(), ..Scripted::default() };
     let (written, meter) = shape(shaper, (0..100).map(event).collect(), 97).await;
-    assert_eq!(
-        written,
-        [numbers(0..3), numbers(5..60), numbers(61..100)].concat()
-    );
-    assert_eq!(
-        (
-            meter.refused.get(),
-            meter.instances.get(),
-            meter.traps.get()
-        ),
-        (3, 1, 0)
-    );
+    assert_eq!(written, [numbers(0..3), numbers(5..60), numbers(61..100)].concat());
+    assert_eq!((meter.refused.get(), meter.instances.get(), meter.traps.get()), (3, 1, 0));
 }
 
 #[tokio::test]
 async fn a_fresh_instance_is_told_all_subjects_that_still_exist() {
-    let shaper = Scripted {
-        deadly: [7].into(),
-        ..Scripted::default()
-    };
+    let shaper = Scripted { deadly: [7].into(), ..Scripted::default() };
     let log = Arc::clone(&shaper.log);
     let forgotten = Notice::Forgotten(sluicebox_contract::SubjectId(2));
-    let notices = vec![
-        subject(1),
-        subject(2),
-        subject(3),
-        forgotten,
-        event(7),
-        event(8),
-    ];
+    let notices = vec![subject(1), subject(2), subject(3), forgotten, event(7), event(8)];
     shape(shaper, notices, 1).await;
     let log = lines(&log);
     assert_eq!(log.first().map(String::as_str), Some("start"));
-    let trap = log
-        .iter()
-        .position(|line| line.starts_with("trap"))
-        .unwrap();
-    assert_eq!(
-        log.get(trap + 1..trap + 3),
-        Some(&["start".to_owned(), "define node-1 node-3".to_owned()][..]),
-        "{log:?}"
-    );
+    let trap = log.iter().position(|line| line.starts_with("trap")).unwrap();
+    assert_eq!(log.get(trap + 1..trap + 3), Some(&["start".to_owned(), "define node-1 node-3".to_owned()][..]), "{log:?}");
 }
 
 #[tokio::test]
 async fn a_module_that_does_not_start_is_tried_again_and_loses_nothing_meanwhile() {
-    let shaper = Scripted {
-        bad_starts: Arc::new(Mutex::new(3)),
-        ..Scripted::default()
-    };
+    let shaper = Scripted { bad_starts: Arc::new(Mutex::new(3)), ..Scripted::default() };
     let (written, meter) = shape(shaper, (0..50).map(event).collect(), 50).await;
     assert_eq!(written, numbers(0..50));
     assert_eq!((meter.traps.get(), meter.instances.get()), (3, 1));

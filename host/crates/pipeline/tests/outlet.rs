@@ -8,64 +8,31 @@ use std::time::Duration;
 use sluicebox_contract::Notice;
 use sluicebox_contract::meter::OutletMeter;
 use sluicebox_pipeline::{OutletTerms, Pipeline, Report};
-use support::{
-    Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches,
-};
+use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
 
-async fn write(
-    sink: Recorder,
-    notices: Vec<Notice>,
-    expected: usize,
-) -> (Arc<OutletMeter>, Report) {
+async fn write(sink: Recorder, notices: Vec<Notice>, expected: usize) -> (Arc<OutletMeter>, Report) {
     let mut pipeline = Pipeline::default();
     let meter = Arc::<OutletMeter>::default();
     let log = Arc::clone(&sink.log);
-    let outlet = pipeline.outlet(
-        "out",
-        sink,
-        OutletTerms {
-            meter: Arc::clone(&meter),
-            ..outlet_terms(1)
-        },
-    );
-    let lane = pipeline
-        .lane("lane", Scripted::default(), lane_terms(&[outlet]))
-        .unwrap();
+    let outlet = pipeline.outlet("out", sink, OutletTerms { meter: Arc::clone(&meter), ..outlet_terms(1) });
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
     pipeline.source("source", Script(notices), &[lane]);
-    (
-        meter,
-        pipeline
-            .run_until(reaches(&log, expected), Duration::from_secs(5))
-            .await,
-    )
+    (meter, pipeline.run_until(reaches(&log, expected), Duration::from_secs(5)).await)
 }
 
 #[tokio::test]
 async fn what_was_not_written_is_tried_again_from_where_it_stopped() {
-    let sink = Recorder {
-        bad_writes: Arc::new(Mutex::new(5)),
-        ..Recorder::default()
-    };
+    let sink = Recorder { bad_writes: Arc::new(Mutex::new(5)), ..Recorder::default() };
     let log = Arc::clone(&sink.log);
     let (meter, report) = write(sink, (0..200).map(event).collect(), 200).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(lines(&log), numbers(0..200));
-    assert_eq!(
-        (
-            meter.written.get(),
-            meter.retries.get(),
-            meter.refused.get()
-        ),
-        (200, 5, 0)
-    );
+    assert_eq!((meter.written.get(), meter.retries.get(), meter.refused.get()), (200, 5, 0));
 }
 
 #[tokio::test]
 async fn a_refused_entry_does_not_stop_those_after_it() {
-    let sink = Recorder {
-        refuses: ["7".to_owned()].into(),
-        ..Recorder::default()
-    };
+    let sink = Recorder { refuses: ["7".to_owned()].into(), ..Recorder::default() };
     let log = Arc::clone(&sink.log);
     let (meter, _) = write(sink, (0..20).map(event).collect(), 19).await;
     assert_eq!(lines(&log), [numbers(0..7), numbers(8..20)].concat());
@@ -74,20 +41,12 @@ async fn a_refused_entry_does_not_stop_those_after_it() {
 
 #[tokio::test]
 async fn a_sink_that_never_worked_and_cannot_ends_the_run() {
-    let sink = Recorder {
-        bad_writes: Arc::new(Mutex::new(1)),
-        fatal: true,
-        ..Recorder::default()
-    };
+    let sink = Recorder { bad_writes: Arc::new(Mutex::new(1)), fatal: true, ..Recorder::default() };
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink, outlet_terms(1));
-    let lane = pipeline
-        .lane("lane", Scripted::default(), lane_terms(&[outlet]))
-        .unwrap();
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);
-    let report = pipeline
-        .run_until(std::future::pending(), Duration::from_secs(5))
-        .await;
+    let report = pipeline.run_until(std::future::pending(), Duration::from_secs(5)).await;
     assert_eq!(report.faults, ["sink `out`: write: wrong address"]);
 }
 

@@ -33,10 +33,7 @@ impl<W: Send + 'static> Aside<W> {
     }
 
     /// Lets the worker work. Dropping the future does not undo the work.
-    pub(crate) async fn call<R: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut W) -> R + Send + 'static,
-    ) -> Result<R, Fault> {
+    pub(crate) async fn call<R: Send + 'static>(&mut self, work: impl FnOnce(&mut W) -> R + Send + 'static) -> Result<R, Fault> {
         self.worker().await?;
         let Self::Here(mut worker) = std::mem::replace(self, Self::Lost) else {
             return Err(lost());
@@ -74,9 +71,7 @@ mod tests {
             gate.recv().expect("the gate is opened");
             worker.push(1);
         });
-        timeout(Duration::from_millis(20), first)
-            .await
-            .expect_err("the gate is closed");
+        timeout(Duration::from_millis(20), first).await.expect_err("the gate is closed");
         open.send(()).expect("the worker waits");
         let seen = aside
             .call(|worker| {

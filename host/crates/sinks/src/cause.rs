@@ -18,18 +18,9 @@ mod tests {
 
     #[test]
     fn known_errors_are_said_in_few_words_and_others_by_the_system() {
-        assert_eq!(
-            cause(io::Error::from_raw_os_error(111)),
-            "connection refused"
-        );
+        assert_eq!(cause(io::Error::from_raw_os_error(111)), "connection refused");
         assert_eq!(cause(rustix::io::Errno::ACCESS), "permission denied");
-        assert_eq!(
-            cause(rustix::io::Errno::MFILE),
-            "Too many open files (os error 24)"
-        );
-        assert_eq!(
-            cause(io::Error::other("a lookup failed")),
-            "a lookup failed"
-        );
+        assert_eq!(cause(rustix::io::Errno::MFILE), "Too many open files (os error 24)");
+        assert_eq!(cause(io::Error::other("a lookup failed")), "a lookup failed");
     }
 }

@@ -15,11 +15,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(field_path: &[&'static str], message: impl Into<String>) -> Self {
-        Self {
-            field_path: field_path.to_vec(),
-            message: message.into(),
-            hint: None,
-        }
+        Self { field_path: field_path.to_vec(), message: message.into(), hint: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -33,10 +29,7 @@ impl Problem {
     }
 
     pub(crate) fn into_fault(self, sink: &str) -> Fault {
-        let tried = format!(
-            "cannot make sink `{sink}` with this `{}`",
-            self.field_path.join(".")
-        );
+        let tried = format!("cannot make sink `{sink}` with this `{}`", self.field_path.join("."));
         let fault = Fault::fatal(tried, self.message);
         match self.hint {
             Some(hint) => fault.hint(hint),

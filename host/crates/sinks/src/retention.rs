@@ -18,11 +18,7 @@ pub(crate) struct Retention<K> {
 
 impl<K: Clone + Eq + Hash + Ord> Retention<K> {
     pub(crate) fn new() -> Self {
-        Self {
-            times: HashMap::new(),
-            order: BTreeSet::new(),
-            longest: LONGEST,
-        }
+        Self { times: HashMap::new(), order: BTreeSet::new(), longest: LONGEST }
     }
 
     /// Forget this name at this time, whatever was said of it before.
@@ -47,20 +43,14 @@ impl<K: Clone + Eq + Hash + Ord> Retention<K> {
     /// When the next name is due; now, if too many wait.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         let (at, _) = self.order.first()?;
-        Some(if self.order.len() > self.longest {
-            now
-        } else {
-            *at
-        })
+        Some(if self.order.len() > self.longest { now } else { *at })
     }
 
     /// What is due, earliest first; it stays until [`Self::keep`] or [`Self::forget_at`] says otherwise.
     pub(crate) fn due(&self, now: Instant) -> Vec<K> {
         let surplus = self.order.len().saturating_sub(self.longest);
         let due = self.order.iter().enumerate();
-        due.take_while(|(index, (at, _))| *at <= now || *index < surplus)
-            .map(|(_, (_, key))| key.clone())
-            .collect()
+        due.take_while(|(index, (at, _))| *at <= now || *index < surplus).map(|(_, (_, key))| key.clone()).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

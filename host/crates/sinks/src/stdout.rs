@@ -62,10 +62,7 @@ impl Stdout {
 impl<W: AsFd + Send + 'static> Stdout<W> {
     /// To any descriptor.
     pub fn to(to: W, config: &Config) -> Self {
-        Self {
-            format: config.format,
-            output: Aside::new(Output { to, torn: false }),
-        }
+        Self { format: config.format, output: Aside::new(Output { to, torn: false }) }
     }
 }
 
@@ -78,10 +75,7 @@ impl<W: AsFd + Send + 'static> Sink for Stdout<W> {
             text.push('\n');
             ends.push(text.len());
         }
-        let written = self
-            .output
-            .call(move |output| output.write(text.as_bytes(), &ends))
-            .await;
+        let written = self.output.call(move |output| output.write(text.as_bytes(), &ends)).await;
         match written {
             Ok(Ok(())) => Outcome::written(),
             Ok(Err((index, errno))) => Outcome::stopped_at(index, fault(errno)),
@@ -129,12 +123,9 @@ fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), (usize, Errno)> {
 fn fault(errno: Errno) -> Fault {
     let tried = "cannot write to standard output";
     match errno {
-        Errno::PIPE | Errno::BADF => Fault::fatal(tried, cause(errno)).hint(
-            "whoever reads it has gone: keep the reader running or leave the stdout sink out",
-        ),
-        Errno::NOSPC | Errno::DQUOT => {
-            Fault::retry(tried, cause(errno)).hint("free space where the output is kept")
-        }
+        Errno::PIPE | Errno::BADF => Fault::fatal(tried, cause(errno))
+            .hint("whoever reads it has gone: keep the reader running or leave the stdout sink out"),
+        Errno::NOSPC | Errno::DQUOT => Fault::retry(tried, cause(errno)).hint("free space where the output is kept"),
         _ => Fault::retry(tried, cause(errno)),
     }
 }
@@ -203,26 +194,15 @@ mod tests {
     use super::*;
 
     fn message(body: &[u8]) -> Entry {
-        Entry::Message(Message {
-            body: body.to_vec(),
-            ..Message::default()
-        })
+        Entry::Message(Message { body: body.to_vec(), ..Message::default() })
     }
 
     fn document(collection: Option<&str>, name: &str, body: &str) -> Entry {
-        Entry::Document(Document {
-            collection: collection.map(str::to_owned),
-            name: name.to_owned(),
-            body: body.into(),
-        })
+        Entry::Document(Document { collection: collection.map(str::to_owned), name: name.to_owned(), body: body.into() })
     }
 
     fn forget(after: Duration) -> Entry {
-        Entry::Forget(Forget {
-            name: "a.meta".to_owned(),
-            after,
-            ..Forget::default()
-        })
+        Entry::Forget(Forget { name: "a.meta".to_owned(), after, ..Forget::default() })
     }
 
     fn shown(format: Format, entry: &Entry) -> String {
@@ -233,54 +213,27 @@ mod tests {
 
     #[test]
     fn a_message_is_its_body() {
-        assert_eq!(
-            shown(Format::Text, &message(br#"{"a":"\n"}"#)),
-            r#"{"a":"\n"}"#
-        );
+        assert_eq!(shown(Format::Text, &message(br#"{"a":"\n"}"#)), r#"{"a":"\n"}"#);
     }
 
     #[test]
     fn documents_and_forgets_say_what_they_are() {
-        assert_eq!(
-            shown(Format::Text, &document(None, "a.meta", "{}\n")),
-            "put a.meta {}"
-        );
-        assert_eq!(
-            shown(Format::Text, &document(Some("h"), "f", "1")),
-            "put h/f 1"
-        );
-        assert_eq!(
-            shown(Format::Text, &forget(Duration::ZERO)),
-            "forget a.meta"
-        );
-        assert_eq!(
-            shown(Format::Text, &forget(Duration::from_mins(1))),
-            "forget a.meta after 1m"
-        );
+        assert_eq!(shown(Format::Text, &document(None, "a.meta", "{}\n")), "put a.meta {}");
+        assert_eq!(shown(Format::Text, &document(Some("h"), "f", "1")), "put h/f 1");
+        assert_eq!(shown(Format::Text, &forget(Duration::ZERO)), "forget a.meta");
+        assert_eq!(shown(Format::Text, &forget(Duration::from_mins(1))), "forget a.meta after 1m");
     }
 
     #[test]
     fn a_body_never_makes_a_second_line_nor_speaks_to_the_terminal() {
-        assert_eq!(
-            shown(Format::Text, &message(b"a\nb\r\n\x1b[2J\tc\n")),
-            "a\\nb\\r\\n\\u{1b}[2J\tc"
-        );
-        assert_eq!(
-            shown(Format::Text, &document(None, "a\nforget b", "")),
-            "put a\\nforget b "
-        );
-        assert_eq!(
-            shown(Format::Json, &message(b"a\nb")),
-            r#"{"message":{"body":"a\nb"}}"#
-        );
+        assert_eq!(shown(Format::Text, &message(b"a\nb\r\n\x1b[2J\tc\n")), "a\\nb\\r\\n\\u{1b}[2J\tc");
+        assert_eq!(shown(Format::Text, &document(None, "a\nforget b", "")), "put a\\nforget b ");
+        assert_eq!(shown(Format::Json, &message(b"a\nb")), r#"{"message":{"body":"a\nb"}}"#);
     }
 
     #[test]
     fn bytes_that_are_no_text_are_shown_as_far_as_they_are() {
         assert_eq!(shown(Format::Text, &message(b"a\xffb")), "a\u{fffd}b");
-        assert_eq!(
-            shown(Format::Json, &message(b"\xff")),
-            r#"{"message":{"body":[255]}}"#
-        );
+        assert_eq!(shown(Format::Json, &message(b"\xff")), r#"{"message":{"body":[255]}}"#);
     }
 }

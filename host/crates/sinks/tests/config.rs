@@ -11,10 +11,7 @@ fn read(json: &str) -> Result<Config, String> {
 fn a_sink_is_named_by_its_kind() {
     for (json, kind) in [
         (r#"{"redis":{"url":"redis://h"}}"#, "redis"),
-        (
-            r#"{"files":{"directory":"/d","remove-unclaimed":{"suffix":".meta"}}}"#,
-            "files",
-        ),
+        (r#"{"files":{"directory":"/d","remove-unclaimed":{"suffix":".meta"}}}"#, "files"),
         (r#"{"stdout":{}}"#, "stdout"),
     ] {
         let config = read(json).expect("readable");
@@ -26,15 +23,9 @@ fn a_sink_is_named_by_its_kind() {
 #[test]
 fn what_is_not_known_is_refused_with_what_is() {
     let error = read(r#"{"kafka":{}}"#).expect_err("no such sink");
-    assert!(
-        error.contains("expected one of `redis`, `files`, `stdout`"),
-        "{error}"
-    );
+    assert!(error.contains("expected one of `redis`, `files`, `stdout`"), "{error}");
     let error = read(r#"{"stdout":{"fromat":"json"}}"#).expect_err("no such field");
-    assert!(
-        error.contains("unknown field `fromat`, expected `format`"),
-        "{error}"
-    );
+    assert!(error.contains("unknown field `fromat`, expected `format`"), "{error}");
     let error = read(r#"{"redis":{"url":"redis://h","connect-timeout":5}}"#).expect_err("no unit");
     assert!(error.contains("`5` is not a length of time"), "{error}");
 }
@@ -45,20 +36,10 @@ fn a_problem_says_where_what_and_how_to_cure_it() {
     let problems = config.problems();
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].field_path, ["redis", "url"]);
-    assert!(
-        problems[0]
-            .hint
-            .as_deref()
-            .is_some_and(|hint| hint.contains("`redis://host:port`"))
-    );
+    assert!(problems[0].hint.as_deref().is_some_and(|hint| hint.contains("`redis://host:port`")));
     let fault = AnySink::new("events", &config).expect_err("a bad url");
     assert_eq!(fault.class, Class::Fatal);
-    assert!(
-        fault
-            .tried
-            .starts_with("cannot make sink `events` with this `redis.url`"),
-        "{fault}"
-    );
+    assert!(fault.tried.starts_with("cannot make sink `events` with this `redis.url`"), "{fault}");
 }
 
 #[test]
@@ -73,10 +54,7 @@ fn the_schema_describes_every_field() {
 
 /// Properties without a description.
 fn collect(schema: &serde_json::Value, path: &str, undescribed: &mut Vec<String>) {
-    if let Some(properties) = schema
-        .get("properties")
-        .and_then(serde_json::Value::as_object)
-    {
+    if let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) {
         for (name, property) in properties {
             let is_kind = ["redis", "files", "stdout"].contains(&name.as_str());
             if !is_kind && property.get("description").is_none() {
@@ -84,17 +62,8 @@ fn collect(schema: &serde_json::Value, path: &str, undescribed: &mut Vec<String>
             }
         }
     }
-    let below = schema
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.clone(), value));
-    let within = schema
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(|(index, value)| (index.to_string(), value));
+    let below = schema.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value));
+    let within = schema.as_array().into_iter().flatten().enumerate().map(|(index, value)| (index.to_string(), value));
     for (name, value) in below.chain(within) {
         collect(value, &format!("{path}/{name}"), undescribed);
     }

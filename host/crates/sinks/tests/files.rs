@@ -24,14 +24,7 @@ fn sink(config: Config) -> AnySink {
 
 fn names(directory: &Path) -> Vec<String> {
     let items = fs::read_dir(directory).expect("a directory");
-    let mut names: Vec<_> = items
-        .map(|item| {
-            item.expect("an item")
-                .file_name()
-                .into_string()
-                .expect("text")
-        })
-        .collect();
+    let mut names: Vec<_> = items.map(|item| item.expect("an item").file_name().into_string().expect("text")).collect();
     names.sort();
     names
 }
@@ -39,12 +32,7 @@ fn names(directory: &Path) -> Vec<String> {
 async fn refusal(sink: &mut AnySink, entry: Entry) -> String {
     let outcome = sink.write(&[entry]).await;
     assert_eq!(outcome.stopped, None);
-    outcome
-        .refused
-        .into_iter()
-        .next()
-        .expect("a refusal")
-        .reason
+    outcome.refused.into_iter().next().expect("a refusal").reason
 }
 
 #[tokio::test]
@@ -53,10 +41,7 @@ async fn ten_thousand_rewrites_with_a_reader_in_a_loop_never_show_an_empty_or_pa
     let path = folder.path().join("default_web.meta");
     let body = |number: usize| format!("{number:05} {}\n", "x".repeat(number * 37 % 20_000));
     let mut sink = sink(Config::new(folder.path()));
-    assert_eq!(
-        sink.write(&[document("default_web.meta", &body(0))]).await,
-        Outcome::written()
-    );
+    assert_eq!(sink.write(&[document("default_web.meta", &body(0))]).await, Outcome::written());
 
     let stop = Arc::new(AtomicBool::new(false));
     let reader = std::thread::spawn({
@@ -65,10 +50,7 @@ async fn ten_thousand_rewrites_with_a_reader_in_a_loop_never_show_an_empty_or_pa
             let mut seen = 0_usize;
             while !stop.load(Ordering::Relaxed) {
                 let text = fs::read_to_string(&path).expect("the file is always there");
-                let number = text
-                    .get(..5)
-                    .and_then(|number| number.parse().ok())
-                    .expect("a number");
+                let number = text.get(..5).and_then(|number| number.parse().ok()).expect("a number");
                 assert_eq!(text, body(number), "a partial file");
                 seen += 1;
             }
@@ -76,9 +58,7 @@ async fn ten_thousand_rewrites_with_a_reader_in_a_loop_never_show_an_empty_or_pa
         }
     });
     for batch in 0..100 {
-        let batch: Vec<_> = (0..100)
-            .map(|number| document("default_web.meta", &body(batch * 100 + number)))
-            .collect();
+        let batch: Vec<_> = (0..100).map(|number| document("default_web.meta", &body(batch * 100 + number))).collect();
         assert_eq!(sink.write(&batch).await, Outcome::written());
     }
     stop.store(true, Ordering::Relaxed);
@@ -92,28 +72,17 @@ async fn b1_b4_b25_a_document_is_the_file_of_its_name_and_the_last_content_holds
     let folder = folder();
     let mut sink = sink(Config::new(folder.path()));
     let name = "kube-system_etcd-docker-desktop.meta";
-    let batch = [
-        document(name, "{\"podIP\":\"1\"}\n"),
-        document(name, "{\"podIP\":\"2\"}\n"),
-    ];
+    let batch = [document(name, "{\"podIP\":\"1\"}\n"), document(name, "{\"podIP\":\"2\"}\n")];
     assert_eq!(sink.write(&batch).await, Outcome::written());
     assert_eq!(names(folder.path()), [name]);
-    assert_eq!(
-        fs::read_to_string(folder.path().join(name)).expect("a file"),
-        "{\"podIP\":\"2\"}\n"
-    );
+    assert_eq!(fs::read_to_string(folder.path().join(name)).expect("a file"), "{\"podIP\":\"2\"}\n");
 }
 
 #[tokio::test]
 async fn forgetting_at_once_removes_the_file_and_what_is_not_there_is_forgotten_already() {
     let folder = folder();
     let mut sink = sink(Config::new(folder.path()));
-    let batch = [
-        document("a", "1"),
-        document("b", "2"),
-        forget("a"),
-        forget("never-there"),
-    ];
+    let batch = [document("a", "1"), document("b", "2"), forget("a"), forget("never-there")];
     assert_eq!(sink.write(&batch).await, Outcome::written());
     assert_eq!(names(folder.path()), ["b"]);
 }
@@ -145,29 +114,15 @@ async fn b15_a_name_that_would_leave_the_directory_is_refused_and_the_rest_goes_
     let directory = folder.path().join("deep/inside/meta");
     let mut sink = sink(Config::new(&directory));
     let long = "a".repeat(256);
-    let bad = [
-        "../../x",
-        r"\impoossible////",
-        "/etc/x",
-        "..",
-        ".",
-        "",
-        "a\0b",
-        &long,
-        ".sluicebox-writing",
-        ".sluicebox-retention",
-    ];
+    let bad =
+        ["../../x", r"\impoossible////", "/etc/x", "..", ".", "", "a\0b", &long, ".sluicebox-writing", ".sluicebox-retention"];
     let mut batch: Vec<_> = bad.iter().map(|name| document(name, "x")).collect();
     batch.extend(bad.iter().map(|name| forget(name)));
     batch.extend(bad.iter().map(|name| document_in(name, "x", "x")));
     batch.push(document("good", "1"));
     let outcome = sink.write(&batch).await;
     assert_eq!(outcome.stopped, None);
-    let refused: Vec<_> = outcome
-        .refused
-        .iter()
-        .map(|refusal| refusal.index)
-        .collect();
+    let refused: Vec<_> = outcome.refused.iter().map(|refusal| refusal.index).collect();
     assert_eq!(refused, (0..3 * bad.len()).collect::<Vec<_>>());
     assert_eq!(names(&directory), ["good"]);
     assert_eq!(names(folder.path()), ["deep"]);
@@ -179,10 +134,7 @@ async fn a_name_of_255_bytes_is_written() {
     let folder = folder();
     let name = "a".repeat(255);
     let mut sink = sink(Config::new(folder.path()));
-    assert_eq!(
-        sink.write(&[document(&name, "1")]).await,
-        Outcome::written()
-    );
+    assert_eq!(sink.write(&[document(&name, "1")]).await, Outcome::written());
     assert_eq!(names(folder.path()), [name]);
 }
 
@@ -192,50 +144,28 @@ async fn a_document_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
     let mut config = Config::new(folder.path());
     config.max_bytes_per_file = ByteSize(4);
     let mut sink = sink(config);
-    assert_eq!(
-        sink.write(&[document("a", "1234")]).await,
-        Outcome::written()
-    );
-    assert_eq!(
-        refusal(&mut sink, document("a", "12345")).await,
-        "it has 5 bytes, `max-bytes-per-file` is 4B"
-    );
-    assert_eq!(
-        fs::read_to_string(folder.path().join("a")).expect("the file"),
-        "1234"
-    );
+    assert_eq!(sink.write(&[document("a", "1234")]).await, Outcome::written());
+    assert_eq!(refusal(&mut sink, document("a", "12345")).await, "it has 5 bytes, `max-bytes-per-file` is 4B");
+    assert_eq!(fs::read_to_string(folder.path().join("a")).expect("the file"), "1234");
 }
 
 #[tokio::test]
 async fn a_message_is_refused() {
     let folder = folder();
     let reason = refusal(&mut sink(Config::new(folder.path())), message("a", "b")).await;
-    assert!(
-        reason.starts_with("files keeps documents; a message has no name"),
-        "{reason}"
-    );
+    assert!(reason.starts_with("files keeps documents; a message has no name"), "{reason}");
 }
 
 #[tokio::test]
 async fn a_collection_is_a_directory_that_goes_with_its_last_file() {
     let folder = folder();
     let mut sink = sink(Config::new(folder.path()));
-    let batch = [
-        document_in("node-a", "labels", "1"),
-        document_in("node-a", "allocatable", "2"),
-        document("labels", "3"),
-    ];
+    let batch = [document_in("node-a", "labels", "1"), document_in("node-a", "allocatable", "2"), document("labels", "3")];
     assert_eq!(sink.write(&batch).await, Outcome::written());
-    assert_eq!(
-        names(&folder.path().join("node-a")),
-        ["allocatable", "labels"]
-    );
+    assert_eq!(names(&folder.path().join("node-a")), ["allocatable", "labels"]);
     let at_once = std::time::Duration::ZERO;
-    let batch = [
-        forget_in("node-a", "labels", at_once),
-        forget_in("node-a", "allocatable", at_once),
-        forget_in("none", "x", at_once),
-    ];
+    let batch =
+        [forget_in("node-a", "labels", at_once), forget_in("node-a", "allocatable", at_once), forget_in("none", "x", at_once)];
     assert_eq!(sink.write(&batch).await, Outcome::written());
     assert_eq!(names(folder.path()), ["labels"]);
 }
@@ -251,19 +181,9 @@ async fn a_symbolic_link_leads_nothing_out_of_the_directory() {
     let reason = refusal(&mut sink, document_in("link", "x", "1")).await;
     assert!(reason.contains("in the way"), "{reason}");
     // The link itself is replaced, not what it leads to.
-    assert_eq!(
-        sink.write(&[document("file", "1")]).await,
-        Outcome::written()
-    );
-    assert_eq!(
-        fs::read_to_string(outside.path().join("target")).expect("a file"),
-        "untouched"
-    );
-    assert!(
-        !fs::symlink_metadata(folder.path().join("file"))
-            .expect("a file")
-            .is_symlink()
-    );
+    assert_eq!(sink.write(&[document("file", "1")]).await, Outcome::written());
+    assert_eq!(fs::read_to_string(outside.path().join("target")).expect("a file"), "untouched");
+    assert!(!fs::symlink_metadata(folder.path().join("file")).expect("a file").is_symlink());
     assert_eq!(names(outside.path()), ["target"]);
 }
 
@@ -273,19 +193,10 @@ async fn a_directory_in_the_way_of_a_file_is_refused() {
     fs::create_dir(folder.path().join("a")).expect("a directory");
     fs::write(folder.path().join("f"), "1").expect("a file");
     let mut sink = sink(Config::new(folder.path()));
-    assert_eq!(
-        refusal(&mut sink, document("a", "1")).await,
-        "a directory of this name is in the way"
-    );
-    assert_eq!(
-        refusal(&mut sink, forget("a")).await,
-        "a directory of this name is in the way"
-    );
+    assert_eq!(refusal(&mut sink, document("a", "1")).await, "a directory of this name is in the way");
+    assert_eq!(refusal(&mut sink, forget("a")).await, "a directory of this name is in the way");
     let reason = refusal(&mut sink, document_in("f", "x", "1")).await;
-    assert_eq!(
-        reason,
-        "a file is in the way where the collection's directory would be"
-    );
+    assert_eq!(reason, "a file is in the way where the collection's directory would be");
     assert_eq!(names(folder.path()), ["a", "f"]);
 }
 
@@ -294,9 +205,7 @@ async fn a_file_where_the_directory_should_be_is_a_wrong_configuration() {
     let folder = folder();
     let path = folder.path().join("f");
     fs::write(&path, "1").expect("a file");
-    let outcome = sink(Config::new(path.join("below")))
-        .write(&[document("x", "1")])
-        .await;
+    let outcome = sink(Config::new(path.join("below"))).write(&[document("x", "1")]).await;
     let (index, fault) = outcome.stopped.expect("a fault");
     assert_eq!((index, fault.class), (0, Class::Fatal), "{fault}");
 }
@@ -304,13 +213,7 @@ async fn a_file_where_the_directory_should_be_is_a_wrong_configuration() {
 #[tokio::test]
 async fn files_have_the_mode_of_the_settings_and_a_reader_may_read_them() {
     let folder = folder();
-    let mode = |name: &str| {
-        fs::metadata(folder.path().join(name))
-            .expect("a file")
-            .permissions()
-            .mode()
-            & 0o777
-    };
+    let mode = |name: &str| fs::metadata(folder.path().join(name)).expect("a file").permissions().mode() & 0o777;
     let mut first = sink(Config::new(folder.path()));
     assert_eq!(first.write(&[document("a", "1")]).await, Outcome::written());
     assert_eq!(mode("a"), 0o644);
@@ -318,10 +221,7 @@ async fn files_have_the_mode_of_the_settings_and_a_reader_may_read_them() {
     let mut config = Config::new(folder.path());
     config.mode = FileMode(0o666);
     config.sync = true;
-    assert_eq!(
-        sink(config).write(&[document("a", "1")]).await,
-        Outcome::written()
-    );
+    assert_eq!(sink(config).write(&[document("a", "1")]).await, Outcome::written());
     assert_eq!(mode("a"), 0o666);
 }
 
@@ -341,23 +241,10 @@ async fn a_second_sink_of_the_same_directory_waits_until_the_first_has_gone() {
     let mut first = sink(Config::new(folder.path()));
     let mut second = sink(Config::new(folder.path()));
     assert_eq!(first.write(&[document("a", "1")]).await, Outcome::written());
-    let (_, fault) = second
-        .write(&[document("a", "2")])
-        .await
-        .stopped
-        .expect("locked out");
-    assert_eq!(
-        (fault.class, fault.cause.as_str()),
-        (
-            Class::Retry,
-            "another sink or another sluicebox writes there"
-        )
-    );
+    let (_, fault) = second.write(&[document("a", "2")]).await.stopped.expect("locked out");
+    assert_eq!((fault.class, fault.cause.as_str()), (Class::Retry, "another sink or another sluicebox writes there"));
     drop(first);
-    assert_eq!(
-        second.write(&[document("a", "2")]).await,
-        Outcome::written()
-    );
+    assert_eq!(second.write(&[document("a", "2")]).await, Outcome::written());
 }
 
 #[tokio::test]
@@ -365,18 +252,9 @@ async fn every_put_is_a_new_file_so_that_a_reader_keeps_the_old_one_whole() {
     let folder = folder();
     let path = folder.path().join("a");
     let mut sink = sink(Config::new(folder.path()));
-    assert_eq!(
-        sink.write(&[document("a", "old")]).await,
-        Outcome::written()
-    );
-    let (open, before) = (
-        fs::File::open(&path).expect("a file"),
-        fs::metadata(&path).expect("a file").ino(),
-    );
-    assert_eq!(
-        sink.write(&[document("a", "new")]).await,
-        Outcome::written()
-    );
+    assert_eq!(sink.write(&[document("a", "old")]).await, Outcome::written());
+    let (open, before) = (fs::File::open(&path).expect("a file"), fs::metadata(&path).expect("a file").ino());
+    assert_eq!(sink.write(&[document("a", "new")]).await, Outcome::written());
     assert_ne!(fs::metadata(&path).expect("a file").ino(), before);
     assert_eq!(std::io::read_to_string(open).expect("the old one"), "old");
 }

@@ -25,10 +25,7 @@ fn open(directory: &Path) -> AnySink {
 
 fn open_removing(directory: &Path, after: Duration) -> AnySink {
     let mut config = Config::new(directory);
-    config.remove_unclaimed = Some(RemoveUnclaimed {
-        suffix: ".meta".to_owned(),
-        after: TimeSpan(after),
-    });
+    config.remove_unclaimed = Some(RemoveUnclaimed { suffix: ".meta".to_owned(), after: TimeSpan(after) });
     AnySink::new("meta", &SinkConfig::Files(config)).expect("a sink")
 }
 
@@ -54,14 +51,7 @@ fn there(folder: &TempDir, name: &str) -> bool {
 async fn b6_a_file_with_a_retention_of_3_s_is_there_at_2_9_s_and_gone_after_3() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a.meta", "1"),
-            forget_after("a.meta", Duration::from_secs(3)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a.meta", "1"), forget_after("a.meta", Duration::from_secs(3))]).await;
     rest(&mut sink, 2.9).await;
     assert!(there(&folder, "a.meta"));
     rest(&mut sink, 0.2).await;
@@ -72,14 +62,7 @@ async fn b6_a_file_with_a_retention_of_3_s_is_there_at_2_9_s_and_gone_after_3() 
 async fn b8_a_file_whose_retention_is_over_goes_with_the_next_write_whatever_it_is_about() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a.meta", "1"),
-            forget_after("a.meta", Duration::from_secs(3)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a.meta", "1"), forget_after("a.meta", Duration::from_secs(3))]).await;
     tokio::time::advance(Duration::from_secs(4)).await;
     assert!(there(&folder, "a.meta"));
     write(&mut sink, &[]).await;
@@ -90,35 +73,18 @@ async fn b8_a_file_whose_retention_is_over_goes_with_the_next_write_whatever_it_
 async fn a_name_put_again_is_kept() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a", "1"),
-            forget_after("a", Duration::from_secs(3)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a", "1"), forget_after("a", Duration::from_secs(3))]).await;
     rest(&mut sink, 2.9).await;
     write(&mut sink, &[document("a", "2")]).await;
     rest(&mut sink, 1_000.0).await;
-    assert_eq!(
-        fs::read_to_string(folder.path().join("a")).expect("the file"),
-        "2"
-    );
+    assert_eq!(fs::read_to_string(folder.path().join("a")).expect("the file"), "2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_put_again_in_the_batch_that_finds_it_due_is_kept() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a", "1"),
-            forget_after("a", Duration::from_secs(3)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a", "1"), forget_after("a", Duration::from_secs(3))]).await;
     tokio::time::advance(Duration::from_secs(4)).await;
     write(&mut sink, &[document("a", "2")]).await;
     rest(&mut sink, 1_000.0).await;
@@ -129,15 +95,8 @@ async fn a_name_put_again_in_the_batch_that_finds_it_due_is_kept() {
 async fn forgetting_at_once_overtakes_a_retention_and_a_later_word_replaces_an_earlier_one() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a", "1"),
-            forget_after("a", Duration::from_secs(3)),
-            forget_after("a", Duration::from_secs(9)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a", "1"), forget_after("a", Duration::from_secs(3)), forget_after("a", Duration::from_secs(9))])
+        .await;
     rest(&mut sink, 8.0).await;
     assert!(there(&folder, "a"));
     write(&mut sink, &[entries::forget("a"), document("b", "1")]).await;
@@ -152,11 +111,7 @@ async fn a_restart_keeps_the_retention() {
     let mut sink = open(folder.path());
     let minute = Duration::from_mins(1);
     write(&mut sink, &[document("a", "1"), document_in("c", "a", "1")]).await;
-    write(
-        &mut sink,
-        &[forget_after("a", minute), forget_in("c", "a", minute)],
-    )
-    .await;
+    write(&mut sink, &[forget_after("a", minute), forget_in("c", "a", minute)]).await;
     drop(sink);
     let mut sink = open(folder.path());
     rest(&mut sink, 50.0).await;
@@ -175,21 +130,11 @@ async fn a_restart_keeps_the_retention() {
 async fn a_name_put_again_after_a_restart_is_kept() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a", "1"),
-            forget_after("a", Duration::from_secs(1)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a", "1"), forget_after("a", Duration::from_secs(1))]).await;
     drop(sink);
     let mut sink = open(folder.path());
     rest(&mut sink, 5.0).await;
-    assert!(
-        there(&folder, "a"),
-        "what fell due while nobody was there waits for the first list"
-    );
+    assert!(there(&folder, "a"), "what fell due while nobody was there waits for the first list");
     write(&mut sink, &[document("a", "2")]).await;
     rest(&mut sink, 1_000.0).await;
     assert!(there(&folder, "a"));
@@ -211,14 +156,7 @@ async fn garbage_in_the_retention_file_is_ignored_and_replaced() {
         let folder = folder();
         fs::write(folder.path().join(STATE), garbage).expect("a file");
         let mut sink = open(folder.path());
-        write(
-            &mut sink,
-            &[
-                document("a", "1"),
-                forget_after("a", Duration::from_secs(3)),
-            ],
-        )
-        .await;
+        write(&mut sink, &[document("a", "1"), forget_after("a", Duration::from_secs(3))]).await;
         let state = fs::read_to_string(folder.path().join(STATE)).expect("the state");
         assert!(state.contains(r#""name":"a""#), "{garbage:?} {state}");
         rest(&mut sink, 3.1).await;
@@ -231,30 +169,13 @@ async fn a_retention_file_that_leads_elsewhere_or_hangs_is_ignored() {
     let folder = folder();
     let outside = tempdir().expect("a folder");
     fs::write(outside.path().join("x"), r#"{"version":1,"forget":[]}"#).expect("a file");
-    std::os::unix::fs::symlink(outside.path().join("x"), folder.path().join(STATE))
-        .expect("a link");
-    write(
-        &mut open(folder.path()),
-        &[
-            document("a", "1"),
-            forget_after("a", Duration::from_secs(3)),
-        ],
-    )
-    .await;
-    assert_eq!(
-        fs::read_to_string(outside.path().join("x")).expect("a file"),
-        r#"{"version":1,"forget":[]}"#
-    );
+    std::os::unix::fs::symlink(outside.path().join("x"), folder.path().join(STATE)).expect("a link");
+    write(&mut open(folder.path()), &[document("a", "1"), forget_after("a", Duration::from_secs(3))]).await;
+    assert_eq!(fs::read_to_string(outside.path().join("x")).expect("a file"), r#"{"version":1,"forget":[]}"#);
     let pipe = tempdir().expect("a folder");
     // Not by a child process: a fork holds the locks of all tests in this process for a moment.
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    let made = rustix::fs::mknodat(
-        rustix::fs::CWD,
-        pipe.path().join(STATE),
-        rustix::fs::FileType::Fifo,
-        mode,
-        0,
-    );
+    let made = rustix::fs::mknodat(rustix::fs::CWD, pipe.path().join(STATE), rustix::fs::FileType::Fifo, mode, 0);
     made.expect("a pipe in place of the file");
     write(&mut open(pipe.path()), &[document("a", "1")]).await;
 }
@@ -265,10 +186,7 @@ async fn b9_b12_a_file_of_an_earlier_run_that_nothing_claims_goes() {
     fs::write(folder.path().join("test-file.meta"), "stale").expect("a file");
     let mut sink = open_removing(folder.path(), Duration::from_mins(1));
     rest(&mut sink, 10_000.0).await;
-    assert!(
-        there(&folder, "test-file.meta"),
-        "before everything is written nobody knows what is claimed"
-    );
+    assert!(there(&folder, "test-file.meta"), "before everything is written nobody knows what is claimed");
     write(&mut sink, &[document("default_web.meta", "1")]).await;
     sink.settled().await.expect("settled");
     rest(&mut sink, 59.0).await;
@@ -325,16 +243,7 @@ async fn a_file_that_cannot_be_removed_holds_up_no_other() {
     let folder = folder();
     let mut sink = open(folder.path());
     let soon = Duration::from_secs(1);
-    write(
-        &mut sink,
-        &[
-            document("a", "1"),
-            document("b", "1"),
-            forget_after("a", soon),
-            forget_after("b", soon),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a", "1"), document("b", "1"), forget_after("a", soon), forget_after("b", soon)]).await;
     fs::remove_file(folder.path().join("a")).expect("removed");
     fs::create_dir(folder.path().join("a")).expect("a directory in its place");
     rest(&mut sink, 2.0).await;
@@ -345,14 +254,7 @@ async fn a_file_that_cannot_be_removed_holds_up_no_other() {
 async fn an_upkeep_that_is_dropped_loses_nothing() {
     let folder = folder();
     let mut sink = open(folder.path());
-    write(
-        &mut sink,
-        &[
-            document("a", "1"),
-            forget_after("a", Duration::from_secs(1)),
-        ],
-    )
-    .await;
+    write(&mut sink, &[document("a", "1"), forget_after("a", Duration::from_secs(1))]).await;
     for _ in 0..1_000 {
         // Shorter than what it waits for: it is dropped again and again.
         rest(&mut sink, 0.002).await;

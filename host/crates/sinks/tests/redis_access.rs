@@ -34,9 +34,7 @@ async fn accepted(sink: &mut Redis) {
 }
 
 async fn cut(server: &RedisServer) -> Result<()> {
-    server
-        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
-        .await?;
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await?;
     Ok(())
 }
 
@@ -51,12 +49,7 @@ async fn a_user_whose_password_lies_in_a_file_goes_on_after_it_was_changed() -> 
         rights: "resetchannels &galileo/* -@all +publish".to_owned(),
     };
     let password = Some("closed".to_owned());
-    let server = RedisServer::start(RedisOptions {
-        password,
-        users: vec![user],
-        ..RedisOptions::default()
-    })
-    .await?;
+    let server = RedisServer::start(RedisOptions { password, users: vec![user], ..RedisOptions::default() }).await?;
     let folder = tempdir()?;
     let file = folder.path().join("password");
     let mut config = Config::new(server.url());
@@ -65,33 +58,18 @@ async fn a_user_whose_password_lies_in_a_file_goes_on_after_it_was_changed() -> 
     let mut sink = sink(&config);
 
     let fault = refused(&mut sink).await;
-    assert!(
-        fault.tried.contains("cannot read the password from"),
-        "{fault}"
-    );
+    assert!(fault.tried.contains("cannot read the password from"), "{fault}");
     fs::write(&file, "")?;
     assert_eq!(refused(&mut sink).await.cause, "it is empty");
     fs::write(&file, "wrong\n")?;
     let fault = refused(&mut sink).await;
-    assert!(
-        fault
-            .tried
-            .starts_with("cannot log in to redis at 127.0.0.1:")
-            && fault.cause.starts_with("WRONGPASS "),
-        "{fault}"
-    );
-    assert!(
-        fault
-            .hint
-            .is_some_and(|hint| hint.contains("`password-file` is read again"))
-    );
+    assert!(fault.tried.starts_with("cannot log in to redis at 127.0.0.1:") && fault.cause.starts_with("WRONGPASS "), "{fault}");
+    assert!(fault.hint.is_some_and(|hint| hint.contains("`password-file` is read again")));
     fs::write(&file, "first\r\n")?;
     accepted(&mut sink).await;
 
     // Rotation: the server first, then the file; then the connections are cut.
-    server
-        .command(&["ACL", "SETUSER", "collector", "resetpass", ">second"])
-        .await?;
+    server.command(&["ACL", "SETUSER", "collector", "resetpass", ">second"]).await?;
     cut(&server).await?;
     assert!(refused(&mut sink).await.cause.starts_with("WRONGPASS "));
     fs::write(&file, "second")?;
@@ -105,24 +83,13 @@ async fn the_password_of_the_default_user_may_stand_in_the_settings_or_in_the_ur
         return Ok(());
     }
     let password = Some("open".to_owned());
-    let server = RedisServer::start(RedisOptions {
-        password,
-        ..RedisOptions::default()
-    })
-    .await?;
+    let server = RedisServer::start(RedisOptions { password, ..RedisOptions::default() }).await?;
     let mut config = Config::new(server.url());
     let fault = refused(&mut sink(&config)).await;
-    assert!(
-        fault.cause.starts_with("NOAUTH ") && fault.hint.is_some(),
-        "{fault}"
-    );
+    assert!(fault.cause.starts_with("NOAUTH ") && fault.hint.is_some(), "{fault}");
     config.password = Some("open".to_owned());
     accepted(&mut sink(&config)).await;
-    accepted(&mut sink(&Config::new(format!(
-        "redis://:open@{}",
-        server.address()
-    ))))
-    .await;
+    accepted(&mut sink(&Config::new(format!("redis://:open@{}", server.address())))).await;
     Ok(())
 }
 
@@ -136,36 +103,21 @@ async fn a_right_that_is_missing_is_named() -> Result<()> {
         password: "p".to_owned(),
         rights: "resetchannels &other ~* -@all +hset".to_owned(),
     };
-    let server = RedisServer::start(RedisOptions {
-        users: vec![user],
-        ..RedisOptions::default()
-    })
-    .await?;
+    let server = RedisServer::start(RedisOptions { users: vec![user], ..RedisOptions::default() }).await?;
     let mut config = Config::new(server.url());
     config.username = Some("collector".to_owned());
     config.password = Some("p".to_owned());
     let mut sink = sink(&config);
     let fault = refused(&mut sink).await;
-    assert!(
-        fault.cause.contains("NOPERM")
-            && fault.hint.is_some_and(|hint| hint.contains("ACL GETUSER"))
-    );
+    assert!(fault.cause.contains("NOPERM") && fault.hint.is_some_and(|hint| hint.contains("ACL GETUSER")));
     // One document needs no transaction, and so no right to one.
-    assert_eq!(
-        sink.write(&[document_in("h", "a", "1")]).await,
-        Outcome::written()
-    );
+    assert_eq!(sink.write(&[document_in("h", "a", "1")]).await, Outcome::written());
     Ok(())
 }
 
 async fn with_tls(configuration: &[&str]) -> Result<(RedisServer, Config)> {
     let configuration = configuration.iter().map(|&line| line.to_owned()).collect();
-    let server = RedisServer::start(RedisOptions {
-        tls: true,
-        configuration,
-        ..RedisOptions::default()
-    })
-    .await?;
+    let server = RedisServer::start(RedisOptions { tls: true, configuration, ..RedisOptions::default() }).await?;
     let config = Config::new(server.tls_url().context("TLS was asked for")?);
     Ok((server, config))
 }
@@ -186,13 +138,7 @@ async fn a_server_is_accepted_with_its_own_authority_and_with_no_other() -> Resu
     assert!(fault.tried.starts_with("cannot"), "{fault}");
     config.ca_file = Some(authority(&other)?.to_owned());
     let fault = refused(&mut sink(&config)).await;
-    assert!(
-        fault
-            .tried
-            .starts_with("cannot talk TLS to redis at localhost:")
-            && fault.hint.is_some(),
-        "{fault}"
-    );
+    assert!(fault.tried.starts_with("cannot talk TLS to redis at localhost:") && fault.hint.is_some(), "{fault}");
     config.ca_file = Some(authority(&server)?.to_owned());
     accepted(&mut sink(&config)).await;
     config.ca_file = None;
@@ -209,17 +155,10 @@ async fn a_certificate_for_another_host_is_refused() -> Result<()> {
     let (server, mut config) = with_tls(&[]).await?;
     config.url = config.url.replace("localhost", "127.0.0.2");
     // Loopback is one big host: somebody listens at 127.0.0.2 only if the server does.
-    server
-        .command(&["CONFIG", "SET", "bind", "127.0.0.1 127.0.0.2"])
-        .await?;
+    server.command(&["CONFIG", "SET", "bind", "127.0.0.1 127.0.0.2"]).await?;
     config.ca_file = Some(authority(&server)?.to_owned());
     let fault = refused(&mut sink(&config)).await;
-    assert!(
-        fault.cause.contains("certificate")
-            && fault
-                .hint
-                .is_some_and(|hint| hint.contains("for the host in `url`"))
-    );
+    assert!(fault.cause.contains("certificate") && fault.hint.is_some_and(|hint| hint.contains("for the host in `url`")));
     Ok(())
 }
 
@@ -234,11 +173,7 @@ async fn a_server_without_tls_is_not_spoken_to_in_the_clear() -> Result<()> {
     config.connect_timeout = TimeSpan(Duration::from_millis(300));
     let mut subscription = server.subscribe("*").await?;
     let fault = refused(&mut sink(&config)).await;
-    assert!(
-        fault
-            .hint
-            .is_some_and(|hint| hint.contains("does this port speak TLS"))
-    );
+    assert!(fault.hint.is_some_and(|hint| hint.contains("does this port speak TLS")));
     let heard = timeout(Duration::from_millis(50), subscription.next()).await;
     heard.expect_err("nothing was published");
     Ok(())
@@ -273,10 +208,7 @@ async fn files_that_are_no_certificates_are_named_and_read_again_at_the_next_try
     assert!(refused(&mut sink).await.tried.contains("ca.crt"));
     fs::write(&file, "no certificate\n")?;
     let fault = refused(&mut sink).await;
-    assert!(
-        fault.tried.contains("ca.crt") && fault.cause == "there is no certificate in it",
-        "{fault}"
-    );
+    assert!(fault.tried.contains("ca.crt") && fault.cause == "there is no certificate in it", "{fault}");
     fs::copy(authority(&server)?, &file)?;
     accepted(&mut sink).await;
     Ok(())

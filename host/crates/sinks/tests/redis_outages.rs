@@ -42,9 +42,7 @@ async fn write_all(sink: &mut Redis, entries: &[Entry], progress: &watch::Sender
 async fn numbers(subscription: &mut Subscription, last: usize) -> Result<Vec<usize>> {
     let mut numbers = Vec::new();
     while numbers.last() != Some(&last) {
-        let next = timeout(Duration::from_secs(20), subscription.next())
-            .await
-            .context("the last message did not come")?;
+        let next = timeout(Duration::from_secs(20), subscription.next()).await.context("the last message did not come")?;
         let Ok((_, body)) = next else {
             break;
         };
@@ -79,41 +77,31 @@ async fn connections_cut_again_and_again_lose_no_message_and_keep_the_order() ->
     let server = RedisServer::start(RedisOptions::default()).await?;
     let mut sink = sink(&server);
     let mut subscription = server.subscribe("c").await?;
-    let entries: Vec<_> = (0..COUNT)
-        .map(|number| message("c", &number.to_string()))
-        .collect();
+    let entries: Vec<_> = (0..COUNT).map(|number| message("c", &number.to_string())).collect();
     let (progress, mut seen) = watch::channel(0);
     let cut = async {
         for at in (50..COUNT).step_by(50) {
             seen.wait_for(|progress| *progress >= at).await?;
-            server
-                .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
-                .await?;
+            server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await?;
         }
         anyhow::Ok(())
     };
     let ((), cut) = tokio::join!(write_all(&mut sink, &entries, &progress), cut);
     cut?;
     let numbers = numbers(&mut subscription, COUNT - 1).await?;
-    assert!(
-        numbers.first() == Some(&0) && is_in_order(&numbers),
-        "{numbers:?}"
-    );
+    assert!(numbers.first() == Some(&0) && is_in_order(&numbers), "{numbers:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_server_killed_in_the_middle_of_1000_messages_gets_the_rest_in_order_when_it_is_back()
--> Result<()> {
+async fn a_server_killed_in_the_middle_of_1000_messages_gets_the_rest_in_order_when_it_is_back() -> Result<()> {
     if !require(Need::Redis) {
         return Ok(());
     }
     let mut server = RedisServer::start(RedisOptions::default()).await?;
     let mut sink = sink(&server);
     let mut before = server.subscribe("c").await?;
-    let entries: Vec<_> = (0..COUNT)
-        .map(|number| message("c", &number.to_string()))
-        .collect();
+    let entries: Vec<_> = (0..COUNT).map(|number| message("c", &number.to_string())).collect();
     let (progress, mut seen) = watch::channel(0);
 
     // Until it is killed.
@@ -139,39 +127,26 @@ async fn a_server_killed_in_the_middle_of_1000_messages_gets_the_rest_in_order_w
     let written = *progress.borrow();
     assert!((500..COUNT).contains(&written), "{written}");
     let first = numbers(&mut before, COUNT).await?;
-    assert!(
-        first.first() == Some(&0) && is_in_order(&first),
-        "{first:?}"
-    );
+    assert!(first.first() == Some(&0) && is_in_order(&first), "{first:?}");
 
     // And after it is back.
     server.restart().await?;
     let mut after = server.subscribe("c").await?;
     write_all(&mut sink, &entries[written..], &progress).await;
     let second = numbers(&mut after, COUNT - 1).await?;
-    assert!(
-        second.first() == Some(&written) && is_in_order(&second),
-        "{second:?}"
-    );
+    assert!(second.first() == Some(&written) && is_in_order(&second), "{second:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_server_killed_twice_in_the_middle_of_1000_documents_has_them_all_with_their_last_values()
--> Result<()> {
+async fn a_server_killed_twice_in_the_middle_of_1000_documents_has_them_all_with_their_last_values() -> Result<()> {
     if !require(Need::Redis) {
         return Ok(());
     }
     let configuration = vec!["appendonly yes".to_owned(), "appendfsync always".to_owned()];
-    let mut server = RedisServer::start(RedisOptions {
-        configuration,
-        ..RedisOptions::default()
-    })
-    .await?;
+    let mut server = RedisServer::start(RedisOptions { configuration, ..RedisOptions::default() }).await?;
     let mut sink = sink(&server);
-    let entries: Vec<_> = (0..COUNT)
-        .map(|number| document(&(number % 500).to_string(), &number.to_string()))
-        .collect();
+    let entries: Vec<_> = (0..COUNT).map(|number| document(&(number % 500).to_string(), &number.to_string())).collect();
     let (progress, mut seen) = watch::channel(0);
     let kill = async {
         for at in [300, 700] {
@@ -198,11 +173,7 @@ async fn a_server_that_is_not_there_is_named_with_its_address() -> Result<()> {
     }
     let mut server = RedisServer::start(RedisOptions::default()).await?;
     server.kill();
-    let (index, fault) = sink(&server)
-        .write(&[message("c", "1")])
-        .await
-        .stopped
-        .expect("a fault");
+    let (index, fault) = sink(&server).write(&[message("c", "1")]).await.stopped.expect("a fault");
     assert_eq!((index, fault.class), (0, Class::Retry));
     assert_eq!(
         fault.to_string(),
@@ -222,9 +193,7 @@ async fn a_connection_that_was_closed_while_idle_is_replaced_without_a_fault() -
     let mut server = RedisServer::start(RedisOptions::default()).await?;
     let mut sink = sink(&server);
     assert_eq!(sink.write(&[message("c", "1")]).await, Outcome::written());
-    server
-        .command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
-        .await?;
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await?;
     sleep(Duration::from_millis(20)).await;
     assert_eq!(sink.write(&[message("c", "2")]).await, Outcome::written());
     server.restart().await?;
@@ -241,19 +210,11 @@ async fn a_write_that_is_dropped_half_way_is_written_anew() -> Result<()> {
     let mut sink = sink(&server);
     assert_eq!(sink.write(&[document("a", "0")]).await, Outcome::written());
     for number in 1..50 {
-        let batch = [
-            document("a", &format!("{number} given up")),
-            document("b", "1"),
-        ];
+        let batch = [document("a", &format!("{number} given up")), document("b", "1")];
         server.pause();
-        timeout(Duration::from_millis(2), sink.write(&batch))
-            .await
-            .expect_err("the server sleeps");
+        timeout(Duration::from_millis(2), sink.write(&batch)).await.expect_err("the server sleeps");
         server.resume();
-        assert_eq!(
-            sink.write(&[document("a", &number.to_string())]).await,
-            Outcome::written()
-        );
+        assert_eq!(sink.write(&[document("a", &number.to_string())]).await, Outcome::written());
         let value = server.command(&["HGET", "h", "a"]).await?;
         assert_eq!(value.text(), Some(number.to_string().as_str()));
     }

@@ -26,19 +26,11 @@ pub fn resolve_node(
             None | Some("") => {}
             Some(name) if is_object_name(name) => return Ok(name.to_owned()),
             Some(name) => {
-                return Err(Fault::fatal(
-                    tried,
-                    format!("{origin} is `{name}`, which is no name of a node"),
-                )
-                .hint(hint));
+                return Err(Fault::fatal(tried, format!("{origin} is `{name}`, which is no name of a node")).hint(hint));
             }
         }
     }
-    Err(Fault::fatal(
-        tried,
-        "neither --node-name nor the configuration nor NODE_NAME nor a host name says it",
-    )
-    .hint(hint))
+    Err(Fault::fatal(tried, "neither --node-name nor the configuration nor NODE_NAME nor a host name says it").hint(hint))
 }
 
 /// The host name as the kernel has it.
@@ -53,44 +45,19 @@ mod tests {
     #[test]
     fn the_nearest_wins() {
         for (given, expected) in [
-            (
-                (
-                    Some("flag"),
-                    Some("config"),
-                    Some("environment"),
-                    Some("host"),
-                ),
-                "flag",
-            ),
-            (
-                (None, Some("config"), Some("environment"), Some("host")),
-                "config",
-            ),
-            (
-                (None, None, Some("environment"), Some("host")),
-                "environment",
-            ),
-            (
-                (Some(""), None, Some(" "), Some("Host.Local\n")),
-                "host.local",
-            ),
+            ((Some("flag"), Some("config"), Some("environment"), Some("host")), "flag"),
+            ((None, Some("config"), Some("environment"), Some("host")), "config"),
+            ((None, None, Some("environment"), Some("host")), "environment"),
+            ((Some(""), None, Some(" "), Some("Host.Local\n")), "host.local"),
         ] {
-            assert_eq!(
-                resolve_node(given.0, given.1, given.2, given.3).as_deref(),
-                Ok(expected)
-            );
+            assert_eq!(resolve_node(given.0, given.1, given.2, given.3).as_deref(), Ok(expected));
         }
     }
 
     #[test]
     fn a_name_that_cannot_be_one_names_its_origin() {
-        let fault = resolve_node(None, None, Some("a,b=c"), Some("host"))
-            .expect_err("not a name")
-            .to_string();
-        assert!(
-            fault.contains("the environment variable NODE_NAME is `a,b=c`"),
-            "{fault}"
-        );
+        let fault = resolve_node(None, None, Some("a,b=c"), Some("host")).expect_err("not a name").to_string();
+        assert!(fault.contains("the environment variable NODE_NAME is `a,b=c`"), "{fault}");
         assert!(resolve_node(None, None, None, None).is_err());
     }
 }

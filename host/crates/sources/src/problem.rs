@@ -12,15 +12,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
-        field: impl Into<String>,
-        cause: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
-        Self {
-            field: field.into(),
-            cause: cause.into(),
-            cure: cure.into(),
-        }
+    pub(crate) fn new(field: impl Into<String>, cause: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { field: field.into(), cause: cause.into(), cure: cure.into() }
     }
 }

@@ -21,14 +21,12 @@ pub enum Scope {
 pub(crate) fn check_node(scope: Scope, node: Option<&str>) -> Vec<Problem> {
     let problem = |cause: String, cure: &str| vec![Problem::new("node", cause, cure)];
     match (scope, node) {
-        (Scope::Cluster, Some(_)) => problem(
-            "is given, but the scope is the cluster".to_owned(),
-            "remove it, or write `scope: node`",
-        ),
-        (Scope::Node, Some(node)) if !is_object_name(node) => problem(
-            format!("`{node}` is no name of a node"),
-            "write the name as `kubectl get nodes` shows it",
-        ),
+        (Scope::Cluster, Some(_)) => {
+            problem("is given, but the scope is the cluster".to_owned(), "remove it, or write `scope: node`")
+        }
+        (Scope::Node, Some(node)) if !is_object_name(node) => {
+            problem(format!("`{node}` is no name of a node"), "write the name as `kubectl get nodes` shows it")
+        }
         _ => Vec::new(),
     }
 }

@@ -1,11 +1,6 @@
 //! What users write about sources: everything is documented, defaults stand in the schema, mistakes are told at once.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 use schemars::schema_for;
 use serde_json::Value;
@@ -14,26 +9,15 @@ use sluicebox_sources::{kubernetes, namespaces, nodes, pods};
 /// A reference page can be made from the schemas alone.
 #[test]
 fn every_field_is_documented_and_has_its_default() {
-    for schema in [
-        schema_for!(kubernetes::Config),
-        schema_for!(pods::Config),
-        schema_for!(namespaces::Config),
-        schema_for!(nodes::Config),
-    ] {
+    for schema in
+        [schema_for!(kubernetes::Config), schema_for!(pods::Config), schema_for!(namespaces::Config), schema_for!(nodes::Config)]
+    {
         let schema = schema.to_value();
-        assert_eq!(
-            schema["additionalProperties"], false,
-            "unknown fields are refused"
-        );
+        assert_eq!(schema["additionalProperties"], false, "unknown fields are refused");
         for (name, field) in schema["properties"].as_object().expect("fields") {
             assert!(field["description"].is_string(), "{name}: {field}");
-            let optional = field["type"]
-                .as_array()
-                .is_some_and(|types| types.contains(&Value::from("null")));
-            assert!(
-                optional || field.get("default").is_some(),
-                "{name}: {field}"
-            );
+            let optional = field["type"].as_array().is_some_and(|types| types.contains(&Value::from("null")));
+            assert!(optional || field.get("default").is_some(), "{name}: {field}");
         }
     }
 }
@@ -47,15 +31,10 @@ fn the_defaults_have_no_problems() {
 
 #[test]
 fn mistakes_are_told_with_their_cure() {
-    let config: pods::Config = serde_json::from_str(
-        r#"{"scope": "node", "node": "a,b", "page-size": 0, "max-page-bytes": "1KiB"}"#,
-    )
-    .expect("it parses");
-    let told: Vec<_> = config
-        .problems()
-        .into_iter()
-        .map(|problem| format!("{} {}; {}", problem.field, problem.cause, problem.cure))
-        .collect();
+    let config: pods::Config =
+        serde_json::from_str(r#"{"scope": "node", "node": "a,b", "page-size": 0, "max-page-bytes": "1KiB"}"#).expect("it parses");
+    let told: Vec<_> =
+        config.problems().into_iter().map(|problem| format!("{} {}; {}", problem.field, problem.cause, problem.cure)).collect();
     assert_eq!(
         told,
         [
@@ -65,7 +44,6 @@ fn mistakes_are_told_with_their_cure() {
         ]
     );
     let config: nodes::Config =
-        serde_json::from_str(r#"{"scope": "cluster", "node": "a", "refresh": "10ms"}"#)
-            .expect("it parses");
+        serde_json::from_str(r#"{"scope": "cluster", "node": "a", "refresh": "10ms"}"#).expect("it parses");
     assert_eq!(config.problems().len(), 2);
 }

@@ -1,11 +1,6 @@
 //! The scenarios, against the test kit's API server.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 mod cluster;
 
@@ -27,11 +22,7 @@ scenarios!(start);
 
 impl Cluster for Fake {
     fn address(&self) -> SocketAddr {
-        self.0
-            .url()
-            .trim_start_matches("http://")
-            .parse()
-            .expect("an address")
+        self.0.url().trim_start_matches("http://").parse().expect("an address")
     }
 
     fn config(&self, address: SocketAddr) -> Config {
@@ -39,26 +30,15 @@ impl Cluster for Fake {
     }
 
     async fn create_namespace(&self, name: &str) {
-        self.0
-            .create_namespace(json!({"metadata": {"name": name}}))
-            .expect("it is created");
+        self.0.create_namespace(json!({"metadata": {"name": name}})).expect("it is created");
     }
 
     async fn create_node(&self, name: &str) {
-        self.0
-            .create_node(json!({"metadata": {"name": name}}))
-            .expect("it is created");
+        self.0.create_node(json!({"metadata": {"name": name}})).expect("it is created");
     }
 
     async fn label_node(&self, name: &str, labels: Value) {
-        self.0
-            .patch(
-                Kind::Nodes,
-                "",
-                name,
-                &json!({"metadata": {"labels": labels}}),
-            )
-            .expect("it is labelled");
+        self.0.patch(Kind::Nodes, "", name, &json!({"metadata": {"labels": labels}})).expect("it is labelled");
     }
 
     async fn create_pod(&self, pod: Value) -> Value {
@@ -66,15 +46,11 @@ impl Cluster for Fake {
     }
 
     async fn get_pod(&self, namespace: &str, name: &str) -> Value {
-        self.0
-            .get(Kind::Pods, namespace, name)
-            .expect("it is there")
+        self.0.get(Kind::Pods, namespace, name).expect("it is there")
     }
 
     async fn patch_status(&self, namespace: &str, name: &str, status: Value) {
-        self.0
-            .patch_status(namespace, name, &status)
-            .expect("it is patched");
+        self.0.patch_status(namespace, name, &status).expect("it is patched");
     }
 
     async fn delete_pod(&self, namespace: &str, name: &str) {

@@ -1,11 +1,6 @@
 //! What a source does when the API server misbehaves: against the test kit's server, which misbehaves on demand.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 mod cluster;
 
@@ -26,33 +21,18 @@ async fn b20_d35_the_requests_name_the_node() {
     let recorder = Recorder::default();
     during(bench.source().await, &recorder, async {
         recorder.until_complete().await;
-        bench
-            .until("a watch", |_| bench.server.requests().len() >= 2)
-            .await;
+        bench.until("a watch", |_| bench.server.requests().len() >= 2).await;
     })
     .await;
     let requests = bench.server.requests();
     for request in &requests {
-        assert_eq!(
-            (request.method.as_str(), request.path.as_str()),
-            ("GET", "/api/v1/pods")
-        );
-        assert_eq!(
-            request.parameter("fieldSelector").as_deref(),
-            Some("spec.nodeName=n1")
-        );
-        assert!(
-            request.query.contains("fieldSelector=spec.nodeName%3Dn1"),
-            "{}",
-            request.query
-        );
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/api/v1/pods"));
+        assert_eq!(request.parameter("fieldSelector").as_deref(), Some("spec.nodeName=n1"));
+        assert!(request.query.contains("fieldSelector=spec.nodeName%3Dn1"), "{}", request.query);
         assert_eq!(request.bearer, None);
     }
     assert!(!requests[0].is_watch() && requests[1].is_watch());
-    assert_eq!(
-        requests[1].parameter("allowWatchBookmarks").as_deref(),
-        Some("true")
-    );
+    assert_eq!(requests[1].parameter("allowWatchBookmarks").as_deref(), Some("true"));
     assert_eq!(requests[1].parameter("sendInitialEvents"), None);
 }
 
@@ -61,37 +41,12 @@ async fn b20_d35_the_requests_name_the_node() {
 async fn a_cluster_is_listed_in_pages() {
     let bench = Bench::with(&["a", "b", "c", "d", "e"]).await;
     let recorder = Recorder::default();
-    let config = Config {
-        scope: Scope::Cluster,
-        page_size: 2,
-        ..Config::default()
-    };
-    during(
-        bench.source_as(&config, TYPED).await,
-        &recorder,
-        recorder.until_complete(),
-    )
-    .await;
-    let lists: Vec<_> = bench
-        .server
-        .requests()
-        .into_iter()
-        .filter(|request| !request.is_watch())
-        .collect();
+    let config = Config { scope: Scope::Cluster, page_size: 2, ..Config::default() };
+    during(bench.source_as(&config, TYPED).await, &recorder, recorder.until_complete()).await;
+    let lists: Vec<_> = bench.server.requests().into_iter().filter(|request| !request.is_watch()).collect();
     assert_eq!(lists.len(), 3);
-    assert!(
-        lists
-            .iter()
-            .all(|request| request.parameter("limit").as_deref() == Some("2"))
-    );
-    assert_eq!(
-        recorder
-            .lines()
-            .iter()
-            .filter(|line| line.starts_with("listed"))
-            .count(),
-        5
-    );
+    assert!(lists.iter().all(|request| request.parameter("limit").as_deref() == Some("2")));
+    assert_eq!(recorder.lines().iter().filter(|line| line.starts_with("listed")).count(), 5);
     assert_eq!(bench.meter.lists.get(), 1);
 }
 
@@ -105,18 +60,12 @@ async fn b22_refused_at_the_start_is_tried_again_with_pauses() {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let tries = bench.meter.retries.get();
         assert!((2..=6).contains(&tries), "{tries} tries in two seconds");
-        assert_eq!(
-            (bench.meter.connected.get(), bench.meter.listed.get()),
-            (0, 0)
-        );
+        assert_eq!((bench.meter.connected.get(), bench.meter.listed.get()), (0, 0));
         bench.server.resume().await.expect("it resumes");
         recorder.until_complete().await;
     })
     .await;
-    assert_eq!(
-        (bench.meter.connected.get(), bench.meter.listed.get()),
-        (1, 1)
-    );
+    assert_eq!((bench.meter.connected.get(), bench.meter.listed.get()), (1, 1));
 }
 
 /// B21: after 410 the list is read again, and nothing is told of what has not changed.
@@ -130,24 +79,11 @@ async fn b21_410_at_the_third_event_leads_to_a_new_list() {
         for name in ["b", "c", "d"] {
             bench.create(name);
         }
-        bench
-            .until("a second list", |meter| meter.lists.get() == 2)
-            .await;
+        bench.until("a second list", |meter| meter.lists.get() == 2).await;
         bench.create("e");
         let lines = recorder.until_line("added e Pending").await;
-        assert_eq!(
-            lines
-                .iter()
-                .filter(|line| line.starts_with("added"))
-                .count(),
-            4
-        );
-        assert!(
-            !lines
-                .iter()
-                .any(|line| line.starts_with("deleted") || line.starts_with("modified")),
-            "{lines:#?}"
-        );
+        assert_eq!(lines.iter().filter(|line| line.starts_with("added")).count(), 4);
+        assert!(!lines.iter().any(|line| line.starts_with("deleted") || line.starts_with("modified")), "{lines:#?}");
     })
     .await;
 }
@@ -179,17 +115,10 @@ async fn a_bookmark_keeps_the_version_fresh() {
     let recorder = Recorder::default();
     during(bench.source().await, &recorder, async {
         recorder.until_complete().await;
-        bench
-            .until("a watch", |_| {
-                bench.server.requests().iter().any(Request::is_watch)
-            })
-            .await;
+        bench.until("a watch", |_| bench.server.requests().iter().any(Request::is_watch)).await;
         // What happens on other nodes makes versions old.
         for number in 0..5 {
-            bench
-                .server
-                .create_pod(pod("s", &format!("far-{number}"), "n2"))
-                .expect("it is created");
+            bench.server.create_pod(pod("s", &format!("far-{number}"), "n2")).expect("it is created");
         }
         bench.server.bookmark();
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -229,13 +158,7 @@ async fn a_line_that_is_cut_comes_again() {
             bench.create(name);
         }
         let lines = recorder.until_line("added d Pending").await;
-        assert_eq!(
-            lines
-                .iter()
-                .filter(|line| line.starts_with("added"))
-                .count(),
-            3
-        );
+        assert_eq!(lines.iter().filter(|line| line.starts_with("added")).count(), 3);
     })
     .await;
     assert_eq!(bench.meter.lists.get(), 1);
@@ -246,22 +169,13 @@ async fn a_line_that_is_cut_comes_again() {
 async fn a_stalled_watch_is_opened_again() {
     let bench = Bench::with(&["a"]).await;
     bench.server.fail_next_watch(WatchFault::Stall(0));
-    let kubernetes = Kubernetes {
-        watch_idle_timeout: TimeSpan(Duration::from_millis(700)),
-        ..bench.kubernetes()
-    };
+    let kubernetes = Kubernetes { watch_idle_timeout: TimeSpan(Duration::from_millis(700)), ..bench.kubernetes() };
     let recorder = Recorder::default();
-    during(
-        bench
-            .source_by(&kubernetes, &Config::default(), TYPED)
-            .await,
-        &recorder,
-        async {
-            recorder.until_complete().await;
-            bench.create("b");
-            recorder.until_line("added b Pending").await;
-        },
-    )
+    during(bench.source_by(&kubernetes, &Config::default(), TYPED).await, &recorder, async {
+        recorder.until_complete().await;
+        bench.create("b");
+        recorder.until_line("added b Pending").await;
+    })
     .await;
     assert_eq!((bench.meter.lists.get(), bench.meter.retries.get()), (1, 0));
 }
@@ -280,44 +194,27 @@ async fn watches_that_end_at_once_are_not_opened_in_a_loop() {
     })
     .await;
     let requests = bench.server.requests().len();
-    assert!(
-        (3..=8).contains(&requests),
-        "{requests} requests in two seconds"
-    );
+    assert!((3..=8).contains(&requests), "{requests} requests in two seconds");
 }
 
 /// 429 with a time to wait, and 500 for a while: waited for, then all is told.
 #[tokio::test]
 async fn refusals_for_a_while_are_waited_for() {
     let bench = Bench::with(&["a"]).await;
-    bench.fail(
-        Some(false),
-        1,
-        RequestFaultKind::Status(429, Some(Duration::from_secs(1))),
-    );
+    bench.fail(Some(false), 1, RequestFaultKind::Status(429, Some(Duration::from_secs(1))));
     bench.fail(Some(false), 2, RequestFaultKind::Status(500, None));
     bench.fail(Some(true), 1, RequestFaultKind::Status(503, None));
     let begun = Instant::now();
     let recorder = Recorder::default();
     during(bench.source().await, &recorder, async {
         recorder.until_complete().await;
-        assert!(
-            begun.elapsed() >= Duration::from_secs(1),
-            "it did not wait as asked"
-        );
+        assert!(begun.elapsed() >= Duration::from_secs(1), "it did not wait as asked");
         bench.create("b");
         recorder.until_line("added b Pending").await;
     })
     .await;
     assert_eq!((bench.meter.retries.get(), bench.meter.lists.get()), (4, 1));
-    assert_eq!(
-        recorder
-            .lines()
-            .iter()
-            .filter(|line| *line == "listed a Pending")
-            .count(),
-        1
-    );
+    assert_eq!(recorder.lines().iter().filter(|line| *line == "listed a Pending").count(), 1);
 }
 
 /// Whoever never answers is given up, and asked again.
@@ -326,22 +223,13 @@ async fn a_request_that_is_never_answered_is_given_up() {
     let bench = Bench::with(&["a"]).await;
     bench.fail(Some(false), 1, RequestFaultKind::Hang);
     bench.fail(Some(true), 1, RequestFaultKind::Hang);
-    let kubernetes = Kubernetes {
-        request_timeout: TimeSpan(Duration::from_millis(300)),
-        ..bench.kubernetes()
-    };
+    let kubernetes = Kubernetes { request_timeout: TimeSpan(Duration::from_millis(300)), ..bench.kubernetes() };
     let recorder = Recorder::default();
-    during(
-        bench
-            .source_by(&kubernetes, &Config::default(), TYPED)
-            .await,
-        &recorder,
-        async {
-            recorder.until_complete().await;
-            bench.create("b");
-            recorder.until_line("added b Pending").await;
-        },
-    )
+    during(bench.source_by(&kubernetes, &Config::default(), TYPED).await, &recorder, async {
+        recorder.until_complete().await;
+        bench.create("b");
+        recorder.until_line("added b Pending").await;
+    })
     .await;
     assert_eq!(bench.meter.retries.get(), 2);
 }
@@ -351,25 +239,14 @@ async fn a_request_that_is_never_answered_is_given_up() {
 async fn a_list_that_becomes_too_old_is_begun_again() {
     let bench = Bench::with(&["a", "b", "c"]).await;
     let recorder = Recorder::with_room(3);
-    let config = Config {
-        scope: Scope::Cluster,
-        page_size: 1,
-        ..Config::default()
-    };
+    let config = Config { scope: Scope::Cluster, page_size: 1, ..Config::default() };
     during(bench.source_as(&config, TYPED).await, &recorder, async {
         recorder.until_line("define b").await;
         bench.server.compact();
         bench.delete("a");
         recorder.make_room(100);
         let lines = recorder.until_complete().await;
-        assert_eq!(
-            lines
-                .iter()
-                .filter(|line| line.starts_with("listed"))
-                .count(),
-            3,
-            "{lines:#?}"
-        );
+        assert_eq!(lines.iter().filter(|line| line.starts_with("listed")).count(), 3, "{lines:#?}");
         assert!(lines.contains(&"deleted a Pending, was Pending".to_owned()));
     })
     .await;
@@ -379,11 +256,7 @@ async fn a_list_that_becomes_too_old_is_begun_again() {
 #[tokio::test]
 async fn an_answer_that_is_no_list_is_tried_again() {
     let bench = Bench::with(&["a"]).await;
-    bench.fail(
-        Some(false),
-        1,
-        RequestFaultKind::Body("<html>welcome to the hotel</html>".to_owned()),
-    );
+    bench.fail(Some(false), 1, RequestFaultKind::Body("<html>welcome to the hotel</html>".to_owned()));
     let recorder = Recorder::default();
     during(bench.source().await, &recorder, recorder.until_complete()).await;
     assert_eq!(bench.meter.retries.get(), 1);

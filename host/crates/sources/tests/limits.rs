@@ -1,11 +1,6 @@
 //! What a source does at its bounds: too long, too many, too fast, not understood; and what an operator reads of it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 mod cluster;
 
@@ -36,28 +31,11 @@ async fn objects_that_are_not_understood_are_left_out() {
     });
     bench.fail(Some(false), 1, RequestFaultKind::Body(text.to_string()));
     let recorder = Recorder::default();
-    let wants = Wants {
-        typed: true,
-        json: true,
-    };
-    during(
-        bench.source_as(&Config::default(), wants).await,
-        &recorder,
-        async {
-            let lines = recorder.until_complete().await;
-            assert_eq!(
-                lines,
-                [
-                    "define odd",
-                    "listed odd json",
-                    "define fine",
-                    "listed fine -",
-                    "listed fine json",
-                    "complete"
-                ]
-            );
-        },
-    )
+    let wants = Wants { typed: true, json: true };
+    during(bench.source_as(&Config::default(), wants).await, &recorder, async {
+        let lines = recorder.until_complete().await;
+        assert_eq!(lines, ["define odd", "listed odd json", "define fine", "listed fine -", "listed fine json", "complete"]);
+    })
     .await;
     assert_eq!(bench.meter.skipped.get(), 3);
 }
@@ -67,10 +45,7 @@ async fn objects_that_are_not_understood_are_left_out() {
 async fn an_event_that_is_too_long_is_left_out() {
     let bench = Bench::with(&["a"]).await;
     bench.server.fail_next_watch(WatchFault::Huge(0, 200_000));
-    let config = Config {
-        max_object_bytes: ByteSize(64 << 10),
-        ..Config::default()
-    };
+    let config = Config { max_object_bytes: ByteSize(64 << 10), ..Config::default() };
     let recorder = Recorder::default();
     during(bench.source_as(&config, TYPED).await, &recorder, async {
         recorder.until_complete().await;
@@ -91,21 +66,11 @@ async fn a_page_that_is_too_long_is_asked_for_in_smaller_ones() {
             body["metadata"]["annotations"]["long"] = "x".repeat(10_000).into();
             bench.server.create_pod(body).expect("it is created");
         }
-        let config = Config {
-            scope,
-            max_page_bytes: ByteSize(64 << 10),
-            ..Config::default()
-        };
+        let config = Config { scope, max_page_bytes: ByteSize(64 << 10), ..Config::default() };
         let recorder = Recorder::default();
         during(bench.source_as(&config, TYPED).await, &recorder, async {
             let lines = recorder.until_complete().await;
-            assert_eq!(
-                lines
-                    .iter()
-                    .filter(|line| line.starts_with("listed"))
-                    .count(),
-                40
-            );
+            assert_eq!(lines.iter().filter(|line| line.starts_with("listed")).count(), 40);
         })
         .await;
         assert_eq!(bench.meter.retries.get(), 0);
@@ -116,17 +81,11 @@ async fn a_page_that_is_too_long_is_asked_for_in_smaller_ones() {
 #[tokio::test]
 async fn what_is_not_remembered_is_told_all_the_same() {
     let bench = Bench::with(&["a", "b", "c"]).await;
-    let config = Config {
-        max_cached_objects: 2,
-        ..Config::default()
-    };
+    let config = Config { max_cached_objects: 2, ..Config::default() };
     let recorder = Recorder::default();
     during(bench.source_as(&config, TYPED).await, &recorder, async {
         recorder.until_complete().await;
-        bench
-            .server
-            .patch_status("s", "c", &running("containerd://1", 0))
-            .expect("it is patched");
+        bench.server.patch_status("s", "c", &running("containerd://1", 0)).expect("it is patched");
         recorder.until_line("modified c Running").await;
         bench.delete("c");
         recorder.until_line("deleted c Running").await;
@@ -135,11 +94,7 @@ async fn what_is_not_remembered_is_told_all_the_same() {
     assert_eq!(bench.meter.cached_objects.get(), 2);
     assert!(bench.meter.uncached.get() >= 2);
     let ends = recorder.count("forget c");
-    assert_eq!(
-        ends,
-        recorder.count("define c"),
-        "each subject that was defined is forgotten"
-    );
+    assert_eq!(ends, recorder.count("define c"), "each subject that was defined is forgotten");
 }
 
 /// A feed that waits makes the source wait, and it can be stopped there.
@@ -150,10 +105,7 @@ async fn a_full_queue_is_waited_for() {
     during(bench.source().await, &recorder, async {
         recorder.until_line("define b").await;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(
-            recorder.lines(),
-            ["define a", "listed a Pending", "define b"]
-        );
+        assert_eq!(recorder.lines(), ["define a", "listed a Pending", "define b"]);
         recorder.make_room(3);
         recorder.until_line("listed c Pending").await;
     })
@@ -166,20 +118,10 @@ async fn a_full_queue_is_waited_for() {
 async fn stopping_is_quick_in_an_outage() {
     let bench = Bench::new().await;
     bench.server.pause().await.expect("it pauses");
-    during(
-        bench.source().await,
-        &Recorder::default(),
-        tokio::time::sleep(Duration::from_millis(300)),
-    )
-    .await;
+    during(bench.source().await, &Recorder::default(), tokio::time::sleep(Duration::from_millis(300))).await;
     bench.server.resume().await.expect("it resumes");
     bench.fail(None, 1, RequestFaultKind::Hang);
-    during(
-        bench.source().await,
-        &Recorder::default(),
-        tokio::time::sleep(Duration::from_millis(300)),
-    )
-    .await;
+    during(bench.source().await, &Recorder::default(), tokio::time::sleep(Duration::from_millis(300))).await;
 }
 
 /// A thousand changes in a row: each is told, with what was before.
@@ -187,45 +129,19 @@ async fn stopping_is_quick_in_an_outage() {
 async fn a_thousand_changes_are_told_in_order() {
     let bench = Bench::with(&["a"]).await;
     let recorder = Recorder::default();
-    during(
-        bench
-            .source_as(
-                &Config::default(),
-                Wants {
-                    typed: true,
-                    json: true,
-                },
-            )
-            .await,
-        &recorder,
-        async {
-            recorder.until_complete().await;
-            for number in 1..=1000 {
-                bench
-                    .server
-                    .patch_status("s", "a", &running("containerd://1", number))
-                    .expect("it is patched");
-            }
-            recorder.until(|lines| lines.len() >= 2003).await;
-        },
-    )
+    during(bench.source_as(&Config::default(), Wants { typed: true, json: true }).await, &recorder, async {
+        recorder.until_complete().await;
+        for number in 1..=1000 {
+            bench.server.patch_status("s", "a", &running("containerd://1", number)).expect("it is patched");
+        }
+        recorder.until(|lines| lines.len() >= 2003).await;
+    })
     .await;
-    let restarts = |pod: &sluicebox_contract::Pod| {
-        pod.containers[0]
-            .status
-            .as_ref()
-            .map(|status| status.restart_count)
-    };
+    let restarts = |pod: &sluicebox_contract::Pod| pod.containers[0].status.as_ref().map(|status| status.restart_count);
     let pods = recorder.pods();
     for (number, event) in (1..=1000).zip(pods.iter().skip(1)) {
-        assert_eq!(
-            (event.change, restarts(&event.pod)),
-            (Change::Modified, Some(number))
-        );
-        assert_eq!(
-            event.previous.as_deref().and_then(restarts).unwrap_or(0),
-            number - 1
-        );
+        assert_eq!((event.change, restarts(&event.pod)), (Change::Modified, Some(number)));
+        assert_eq!(event.previous.as_deref().and_then(restarts).unwrap_or(0), number - 1);
     }
     assert_eq!(recorder.objects().len(), 1001);
 }
@@ -241,39 +157,24 @@ async fn an_outage_is_two_lines_in_the_log() {
     during(source, &recorder, async {
         recorder.until_complete().await;
         bench.server.pause().await.expect("it pauses");
-        bench
-            .until("some tries", |meter| meter.retries.get() >= 3)
-            .await;
+        bench.until("some tries", |meter| meter.retries.get() >= 3).await;
         assert_eq!(bench.meter.connected.get(), 0);
         bench.server.resume().await.expect("it resumes");
-        bench
-            .until("an answer", |meter| meter.connected.get() == 1)
-            .await;
+        bench.until("an answer", |meter| meter.connected.get() == 1).await;
         bench.create("b");
         recorder.until_line("added b Pending").await;
     })
     .await;
     let lines = log.lines();
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(
-        lines[0].starts_with("WARN") && lines[0].contains("cannot watch pods at http://127.0.0.1"),
-        "{}",
-        lines[0]
-    );
-    assert!(
-        lines[1].starts_with("INFO") && lines[1].contains("the API answers again"),
-        "{}",
-        lines[1]
-    );
+    assert!(lines[0].starts_with("WARN") && lines[0].contains("cannot watch pods at http://127.0.0.1"), "{}", lines[0]);
+    assert!(lines[1].starts_with("INFO") && lines[1].contains("the API answers again"), "{}", lines[1]);
 }
 
 /// 401 and 403 say what an operator has to do.
 #[tokio::test]
 async fn refused_rights_come_with_a_hint() {
-    for (code, hint) in [
-        (401, "`kubernetes.token-retrieval`"),
-        (403, "`list` and `watch` on `pods`"),
-    ] {
+    for (code, hint) in [(401, "`kubernetes.token-retrieval`"), (403, "`list` and `watch` on `pods`")] {
         let bench = Bench::with(&["a"]).await;
         bench.fail(None, 1, RequestFaultKind::Status(code, None));
         let log = cluster::log::Log;
@@ -282,9 +183,6 @@ async fn refused_rights_come_with_a_hint() {
         log.catch();
         during(source, &recorder, recorder.until_complete()).await;
         let line = log.lines().remove(0);
-        assert!(
-            line.contains(hint) && line.contains(&format!("the API answers {code}: on purpose")),
-            "{line}"
-        );
+        assert!(line.contains(hint) && line.contains(&format!("the API answers {code}: on purpose")), "{line}");
     }
 }

@@ -1,11 +1,6 @@
 //! The scenarios, against a real kube-apiserver with etcd.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 mod cluster;
 
@@ -33,16 +28,10 @@ async fn start(name: &str) -> Option<Real> {
     if !require(Need::KubeApiServer) {
         return None;
     }
-    let server = SERVER
-        .get_or_init(|| async { RwLock::new(KubeApiServer::start().await.expect("it starts")) })
-        .await;
+    let server = SERVER.get_or_init(|| async { RwLock::new(KubeApiServer::start().await.expect("it starts")) }).await;
     // Other pods would come to the whole cluster.
     let alone = name.contains("history") || name.contains("five_hundred");
-    Some(if alone {
-        Real::Alone(server.write().await)
-    } else {
-        Real::Shared(server.read().await)
-    })
+    Some(if alone { Real::Alone(server.write().await) } else { Real::Shared(server.read().await) })
 }
 
 scenarios!(start);
@@ -58,11 +47,7 @@ impl Real {
 
 impl Cluster for Real {
     fn address(&self) -> SocketAddr {
-        self.server()
-            .url()
-            .trim_start_matches("https://")
-            .parse()
-            .expect("an address")
+        self.server().url().trim_start_matches("https://").parse().expect("an address")
     }
 
     fn config(&self, address: SocketAddr) -> Config {
@@ -78,30 +63,17 @@ impl Cluster for Real {
     }
 
     async fn create_namespace(&self, name: &str) {
-        self.server()
-            .create_namespace(name)
-            .await
-            .expect("it is created");
+        self.server().create_namespace(name).await.expect("it is created");
     }
 
     async fn create_node(&self, name: &str) {
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
-        self.server()
-            .request(Method::POST, "/api/v1/nodes", Some(&node))
-            .await
-            .expect("it is created");
+        self.server().request(Method::POST, "/api/v1/nodes", Some(&node)).await.expect("it is created");
     }
 
     async fn label_node(&self, name: &str, labels: Value) {
         let patch = json!({"metadata": {"labels": labels}});
-        self.server()
-            .request(
-                Method::PATCH,
-                &format!("/api/v1/nodes/{name}"),
-                Some(&patch),
-            )
-            .await
-            .expect("it is labelled");
+        self.server().request(Method::PATCH, &format!("/api/v1/nodes/{name}"), Some(&patch)).await.expect("it is labelled");
     }
 
     async fn create_pod(&self, pod: Value) -> Value {
@@ -109,38 +81,22 @@ impl Cluster for Real {
     }
 
     async fn get_pod(&self, namespace: &str, name: &str) -> Value {
-        self.server()
-            .get_pod(namespace, name)
-            .await
-            .expect("it is there")
+        self.server().get_pod(namespace, name).await.expect("it is there")
     }
 
     async fn patch_status(&self, namespace: &str, name: &str, status: Value) {
-        self.server()
-            .patch_status(namespace, name, &status)
-            .await
-            .expect("it is patched");
+        self.server().patch_status(namespace, name, &status).await.expect("it is patched");
     }
 
     async fn delete_pod(&self, namespace: &str, name: &str) {
-        self.server()
-            .delete_pod(namespace, name)
-            .await
-            .expect("it is deleted");
+        self.server().delete_pod(namespace, name).await.expect("it is deleted");
     }
 
     async fn settle(&self, node: &str, pods: usize) {
         let path = format!("/api/v1/pods?resourceVersion=0&fieldSelector=spec.nodeName%3D{node}");
         loop {
-            let list = self
-                .server()
-                .request(Method::GET, &path, None)
-                .await
-                .expect("a list");
-            if list["items"]
-                .as_array()
-                .is_some_and(|items| items.len() == pods)
-            {
+            let list = self.server().request(Method::GET, &path, None).await.expect("a list");
+            if list["items"].as_array().is_some_and(|items| items.len() == pods) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -148,9 +104,7 @@ impl Cluster for Real {
     }
 
     async fn forget_history(&mut self) {
-        let Self::Alone(server) = self else {
-            panic!("the server is shared")
-        };
+        let Self::Alone(server) = self else { panic!("the server is shared") };
         server.compact().await.expect("it is compacted");
         server.restart().await.expect("it is restarted");
     }
@@ -160,26 +114,10 @@ impl Cluster for Real {
         self.create_namespace(&space).await;
         let mut tokens = Vec::new();
         for name in ["first", "second"] {
-            self.server()
-                .create_service_account(&space, name)
-                .await
-                .expect("an account");
-            self.server()
-                .let_service_account_watch(&space, name, &["pods"])
-                .await
-                .expect("its rights");
-            let token = self
-                .server()
-                .mint_token(&space, name)
-                .await
-                .expect("a token");
-            while self
-                .server()
-                .status_for(&token, "/api/v1/pods")
-                .await
-                .expect("an answer")
-                != StatusCode::OK
-            {
+            self.server().create_service_account(&space, name).await.expect("an account");
+            self.server().let_service_account_watch(&space, name, &["pods"]).await.expect("its rights");
+            let token = self.server().mint_token(&space, name).await.expect("a token");
+            while self.server().status_for(&token, "/api/v1/pods").await.expect("an answer") != StatusCode::OK {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             tokens.push(token);
@@ -190,18 +128,9 @@ impl Cluster for Real {
     async fn refuse_the_first(&self, tokens: &[String; 2]) {
         let account = account(&tokens[0]);
         let path = format!("/api/v1/namespaces/{account}/serviceaccounts/first");
-        self.server()
-            .request(Method::DELETE, &path, None)
-            .await
-            .expect("the account is deleted");
+        self.server().request(Method::DELETE, &path, None).await.expect("the account is deleted");
         // The server remembers for some seconds whom it has known.
-        while self
-            .server()
-            .status_for(&tokens[0], "/api/v1/pods")
-            .await
-            .expect("an answer")
-            != StatusCode::UNAUTHORIZED
-        {
+        while self.server().status_for(&tokens[0], "/api/v1/pods").await.expect("an answer") != StatusCode::UNAUTHORIZED {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -211,14 +140,9 @@ impl Cluster for Real {
 fn account(token: &str) -> String {
     use base64::Engine as _;
     let claims = token.split('.').nth(1).expect("three parts");
-    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(claims)
-        .expect("base64");
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).expect("base64");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
-    claims["kubernetes.io"]["namespace"]
-        .as_str()
-        .expect("a namespace")
-        .to_owned()
+    claims["kubernetes.io"]["namespace"].as_str().expect("a namespace").to_owned()
 }
 
 /// A kubeconfig leads there as well, with its own token and authority; nothing is written into the log.
@@ -228,23 +152,11 @@ async fn a_kubeconfig_is_enough() {
         return;
     };
     let server = cluster.server();
-    let file = server
-        .kube_config(server.admin_token())
-        .expect("a kubeconfig");
-    let config = Config {
-        kubeconfig: Some(file),
-        ..Config::default()
-    };
+    let file = server.kube_config(server.admin_token()).expect("a kubeconfig");
+    let config = Config { kubeconfig: Some(file), ..Config::default() };
     let (recorder, log) = (cluster::Recorder::default(), cluster::log::Log);
     let gate = cluster::Gate::to(cluster.address()).await;
-    let watched = cluster::pods_by(
-        gate,
-        &config,
-        &pods::Config::default(),
-        "nowhere",
-        cluster::TYPED,
-    )
-    .await;
+    let watched = cluster::pods_by(gate, &config, &pods::Config::default(), "nowhere", cluster::TYPED).await;
     log.catch();
     cluster::during(watched.source, &recorder, recorder.until_complete()).await;
     assert_eq!(log.lines(), Vec::<String>::new());
@@ -259,10 +171,7 @@ async fn refusals_are_said_in_the_servers_words() {
     let unprivileged = cluster.server().unprivileged_token();
     for (token, words) in [
         ("nobody-knows-me", "the API answers 401: Unauthorized"),
-        (
-            unprivileged,
-            "the API answers 403: pods is forbidden: User \"nobody\" cannot list resource \"pods\"",
-        ),
+        (unprivileged, "the API answers 403: pods is forbidden: User \"nobody\" cannot list resource \"pods\""),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("token");
@@ -270,21 +179,9 @@ async fn refusals_are_said_in_the_servers_words() {
         let gate = cluster::Gate::to(cluster.address()).await;
         let config = cluster::with_token_file(cluster.config(gate.address()), &file);
         let log = cluster::log::Log;
-        let watched = cluster::pods_by(
-            gate,
-            &config,
-            &pods::Config::default(),
-            "nowhere",
-            cluster::TYPED,
-        )
-        .await;
+        let watched = cluster::pods_by(gate, &config, &pods::Config::default(), "nowhere", cluster::TYPED).await;
         log.catch();
-        cluster::during(
-            watched.source,
-            &cluster::Recorder::default(),
-            log.until(words),
-        )
-        .await;
+        cluster::during(watched.source, &cluster::Recorder::default(), log.until(words)).await;
     }
 }
 
@@ -295,46 +192,16 @@ async fn certificates_are_verified_unless_the_risk_is_accepted() {
         return;
     };
     let gate = cluster::Gate::to(cluster.address()).await;
-    let config = Config {
-        ca_file: None,
-        ..cluster.config(gate.address())
-    };
+    let config = Config { ca_file: None, ..cluster.config(gate.address()) };
     let log = cluster::log::Log;
-    let watched = cluster::pods_by(
-        gate,
-        &config,
-        &pods::Config::default(),
-        "nowhere",
-        cluster::TYPED,
-    )
-    .await;
+    let watched = cluster::pods_by(gate, &config, &pods::Config::default(), "nowhere", cluster::TYPED).await;
     log.catch();
-    cluster::during(
-        watched.source,
-        &cluster::Recorder::default(),
-        log.until("certificate"),
-    )
-    .await;
-    assert!(
-        log.lines()[0].contains("`kubernetes.ca-file`"),
-        "{:#?}",
-        log.lines()
-    );
+    cluster::during(watched.source, &cluster::Recorder::default(), log.until("certificate")).await;
+    assert!(log.lines()[0].contains("`kubernetes.ca-file`"), "{:#?}", log.lines());
 
     let gate = cluster::Gate::to(cluster.address()).await;
-    let config = Config {
-        ca_file: None,
-        tls_verify: TlsVerify::NeverAndIAcceptTheRisk,
-        ..cluster.config(gate.address())
-    };
-    let watched = cluster::pods_by(
-        gate,
-        &config,
-        &pods::Config::default(),
-        "nowhere",
-        cluster::TYPED,
-    )
-    .await;
+    let config = Config { ca_file: None, tls_verify: TlsVerify::NeverAndIAcceptTheRisk, ..cluster.config(gate.address()) };
+    let watched = cluster::pods_by(gate, &config, &pods::Config::default(), "nowhere", cluster::TYPED).await;
     let recorder = cluster::Recorder::default();
     cluster::during(watched.source, &recorder, recorder.until_complete()).await;
 }
@@ -350,40 +217,12 @@ async fn files_that_cannot_be_used_are_named_at_the_start() {
     std::fs::write(&insecure, text).expect("a kubeconfig");
     let url = Some("https://127.0.0.1:1".to_owned());
     for (config, words) in [
-        (
-            Config {
-                kubeconfig: Some("/nowhere/config".into()),
-                ..Config::default()
-            },
-            "/nowhere/config",
-        ),
-        (
-            Config {
-                url,
-                ca_file: Some("/nowhere/ca.crt".into()),
-                ..Config::default()
-            },
-            "/nowhere/ca.crt",
-        ),
-        (
-            Config {
-                kubeconfig: Some(insecure.clone()),
-                context: Some("b".to_owned()),
-                ..Config::default()
-            },
-            "insecure",
-        ),
-        (
-            Config {
-                kubeconfig: Some(insecure),
-                ..Config::default()
-            },
-            "never-and-i-accept-the-risk",
-        ),
+        (Config { kubeconfig: Some("/nowhere/config".into()), ..Config::default() }, "/nowhere/config"),
+        (Config { url, ca_file: Some("/nowhere/ca.crt".into()), ..Config::default() }, "/nowhere/ca.crt"),
+        (Config { kubeconfig: Some(insecure.clone()), context: Some("b".to_owned()), ..Config::default() }, "insecure"),
+        (Config { kubeconfig: Some(insecure), ..Config::default() }, "never-and-i-accept-the-risk"),
     ] {
-        let Err(fault) = Api::connect(&config).await else {
-            panic!("{words}")
-        };
+        let Err(fault) = Api::connect(&config).await else { panic!("{words}") };
         assert_eq!(fault.class, sluicebox_contract::Class::Fatal);
         assert!(fault.to_string().contains(words), "{words}: {fault}");
     }
@@ -399,37 +238,16 @@ async fn kubectl_asks_a_real_server_for_a_token() {
     let server = cluster.server();
     let space = cluster::unique("kubectl");
     cluster.create_namespace(&space).await;
-    server
-        .create_service_account(&space, "reader")
-        .await
-        .expect("an account");
-    server
-        .let_service_account_watch(&space, "reader", &["pods"])
-        .await
-        .expect("its rights");
-    let kubectl = Kubectl {
-        service_account: "reader".to_owned(),
-        namespace: space,
-        ..Kubectl::default()
-    };
+    server.create_service_account(&space, "reader").await.expect("an account");
+    server.let_service_account_watch(&space, "reader", &["pods"]).await.expect("its rights");
+    let kubectl = Kubectl { service_account: "reader".to_owned(), namespace: space, ..Kubectl::default() };
     let config = Config {
-        kubeconfig: Some(
-            server
-                .kube_config(server.admin_token())
-                .expect("a kubeconfig"),
-        ),
+        kubeconfig: Some(server.kube_config(server.admin_token()).expect("a kubeconfig")),
         token_retrieval: TokenRetrieval::Kubectl(kubectl),
         ..Config::default()
     };
     let gate = cluster::Gate::to(cluster.address()).await;
-    let watched = cluster::pods_by(
-        gate,
-        &config,
-        &pods::Config::default(),
-        "nowhere",
-        cluster::TYPED,
-    )
-    .await;
+    let watched = cluster::pods_by(gate, &config, &pods::Config::default(), "nowhere", cluster::TYPED).await;
     let recorder = cluster::Recorder::default();
     cluster::during(watched.source, &recorder, recorder.until_complete()).await;
 }

@@ -1,11 +1,6 @@
 //! Where tokens come from: files and kubectl, rotated, refused, slow, talkative.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 mod cluster;
 
@@ -54,18 +49,9 @@ impl Bench {
     /// A program that stands for kubectl. It notes its arguments first.
     fn kubectl(&self, script: &str) -> Kubectl {
         let calls = self.path("calls");
-        let path = self.write(
-            "kubectl",
-            &format!("#!/bin/sh\necho \"$*\" >> {}\n{script}\n", calls.display()),
-        );
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
-            .expect("it is executable");
-        Kubectl {
-            service_account: "reader".to_owned(),
-            namespace: "watch".to_owned(),
-            program: path,
-            ..Kubectl::default()
-        }
+        let path = self.write("kubectl", &format!("#!/bin/sh\necho \"$*\" >> {}\n{script}\n", calls.display()));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it is executable");
+        Kubectl { service_account: "reader".to_owned(), namespace: "watch".to_owned(), program: path, ..Kubectl::default() }
     }
 
     fn calls(&self) -> Vec<String> {
@@ -74,39 +60,19 @@ impl Bench {
     }
 
     async fn source(&self, token_retrieval: TokenRetrieval) -> Pods {
-        let config = Config {
-            url: Some(self.server.url()),
-            token_retrieval,
-            ..Config::default()
-        };
-        let api = Api::connect(&config)
-            .await
-            .expect("a way to the API server");
-        Pods::new(
-            &pods::Config::default(),
-            api,
-            "n1",
-            TYPED,
-            Arc::new(SubjectIds::default()),
-            Arc::clone(&self.meter),
-        )
+        let config = Config { url: Some(self.server.url()), token_retrieval, ..Config::default() };
+        let api = Api::connect(&config).await.expect("a way to the API server");
+        Pods::new(&pods::Config::default(), api, "n1", TYPED, Arc::new(SubjectIds::default()), Arc::clone(&self.meter))
     }
 
     fn bearers(&self) -> Vec<String> {
-        self.server
-            .requests()
-            .into_iter()
-            .filter_map(|request| request.bearer)
-            .collect()
+        self.server.requests().into_iter().filter_map(|request| request.bearer).collect()
     }
 }
 
 /// A token that ends so much later.
 fn jwt(name: &str, lasts: Duration) -> String {
-    let end = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock")
-        + lasts;
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + lasts;
     let claims = format!(r#"{{"sub":"{name}","exp":{}}}"#, end.as_secs());
     format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims))
 }
@@ -120,10 +86,7 @@ async fn d35_a_token_from_a_file_is_sent_without_its_line_break() {
     let source = bench.source(TokenRetrieval::File(file)).await;
     during(source, &bench.recorder, bench.recorder.until_complete()).await;
     assert_eq!(bench.meter.retries.get(), 0);
-    assert_eq!(
-        bench.bearers().first().map(String::as_str),
-        Some("opaque-token")
-    );
+    assert_eq!(bench.bearers().first().map(String::as_str), Some("opaque-token"));
 }
 
 /// A token that is refused is read again at once, not after its time.
@@ -148,9 +111,7 @@ async fn a_refused_token_is_read_again() {
 async fn a_token_file_that_comes_late_is_waited_for() {
     let bench = Bench::new().await;
     bench.server.accept_tokens(&["good"]);
-    let source = bench
-        .source(TokenRetrieval::File(bench.path("token")))
-        .await;
+    let source = bench.source(TokenRetrieval::File(bench.path("token"))).await;
     during(source, &bench.recorder, async {
         for text in [None, Some(""), Some("two words")] {
             if let Some(text) = text {
@@ -161,11 +122,7 @@ async fn a_token_file_that_comes_late_is_waited_for() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-        assert_eq!(
-            bench.server.requests(),
-            [],
-            "nothing is sent without its token"
-        );
+        assert_eq!(bench.server.requests(), [], "nothing is sent without its token");
         bench.write("token", "good");
         bench.recorder.until_complete().await;
     })
@@ -178,17 +135,10 @@ async fn d44_kubectl_is_asked_for_a_token() {
     let bench = Bench::new().await;
     let token = jwt("one", Duration::from_hours(1));
     bench.server.accept_tokens(&[&token]);
-    let source = bench
-        .source(TokenRetrieval::Kubectl(
-            bench.kubectl(&format!("echo {token}")),
-        ))
-        .await;
+    let source = bench.source(TokenRetrieval::Kubectl(bench.kubectl(&format!("echo {token}")))).await;
     during(source, &bench.recorder, async {
         bench.recorder.until_complete().await;
-        bench
-            .server
-            .create_pod(pod("s", "a", "n1"))
-            .expect("it is created");
+        bench.server.create_pod(pod("s", "a", "n1")).expect("it is created");
         bench.recorder.until_line("added a Pending").await;
     })
     .await;
@@ -199,26 +149,15 @@ async fn d44_kubectl_is_asked_for_a_token() {
 #[tokio::test]
 async fn a_token_of_kubectl_is_renewed_before_it_ends() {
     let bench = Bench::new().await;
-    let (first, second) = (
-        jwt("one", Duration::from_secs(2)),
-        jwt("two", Duration::from_hours(1)),
-    );
+    let (first, second) = (jwt("one", Duration::from_secs(2)), jwt("two", Duration::from_hours(1)));
     bench.server.accept_tokens(&[&first, &second]);
-    let script = format!(
-        "if [ $(wc -l < {0}) = 1 ]; then echo {first}; else echo {second}; fi",
-        bench.path("calls").display()
-    );
-    let source = bench
-        .source(TokenRetrieval::Kubectl(bench.kubectl(&script)))
-        .await;
+    let script = format!("if [ $(wc -l < {0}) = 1 ]; then echo {first}; else echo {second}; fi", bench.path("calls").display());
+    let source = bench.source(TokenRetrieval::Kubectl(bench.kubectl(&script))).await;
     during(source, &bench.recorder, async {
         bench.recorder.until_complete().await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         bench.server.break_watches();
-        bench
-            .server
-            .create_pod(pod("s", "a", "n1"))
-            .expect("it is created");
+        bench.server.create_pod(pod("s", "a", "n1")).expect("it is created");
         bench.recorder.until_line("added a Pending").await;
     })
     .await;
@@ -230,18 +169,10 @@ async fn a_token_of_kubectl_is_renewed_before_it_ends() {
 #[tokio::test]
 async fn a_token_of_kubectl_that_is_refused_is_asked_for_anew() {
     let bench = Bench::new().await;
-    let (first, second) = (
-        jwt("one", Duration::from_hours(1)),
-        jwt("two", Duration::from_hours(1)),
-    );
+    let (first, second) = (jwt("one", Duration::from_hours(1)), jwt("two", Duration::from_hours(1)));
     bench.server.accept_tokens(&[&second]);
-    let script = format!(
-        "if [ $(wc -l < {0}) = 1 ]; then echo {first}; else echo {second}; fi",
-        bench.path("calls").display()
-    );
-    let source = bench
-        .source(TokenRetrieval::Kubectl(bench.kubectl(&script)))
-        .await;
+    let script = format!("if [ $(wc -l < {0}) = 1 ]; then echo {first}; else echo {second}; fi", bench.path("calls").display());
+    let source = bench.source(TokenRetrieval::Kubectl(bench.kubectl(&script))).await;
     during(source, &bench.recorder, bench.recorder.until_complete()).await;
     assert_eq!((bench.calls().len(), bench.meter.retries.get()), (2, 1));
 }
@@ -250,10 +181,7 @@ async fn a_token_of_kubectl_that_is_refused_is_asked_for_anew() {
 #[tokio::test]
 async fn what_kubectl_does_wrong_is_said() {
     for (script, words) in [
-        (
-            "echo e30.e30",
-            "the token has 2 parts, a JSON web token has 3",
-        ),
+        ("echo e30.e30", "the token has 2 parts, a JSON web token has 3"),
         (
             "echo 'error: serviceaccounts \"reader\" not found' >&2; exit 1",
             "exit status: 1: error: serviceaccounts \"reader\" not found",
@@ -263,10 +191,7 @@ async fn what_kubectl_does_wrong_is_said() {
         ("yes", "it is longer than 65536 bytes"),
     ] {
         let bench = Bench::new().await;
-        let kubectl = Kubectl {
-            timeout: TimeSpan(Duration::from_millis(300)),
-            ..bench.kubectl(script)
-        };
+        let kubectl = Kubectl { timeout: TimeSpan(Duration::from_millis(300)), ..bench.kubectl(script) };
         let log = cluster::log::Log;
         let source = bench.source(TokenRetrieval::Kubectl(kubectl)).await;
         log.catch();
@@ -279,19 +204,14 @@ async fn what_kubectl_does_wrong_is_said() {
 #[tokio::test]
 async fn a_kubectl_that_is_not_there_is_said() {
     let bench = Bench::new().await;
-    let kubectl = Kubectl {
-        program: PathBuf::from("/nowhere/kubectl"),
-        ..Kubectl::default()
-    };
+    let kubectl = Kubectl { program: PathBuf::from("/nowhere/kubectl"), ..Kubectl::default() };
     let log = cluster::log::Log;
     let source = bench.source(TokenRetrieval::Kubectl(kubectl)).await;
     log.catch();
     during(
         source,
         &bench.recorder,
-        log.until(
-            "cannot get a token by `/nowhere/kubectl create token sluicebox --namespace sluicebox`",
-        ),
+        log.until("cannot get a token by `/nowhere/kubectl create token sluicebox --namespace sluicebox`"),
     )
     .await;
 }
@@ -301,10 +221,7 @@ async fn a_kubectl_that_is_not_there_is_said() {
 async fn a_kubectl_that_is_given_up_ends() {
     let bench = Bench::new().await;
     let mark = bench.path("pid");
-    let kubectl = bench.kubectl(&format!(
-        "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 60",
-        mark.display()
-    ));
+    let kubectl = bench.kubectl(&format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 60", mark.display()));
     let source = bench.source(TokenRetrieval::Kubectl(kubectl)).await;
     during(source, &bench.recorder, async {
         while !mark.exists() {

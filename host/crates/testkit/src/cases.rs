@@ -49,14 +49,11 @@ pub fn run(case: &Case, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
         (Err(fault), Some(part)) => return contains(&fault, part, "refused to start"),
         (Err(fault), None) => return Err(Mismatch(format!("did not start: {fault}"))),
         (Ok(()), Some(part)) => {
-            return Err(Mismatch(format!(
-                "started, and should have refused with `{part}`"
-            )));
+            return Err(Mismatch(format!("started, and should have refused with `{part}`")));
         }
     }
     for (index, step) in case.steps.iter().enumerate() {
-        take(step, shaper)
-            .map_err(|mismatch| Mismatch(format!("step {}: {mismatch}", index + 1)))?;
+        take(step, shaper).map_err(|mismatch| Mismatch(format!("step {}: {mismatch}", index + 1)))?;
     }
     Ok(())
 }
@@ -66,31 +63,19 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
         files::Step::Define(subjects) => define(subjects, shaper),
         files::Step::Forget(ids) => {
             let ids: Vec<_> = ids.iter().copied().map(SubjectId).collect();
-            if shaper.handlers().subjects {
-                shaper.forget(&ids).map_err(|fault| unexpected(&fault))
-            } else {
-                Ok(())
-            }
+            if shaper.handlers().subjects { shaper.forget(&ids).map_err(|fault| unexpected(&fault)) } else { Ok(()) }
         }
         files::Step::Restart(subjects) => {
             shaper.renew().map_err(|fault| unexpected(&fault))?;
             define(subjects, shaper)
         }
-        files::Step::Batch {
-            define: subjects,
-            events,
-            expect,
-        } => {
+        files::Step::Batch { define: subjects, events, expect } => {
             define(subjects, shaper)?;
             let events = events.iter().map(event).collect::<Result<Vec<_>, _>>()?;
             let handlers = shaper.handlers();
             match events.first() {
-                Some(Event::Pod(_)) if !handlers.pods => {
-                    Err(Mismatch("the module wants no typed pods".to_owned()))
-                }
-                Some(Event::Object(_)) if !handlers.objects => {
-                    Err(Mismatch("the module wants no objects".to_owned()))
-                }
+                Some(Event::Pod(_)) if !handlers.pods => Err(Mismatch("the module wants no typed pods".to_owned())),
+                Some(Event::Object(_)) if !handlers.objects => Err(Mismatch("the module wants no objects".to_owned())),
                 _ => compare(shaper.shape(&events), expect),
             }
         }
@@ -101,10 +86,7 @@ fn define(subjects: &[Value], shaper: &mut impl Shaper) -> Result<(), Mismatch> 
     if subjects.is_empty() || !shaper.handlers().subjects {
         return Ok(());
     }
-    let subjects = subjects
-        .iter()
-        .map(typed)
-        .collect::<Result<Vec<Arc<Subject>>, _>>()?;
+    let subjects = subjects.iter().map(typed).collect::<Result<Vec<Arc<Subject>>, _>>()?;
     shaper.define(&subjects).map_err(|fault| unexpected(&fault))
 }
 
@@ -118,29 +100,18 @@ fn event(event: &files::Event) -> Result<Event, Mismatch> {
 fn compare(made: Result<Vec<Entry>, Fault>, expect: &files::Expect) -> Result<(), Mismatch> {
     match (made, expect) {
         (Ok(made), files::Expect::Entries(expected)) => {
-            let made = made
-                .iter()
-                .map(serde_json::to_value)
-                .collect::<Result<Vec<_>, _>>();
-            let made =
-                made.map_err(|error| Mismatch(format!("cannot write an entry as json: {error}")))?;
-            files::difference(expected, &made)
-                .map_or(Ok(()), |difference| Err(Mismatch(difference)))
+            let made = made.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>();
+            let made = made.map_err(|error| Mismatch(format!("cannot write an entry as json: {error}")))?;
+            files::difference(expected, &made).map_or(Ok(()), |difference| Err(Mismatch(difference)))
         }
         (Err(fault), files::Expect::Error(part)) => contains(&fault, part, "refused"),
         (Err(fault), files::Expect::Entries(_)) => Err(unexpected(&fault)),
-        (Ok(_), files::Expect::Error(part)) => Err(Mismatch(format!(
-            "not refused, and should have been with `{part}`"
-        ))),
+        (Ok(_), files::Expect::Error(part)) => Err(Mismatch(format!("not refused, and should have been with `{part}`"))),
     }
 }
 
 fn contains(fault: &Fault, part: &str, what: &str) -> Result<(), Mismatch> {
-    if fault.to_string().contains(part) {
-        Ok(())
-    } else {
-        Err(Mismatch(format!("{what}, but not with `{part}`: {fault}")))
-    }
+    if fault.to_string().contains(part) { Ok(()) } else { Err(Mismatch(format!("{what}, but not with `{part}`: {fault}"))) }
 }
 
 fn unexpected(fault: &Fault) -> Mismatch {

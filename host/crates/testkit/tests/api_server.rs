@@ -1,11 +1,6 @@
 //! The fake API server over HTTP, as kubectl and watchers see it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets what it did not expect fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 
 use std::time::Duration;
 
@@ -24,24 +19,15 @@ async fn ask(server: &ApiServer, method: &str, path: &str, body: &str) -> String
     );
     stream.write_all(head.as_bytes()).await.expect("it is sent");
     let mut answer = Vec::new();
-    let _over =
-        tokio::time::timeout(Duration::from_millis(400), stream.read_to_end(&mut answer)).await;
+    let _over = tokio::time::timeout(Duration::from_millis(400), stream.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The status and the JSON of an answer.
 async fn json(server: &ApiServer, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
+    let body = if body.is_null() { String::new() } else { body.to_string() };
     let answer = ask(server, method, path, &body).await;
-    let code = answer
-        .get(9..12)
-        .expect("a status line")
-        .parse()
-        .expect("a status");
+    let code = answer.get(9..12).expect("a status line").parse().expect("a status");
     let (_, text) = answer.split_once("\r\n\r\n").expect("a body");
     (code, serde_json::from_str(text).expect("JSON"))
 }
@@ -50,49 +36,24 @@ async fn json(server: &ApiServer, method: &str, path: &str, body: Value) -> (u16
 async fn objects_are_created_changed_and_deleted_by_http() {
     let server = ApiServer::start().await.expect("it starts");
     let pods = "/api/v1/namespaces/shop/pods";
-    let body =
-        json!({"spec": {"zeta": 1, "nodeName": "n1", "alpha": [1.5]}, "metadata": {"name": "a"}});
+    let body = json!({"spec": {"zeta": 1, "nodeName": "n1", "alpha": [1.5]}, "metadata": {"name": "a"}});
     let (code, created) = json(&server, "POST", pods, body.clone()).await;
-    assert_eq!(
-        (
-            code,
-            &created["metadata"]["namespace"],
-            &created["status"]["phase"]
-        ),
-        (201, &json!("shop"), &json!("Pending"))
+    assert_eq!((code, &created["metadata"]["namespace"], &created["status"]["phase"]), (201, &json!("shop"), &json!("Pending")));
+    assert!(
+        created
+            .to_string()
+            .starts_with(r#"{"kind":"Pod","apiVersion":"v1","spec":{"zeta":1,"nodeName":"n1","alpha":[1.5]},"metadata":{"#)
     );
-    assert!(created.to_string().starts_with(r#"{"kind":"Pod","apiVersion":"v1","spec":{"zeta":1,"nodeName":"n1","alpha":[1.5]},"metadata":{"#));
     assert_eq!(json(&server, "POST", pods, body.clone()).await.0, 409);
 
     let a = "/api/v1/namespaces/shop/pods/a";
-    let (code, patched) = json(
-        &server,
-        "PATCH",
-        &format!("{a}/status"),
-        json!({"status": {"phase": "Running"}}),
-    )
-    .await;
-    assert_eq!(
-        (code, &patched["status"]["phase"]),
-        (200, &json!("Running"))
-    );
-    assert_eq!(
-        json(&server, "PUT", a, created).await.0,
-        409,
-        "the version is an old one"
-    );
+    let (code, patched) = json(&server, "PATCH", &format!("{a}/status"), json!({"status": {"phase": "Running"}})).await;
+    assert_eq!((code, &patched["status"]["phase"]), (200, &json!("Running")));
+    assert_eq!(json(&server, "PUT", a, created).await.0, 409, "the version is an old one");
     let (code, dying) = json(&server, "DELETE", a, Value::Null).await;
-    assert_eq!(
-        (code, &dying["metadata"]["deletionGracePeriodSeconds"]),
-        (200, &json!(30))
-    );
+    assert_eq!((code, &dying["metadata"]["deletionGracePeriodSeconds"]), (200, &json!(30)));
     assert_eq!(json(&server, "GET", a, Value::Null).await.0, 200);
-    assert_eq!(
-        json(&server, "DELETE", a, json!({"gracePeriodSeconds": 0}))
-            .await
-            .0,
-        200
-    );
+    assert_eq!(json(&server, "DELETE", a, json!({"gracePeriodSeconds": 0})).await.0, 200);
     let (code, status) = json(&server, "GET", a, Value::Null).await;
     assert_eq!((code, &status["reason"]), (404, &json!("NotFound")));
 }
@@ -101,13 +62,9 @@ async fn objects_are_created_changed_and_deleted_by_http() {
 async fn lists_come_in_pages_of_one_version() {
     let server = ApiServer::start().await.expect("it starts");
     for name in ["c", "a", "b"] {
-        server
-            .create_pod(json!({"metadata": {"name": name}, "spec": {"nodeName": "n1"}}))
-            .expect("it is created");
+        server.create_pod(json!({"metadata": {"name": name}, "spec": {"nodeName": "n1"}})).expect("it is created");
     }
-    server
-        .create_pod(json!({"metadata": {"name": "far"}, "spec": {"nodeName": "n2"}}))
-        .expect("it is created");
+    server.create_pod(json!({"metadata": {"name": "far"}, "spec": {"nodeName": "n2"}})).expect("it is created");
     let path = "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&limit=2";
     let (_, first) = json(&server, "GET", path, Value::Null).await;
     let names = |list: &Value| -> Vec<String> {
@@ -115,101 +72,44 @@ async fn lists_come_in_pages_of_one_version() {
             .as_array()
             .expect("items")
             .iter()
-            .map(|item| {
-                item["metadata"]["name"]
-                    .as_str()
-                    .expect("a name")
-                    .to_owned()
-            })
+            .map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned())
             .collect()
     };
     assert_eq!(names(&first), ["a", "b"]);
     assert!(first["items"][0].get("kind").is_none());
     server.delete_pod("default", "c").expect("it is deleted");
-    let token = first["metadata"]["continue"]
-        .as_str()
-        .expect("a token")
-        .replace(' ', "%20");
-    let (_, second) = json(
-        &server,
-        "GET",
-        &format!("{path}&continue={token}"),
-        Value::Null,
-    )
-    .await;
+    let token = first["metadata"]["continue"].as_str().expect("a token").replace(' ', "%20");
+    let (_, second) = json(&server, "GET", &format!("{path}&continue={token}"), Value::Null).await;
     assert_eq!(
         (names(&second), &second["metadata"]["resourceVersion"]),
         (vec!["c".to_owned()], &first["metadata"]["resourceVersion"])
     );
     server.compact();
-    let (code, status) = json(
-        &server,
-        "GET",
-        &format!("{path}&continue={token}"),
-        Value::Null,
-    )
-    .await;
+    let (code, status) = json(&server, "GET", &format!("{path}&continue={token}"), Value::Null).await;
     assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
 }
 
 #[tokio::test]
 async fn a_watch_goes_on_from_a_version_until_it_has_gone() {
     let server = ApiServer::start().await.expect("it starts");
-    let pod =
-        |name: &str, node: &str| json!({"metadata": {"name": name}, "spec": {"nodeName": node}});
+    let pod = |name: &str, node: &str| json!({"metadata": {"name": name}, "spec": {"nodeName": node}});
     let first = server.create_pod(pod("a", "n1")).expect("it is created");
-    let version = first["metadata"]["resourceVersion"]
-        .as_str()
-        .expect("a version")
-        .to_owned();
+    let version = first["metadata"]["resourceVersion"].as_str().expect("a version").to_owned();
     server.create_pod(pod("far", "n2")).expect("it is created");
     server.create_pod(pod("waits", "")).expect("it is created");
-    server
-        .patch(
-            Kind::Pods,
-            "default",
-            "waits",
-            &json!({"spec": {"nodeName": "n1"}}),
-        )
-        .expect("it is scheduled");
+    server.patch(Kind::Pods, "default", "waits", &json!({"spec": {"nodeName": "n1"}})).expect("it is scheduled");
     server.delete_pod("default", "a").expect("it is deleted");
-    let path = format!(
-        "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn1&resourceVersion={version}"
-    );
+    let path = format!("/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn1&resourceVersion={version}");
     let answer = ask(&server, "GET", &path, "").await;
     let seen: Vec<(&str, &str)> = answer
         .lines()
         .filter_map(|line| line.strip_prefix("{\"type\":\""))
-        .map(|line| {
-            (
-                line.split('"').next().unwrap_or_default(),
-                if line.contains("\"name\":\"a\"") {
-                    "a"
-                } else {
-                    "waits"
-                },
-            )
-        })
+        .map(|line| (line.split('"').next().unwrap_or_default(), if line.contains("\"name\":\"a\"") { "a" } else { "waits" }))
         .collect();
-    assert_eq!(
-        seen,
-        [("ADDED", "waits"), ("MODIFIED", "a"), ("DELETED", "a")]
-    );
+    assert_eq!(seen, [("ADDED", "waits"), ("MODIFIED", "a"), ("DELETED", "a")]);
     server.compact();
     let answer = ask(&server, "GET", &path, "").await;
-    assert!(
-        answer.contains(r#"{"type":"ERROR""#) && answer.contains(r#""code":410"#),
-        "{answer}"
-    );
-    let answer = ask(
-        &server,
-        "GET",
-        "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn1",
-        "",
-    )
-    .await;
-    assert!(
-        answer.contains(r#"{"type":"ADDED""#),
-        "what is there comes first: {answer}"
-    );
+    assert!(answer.contains(r#"{"type":"ERROR""#) && answer.contains(r#""code":410"#), "{answer}");
+    let answer = ask(&server, "GET", "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn1", "").await;
+    assert!(answer.contains(r#"{"type":"ADDED""#), "what is there comes first: {answer}");
 }

@@ -18,26 +18,10 @@ async fn a_real_api_server_does_what_tests_need() {
 
 async fn pods_come_and_go(server: &KubeApiServer) {
     server.create_namespace("shop").await.unwrap();
-    let pods: Vec<Value> = (0..500)
-        .map(|number| pod("shop", &format!("web-{number}"), "node-1"))
-        .collect();
+    let pods: Vec<Value> = (0..500).map(|number| pod("shop", &format!("web-{number}"), "node-1")).collect();
     server.create_pods(&pods).await.unwrap();
-    server
-        .patch_status(
-            "shop",
-            "web-7",
-            &json!({ "phase": "Running", "podIP": "10.1.2.3" }),
-        )
-        .await
-        .unwrap();
-    server
-        .patch_pod(
-            "shop",
-            "web-7",
-            &json!({ "metadata": { "labels": { "a": "b" } } }),
-        )
-        .await
-        .unwrap();
+    server.patch_status("shop", "web-7", &json!({ "phase": "Running", "podIP": "10.1.2.3" })).await.unwrap();
+    server.patch_pod("shop", "web-7", &json!({ "metadata": { "labels": { "a": "b" } } })).await.unwrap();
     let seen = server.get_pod("shop", "web-7").await.unwrap();
     assert_eq!(seen.pointer("/status/podIP").unwrap(), "10.1.2.3");
     assert_eq!(seen.pointer("/metadata/labels/a").unwrap(), "b");
@@ -55,20 +39,14 @@ async fn tokens_have_rights(server: &KubeApiServer) {
     let path = "/api/v1/pods?limit=1";
     let status = async |token: &str| server.status_for(token, path).await.unwrap();
     assert_eq!(status(server.admin_token()).await, StatusCode::OK);
-    assert_eq!(
-        status(server.unprivileged_token()).await,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(status(server.unprivileged_token()).await, StatusCode::FORBIDDEN);
     assert_eq!(status("unheard-of").await, StatusCode::UNAUTHORIZED);
     assert_eq!(status("").await, StatusCode::UNAUTHORIZED);
 
     server.create_service_account("shop", "edge").await.unwrap();
     let token = server.mint_token("shop", "edge").await.unwrap();
     assert_eq!(status(&token).await, StatusCode::FORBIDDEN);
-    server
-        .let_service_account_watch("shop", "edge", &["pods"])
-        .await
-        .unwrap();
+    server.let_service_account_watch("shop", "edge", &["pods"]).await.unwrap();
     for _ in 0..100 {
         // The server looks at new rights when it has heard of them.
         if status(&token).await == StatusCode::OK {
@@ -80,20 +58,9 @@ async fn tokens_have_rights(server: &KubeApiServer) {
 }
 
 async fn old_versions_expire(server: &mut KubeApiServer) {
-    let list = server
-        .request(Method::GET, "/api/v1/pods?limit=1", None)
-        .await
-        .unwrap();
-    let version = list
-        .pointer("/metadata/resourceVersion")
-        .unwrap()
-        .as_str()
-        .unwrap()
-        .to_owned();
-    server
-        .create_pod(&pod("shop", "late", "node-1"))
-        .await
-        .unwrap();
+    let list = server.request(Method::GET, "/api/v1/pods?limit=1", None).await.unwrap();
+    let version = list.pointer("/metadata/resourceVersion").unwrap().as_str().unwrap().to_owned();
+    server.create_pod(&pod("shop", "late", "node-1")).await.unwrap();
     server.delete_pod("shop", "late").await.unwrap();
     server.compact().await.unwrap();
     server.restart().await.unwrap();

@@ -24,10 +24,7 @@ pub struct Bounds {
 impl Default for Bounds {
     /// 128 MiB in 64 files: a Rust module compiles to about 0.5 MB, a Python one to about 40 MB.
     fn default() -> Self {
-        Self {
-            bytes: 128 << 20,
-            files: 64,
-        }
+        Self { bytes: 128 << 20, files: 64 }
     }
 }
 
@@ -44,17 +41,10 @@ pub struct Cache {
 impl Cache {
     /// Opens the directory, or makes it (and what is missing above it), readable and writable by this user only.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self, CacheError> {
-        let failed = |tried, cause| CacheError::Io {
-            tried,
-            path: path.to_path_buf(),
-            cause,
-        };
+        let failed = |tried, cause| CacheError::Io { tried, path: path.to_path_buf(), cause };
         match DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(failed(
-                    "make the directory",
-                    Errno::from_io_error(&error).unwrap_or(Errno::IO),
-                ));
+                return Err(failed("make the directory", Errno::from_io_error(&error).unwrap_or(Errno::IO)));
             }
             Ok(()) | Err(_) => {}
         }
@@ -62,36 +52,20 @@ impl Cache {
         let directory = match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(directory) => directory,
             Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(CacheError::Unsafe {
-                    path: path.to_path_buf(),
-                    reason: "it is a link, or no directory".to_owned(),
-                });
+                return Err(CacheError::Unsafe { path: path.to_path_buf(), reason: "it is a link, or no directory".to_owned() });
             }
             Err(cause) => return Err(failed("open the directory", cause)),
         };
-        let status = rustix::fs::fstat(&directory)
-            .map_err(|cause| failed("look at the directory", cause))?;
+        let status = rustix::fs::fstat(&directory).map_err(|cause| failed("look at the directory", cause))?;
         if let Some(reason) = writable_by_others(&status) {
-            return Err(CacheError::Unsafe {
-                path: path.to_path_buf(),
-                reason,
-            });
+            return Err(CacheError::Unsafe { path: path.to_path_buf(), reason });
         }
-        Ok(Self {
-            directory,
-            path: path.to_path_buf(),
-            bounds,
-            stored: AtomicU64::new(0),
-        })
+        Ok(Self { directory, path: path.to_path_buf(), bounds, stored: AtomicU64::new(0) })
     }
 
     /// The system refused something with a file of ours.
     pub(crate) fn failed(&self, tried: &'static str, name: &str, cause: Errno) -> CacheError {
-        CacheError::Io {
-            tried,
-            path: self.path.join(name),
-            cause,
-        }
+        CacheError::Io { tried, path: self.path.join(name), cause }
     }
 }
 
@@ -99,10 +73,7 @@ impl Cache {
 pub(crate) fn writable_by_others(status: &Stat) -> Option<String> {
     let us = rustix::process::geteuid().as_raw();
     if status.st_uid != us {
-        return Some(format!(
-            "it belongs to user {}, and the collector runs as user {us}",
-            status.st_uid
-        ));
+        return Some(format!("it belongs to user {}, and the collector runs as user {us}", status.st_uid));
     }
     let mode = status.st_mode & 0o7777;
     (mode & 0o022 != 0).then(|| format!("its mode {mode:04o} lets others write"))

@@ -39,11 +39,7 @@ fn fingerprint(engine: &wasmtime::Engine, digest: &mut Digesting) {
 /// Without one, only code of the very same build is looked for. Wasmtime compares the rest when it loads.
 #[cfg(not(feature = "compiler"))]
 fn fingerprint(_engine: &wasmtime::Engine, digest: &mut Digesting) {
-    for part in [
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::ARCH,
-        std::env::consts::OS,
-    ] {
+    for part in [env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS] {
         digest.write(part.as_bytes());
         digest.write(b"\n");
     }
@@ -59,9 +55,6 @@ impl Hasher for Digesting {
 
     fn finish(&self) -> u64 {
         let digest = self.0.clone().finalize();
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+        digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }

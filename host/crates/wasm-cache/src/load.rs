@@ -14,11 +14,7 @@ use crate::{Cache, CacheError, Key};
 
 impl Cache {
     /// The compiled module, if it is there. A file that is not what was stored is removed and told as an error.
-    pub fn load(
-        &self,
-        engine: &wasmtime::Engine,
-        key: &Key,
-    ) -> Result<Option<Component>, CacheError> {
+    pub fn load(&self, engine: &wasmtime::Engine, key: &Key) -> Result<Option<Component>, CacheError> {
         let name = key.file_name();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&self.directory, &name, flags, Mode::empty()) {
@@ -27,8 +23,7 @@ impl Cache {
             Err(Errno::LOOP) => return Err(self.damaged(&name, "it is a link")),
             Err(cause) => return Err(self.failed("open", &name, cause)),
         };
-        let status =
-            rustix::fs::fstat(&file).map_err(|cause| self.failed("look at", &name, cause))?;
+        let status = rustix::fs::fstat(&file).map_err(|cause| self.failed("look at", &name, cause))?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
             return Err(self.damaged(&name, "it is no regular file"));
         }
@@ -39,33 +34,16 @@ impl Cache {
         match whole(&file, bytes) {
             Ok(true) => {}
             Ok(false) => {
-                return Err(self.damaged(
-                    &name,
-                    "its content does not have the digest that was stored with it",
-                ));
+                return Err(self.damaged(&name, "its content does not have the digest that was stored with it"));
             }
             Err(cause) => {
-                return Err(self.failed(
-                    "read",
-                    &name,
-                    Errno::from_io_error(&cause).unwrap_or(Errno::IO),
-                ));
+                return Err(self.failed("read", &name, Errno::from_io_error(&cause).unwrap_or(Errno::IO)));
             }
         }
-        let component =
-            map(engine, &file).map_err(|cause| self.damaged(&name, &format!("{cause:#}")))?;
+        let component = map(engine, &file).map_err(|cause| self.damaged(&name, &format!("{cause:#}")))?;
         // The age decides what goes first when the cache is full; a cache that does not know it is no fault.
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_NOW,
-        };
-        let _ = rustix::fs::futimens(
-            &file,
-            &Timestamps {
-                last_access: now,
-                last_modification: now,
-            },
-        );
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let _ = rustix::fs::futimens(&file, &Timestamps { last_access: now, last_modification: now });
         Ok(Some(component))
     }
 
@@ -73,10 +51,7 @@ impl Cache {
     fn damaged(&self, name: &str, reason: &str) -> CacheError {
         // When it cannot be removed the next one that is stored replaces it.
         let _ = rustix::fs::unlinkat(&self.directory, name, rustix::fs::AtFlags::empty());
-        CacheError::Damaged {
-            path: self.path.join(name),
-            reason: reason.to_owned(),
-        }
+        CacheError::Damaged { path: self.path.join(name), reason: reason.to_owned() }
     }
 }
 
@@ -89,9 +64,7 @@ fn whole(mut file: &std::fs::File, bytes: u64) -> std::io::Result<bool> {
     let mut left = code;
     let mut buffer = vec![0_u8; 64 * 1024];
     while left > 0 {
-        let want = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let Some(part) = buffer.get_mut(..want) else {
             return Ok(false);
         };
@@ -105,10 +78,7 @@ fn whole(mut file: &std::fs::File, bytes: u64) -> std::io::Result<bool> {
 }
 
 /// Maps the open file. Wasmtime itself compares its version, the processor and the settings, and refuses what does not fit.
-#[allow(
-    unsafe_code,
-    reason = "wasmtime cannot prove that a file was made by itself; the checks in `Cache::load` are the proof"
-)]
+#[allow(unsafe_code, reason = "wasmtime cannot prove that a file was made by itself; the checks in `Cache::load` are the proof")]
 fn map(engine: &wasmtime::Engine, file: &std::fs::File) -> wasmtime::Result<Component> {
     // By its handle: the very file that was looked at and read, whatever its name stands for by now.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -27,14 +27,9 @@ impl Cache {
         }
         let name = key.file_name();
         self.make_room(bytes, &name);
-        let unfinished = format!(
-            "{}-{}-{name}.new",
-            std::process::id(),
-            self.stored.fetch_add(1, Ordering::Relaxed)
-        );
+        let unfinished = format!("{}-{}-{name}.new", std::process::id(), self.stored.fetch_add(1, Ordering::Relaxed));
         let stored = self.write(&unfinished, code).and_then(|()| {
-            let renamed =
-                rustix::fs::renameat(&self.directory, &unfinished, &self.directory, &name);
+            let renamed = rustix::fs::renameat(&self.directory, &unfinished, &self.directory, &name);
             renamed.map_err(|cause| self.failed("put in place", &name, cause))
         });
         if stored.is_err() {
@@ -44,20 +39,13 @@ impl Cache {
     }
 
     fn write(&self, name: &str, code: &[u8]) -> Result<(), CacheError> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR);
         let mut file = std::fs::File::from(file.map_err(|cause| self.failed("make", name, cause))?);
         // No fsync: a file that a power cut left half written does not have its digest, and is compiled again.
         file.write_all(code)
             .and_then(|()| file.write_all(&Sha256::digest(code)))
-            .map_err(|cause| {
-                self.failed(
-                    "write",
-                    name,
-                    Errno::from_io_error(&cause).unwrap_or(Errno::IO),
-                )
-            })
+            .map_err(|cause| self.failed("write", name, Errno::from_io_error(&cause).unwrap_or(Errno::IO)))
     }
 
     /// Removes what was used longest ago until another file of this size fits. What cannot be listed or removed stays: the cache
@@ -81,32 +69,20 @@ impl Cache {
         let Ok(directory) = Dir::read_from(&self.directory) else {
             return Vec::new();
         };
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let mut files = Vec::new();
         for entry in directory.flatten() {
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            let Ok(status) = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW)
-            else {
+            let Ok(status) = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
             };
             if name.ends_with(ENDING) {
-                let used = (
-                    status.st_mtime,
-                    i64::try_from(status.st_mtime_nsec).unwrap_or(0),
-                );
-                files.push(StoredFile {
-                    name: name.to_owned(),
-                    bytes: u64::try_from(status.st_size).unwrap_or(0),
-                    used,
-                });
-            } else if name.ends_with(UNFINISHED)
-                && now.saturating_sub(status.st_mtime) > UNFINISHED_SECONDS
-            {
+                let used = (status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(0));
+                files.push(StoredFile { name: name.to_owned(), bytes: u64::try_from(status.st_size).unwrap_or(0), used });
+            } else if name.ends_with(UNFINISHED) && now.saturating_sub(status.st_mtime) > UNFINISHED_SECONDS {
                 let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
             }
         }

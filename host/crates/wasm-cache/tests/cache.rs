@@ -1,12 +1,6 @@
 //! Whose directory is trusted, which file is, and what happens to the others.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -27,11 +21,7 @@ impl Place {
         let engine = Engine::new(&Config::new()).unwrap();
         let component = Component::from_binary(&engine, &wat::parse_str("(component)").unwrap());
         let code = component.unwrap().serialize().unwrap();
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            engine,
-            code,
-        }
+        Self { folder: tempfile::tempdir().unwrap(), engine, code }
     }
 
     fn path(&self) -> PathBuf {
@@ -93,10 +83,7 @@ fn what_was_stored_is_loaded() {
 #[test]
 fn the_directory_and_its_files_are_private() {
     let place = Place::new();
-    place
-        .open(Bounds::default())
-        .store(&place.key(1), &place.code)
-        .unwrap();
+    place.open(Bounds::default()).store(&place.key(1), &place.code).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&place.path()), 0o700);
     assert_eq!(mode(&place.only_file()), 0o600);
@@ -116,11 +103,7 @@ fn a_directory_of_somebody_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     // Root can give one away; everybody else finds one of root's.
     let given_away = chown(folder.path(), Some(65_534), None).is_ok();
-    let foreign = if given_away {
-        folder.path()
-    } else {
-        Path::new("/usr")
-    };
+    let foreign = if given_away { folder.path() } else { Path::new("/usr") };
     assert_unsafe(foreign, "belongs to user");
 }
 
@@ -148,13 +131,7 @@ fn a_changed_or_shortened_file_never_runs() {
     let whole = std::fs::read(&file).unwrap();
     let mut changed = whole.clone();
     changed[whole.len() / 2] ^= 1;
-    for damage in [
-        changed.as_slice(),
-        &whole[..whole.len() / 2],
-        &whole[1..],
-        &[],
-        &[0; 32],
-    ] {
+    for damage in [changed.as_slice(), &whole[..whole.len() / 2], &whole[1..], &[], &[0; 32]] {
         cache.store(&place.key(1), &place.code).unwrap();
         std::fs::write(&file, damage).unwrap();
         assert_damaged(&place, &cache, "");
@@ -196,31 +173,18 @@ fn an_engine_with_other_settings_has_other_keys_and_refuses_the_code() {
     assert_ne!(Key::new(&[1; 32], &other), place.key(1));
     // Even under the right name wasmtime looks for itself.
     let cache = place.open(Bounds::default());
-    cache
-        .store(&Key::new(&[1; 32], &other), &place.code)
-        .unwrap();
+    cache.store(&Key::new(&[1; 32], &other), &place.code).unwrap();
     assert!(cache.load(&other, &Key::new(&[1; 32], &other)).is_err());
 }
 
 #[test]
 fn what_was_used_longest_ago_goes_first() {
     let place = Place::new();
-    let cache = place.open(Bounds {
-        files: 2,
-        ..Bounds::default()
-    });
-    let loads = |number| {
-        cache
-            .load(&place.engine, &place.key(number))
-            .unwrap()
-            .is_some()
-    };
+    let cache = place.open(Bounds { files: 2, ..Bounds::default() });
+    let loads = |number| cache.load(&place.engine, &place.key(number)).unwrap().is_some();
     let age = |path: &Path, seconds| {
         let past = SystemTime::now() - Duration::from_secs(seconds);
-        std::fs::File::open(path)
-            .unwrap()
-            .set_modified(past)
-            .unwrap();
+        std::fs::File::open(path).unwrap().set_modified(past).unwrap();
     };
     cache.store(&place.key(1), &place.code).unwrap();
     age(&place.only_file(), 100);
@@ -237,18 +201,12 @@ fn what_was_used_longest_ago_goes_first() {
 fn the_bytes_are_bounded() {
     let place = Place::new();
     let size = place.code.len() as u64 + 32;
-    let cache = place.open(Bounds {
-        bytes: 2 * size,
-        files: 100,
-    });
+    let cache = place.open(Bounds { bytes: 2 * size, files: 100 });
     for number in 1..=5 {
         cache.store(&place.key(number), &place.code).unwrap();
     }
     assert_eq!(place.files().len(), 2);
-    let tiny = place.open(Bounds {
-        bytes: size - 1,
-        files: 100,
-    });
+    let tiny = place.open(Bounds { bytes: size - 1, files: 100 });
     tiny.store(&place.key(9), &place.code).unwrap();
     assert!(tiny.load(&place.engine, &place.key(9)).unwrap().is_none());
 }
@@ -256,21 +214,12 @@ fn the_bytes_are_bounded() {
 #[test]
 fn files_of_others_are_left_alone_and_our_leftovers_are_removed() {
     let place = Place::new();
-    let cache = place.open(Bounds {
-        files: 1,
-        ..Bounds::default()
-    });
-    let (foreign, leftover) = (
-        place.path().join("diary"),
-        place.path().join("1-0-ab.cwasm.new"),
-    );
+    let cache = place.open(Bounds { files: 1, ..Bounds::default() });
+    let (foreign, leftover) = (place.path().join("diary"), place.path().join("1-0-ab.cwasm.new"));
     for path in [&foreign, &leftover] {
         std::fs::write(path, b"x").unwrap();
         let past = SystemTime::now() - Duration::from_hours(1);
-        std::fs::File::open(path)
-            .unwrap()
-            .set_modified(past)
-            .unwrap();
+        std::fs::File::open(path).unwrap().set_modified(past).unwrap();
     }
     cache.store(&place.key(1), &place.code).unwrap();
     cache.store(&place.key(2), &place.code).unwrap();

@@ -46,23 +46,14 @@ fn start_up(engine: &Engine, bytes: &[u8]) -> Module {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let path = folder.path().join("modules");
     let cache = Cache::open(&path, Bounds::default()).expect("a cache");
-    let options = LoadOptions {
-        cache: Some(&cache),
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { cache: Some(&cache), ..LoadOptions::default() };
     let load = || Module::load(engine, "hostile", bytes, &options).expect("a module");
     let (compiled, module) = timed(load);
     let (mapped, _) = timed(load);
     let code = std::fs::read_dir(&path).into_iter().flatten().flatten();
-    let code: u64 = code
-        .filter_map(|file| Some(file.metadata().ok()?.len()))
-        .sum();
+    let code: u64 = code.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
     println!("a module of {} kB", bytes.len() / 1000);
-    println!(
-        "  compiled and kept     {:>9.1} ms, {} kB of code",
-        millis(compiled),
-        code / 1000
-    );
+    println!("  compiled and kept     {:>9.1} ms, {} kB of code", millis(compiled), code / 1000);
     println!("  taken from the cache  {:>9.2} ms", millis(mapped));
 
     let mut shaper = shaper(&module, "panic", 0);
@@ -107,30 +98,10 @@ fn border(module: &Module) {
     for size in [1, 64] {
         let mut ways = vec![
             way("native closure", size, false, Box::new(native)),
-            way(
-                "module, plain entries",
-                size,
-                false,
-                guest(module, "work-plain", 0),
-            ),
-            way(
-                "module, packed messages",
-                size,
-                false,
-                guest(module, "work-packed", 0),
-            ),
-            way(
-                "module, plain, with the previous pod",
-                size,
-                true,
-                guest(module, "work-plain", 0),
-            ),
-            way(
-                "module, nothing returned",
-                size,
-                false,
-                guest(module, "work-none", 0),
-            ),
+            way("module, plain entries", size, false, guest(module, "work-plain", 0)),
+            way("module, packed messages", size, false, guest(module, "work-packed", 0)),
+            way("module, plain, with the previous pod", size, true, guest(module, "work-plain", 0)),
+            way("module, nothing returned", size, false, guest(module, "work-none", 0)),
         ];
         compare(&mut ways, size, &format!("batches of {size}"));
     }
@@ -142,24 +113,9 @@ fn output(module: &Module) {
     println!("{:<44} {:>12} {:>10}", "", "ns a message", "x native");
     for size in [64, 1_000] {
         let mut ways = vec![
-            way(
-                "native closure",
-                1,
-                false,
-                Box::new(move |_| (0..size).map(sample).collect()),
-            ),
-            way(
-                "module, plain entries",
-                1,
-                false,
-                guest(module, "emit-plain", size),
-            ),
-            way(
-                "module, packed messages",
-                1,
-                false,
-                guest(module, "emit-packed", size),
-            ),
+            way("native closure", 1, false, Box::new(move |_| (0..size).map(sample).collect())),
+            way("module, plain entries", 1, false, guest(module, "emit-plain", size)),
+            way("module, packed messages", 1, false, guest(module, "emit-packed", size)),
         ];
         compare(&mut ways, size, &format!("{size} messages a call"));
     }
@@ -168,10 +124,7 @@ fn output(module: &Module) {
 fn sample(number: usize) -> Entry {
     let mut line = String::with_capacity(256);
     work::sample(&mut line, number);
-    Entry::Message(Message {
-        body: line.into_bytes(),
-        ..Message::default()
-    })
+    Entry::Message(Message { body: line.into_bytes(), ..Message::default() })
 }
 
 /// Measures in turns and prints the medians.
@@ -191,12 +144,7 @@ fn compare(ways: &mut [Way], size: usize, title: &str) {
 }
 
 fn way(name: &'static str, size: usize, previous: bool, shape: Shape) -> Way {
-    Way {
-        name,
-        shape,
-        events: events(size, previous),
-        nanos: Vec::new(),
-    }
+    Way { name, shape, events: events(size, previous), nanos: Vec::new() }
 }
 
 fn round(way: &mut Way, size: usize) -> f64 {
@@ -215,12 +163,7 @@ fn guest(module: &Module, work: &str, size: usize) -> Shape {
 
 fn shaper(module: &Module, evil: &str, size: usize) -> WasmShaper {
     let settings = format!(r#"{{"evil": "{evil}", "size": {size}}}"#);
-    let mut shaper = WasmShaper::new(
-        module.clone(),
-        settings,
-        support::context(),
-        Limits::default(),
-    );
+    let mut shaper = WasmShaper::new(module.clone(), settings, support::context(), Limits::default());
     shaper.renew().expect("it starts");
     shaper
 }
@@ -235,12 +178,7 @@ fn native(events: &[Event]) -> Vec<Entry> {
         let mut line = String::with_capacity(640);
         work::line(&mut line, fields(&event.pod));
         let key = Some(event.pod.uid.clone());
-        Entry::Message(Message {
-            channel: None,
-            key,
-            headers: Vec::new(),
-            body: line.into_bytes(),
-        })
+        Entry::Message(Message { channel: None, key, headers: Vec::new(), body: line.into_bytes() })
     })
     .collect()
 }
@@ -253,42 +191,16 @@ fn fields(pod: &Pod) -> work::Fields<'_, impl Iterator<Item = (&str, &str)>> {
             ("namespace", &pod.namespace),
             ("name", &pod.name),
             ("node", pod.node_name.as_deref().unwrap_or_default()),
-            (
-                "phase",
-                if pod.phase == Some(Phase::Running) {
-                    "Running"
-                } else {
-                    ""
-                },
-            ),
-            (
-                "qosClass",
-                if pod.qos_class == Some(QosClass::Burstable) {
-                    "Burstable"
-                } else {
-                    ""
-                },
-            ),
+            ("phase", if pod.phase == Some(Phase::Running) { "Running" } else { "" }),
+            ("qosClass", if pod.qos_class == Some(QosClass::Burstable) { "Burstable" } else { "" }),
             ("hostIP", pod.host_ip.as_deref().unwrap_or_default()),
-            (
-                "podIP",
-                pod.pod_ips.first().map(String::as_str).unwrap_or_default(),
-            ),
+            ("podIP", pod.pod_ips.first().map(String::as_str).unwrap_or_default()),
             ("createdAt", pod.created_at.as_deref().unwrap_or_default()),
             ("startTime", pod.start_time.as_deref().unwrap_or_default()),
-            (
-                "container",
-                app.map(|app| app.name.as_str()).unwrap_or_default(),
-            ),
-            (
-                "image",
-                app.map(|app| app.image.as_str()).unwrap_or_default(),
-            ),
+            ("container", app.map(|app| app.name.as_str()).unwrap_or_default()),
+            ("image", app.map(|app| app.image.as_str()).unwrap_or_default()),
         ],
-        labels: pod
-            .labels
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
+        labels: pod.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())),
     }
 }
 
@@ -317,10 +229,7 @@ fn events(count: usize, previous: bool) -> Vec<Event> {
         }
     };
     let event = |number: usize| match support::pod_event(pod(number)) {
-        Event::Pod(event) if previous => Event::Pod(PodEvent {
-            previous: Some(event.pod.clone()),
-            ..event
-        }),
+        Event::Pod(event) if previous => Event::Pod(PodEvent { previous: Some(event.pod.clone()), ..event }),
         event => event,
     };
     (0..count).map(event).collect()

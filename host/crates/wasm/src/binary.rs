@@ -35,9 +35,7 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Component<'_>, Mistake> {
             found: "it is a core WebAssembly module, not a component".to_owned(),
             cure: "link it with wasm-component-ld, or wrap it with `wasm-tools component new`",
         }),
-        [first, second, 1, 0] if [*first, *second] == COMPONENT_VERSION => {
-            walk(sections, bytes.len())
-        }
+        [first, second, 1, 0] if [*first, *second] == COMPONENT_VERSION => walk(sections, bytes.len()),
         [first, second, 1, 0] => Err(Mistake {
             found: format!(
                 "it is a component in version {} of the format; this host reads version 13",
@@ -46,50 +44,32 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Component<'_>, Mistake> {
             cure: "build it with newer component tools",
         }),
         [_, _, low, high] => Err(Mistake {
-            found: format!(
-                "it is WebAssembly of an unknown layer {}",
-                u16::from_le_bytes([*low, *high])
-            ),
+            found: format!("it is WebAssembly of an unknown layer {}", u16::from_le_bytes([*low, *high])),
             cure: BUILD,
         }),
     }
 }
 
 fn not_wasm(bytes: &[u8]) -> Mistake {
-    let text = std::str::from_utf8(bytes.get(..bytes.len().min(64)).unwrap_or_default())
-        .map(str::trim_start);
+    let text = std::str::from_utf8(bytes.get(..bytes.len().min(64)).unwrap_or_default()).map(str::trim_start);
     let (found, cure) = match bytes {
         [] => ("the file is empty", COPY),
-        [0x7f, b'E', b'L', b'F', ..] => (
-            "it is native code, perhaps a module that was compiled already",
-            "give the WebAssembly component itself",
-        ),
+        [0x7f, b'E', b'L', b'F', ..] => {
+            ("it is native code, perhaps a module that was compiled already", "give the WebAssembly component itself")
+        }
         [0x1f, 0x8b, ..] => ("it is compressed by gzip", "unpack it"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => ("it is compressed by zstd", "unpack it"),
-        _ if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) => {
-            ("it ends within its first four bytes", COPY)
-        }
-        _ if text
-            .is_ok_and(|text| text.starts_with("(component") || text.starts_with("(module")) =>
-        {
-            (
-                "it is WebAssembly as text",
-                "translate it with `wasm-tools parse`",
-            )
+        _ if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) => ("it ends within its first four bytes", COPY),
+        _ if text.is_ok_and(|text| text.starts_with("(component") || text.starts_with("(module")) => {
+            ("it is WebAssembly as text", "translate it with `wasm-tools parse`")
         }
         _ => ("it is not WebAssembly", BUILD),
     };
-    Mistake {
-        found: found.to_owned(),
-        cure,
-    }
+    Mistake { found: found.to_owned(), cure }
 }
 
 fn truncated(bytes: usize) -> Mistake {
-    Mistake {
-        found: format!("it is truncated: it ends after {bytes} bytes, within a section"),
-        cure: COPY,
-    }
+    Mistake { found: format!("it is truncated: it ends after {bytes} bytes, within a section"), cure: COPY }
 }
 
 /// Sections follow each other: one byte of kind, the size, so many bytes.
@@ -97,9 +77,7 @@ fn walk(mut rest: &[u8], bytes: usize) -> Result<Component<'_>, Mistake> {
     let mut version = None;
     while let Some((kind, after)) = rest.split_first() {
         let (size, after) = number(after).ok_or_else(|| truncated(bytes))?;
-        let (section, after) = after
-            .split_at_checked(size)
-            .ok_or_else(|| truncated(bytes))?;
+        let (section, after) = after.split_at_checked(size).ok_or_else(|| truncated(bytes))?;
         if *kind == 0
             && let Some(("version", text)) = custom(section)
         {
@@ -114,10 +92,7 @@ fn walk(mut rest: &[u8], bytes: usize) -> Result<Component<'_>, Mistake> {
 fn custom(section: &[u8]) -> Option<(&str, &str)> {
     let (length, rest) = number(section)?;
     let (name, content) = rest.split_at_checked(length)?;
-    Some((
-        std::str::from_utf8(name).ok()?,
-        std::str::from_utf8(content).ok()?,
-    ))
+    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(content).ok()?))
 }
 
 /// An unsigned LEB128 number of at most 32 bits.
@@ -126,10 +101,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     for (index, byte) in bytes.iter().enumerate().take(5) {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Some((
-                usize::try_from(u32::try_from(value).ok()?).ok()?,
-                bytes.get(index + 1..)?,
-            ));
+            return Some((usize::try_from(u32::try_from(value).ok()?).ok()?, bytes.get(index + 1..)?));
         }
     }
     None
@@ -152,10 +124,7 @@ mod tests {
 
     #[test]
     fn a_core_module_is_named() {
-        assert_eq!(
-            found(b"\0asm\x01\0\0\0"),
-            "it is a core WebAssembly module, not a component"
-        );
+        assert_eq!(found(b"\0asm\x01\0\0\0"), "it is a core WebAssembly module, not a component");
     }
 
     #[test]
@@ -165,10 +134,7 @@ mod tests {
 
     #[test]
     fn native_code_is_named() {
-        assert_eq!(
-            found(b"\x7fELF\x02\x01\x01"),
-            "it is native code, perhaps a module that was compiled already"
-        );
+        assert_eq!(found(b"\x7fELF\x02\x01\x01"), "it is native code, perhaps a module that was compiled already");
     }
 
     #[test]
@@ -182,27 +148,16 @@ mod tests {
         let mut whole = EMPTY_COMPONENT.to_vec();
         whole.extend(b"\0\x0a\x07versionab");
         for length in EMPTY_COMPONENT.len() + 1..whole.len() {
-            assert!(
-                found(&whole[..length]).starts_with("it is truncated"),
-                "{length}"
-            );
+            assert!(found(&whole[..length]).starts_with("it is truncated"), "{length}");
         }
-        assert_eq!(
-            found(b"\0asm\x0d"),
-            "it is truncated: it ends after 5 bytes, within a section"
-        );
+        assert_eq!(found(b"\0asm\x0d"), "it is truncated: it ends after 5 bytes, within a section");
     }
 
     #[test]
     fn the_version_of_the_author_is_found() {
         let mut bytes = EMPTY_COMPONENT.to_vec();
         bytes.extend(b"\0\x0d\x07version1.2.3");
-        assert_eq!(
-            inspect(&bytes),
-            Ok(Component {
-                version: Some("1.2.3")
-            })
-        );
+        assert_eq!(inspect(&bytes), Ok(Component { version: Some("1.2.3") }));
         assert_eq!(inspect(EMPTY_COMPONENT), Ok(Component { version: None }));
     }
 
@@ -215,9 +170,6 @@ mod tests {
 
     #[test]
     fn another_version_of_the_format_is_named() {
-        assert_eq!(
-            found(b"\0asm\x0c\0\x01\0"),
-            "it is a component in version 12 of the format; this host reads version 13"
-        );
+        assert_eq!(found(b"\0asm\x0c\0\x01\0"), "it is a component in version 12 of the format; this host reads version 13");
     }
 }

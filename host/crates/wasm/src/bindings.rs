@@ -1,13 +1,6 @@
 //! What wasmtime generates from `wit/`. Its types stay in this crate.
 
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    dead_code,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated code"
-)]
+#![allow(missing_docs, unreachable_pub, dead_code, clippy::all, clippy::pedantic, reason = "generated code")]
 
 wasmtime::component::bindgen!({
     path: "../../../wit",

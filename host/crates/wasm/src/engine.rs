@@ -25,17 +25,13 @@ pub struct Engine {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Wasmtime does not run here.
-    #[error(
-        "cannot start the engine for modules: {cause} (hint: sluicebox needs Linux on x86_64, aarch64, riscv64 or s390x)"
-    )]
+    #[error("cannot start the engine for modules: {cause} (hint: sluicebox needs Linux on x86_64, aarch64, riscv64 or s390x)")]
     Unsupported {
         /// Wasmtime's reason.
         cause: String,
     },
     /// The thread that watches the deadlines could not be made.
-    #[error(
-        "cannot start the thread that watches the deadlines of modules: {cause} (hint: is the number of processes limited?)"
-    )]
+    #[error("cannot start the thread that watches the deadlines of modules: {cause} (hint: is the number of processes limited?)")]
     Thread {
         /// The system's reason.
         cause: std::io::Error,
@@ -46,15 +42,9 @@ impl Engine {
     /// Starts the engine, and with it the thread that watches deadlines; it ends with the last clone, module and shaper.
     pub fn new() -> Result<Self, EngineError> {
         let wasmtime =
-            wasmtime::Engine::new(&configuration()).map_err(|error| EngineError::Unsupported {
-                cause: format!("{error:#}"),
-            })?;
-        let ticker =
-            Ticker::start(wasmtime.clone()).map_err(|cause| EngineError::Thread { cause })?;
-        Ok(Self {
-            wasmtime,
-            ticker: Arc::new(ticker),
-        })
+            wasmtime::Engine::new(&configuration()).map_err(|error| EngineError::Unsupported { cause: format!("{error:#}") })?;
+        let ticker = Ticker::start(wasmtime.clone()).map_err(|cause| EngineError::Thread { cause })?;
+        Ok(Self { wasmtime, ticker: Arc::new(ticker) })
     }
 }
 

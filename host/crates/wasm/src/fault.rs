@@ -27,12 +27,7 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     fn tried(&self) -> String {
-        let Self {
-            module,
-            version,
-            export,
-            items,
-        } = self;
+        let Self { module, version, export, items } = self;
         let items = match items {
             Some(1) => " with 1 item".to_owned(),
             Some(items) => format!(" with {items} items"),
@@ -42,13 +37,7 @@ impl Call<'_> {
     }
 
     /// The instance is dead: wasmtime ended the call.
-    pub(crate) fn died(
-        &self,
-        error: &wasmtime::Error,
-        host: &Host,
-        limits: &Limits,
-        deadline: std::time::Duration,
-    ) -> Fault {
+    pub(crate) fn died(&self, error: &wasmtime::Error, host: &Host, limits: &Limits, deadline: std::time::Duration) -> Fault {
         let (mut cause, hint) = reason(error, host, limits, deadline);
         if let Some(frames) = frames(error) {
             cause = format!("{cause}; in {frames}");
@@ -64,9 +53,7 @@ impl Call<'_> {
     /// smaller batches may help.
     pub(crate) fn misbehaved(&self, bad: &BadEntries) -> Fault {
         let hint = match bad {
-            BadEntries::TooMany { .. } => {
-                "return fewer entries for each event, or raise the limit of entries for each call"
-            }
+            BadEntries::TooMany { .. } => "return fewer entries for each event, or raise the limit of entries for each call",
             BadEntries::Packed { .. } => {
                 "the ends of packed messages are byte offsets into their text, never falling, between characters"
             }
@@ -86,10 +73,7 @@ impl Call<'_> {
 
     /// There is nothing to call.
     pub(crate) fn no_instance(&self) -> Fault {
-        Fault::replace(
-            self.tried(),
-            "it has no instance: the last one ended in a fault, or none was started yet",
-        )
+        Fault::replace(self.tried(), "it has no instance: the last one ended in a fault, or none was started yet")
     }
 
     /// The lane handed over what this call does not take.
@@ -107,46 +91,28 @@ fn reason(
 ) -> (String, Option<&'static str>) {
     let said = host.log().last_error().map(str::to_owned);
     let refused = host.limiter.refused();
-    let memory_limit = || {
-        format!(
-            "its memory limit of {} was reached",
-            size(limits.memory_bytes)
-        )
-    };
+    let memory_limit = || format!("its memory limit of {} was reached", size(limits.memory_bytes));
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => (
             format!("it did not return within the deadline of {deadline:?}"),
             Some("does it loop? else raise the deadline, or let it do less in one call"),
         ),
-        Some(Trap::StackOverflow) => (
-            format!("its stack of {} overflowed", size(crate::WASM_STACK_BYTES)),
-            Some("does it call itself without an end?"),
-        ),
+        Some(Trap::StackOverflow) => {
+            (format!("its stack of {} overflowed", size(crate::WASM_STACK_BYTES)), Some("does it call itself without an end?"))
+        }
         Some(Trap::UnreachableCodeReached) => match (said, refused) {
             (Some(said), false) => (format!("it stopped itself: {said}"), None),
-            (Some(said), true) => (
-                format!("it stopped itself: {said}; {}", memory_limit()),
-                Some(MEMORY_HINT),
-            ),
+            (Some(said), true) => (format!("it stopped itself: {said}; {}", memory_limit()), Some(MEMORY_HINT)),
             (None, true) => (memory_limit(), Some(MEMORY_HINT)),
-            (None, false) => (
-                "it stopped itself (`unreachable`) without a word".to_owned(),
-                None,
-            ),
+            (None, false) => ("it stopped itself (`unreachable`) without a word".to_owned(), None),
         },
         Some(trap) => (trap.to_string(), None),
         None if format!("{error:#}").contains(TOO_MUCH_COPIED) => (
-            format!(
-                "it handed over more than {} in one call",
-                size(limits.output_bytes_per_call)
-            ),
+            format!("it handed over more than {} in one call", size(limits.output_bytes_per_call)),
             Some("return less for each event, or raise the limit of bytes for each call"),
         ),
         None if refused => (memory_limit(), Some(MEMORY_HINT)),
-        None => (
-            readable(&error.root_cause().to_string(), limits.log_line_bytes),
-            None,
-        ),
+        None => (readable(&error.root_cause().to_string(), limits.log_line_bytes), None),
     }
 }
 

@@ -6,9 +6,7 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use crate::Module;
-use crate::bindings::exports::sluicebox::module::{
-    lifecycle, object_handler, pod_handler, subjects,
-};
+use crate::bindings::exports::sluicebox::module::{lifecycle, object_handler, pod_handler, subjects};
 use crate::imports::Host;
 use crate::limits::{Limiter, Limits};
 use crate::log::Log;
@@ -42,31 +40,15 @@ pub(crate) fn store(module: &Module, limits: &Limits, log: &Arc<Mutex<Log>>) -> 
 }
 
 /// Makes the instance; what a component runs while it is made counts as a call.
-pub(crate) fn instantiate(
-    module: &Module,
-    store: &mut Store<Host>,
-    deadline: Duration,
-) -> wasmtime::Result<Guest> {
+pub(crate) fn instantiate(module: &Module, store: &mut Store<Host>, deadline: Duration) -> wasmtime::Result<Guest> {
     limited(module, store, deadline, |store| {
         let instance = module.pre().instantiate(&mut *store)?;
         let exports = module.exports();
         Ok(Guest {
             lifecycle: exports.lifecycle.load(&mut *store, &instance)?,
-            subjects: exports
-                .subjects
-                .as_ref()
-                .map(|indices| indices.load(&mut *store, &instance))
-                .transpose()?,
-            pods: exports
-                .pods
-                .as_ref()
-                .map(|indices| indices.load(&mut *store, &instance))
-                .transpose()?,
-            objects: exports
-                .objects
-                .as_ref()
-                .map(|indices| indices.load(&mut *store, &instance))
-                .transpose()?,
+            subjects: exports.subjects.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?,
+            pods: exports.pods.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?,
+            objects: exports.objects.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?,
         })
     })
 }

@@ -59,13 +59,7 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) fn new(memory_limit: usize) -> Self {
-        Self {
-            memory_limit,
-            memory_bytes: 0,
-            last_growth: 0,
-            table_elements: 0,
-            refused: false,
-        }
+        Self { memory_limit, memory_bytes: 0, last_growth: 0, table_elements: 0, refused: false }
     }
 
     /// Whether memory was refused since the last call of `forgive`.
@@ -80,12 +74,7 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
         let total = self.memory_bytes.saturating_add(growth);
         if total > self.memory_limit {
@@ -106,15 +95,8 @@ impl ResourceLimiter for Limiter {
         Ok(())
     }
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let total = self
-            .table_elements
-            .saturating_add(desired.saturating_sub(current));
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
         if total > TABLE_ELEMENTS {
             return Ok(false);
         }
@@ -154,9 +136,7 @@ mod tests {
     fn what_the_system_refuses_is_not_counted() {
         let mut limiter = Limiter::new(100);
         assert!(limiter.memory_growing(0, 100, None).unwrap());
-        limiter
-            .memory_grow_failed(wasmtime::Error::msg("out of memory"))
-            .unwrap();
+        limiter.memory_grow_failed(wasmtime::Error::msg("out of memory")).unwrap();
         assert!(limiter.memory_growing(0, 100, None).unwrap());
     }
 
@@ -172,10 +152,6 @@ mod tests {
     fn tables_have_a_bound() {
         let mut limiter = Limiter::new(100);
         assert!(limiter.table_growing(0, TABLE_ELEMENTS, None).unwrap());
-        assert!(
-            !limiter
-                .table_growing(TABLE_ELEMENTS, TABLE_ELEMENTS + 1, None)
-                .unwrap()
-        );
+        assert!(!limiter.table_growing(TABLE_ELEMENTS, TABLE_ELEMENTS + 1, None).unwrap());
     }
 }

@@ -73,17 +73,13 @@ impl Refusal {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "does the file exist, and may the collector read it?",
-            Self::TooLarge { .. } => {
-                "strip debug information from the component, or raise the limit"
-            }
+            Self::TooLarge { .. } => "strip debug information from the component, or raise the limit",
             Self::NotAComponent { cure, .. } => cure,
             Self::NotGranted { .. } => {
                 "a Rust module built for wasm32-unknown-unknown imports no WASI; for other languages stub WASI when building"
             }
             Self::OtherVersion { .. } => "build the module with the SDK of this host's version",
-            Self::NotAModule { .. } => {
-                "does its world include `lifecycle` and a handler of sluicebox:module?"
-            }
+            Self::NotAModule { .. } => "does its world include `lifecycle` and a handler of sluicebox:module?",
             Self::Invalid { .. } => "is the file whole, and made by current component tools?",
         }
     }
@@ -95,10 +91,6 @@ fn hint_text(refusal: &Refusal) -> String {
 
 impl From<LoadError> for Fault {
     fn from(error: LoadError) -> Self {
-        Self::fatal(
-            format!("cannot load module `{}`", error.module),
-            &error.refusal,
-        )
-        .hint(error.refusal.hint())
+        Self::fatal(format!("cannot load module `{}`", error.module), &error.refusal).hint(error.refusal.hint())
     }
 }

@@ -61,25 +61,14 @@ impl Log {
     /// Says how many lines were dropped, once in a second.
     pub(crate) fn report(&mut self) {
         if let Some(dropped) = self.rate.dropped(Instant::now()) {
-            let Self {
-                lane,
-                module,
-                version,
-                rate,
-                ..
-            } = self;
+            let Self { lane, module, version, rate, .. } = self;
             let limit = rate.per_second;
             tracing::warn!(target: "module", %lane, %module, %version, dropped, limit, "the module logs more lines in a second than it may");
         }
     }
 
     fn write(&self, level: Level, text: &str) {
-        let Self {
-            lane,
-            module,
-            version,
-            ..
-        } = self;
+        let Self { lane, module, version, .. } = self;
         match level {
             Level::Debug => tracing::debug!(target: "module", %lane, %module, %version, "{text}"),
             Level::Info => tracing::info!(target: "module", %lane, %module, %version, "{text}"),
@@ -101,18 +90,11 @@ struct Rate {
 
 impl Rate {
     fn new(per_second: u32, now: Instant) -> Self {
-        Self {
-            per_second,
-            left: f64::from(per_second),
-            filled: now,
-            dropped: 0,
-            reported: now,
-        }
+        Self { per_second, left: f64::from(per_second), filled: now, dropped: 0, reported: now }
     }
 
     fn allow(&mut self, now: Instant) -> bool {
-        let earned =
-            now.saturating_duration_since(self.filled).as_secs_f64() * f64::from(self.per_second);
+        let earned = now.saturating_duration_since(self.filled).as_secs_f64() * f64::from(self.per_second);
         self.left = (self.left + earned).min(f64::from(self.per_second));
         self.filled = now;
         if self.left >= 1.0 {

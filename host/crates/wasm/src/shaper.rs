@@ -45,21 +45,8 @@ pub struct WasmShaper {
 impl WasmShaper {
     /// A shaper without an instance. `settings` is a JSON object as text. Runs nothing of the module.
     pub fn new(module: Module, settings: String, context: Context, limits: Limits) -> Self {
-        let log = Arc::new(Mutex::new(Log::new(
-            &context.lane,
-            module.name(),
-            module.version(),
-            &limits,
-        )));
-        Self {
-            module,
-            settings,
-            context,
-            limits,
-            log,
-            instance: None,
-            arena: Bump::new(),
-        }
+        let log = Arc::new(Mutex::new(Log::new(&context.lane, module.name(), module.version(), &limits)));
+        Self { module, settings, context, limits, log, instance: None, arena: Bump::new() }
     }
 
     /// The module.
@@ -75,30 +62,19 @@ impl WasmShaper {
         deadline: Duration,
         function: impl FnOnce(&mut Store<Host>, &Guest, &Bump) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let call = Call {
-            module: self.module.name(),
-            version: self.module.version(),
-            export,
-            items,
-        };
+        let call = Call { module: self.module.name(), version: self.module.version(), export, items };
         let Some(Instance { mut store, guest }) = self.instance.take() else {
             return Err(call.no_instance());
         };
         let arena = &self.arena;
-        let returned = limited(&self.module, &mut store, deadline, |store| {
-            function(store, &guest, arena)
-        });
+        let returned = limited(&self.module, &mut store, deadline, |store| function(store, &guest, arena));
         self.empty_arena();
         match returned {
             Ok(returned) => {
                 self.instance = Some(Instance { store, guest });
                 Ok(returned)
             }
-            Err(error) => {
-                Err(self
-                    .naming(export, items)
-                    .died(&error, store.data(), &self.limits, deadline))
-            }
+            Err(error) => Err(self.naming(export, items).died(&error, store.data(), &self.limits, deadline)),
         }
     }
 
@@ -112,31 +88,17 @@ impl WasmShaper {
     }
 
     fn naming(&self, export: &'static str, items: Option<usize>) -> Call<'_> {
-        Call {
-            module: self.module.name(),
-            version: self.module.version(),
-            export,
-            items,
-        }
+        Call { module: self.module.name(), version: self.module.version(), export, items }
     }
 
     /// Judges what a handler returned.
-    fn judge(
-        &mut self,
-        export: &'static str,
-        items: usize,
-        returned: Result<Entries, String>,
-    ) -> Result<Vec<Entry>, Fault> {
+    fn judge(&mut self, export: &'static str, items: usize, returned: Result<Entries, String>) -> Result<Vec<Entry>, Fault> {
         let call = self.naming(export, Some(items));
         let judged = match returned {
             Err(text) => Err(call.refused(&text, &self.limits)),
-            Ok(entries) => convert::entries(entries, self.limits.entries_per_call)
-                .map_err(|bad| call.misbehaved(&bad)),
+            Ok(entries) => convert::entries(entries, self.limits.entries_per_call).map_err(|bad| call.misbehaved(&bad)),
         };
-        if judged
-            .as_ref()
-            .is_err_and(|fault| fault.class == Class::Replace)
-        {
+        if judged.as_ref().is_err_and(|fault| fault.class == Class::Replace) {
             self.instance = None;
         }
         judged
@@ -144,43 +106,27 @@ impl WasmShaper {
 
     fn shape_pods(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
         const EXPORT: &str = "pod-handler.handle";
-        let returned = self.call(
-            EXPORT,
-            Some(batch.len()),
-            self.limits.call_deadline,
-            |store, guest, arena| match &guest.pods {
-                Some(handler) => handler
-                    .call_handle(store, &convert::pods(arena, batch))
-                    .map(Some),
+        let returned =
+            self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, arena| match &guest.pods {
+                Some(handler) => handler.call_handle(store, &convert::pods(arena, batch)).map(Some),
                 None => Ok(None),
-            },
-        )?;
+            })?;
         match returned {
             Some(returned) => self.judge(EXPORT, batch.len(), returned),
-            None => Err(self
-                .naming(EXPORT, Some(batch.len()))
-                .not_taken("the module does not export this handler")),
+            None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
         }
     }
 
     fn shape_objects(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
         const EXPORT: &str = "object-handler.handle";
-        let returned = self.call(
-            EXPORT,
-            Some(batch.len()),
-            self.limits.call_deadline,
-            |store, guest, _| match &guest.objects {
-                Some(handler) => handler
-                    .call_handle(store, &convert::objects(batch))
-                    .map(Some),
+        let returned =
+            self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, _| match &guest.objects {
+                Some(handler) => handler.call_handle(store, &convert::objects(batch)).map(Some),
                 None => Ok(None),
-            },
-        )?;
+            })?;
         match returned {
             Some(returned) => self.judge(EXPORT, batch.len(), returned),
-            None => Err(self
-                .naming(EXPORT, Some(batch.len()))
-                .not_taken("the module does not export this handler")),
+            None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
         }
     }
 }
@@ -194,15 +140,10 @@ impl Shaper for WasmShaper {
         if subjects.is_empty() || !self.handlers().subjects {
             return Ok(());
         }
-        self.call(
-            "subjects.define",
-            Some(subjects.len()),
-            self.limits.call_deadline,
-            |store, guest, _| match &guest.subjects {
-                Some(handler) => handler.call_define(store, &convert::subjects(subjects)),
-                None => Ok(()),
-            },
-        )
+        self.call("subjects.define", Some(subjects.len()), self.limits.call_deadline, |store, guest, _| match &guest.subjects {
+            Some(handler) => handler.call_define(store, &convert::subjects(subjects)),
+            None => Ok(()),
+        })
     }
 
     fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), Fault> {
@@ -210,29 +151,19 @@ impl Shaper for WasmShaper {
             return Ok(());
         }
         let ids: Vec<u32> = subjects.iter().map(|subject| subject.0).collect();
-        self.call(
-            "subjects.forget",
-            Some(ids.len()),
-            self.limits.call_deadline,
-            |store, guest, _| match &guest.subjects {
-                Some(handler) => handler.call_forget(store, &ids),
-                None => Ok(()),
-            },
-        )
+        self.call("subjects.forget", Some(ids.len()), self.limits.call_deadline, |store, guest, _| match &guest.subjects {
+            Some(handler) => handler.call_forget(store, &ids),
+            None => Ok(()),
+        })
     }
 
     fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
-        let pods = batch
-            .iter()
-            .filter(|event| matches!(event, Event::Pod(_)))
-            .count();
+        let pods = batch.iter().filter(|event| matches!(event, Event::Pod(_))).count();
         match pods {
             _ if batch.is_empty() => Ok(Vec::new()),
             0 => self.shape_objects(batch),
             _ if pods == batch.len() => self.shape_pods(batch),
-            _ => Err(self
-                .naming("handle", Some(batch.len()))
-                .not_taken("the batch has events of more than one kind")),
+            _ => Err(self.naming("handle", Some(batch.len())).not_taken("the batch has events of more than one kind")),
         }
     }
 
@@ -244,12 +175,7 @@ impl Shaper for WasmShaper {
         let guest = match instantiate(&self.module, &mut store, deadline) {
             Ok(guest) => guest,
             Err(error) => {
-                return Err(self.naming("instantiate", None).died(
-                    &error,
-                    store.data(),
-                    &self.limits,
-                    deadline,
-                ));
+                return Err(self.naming("instantiate", None).died(&error, store.data(), &self.limits, deadline));
             }
         };
         self.instance = Some(Instance { store, guest });
@@ -257,27 +183,18 @@ impl Shaper for WasmShaper {
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let started = self.call("lifecycle.start", None, deadline, |store, guest, _| {
             let sources: Vec<&str> = context.sources.iter().map(String::as_str).collect();
-            let context = lifecycle::Context {
-                lane: &context.lane,
-                node_name: &context.node_name,
-                sources: &sources,
-            };
+            let context = lifecycle::Context { lane: &context.lane, node_name: &context.node_name, sources: &sources };
             guest.lifecycle.call_start(store, &settings, context)
         })?;
         started.map_err(|text| {
             self.instance = None;
-            self.naming("lifecycle.start", None)
-                .refused_to_start(&text, &self.limits)
+            self.naming("lifecycle.start", None).refused_to_start(&text, &self.limits)
         })
     }
 }
 
 impl std::fmt::Debug for WasmShaper {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("WasmShaper")
-            .field("module", &self.module)
-            .field("context", &self.context)
-            .finish_non_exhaustive()
+        formatter.debug_struct("WasmShaper").field("module", &self.module).field("context", &self.context).finish_non_exhaustive()
     }
 }

@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 
 /// The text, cut after so many bytes, with control characters escaped.
 pub(crate) fn readable(text: &str, bytes: usize) -> String {
-    let kept = text
-        .get(..text.floor_char_boundary(bytes))
-        .unwrap_or_default();
+    let kept = text.get(..text.floor_char_boundary(bytes)).unwrap_or_default();
     let mut readable = String::with_capacity(kept.len());
     for character in kept.chars() {
         if character.is_control() || reorders(character) {
@@ -52,10 +50,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
-        assert_eq!(
-            readable("a\n\u{1b}[31mb\u{202e}", 100),
-            "a\\n\\u{1b}[31mb\\u{202e}"
-        );
+        assert_eq!(readable("a\n\u{1b}[31mb\u{202e}", 100), "a\\n\\u{1b}[31mb\\u{202e}");
     }
 
     #[test]

@@ -36,21 +36,13 @@ impl Ticker {
     pub(crate) fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ticking = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("deadlines".to_owned())
-            .spawn(move || tick(&engine, &ticking))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("deadlines".to_owned()).spawn(move || tick(&engine, &ticking))?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// How many ticks make at least this duration. The tick that is under way may end at once, so one more is counted.
     pub(crate) fn ticks(duration: Duration) -> u64 {
-        u64::try_from(duration.as_nanos().div_ceil(TICK.as_nanos()))
-            .unwrap_or(u64::MAX / 2)
-            .min(u64::MAX / 2)
-            + 1
+        u64::try_from(duration.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
     }
 
     /// Says that a guest is about to run.
@@ -89,21 +81,14 @@ fn tick(engine: &wasmtime::Engine, shared: &Shared) {
     while !shared.stopped.load(SeqCst) {
         let due = Instant::now() + TICK;
         // Parking may end early.
-        while let Some(left) = due
-            .checked_duration_since(Instant::now())
-            .filter(|left| !left.is_zero())
-        {
+        while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             if shared.stopped.load(SeqCst) {
                 return;
             }
             thread::park_timeout(left);
         }
         engine.increment_epoch();
-        idle = if shared.running.load(SeqCst) == 0 {
-            idle + 1
-        } else {
-            0
-        };
+        idle = if shared.running.load(SeqCst) == 0 { idle + 1 } else { 0 };
         if idle >= IDLE_TICKS {
             rest(shared);
             idle = 0;

@@ -1,12 +1,6 @@
 //! Evil modules that grow. In a process of their own, one after the other, because they measure the memory of the whole host.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -31,10 +25,7 @@ struct Measured {
 
 fn measured() -> Measured {
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    Measured {
-        before: resident(),
-        _alone: alone,
-    }
+    Measured { before: resident(), _alone: alone }
 }
 
 impl Measured {
@@ -49,13 +40,7 @@ impl Measured {
 fn memory_bomb() {
     let host = measured();
     let (fault, mut shaper) = suffer("memory-bomb", 0, patient());
-    assert_died(
-        &fault,
-        &[
-            "its memory limit of 64 MiB was reached",
-            "raise the memory limit",
-        ],
-    );
+    assert_died(&fault, &["its memory limit of 64 MiB was reached", "raise the memory limit"]);
     for _ in 0..5 {
         assert_recovers(&mut shaper);
         shaper.shape(&[named("bad")]).unwrap_err();
@@ -70,14 +55,7 @@ fn ten_million_entries() {
     let (fault, mut shaper) = suffer("many-entries", 10_000_000, patient());
     assert_died(&fault, &["memory limit of 64 MiB"]);
     // With memory enough for a tenth of them the bytes are too many, and the host has not made room for them.
-    let (fault, _) = suffer(
-        "many-entries",
-        1_000_000,
-        Limits {
-            memory_bytes: 256 * MIB,
-            ..patient()
-        },
-    );
+    let (fault, _) = suffer("many-entries", 1_000_000, Limits { memory_bytes: 256 * MIB, ..patient() });
     assert_died(&fault, &["handed over more than 8 MiB in one call"]);
     host.assert_small();
     assert_recovers(&mut shaper);
@@ -88,14 +66,7 @@ fn entry_of_a_gigabyte() {
     let host = measured();
     let (fault, mut shaper) = suffer("large-entry", 1 << 30, patient());
     assert_died(&fault, &["memory limit of 64 MiB"]);
-    let (fault, _) = suffer(
-        "large-entry",
-        32 * MIB,
-        Limits {
-            memory_bytes: 256 * MIB,
-            ..patient()
-        },
-    );
+    let (fault, _) = suffer("large-entry", 32 * MIB, Limits { memory_bytes: 256 * MIB, ..patient() });
     assert_died(&fault, &["handed over more than 8 MiB in one call"]);
     host.assert_small();
     assert_recovers(&mut shaper);

@@ -1,12 +1,6 @@
 //! Files that are no modules: each is refused with what it is and what would cure it, before any of its code runs.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -56,20 +50,13 @@ fn unknown_imports_are_refused_with_the_list() {
 
 #[test]
 fn a_function_of_our_package_that_is_not_granted_is_refused() {
-    let error = refused_text(
-        r#"(component (import "sluicebox:module/types@0.1.0" (instance (export "f" (func)))))"#,
-    );
-    assert!(
-        matches!(&error.refusal, Refusal::NotGranted { wanted } if wanted == &["sluicebox:module/types@0.1.0"]),
-        "{error}"
-    );
+    let error = refused_text(r#"(component (import "sluicebox:module/types@0.1.0" (instance (export "f" (func)))))"#);
+    assert!(matches!(&error.refusal, Refusal::NotGranted { wanted } if wanted == &["sluicebox:module/types@0.1.0"]), "{error}");
 }
 
 #[test]
 fn another_function_in_log_is_refused() {
-    let error = refused_text(
-        r#"(component (import "sluicebox:module/log@0.1.0" (instance (export "shout" (func)))))"#,
-    );
+    let error = refused_text(r#"(component (import "sluicebox:module/log@0.1.0" (instance (export "shout" (func)))))"#);
     assert_says(&Fault::from(error), &["does not fit this host", "shout"]);
 }
 
@@ -77,73 +64,44 @@ fn another_function_in_log_is_refused() {
 fn another_version_of_the_package_is_refused_with_the_range() {
     let error = refused(&exporting("sluicebox:module/lifecycle@0.2.0"));
     assert!(
-        error.to_string().starts_with(
-            "cannot load module `m`: it is made for sluicebox:module 0.2.0; this host accepts 0.1.x"
-        ),
+        error.to_string().starts_with("cannot load module `m`: it is made for sluicebox:module 0.2.0; this host accepts 0.1.x"),
         "{error}"
     );
     let error = refused_text(r#"(component (import "sluicebox:module/log@1.0.0" (instance)))"#);
-    assert!(
-        matches!(&error.refusal, Refusal::OtherVersion { found } if found == "1.0.0"),
-        "{error}"
-    );
+    assert!(matches!(&error.refusal, Refusal::OtherVersion { found } if found == "1.0.0"), "{error}");
 }
 
 #[test]
 fn a_later_patch_of_the_package_is_looked_at() {
     let error = refused(&exporting("sluicebox:module/lifecycle@0.1.9"));
-    assert_says(
-        &error.into(),
-        &["lifecycle.start differs from sluicebox:module"],
-    );
+    assert_says(&error.into(), &["lifecycle.start differs from sluicebox:module"]);
 }
 
 #[test]
 fn an_export_of_another_type_is_refused() {
     let error = refused(&exporting("sluicebox:module/lifecycle@0.1.0"));
-    assert_says(
-        &error.into(),
-        &["what it exports as lifecycle.start differs from sluicebox:module"],
-    );
+    assert_says(&error.into(), &["what it exports as lifecycle.start differs from sluicebox:module"]);
 }
 
 #[test]
 fn a_component_that_is_no_module_is_refused() {
     let error = refused_text("(component)");
-    assert_says(
-        &error.into(),
-        &["does not export sluicebox:module/lifecycle; it exports nothing"],
-    );
+    assert_says(&error.into(), &["does not export sluicebox:module/lifecycle; it exports nothing"]);
     let error = refused(&exporting("wasi:cli/run@0.2.0"));
-    assert_says(
-        &error.into(),
-        &["does not export sluicebox:module/lifecycle; it exports wasi:cli/run@0.2.0"],
-    );
+    assert_says(&error.into(), &["does not export sluicebox:module/lifecycle; it exports wasi:cli/run@0.2.0"]);
 }
 
 #[test]
 fn a_core_module_is_refused() {
     let error = refused_text("(module)");
-    assert_says(
-        &error.into(),
-        &[
-            "it is a core WebAssembly module, not a component",
-            "wasm-tools component new",
-        ],
-    );
+    assert_says(&error.into(), &["it is a core WebAssembly module, not a component", "wasm-tools component new"]);
 }
 
 #[test]
 fn what_is_not_wasm_is_refused() {
-    assert_says(
-        &refused(b"#!/bin/sh").into(),
-        &["it is not WebAssembly", "wasm-component-ld"],
-    );
+    assert_says(&refused(b"#!/bin/sh").into(), &["it is not WebAssembly", "wasm-component-ld"]);
     assert_says(&refused(b"").into(), &["the file is empty"]);
-    assert_says(
-        &refused(b"(component)").into(),
-        &["it is WebAssembly as text"],
-    );
+    assert_says(&refused(b"(component)").into(), &["it is WebAssembly as text"]);
 }
 
 #[test]
@@ -151,20 +109,10 @@ fn a_truncated_file_is_refused_wherever_it_ends() {
     let whole = component("hostile");
     let engine = Engine::new().unwrap();
     for length in (0..whole.len()).step_by(whole.len() / 50) {
-        let error =
-            Module::load(&engine, "m", &whole[..length], &LoadOptions::default()).unwrap_err();
-        assert!(
-            !matches!(
-                error.refusal,
-                Refusal::NotGranted { .. } | Refusal::OtherVersion { .. }
-            ),
-            "{length}: {error}"
-        );
+        let error = Module::load(&engine, "m", &whole[..length], &LoadOptions::default()).unwrap_err();
+        assert!(!matches!(error.refusal, Refusal::NotGranted { .. } | Refusal::OtherVersion { .. }), "{length}: {error}");
     }
-    assert_says(
-        &refused(&whole[..whole.len() - 1]).into(),
-        &["it is truncated: it ends after", "copy the file again"],
-    );
+    assert_says(&refused(&whole[..whole.len() - 1]).into(), &["it is truncated: it ends after", "copy the file again"]);
 }
 
 #[test]
@@ -176,10 +124,7 @@ fn a_damaged_file_is_refused_or_still_a_module() {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x55;
         if let Err(error) = Module::load(&engine, "m", &damaged, &LoadOptions::default()) {
-            assert!(
-                error.to_string().starts_with("cannot load module `m`: "),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with("cannot load module `m`: "), "{error}");
         }
     }
 }
@@ -187,15 +132,9 @@ fn a_damaged_file_is_refused_or_still_a_module() {
 #[test]
 fn a_component_that_is_too_large_is_refused() {
     let whole = component("hostile");
-    let options = LoadOptions {
-        component_bytes: 100 * 1024,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { component_bytes: 100 * 1024, ..LoadOptions::default() };
     let error = Module::load(&Engine::new().unwrap(), "m", &whole, &options).unwrap_err();
-    assert_says(
-        &error.into(),
-        &["more than the 100 KiB that a component may have"],
-    );
+    assert_says(&error.into(), &["more than the 100 KiB that a component may have"]);
 }
 
 #[test]
@@ -204,20 +143,13 @@ fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.wasm");
     let error = Module::load_file(&engine, "m", &missing, &LoadOptions::default()).unwrap_err();
-    assert_says(
-        &error.into(),
-        &["cannot read ", "missing.wasm", "No such file"],
-    );
-    let error =
-        Module::load_file(&engine, "m", folder.path(), &LoadOptions::default()).unwrap_err();
+    assert_says(&error.into(), &["cannot read ", "missing.wasm", "No such file"]);
+    let error = Module::load_file(&engine, "m", folder.path(), &LoadOptions::default()).unwrap_err();
     assert_says(&error.into(), &["it is no regular file"]);
 
     let mut large = tempfile::NamedTempFile::new().unwrap();
     large.write_all(&vec![0; 300 * 1024]).unwrap();
-    let options = LoadOptions {
-        component_bytes: 1024,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { component_bytes: 1024, ..LoadOptions::default() };
     let error = Module::load_file(&engine, "m", large.path(), &options).unwrap_err();
     assert_says(&error.into(), &["it has 300 KiB, more than the 1024 bytes"]);
 }
@@ -230,50 +162,23 @@ fn a_refusal_is_fatal_for_the_lane_that_was_configured_with_it() {
 #[test]
 fn a_module_says_what_it_is() {
     let bytes = component("hostile");
-    let module = Module::load(
-        &Engine::new().unwrap(),
-        "hostile",
-        &bytes,
-        &LoadOptions::default(),
-    )
-    .unwrap();
+    let module = Module::load(&Engine::new().unwrap(), "hostile", &bytes, &LoadOptions::default()).unwrap();
     let description = module.describe();
     assert_eq!(description.bytes, bytes.len());
     assert_eq!(description.package_version, "0.1.0");
     assert_eq!(description.digest.len(), 64);
     assert_eq!(module.version(), &description.digest[..12]);
-    assert!(
-        description
-            .exports
-            .iter()
-            .any(|name| name == "sluicebox:module/pod-handler@0.1.0")
-    );
-    assert!(
-        description
-            .imports
-            .iter()
-            .all(|name| name.starts_with("sluicebox:module/"))
-    );
-    assert!(
-        description.handlers.pods && description.handlers.objects && description.handlers.subjects
-    );
+    assert!(description.exports.iter().any(|name| name == "sluicebox:module/pod-handler@0.1.0"));
+    assert!(description.imports.iter().all(|name| name.starts_with("sluicebox:module/")));
+    assert!(description.handlers.pods && description.handlers.objects && description.handlers.subjects);
 }
 
 #[test]
 fn the_author_s_version_stands_before_the_digest() {
     let mut bytes = component("hostile");
     bytes.extend(b"\0\x0d\x07version1.2.3");
-    let module = Module::load(
-        &Engine::new().unwrap(),
-        "hostile",
-        &bytes,
-        &LoadOptions::default(),
-    )
-    .unwrap();
-    assert_eq!(
-        module.version(),
-        format!("1.2.3+{}", &module.describe().digest[..12])
-    );
+    let module = Module::load(&Engine::new().unwrap(), "hostile", &bytes, &LoadOptions::default()).unwrap();
+    assert_eq!(module.version(), format!("1.2.3+{}", &module.describe().digest[..12]));
 }
 
 /// Appends a core module whose start function never returns, and an instance of it.
@@ -311,50 +216,17 @@ fn core_modules(component: &[u8]) -> u8 {
 #[test]
 fn a_module_that_spins_while_it_is_made_meets_the_start_deadline() {
     let engine = Engine::new().unwrap();
-    let module = Module::load(
-        &engine,
-        "spinning",
-        &spinning_while_it_is_made(),
-        &LoadOptions::default(),
-    )
-    .unwrap();
-    let limits = Limits {
-        start_deadline: Duration::from_millis(100),
-        ..Limits::default()
-    };
-    let fault = WasmShaper::new(module, "{}".to_owned(), context(), limits)
-        .renew()
-        .unwrap_err();
+    let module = Module::load(&engine, "spinning", &spinning_while_it_is_made(), &LoadOptions::default()).unwrap();
+    let limits = Limits { start_deadline: Duration::from_millis(100), ..Limits::default() };
+    let fault = WasmShaper::new(module, "{}".to_owned(), context(), limits).renew().unwrap_err();
     assert_eq!(fault.class, Class::Replace);
-    assert_says(
-        &fault,
-        &[
-            "cannot call instantiate of module `spinning`",
-            "deadline of 100ms",
-        ],
-    );
+    assert_says(&fault, &["cannot call instantiate of module `spinning`", "deadline of 100ms"]);
 }
 
 #[test]
 fn a_module_that_begins_with_too_much_memory_meets_the_memory_limit() {
     let engine = Engine::new().unwrap();
-    let limits = Limits {
-        memory_bytes: 64 * 1024,
-        ..Limits::default()
-    };
-    let fault = WasmShaper::new(
-        support::load(&engine, "hostile"),
-        "{}".to_owned(),
-        context(),
-        limits,
-    )
-    .renew()
-    .unwrap_err();
-    assert_says(
-        &fault,
-        &[
-            "cannot call instantiate",
-            "memory limit of 64 KiB was reached",
-        ],
-    );
+    let limits = Limits { memory_bytes: 64 * 1024, ..Limits::default() };
+    let fault = WasmShaper::new(support::load(&engine, "hostile"), "{}".to_owned(), context(), limits).renew().unwrap_err();
+    assert_says(&fault, &["cannot call instantiate", "memory limit of 64 KiB was reached"]);
 }

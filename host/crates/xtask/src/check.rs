@@ -18,13 +18,8 @@ use crate::{walls, workspace};
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
-    let steps: [(&str, Step); 5] = [
-        ("format", format),
-        ("lints", lints),
-        ("walls", walls),
-        ("cargo-deny", deny),
-        ("cargo-machete", machete),
-    ];
+    let steps: [(&str, Step); 5] =
+        [("format", format), ("lints", lints), ("walls", walls), ("cargo-deny", deny), ("cargo-machete", machete)];
     let mut failed = Vec::new();
     for (name, step) in steps {
         if let Err(error) = step() {
@@ -50,30 +45,17 @@ fn format() -> Result<()> {
 fn lints() -> Result<()> {
     let product = ["--lib", "--bins", "--exclude", "hostile"].as_slice();
     let everything = ["--all-targets"].as_slice();
-    for (targets, freed) in [
-        (product, [].as_slice()),
-        (everything, FREE_IN_TESTS.as_slice()),
-    ] {
+    for (targets, freed) in [(product, [].as_slice()), (everything, FREE_IN_TESTS.as_slice())] {
         let mut clippy = workspace::cargo();
-        clippy
-            .args(["clippy", "--keep-going", "--workspace"])
-            .args(targets)
-            .args(["--", "-D", "warnings"]);
+        clippy.args(["clippy", "--keep-going", "--workspace"]).args(targets).args(["--", "-D", "warnings"]);
         clippy.args(freed.iter().map(|lint| format!("-Aclippy::{lint}")));
         command::must(&mut clippy)?;
     }
     Ok(())
 }
 
-const FREE_IN_TESTS: [&str; 7] = [
-    "unwrap_used",
-    "expect_used",
-    "panic",
-    "indexing_slicing",
-    "print_stdout",
-    "print_stderr",
-    "missing_panics_doc",
-];
+const FREE_IN_TESTS: [&str; 7] =
+    ["unwrap_used", "expect_used", "panic", "indexing_slicing", "print_stdout", "print_stderr", "missing_panics_doc"];
 
 fn walls() -> Result<()> {
     let workspace = walls::Workspace::read()?;
@@ -92,8 +74,7 @@ fn deny() -> Result<()> {
         return Ok(());
     };
     let mut deny = workspace::cargo();
-    deny.env("PATH", path)
-        .args(["deny", "check", "bans", "licenses", "sources"]);
+    deny.env("PATH", path).args(["deny", "check", "bans", "licenses", "sources"]);
     command::must(&mut deny)
 }
 
@@ -103,10 +84,7 @@ fn machete() -> Result<()> {
     };
     let mut machete = workspace::cargo();
     // Set by the `cargo run` that we are, it makes machete misread its arguments.
-    machete
-        .env_remove("CARGO_PKG_NAME")
-        .env("PATH", path)
-        .arg("machete");
+    machete.env_remove("CARGO_PKG_NAME").env("PATH", path).arg("machete");
     command::must(&mut machete)
 }
 
@@ -122,9 +100,7 @@ fn tool(name: &str, version: &str) -> Option<OsString> {
         return None;
     }
     match install(name, version) {
-        Ok(programs) => {
-            std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).ok()
-        }
+        Ok(programs) => std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).ok(),
         Err(error) => {
             say(format!("check: {name} cannot be had; {instead}: {error:#}"));
             None
@@ -137,9 +113,7 @@ fn install(name: &str, version: &str) -> Result<PathBuf> {
     let root = cache.whole(&format!("{name}-{version}"), |folder| {
         let target = cache.path("tools-target");
         let mut cargo = Command::new("cargo");
-        cargo
-            .args(["install", "--locked", "--version", version, "--root"])
-            .arg(folder);
+        cargo.args(["install", "--locked", "--version", version, "--root"]).arg(folder);
         cargo.arg("--target-dir").arg(&target).arg(name);
         let what = format!("check: compiling {name} {version} (1 to 4 minutes, once)");
         command::long(&what, &cache.log(name)?, &mut cargo)?;

@@ -19,26 +19,20 @@ pub(crate) fn say(words: impl AsRef<str>) {
 /// The standard output of a short command.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let line = describe(command);
-    let output = command
-        .stdin(Stdio::null())
-        .env("RUST_BACKTRACE", "0")
-        .output()
-        .with_context(|| format!("cannot run `{line}`"))?;
+    let output =
+        command.stdin(Stdio::null()).env("RUST_BACKTRACE", "0").output().with_context(|| format!("cannot run `{line}`"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}` failed ({}):\n{}", output.status, tail(&words));
     }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("`{line}` printed something else than text"))
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something else than text"))
 }
 
 /// Runs a command whose output the developer wants to see.
 pub(crate) fn show(command: &mut Command) -> Result<ExitStatus> {
     let line = describe(command);
     say(format!("$ {line}"));
-    command
-        .status()
-        .with_context(|| format!("cannot run `{line}`"))
+    command.status().with_context(|| format!("cannot run `{line}`"))
 }
 
 /// Runs a command whose output the developer wants to see, and which must succeed.
@@ -69,11 +63,7 @@ pub(crate) fn long(what: &str, log: &Path, command: &mut Command) -> Result<()> 
         match end.recv_timeout(SIGN_OF_LIFE) {
             Ok(status) => break status.with_context(|| format!("cannot wait for `{line}`"))?,
             Err(RecvTimeoutError::Timeout) => {
-                say(format!(
-                    "{what}: {} s so far: {}",
-                    begun.elapsed().as_secs(),
-                    last_line(log)
-                ));
+                say(format!("{what}: {} s so far: {}", begun.elapsed().as_secs(), last_line(log)));
             }
             Err(RecvTimeoutError::Disconnected) => bail!("nobody waits for `{line}`"),
         }
@@ -82,45 +72,28 @@ pub(crate) fn long(what: &str, log: &Path, command: &mut Command) -> Result<()> 
 
     if !status.success() {
         let words = fs::read(log).unwrap_or_default();
-        bail!(
-            "{what}: `{line}` failed ({status}); the end of {}:\n{}",
-            log.display(),
-            tail(&String::from_utf8_lossy(&words))
-        );
+        bail!("{what}: `{line}` failed ({status}); the end of {}:\n{}", log.display(), tail(&String::from_utf8_lossy(&words)));
     }
-    say(format!(
-        "{what}: done in {:.0} s",
-        begun.elapsed().as_secs_f32()
-    ));
+    say(format!("{what}: done in {:.0} s", begun.elapsed().as_secs_f32()));
     Ok(())
 }
 
 /// Where a program lies on the path, if it does.
 pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
 
 fn describe(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }
 
 fn last_line(log: &Path) -> String {
     let words = fs::read(log).unwrap_or_default();
     let words = String::from_utf8_lossy(&words);
-    let line = words
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("no output yet");
+    let line = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output yet");
     line.trim().chars().take(100).collect()
 }
 
@@ -136,21 +109,17 @@ mod tests {
 
     #[test]
     fn a_failed_command_shows_its_last_words() {
-        let error = capture(Command::new("sh").args(["-c", "echo once upon a time >&2; exit 3"]))
-            .unwrap_err();
+        let error = capture(Command::new("sh").args(["-c", "echo once upon a time >&2; exit 3"])).unwrap_err();
         assert!(error.to_string().contains("once upon a time"), "{error}");
         assert!(error.to_string().contains("exit status: 3"), "{error}");
     }
 
     #[test]
     fn the_tail_keeps_the_order() {
-        let words = (0..50)
-            .map(|number| number.to_string())
-            .collect::<Vec<_>>()
-            .join(
-                "
+        let words = (0..50).map(|number| number.to_string()).collect::<Vec<_>>().join(
+            "
 ",
-            );
+        );
         assert!(tail(&words).starts_with("30\n31\n"));
     }
 }

@@ -27,7 +27,9 @@ async fn run(binary: &Path) -> Result<()> {
     let folder = workspace::target().join("bench-delay");
     fs::create_dir_all(&folder)?;
     let api = ApiServer::start().await?;
-    let redis = RedisServer::start(RedisOptions::default()).await.context("the measurement needs a redis-server: `cargo xtask lab` installs it")?;
+    let redis = RedisServer::start(RedisOptions::default())
+        .await
+        .context("the measurement needs a redis-server: `cargo xtask lab` installs it")?;
     let config = folder.join("sluicebox.yaml");
     fs::write(
         &config,
@@ -49,7 +51,8 @@ async fn run(binary: &Path) -> Result<()> {
     let memory = resident(program.id())?;
     program.stop(Duration::from_secs(30)).await?;
     delays.sort();
-    let at = |part: usize| delays.get((delays.len() * part / 1000).min(delays.len().saturating_sub(1))).copied().unwrap_or_default();
+    let at =
+        |part: usize| delays.get((delays.len() * part / 1000).min(delays.len().saturating_sub(1))).copied().unwrap_or_default();
     command::say(format!("from the change in the API to the Redis subscriber, {PODS} pods at {PER_SECOND} a second:"));
     command::say(format!("  median {:?}, 99 % {:?}, 99.9 % {:?}, slowest {:?}", at(500), at(990), at(999), at(1000)));
     command::say(format!("  lost {lost} of {PODS}; the program held {memory} kB at the end, with {PODS} pods remembered"));
@@ -85,7 +88,9 @@ async fn send(api: &ApiServer, sent: &Sent) -> Result<()> {
 async fn hear(mut heard: Subscription, sent: &Sent) -> Result<(Vec<Duration>, usize)> {
     let mut delays = Vec::with_capacity(PODS);
     while delays.len() < PODS {
-        let Ok(message) = timeout(Duration::from_secs(10), heard.next()).await else { break };
+        let Ok(message) = timeout(Duration::from_secs(10), heard.next()).await else {
+            break;
+        };
         let (_, text) = message?;
         let name = text.split("\"name\":\"").filter_map(|part| part.split('"').next()).find(|name| name.starts_with("pod-"));
         let name = name.with_context(|| format!("a message without a pod's name: {text}"))?;

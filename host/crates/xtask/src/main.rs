@@ -1,14 +1,11 @@
 //! The developers' commands: `cargo xtask <command>`. This file is the list of them.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool talks to a person through its output"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a person through its output")]
 
 mod bench;
 mod build;
 mod check;
 mod command;
+mod delay;
 mod demo;
 mod lab;
 mod modules;
@@ -23,11 +20,7 @@ use clap::{Parser, Subcommand};
 
 /// What a developer of sluicebox does, from a clean machine with Rust to a tested program.
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    arg_required_else_help = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -38,9 +38,7 @@ pub(crate) fn compile(all: bool, compiler: Compiler) -> Result<()> {
     let names = names(&workspace::root().join("modules"), all)?;
     let mut wasm = toolchain::wasm(compiler.toolchain)?;
 
-    wasm.cargo
-        .args(["build", "--profile", "module"])
-        .args(&wasm.flags);
+    wasm.cargo.args(["build", "--profile", "module"]).args(&wasm.flags);
     wasm.cargo.arg("--target-dir").arg(&wasm.target);
     for name in &names {
         wasm.cargo.args(["--package", name]);
@@ -62,9 +60,7 @@ pub(crate) fn compile(all: bool, compiler: Compiler) -> Result<()> {
 /// A folder with a manifest is a module; nobody keeps a list.
 fn names(folder: &Path, all: bool) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
-    {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.path().join("Cargo.toml").is_file() && (all || name != FOR_TESTS_ONLY) {
@@ -80,8 +76,7 @@ fn names(folder: &Path, all: bool) -> Result<Vec<String>> {
 
 /// Copies what has changed. A component that stays the same keeps its time, so that nothing downstream is built again.
 fn bring(from: &Path, to: &Path) -> Result<(usize, &'static str)> {
-    let bytes =
-        fs::read(from).with_context(|| format!("the compiler left no {}", from.display()))?;
+    let bytes = fs::read(from).with_context(|| format!("the compiler left no {}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok((bytes.len(), "as before"));
     }
@@ -92,10 +87,7 @@ fn bring(from: &Path, to: &Path) -> Result<(usize, &'static str)> {
 }
 
 fn shown(path: &Path) -> String {
-    let inside: PathBuf = path
-        .strip_prefix(workspace::root())
-        .unwrap_or(path)
-        .to_path_buf();
+    let inside: PathBuf = path.strip_prefix(workspace::root()).unwrap_or(path).to_path_buf();
     inside.display().to_string()
 }
 

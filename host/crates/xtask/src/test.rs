@@ -46,15 +46,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         // Something did not compile, or failed besides the tests.
         sum.failed = 1;
     }
-    println!(
-        "\n{} passed, {} failed, {} skipped",
-        sum.passed, sum.failed, sum.skipped
-    );
-    if troubles.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("\n{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.skipped);
+    if troubles.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
@@ -66,9 +59,7 @@ fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
     let mut cargo = cargo_test(&arguments.more);
     let word = |yes: bool| if yes { "true" } else { "false" };
     cargo.env("SLUICEBOX_NOT_RUN", &list);
-    cargo
-        .env("CI", word(ci))
-        .env("SLUICEBOX_QUICK", word(arguments.quick));
+    cargo.env("CI", word(ci)).env("SLUICEBOX_QUICK", word(arguments.quick));
     for piece in &lab.pieces {
         match &piece.found {
             Ok(path) => cargo.env(piece.variable, path),
@@ -92,10 +83,7 @@ fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
     let missing = lab.pieces.iter().filter(|piece| piece.found.is_err());
     let missing: Vec<&str> = missing.map(|piece| piece.name).collect();
     if ci && !missing.is_empty() {
-        bail!(
-            "not to be had here, for the reason that stands above: {}",
-            missing.join(", ")
-        );
+        bail!("not to be had here, for the reason that stands above: {}", missing.join(", "));
     }
     Ok(())
 }
@@ -112,8 +100,7 @@ fn cargo_test(more: &[String]) -> Command {
 
 fn names_packages(arguments: &[String]) -> bool {
     let for_cargo = arguments.iter().take_while(|argument| *argument != "--");
-    let mut names = for_cargo
-        .filter(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
+    let mut names = for_cargo.filter(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
     names.next().is_some()
 }
 
@@ -127,10 +114,7 @@ struct Sum {
 /// Shows cargo's output as it comes and adds up what the test programs report.
 fn follow(cargo: &mut Command, sum: &mut Sum) -> Result<ExitStatus> {
     say("running the tests");
-    let mut child = cargo
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo test")?;
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let output = child.stdout.take().context("cargo test has no output")?;
     let mut shown = std::io::stdout().lock();
     for line in BufReader::new(output).split(b'\n') {
@@ -146,10 +130,7 @@ fn follow(cargo: &mut Command, sum: &mut Sum) -> Result<ExitStatus> {
 impl Sum {
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
     fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line
-            .split_once("test result: ")
-            .and_then(|(_, rest)| rest.split_once(". "))
-        else {
+        let Some((_, counts)) = line.split_once("test result: ").and_then(|(_, rest)| rest.split_once(". ")) else {
             return;
         };
         for count in counts.split("; ") {
@@ -174,17 +155,9 @@ struct NotRun {
 }
 
 fn not_run(list: &Path) -> Result<NotRun> {
-    let text =
-        fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
-    let lines: BTreeSet<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("NOT RUN: "))
-        .map(str::to_owned)
-        .collect();
-    let tests: BTreeSet<&str> = lines
-        .iter()
-        .filter_map(|line| Some(line.split_once(": ")?.0))
-        .collect();
+    let text = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let lines: BTreeSet<String> = text.lines().filter_map(|line| line.strip_prefix("NOT RUN: ")).map(str::to_owned).collect();
+    let tests: BTreeSet<&str> = lines.iter().filter_map(|line| Some(line.split_once(": ")?.0)).collect();
     let tests = tests.len();
     Ok(NotRun { lines, tests })
 }
@@ -199,24 +172,13 @@ mod tests {
         sum.add("running 3 tests");
         sum.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s");
         sum.add("test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s");
-        assert_eq!(
-            sum,
-            Sum {
-                passed: 13,
-                failed: 2,
-                skipped: 1
-            }
-        );
+        assert_eq!(sum, Sum { passed: 13, failed: 2, skipped: 1 });
     }
 
     #[test]
     fn a_test_that_lacks_two_servers_is_one_test() {
         let folder = std::env::temp_dir().join(format!("xtask-not-run-{}", std::process::id()));
-        fs::write(
-            &folder,
-            "NOT RUN: a::b: redis-server no\nNOT RUN: a::b: etcd no\nNOT RUN: a::b: etcd no\n",
-        )
-        .unwrap();
+        fs::write(&folder, "NOT RUN: a::b: redis-server no\nNOT RUN: a::b: etcd no\nNOT RUN: a::b: etcd no\n").unwrap();
         let not_run = not_run(&folder).unwrap();
         fs::remove_file(&folder).unwrap();
         assert_eq!((not_run.lines.len(), not_run.tests), (2, 1));

@@ -50,9 +50,7 @@ fn rustup() -> Result<Wasm> {
     if has_target()? {
         say(format!("modules: the toolchain in use has {TARGET}"));
     } else {
-        say(format!(
-            "modules: adding {TARGET} by `rustup target add` (some seconds, once)"
-        ));
+        say(format!("modules: adding {TARGET} by `rustup target add` (some seconds, once)"));
         let added = command::capture(Command::new("rustup").args(["target", "add", TARGET]));
         if !has_target()? {
             added?;
@@ -61,11 +59,7 @@ fn rustup() -> Result<Wasm> {
     }
     let mut cargo = workspace::cargo();
     cargo.env_remove("RUSTFLAGS");
-    Ok(Wasm {
-        cargo,
-        flags: vec!["--target".into(), TARGET.into()],
-        target: workspace::target(),
-    })
+    Ok(Wasm { cargo, flags: vec!["--target".into(), TARGET.into()], target: workspace::target() })
 }
 
 fn has_target() -> Result<bool> {
@@ -83,18 +77,10 @@ fn rustc(arguments: &[&str]) -> Result<String> {
 /// library is compiled along with the modules.
 fn debian_way() -> Result<Wasm> {
     let linkers = toolchain_in_use()?;
-    say(
-        "modules: taking Debian's compiler (rustc-web, cargo-web, rust-web-src; about a minute and 1 GB, once)",
-    );
+    say("modules: taking Debian's compiler (rustc-web, cargo-web, rust-web-src; about a minute and 1 GB, once)");
     let cache = Cache::open()?;
-    let root = debian::unpacked(
-        &cache,
-        "rust-web",
-        &["rustc-web", "cargo-web", "rust-web-src"],
-    )
-    .context(
-        "cannot get Debian's compiler; cure: make `rustup target add wasm32-unknown-unknown` work",
-    )?;
+    let root = debian::unpacked(&cache, "rust-web", &["rustc-web", "cargo-web", "rust-web-src"])
+        .context("cannot get Debian's compiler; cure: make `rustup target add wasm32-unknown-unknown` work")?;
     let programs = root.join("usr/bin");
 
     let mut cargo = Command::new(programs.join("cargo"));
@@ -103,27 +89,14 @@ fn debian_way() -> Result<Wasm> {
         .env("RUSTC", older_compiler(&cache, &programs.join("rustc"))?)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("LD_LIBRARY_PATH", debian::libraries(&root)?)
-        .env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER",
-            &linkers.component,
-        )
-        .env(
-            "RUSTFLAGS",
-            format!("-Clink-arg=--wasm-ld-path={}", linkers.module.display()),
-        );
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &linkers.component)
+        .env("RUSTFLAGS", format!("-Clink-arg=--wasm-ld-path={}", linkers.module.display()));
     for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER"] {
         cargo.env_remove(name);
     }
     Ok(Wasm {
         cargo,
-        flags: [
-            "-Zbuild-std=std,panic_abort",
-            "--ignore-rust-version",
-            "--target",
-            TARGET,
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        flags: ["-Zbuild-std=std,panic_abort", "--ignore-rust-version", "--target", TARGET].map(str::to_owned).to_vec(),
         target: workspace::target().join("debian"),
     })
 }
@@ -152,24 +125,12 @@ struct Linkers {
 
 fn toolchain_in_use() -> Result<Linkers> {
     let version = rustc(&["-vV"])?;
-    let host = version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .context("`rustc -vV` does not name its host")?;
-    let programs = PathBuf::from(rustc(&["--print", "sysroot"])?)
-        .join("lib/rustlib")
-        .join(host)
-        .join("bin");
-    let linkers = Linkers {
-        component: programs.join("wasm-component-ld"),
-        module: programs.join("gcc-ld/wasm-ld"),
-    };
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` does not name its host")?;
+    let programs = PathBuf::from(rustc(&["--print", "sysroot"])?).join("lib/rustlib").join(host).join("bin");
+    let linkers = Linkers { component: programs.join("wasm-component-ld"), module: programs.join("gcc-ld/wasm-ld") };
     for linker in [&linkers.component, &linkers.module] {
         if !linker.is_file() {
-            bail!(
-                "there is no {}; cure: use a toolchain of rustup's, which brings it",
-                linker.display()
-            );
+            bail!("there is no {}; cure: use a toolchain of rustup's, which brings it", linker.display());
         }
     }
     Ok(linkers)

@@ -11,49 +11,27 @@ use crate::workspace::{self, list, text};
 
 /// Packages that only some of ours may name, in whatever kind of dependency.
 const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
-    (
-        &["wasmtime", "wasmtime-environ", "cranelift-codegen"],
-        &["sluicebox-wasm", "sluicebox-wasm-cache"],
-    ),
-    (
-        &["kube", "kube-client", "kube-runtime", "k8s-openapi"],
-        &["sluicebox-sources"],
-    ),
+    (&["wasmtime", "wasmtime-environ", "cranelift-codegen"], &["sluicebox-wasm", "sluicebox-wasm-cache"]),
+    (&["kube", "kube-client", "kube-runtime", "k8s-openapi"], &["sluicebox-sources"]),
     (&["redis", "rdkafka"], &["sluicebox-sinks"]),
     (&["wit-bindgen"], &["sluicebox-sdk", "hostile"]),
     (&["clap"], &["sluicebox", "xtask"]),
 ];
 
 /// What must be out of reach for `contract`, through however many others.
-const NOT_FOR_CONTRACT: [&str; 9] = [
-    "tokio",
-    "async-std",
-    "smol",
-    "hyper",
-    "kube",
-    "redis",
-    "rdkafka",
-    "reqwest",
-    "wasmtime",
-];
+const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
 const NEIGHBOURS: [(&str, &[&str]); 11] = [
     ("sluicebox-contract", &[]),
     ("sluicebox-sources", &["sluicebox-contract"]),
-    (
-        "sluicebox-wasm",
-        &["sluicebox-contract", "sluicebox-wasm-cache"],
-    ),
+    ("sluicebox-wasm", &["sluicebox-contract", "sluicebox-wasm-cache"]),
     ("sluicebox-wasm-cache", &[]),
     ("sluicebox-pipeline", &["sluicebox-contract"]),
     ("sluicebox-store", &["sluicebox-contract"]),
     ("sluicebox-sinks", &["sluicebox-contract"]),
     // The SDK reads the modules' case files: one reader for the native and the compiled way.
-    (
-        "sluicebox-testkit",
-        &["sluicebox-contract", "sluicebox-sdk"],
-    ),
+    ("sluicebox-testkit", &["sluicebox-contract", "sluicebox-sdk"]),
     ("sluicebox-sdk", &[]),
     (
         "sluicebox",
@@ -107,9 +85,7 @@ impl Workspace {
 
     /// Every package whose licence or origin nobody has accepted.
     pub(crate) fn strangers(&self) -> Vec<String> {
-        list(&self.metadata, "packages")
-            .flat_map(|package| license(package).into_iter().chain(origin(package)))
-            .collect()
+        list(&self.metadata, "packages").flat_map(|package| license(package).into_iter().chain(origin(package))).collect()
     }
 
     /// Every dependency that stands in a manifest and in no source file.
@@ -122,9 +98,7 @@ impl Workspace {
     }
 
     fn ours(&self) -> Vec<&Value> {
-        let members: BTreeSet<&str> = list(&self.metadata, "workspace_members")
-            .filter_map(Value::as_str)
-            .collect();
+        let members: BTreeSet<&str> = list(&self.metadata, "workspace_members").filter_map(Value::as_str).collect();
         let is_ours = |package: &&Value| members.contains(text(package, "id"));
         list(&self.metadata, "packages").filter(is_ours).collect()
     }
@@ -136,10 +110,7 @@ fn names(package: &Value) -> Vec<String> {
     for dependency in list(package, "dependencies").map(|dependency| text(dependency, "name")) {
         for (walled, allowed) in NAMED_ONLY_BY {
             if walled.contains(&dependency) && !allowed.contains(&name) {
-                breaches.push(format!(
-                    "{name} names {dependency}, which is for {} only",
-                    allowed.join(" and ")
-                ));
+                breaches.push(format!("{name} names {dependency}, which is for {} only", allowed.join(" and ")));
             }
         }
     }
@@ -149,17 +120,12 @@ fn names(package: &Value) -> Vec<String> {
 fn neighbours(package: &Value, ours: &[&Value]) -> Vec<String> {
     let name = text(package, "name");
     let is_module = text(package, "manifest_path").contains("/modules/");
-    let known = NEIGHBOURS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, allowed)| *allowed);
+    let known = NEIGHBOURS.iter().find(|(known, _)| *known == name).map(|(_, allowed)| *allowed);
     let allowed = match known {
         Some(allowed) => allowed,
         None if is_module => &["sluicebox-sdk"],
         None => {
-            return vec![format!(
-                "{name} is a new crate: write down in xtask's walls.rs what it may depend on"
-            )];
+            return vec![format!("{name} is a new crate: write down in xtask's walls.rs what it may depend on")];
         }
     };
     let mut breaches = Vec::new();
@@ -168,9 +134,7 @@ fn neighbours(package: &Value, ours: &[&Value]) -> Vec<String> {
         let for_tests = text(dependency, "kind") == "dev";
         let is_ours = ours.iter().any(|package| text(package, "name") == other);
         if is_ours && !for_tests && !allowed.contains(&other) {
-            breaches.push(format!(
-                "{name} depends on {other}: they must not know each other"
-            ));
+            breaches.push(format!("{name} depends on {other}: they must not know each other"));
         }
     }
     breaches
@@ -194,31 +158,22 @@ fn unused(package: &Value) -> Result<Vec<String>> {
             "" => text(dependency, "name"),
             rename => rename,
         })
-        .filter(|dependency| {
-            !ignored.contains(dependency) && !source.contains(&dependency.replace('-', "_"))
-        })
+        .filter(|dependency| !ignored.contains(dependency) && !source.contains(&dependency.replace('-', "_")))
         .map(|dependency| format!("{name} does not use its dependency {dependency}"))
         .collect())
 }
 
 /// Nested packages answer for themselves.
 fn read_sources(folder: &Path, source: &mut String) -> Result<()> {
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
-    {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            let nested = path.join("Cargo.toml").is_file()
-                || path.ends_with("target")
-                || path.ends_with("crates");
+            let nested = path.join("Cargo.toml").is_file() || path.ends_with("target") || path.ends_with("crates");
             if !nested {
                 read_sources(&path, source)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            source.push_str(
-                &fs::read_to_string(&path)
-                    .with_context(|| format!("cannot read {}", path.display()))?,
-            );
+            source.push_str(&fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
     }
     Ok(())
@@ -231,13 +186,9 @@ fn reach(metadata: &Value, from: &str, forbidden: &[&str]) -> Vec<String> {
         .flat_map(|resolve| list(resolve, "nodes"))
         .map(|node| (text(node, "id"), node))
         .collect();
-    let names: BTreeMap<&str, &str> = list(metadata, "packages")
-        .map(|package| (text(package, "id"), text(package, "name")))
-        .collect();
-    let start = names
-        .iter()
-        .find(|(_, name)| **name == from)
-        .map(|(id, _)| *id);
+    let names: BTreeMap<&str, &str> =
+        list(metadata, "packages").map(|package| (text(package, "id"), text(package, "name"))).collect();
+    let start = names.iter().find(|(_, name)| **name == from).map(|(id, _)| *id);
 
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut waiting: Vec<&str> = start.into_iter().collect();
@@ -245,11 +196,7 @@ fn reach(metadata: &Value, from: &str, forbidden: &[&str]) -> Vec<String> {
         if !seen.insert(id) {
             continue;
         }
-        for dependency in nodes
-            .get(id)
-            .into_iter()
-            .flat_map(|node| list(node, "deps"))
-        {
+        for dependency in nodes.get(id).into_iter().flat_map(|node| list(node, "deps")) {
             let in_product = list(dependency, "dep_kinds").any(|kind| text(kind, "kind") != "dev");
             if in_product {
                 waiting.push(text(dependency, "pkg"));
@@ -259,38 +206,23 @@ fn reach(metadata: &Value, from: &str, forbidden: &[&str]) -> Vec<String> {
     seen.iter()
         .filter_map(|id| names.get(id))
         .filter(|name| forbidden.contains(name))
-        .map(|name| {
-            format!("{from} reaches {name}: it must stay free of executors, clients and engines")
-        })
+        .map(|name| format!("{from} reaches {name}: it must stay free of executors, clients and engines"))
         .collect()
 }
 
 /// At least one licence of each choice must be one that we accept.
 fn license(package: &Value) -> Option<String> {
-    let expression = text(package, "license")
-        .replace('/', " OR ")
-        .replace(['(', ')'], " ");
+    let expression = text(package, "license").replace('/', " OR ").replace(['(', ')'], " ");
     let acceptable = |license: &str| LICENSES.contains(&license.trim());
     let choice = |choice: &str| choice.split(" OR ").any(acceptable);
     let fine = expression.split(" AND ").all(choice);
-    (!fine).then(|| {
-        format!(
-            "{} has the licence `{expression}`, which nobody has accepted",
-            text(package, "name")
-        )
-    })
+    (!fine).then(|| format!("{} has the licence `{expression}`, which nobody has accepted", text(package, "name")))
 }
 
 fn origin(package: &Value) -> Option<String> {
     let source = text(package, "source");
-    let fine =
-        source.is_empty() || source.starts_with("registry+") || source.starts_with("sparse+");
-    (!fine).then(|| {
-        format!(
-            "{} comes from {source}: only registries are trusted",
-            text(package, "name")
-        )
-    })
+    let fine = source.is_empty() || source.starts_with("registry+") || source.starts_with("sparse+");
+    (!fine).then(|| format!("{} comes from {source}: only registries are trusted", text(package, "name")))
 }
 
 #[cfg(test)]
@@ -311,10 +243,7 @@ mod tests {
 
     #[test]
     fn every_dependency_is_used() {
-        assert_eq!(
-            Workspace::read().unwrap().unused().unwrap(),
-            Vec::<String>::new()
-        );
+        assert_eq!(Workspace::read().unwrap().unused().unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -322,9 +251,7 @@ mod tests {
         let package = json!({ "name": "sluicebox-pipeline", "dependencies": [{ "name": "wasmtime", "kind": null }] });
         assert_eq!(
             names(&package),
-            [
-                "sluicebox-pipeline names wasmtime, which is for sluicebox-wasm and sluicebox-wasm-cache only"
-            ]
+            ["sluicebox-pipeline names wasmtime, which is for sluicebox-wasm and sluicebox-wasm-cache only"]
         );
     }
 

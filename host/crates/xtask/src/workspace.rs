@@ -37,11 +37,7 @@ pub(crate) fn metadata() -> Result<Value> {
 
 /// The array under a name; nothing when there is none.
 pub(crate) fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The text under a name; empty when there is none.

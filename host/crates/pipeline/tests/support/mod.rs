@@ -8,12 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluicebox_contract::{
-    Change, Entry, Event, Fault, Feed, Forget, Handlers, Message, Notice, ObjectEvent, ObjectKind,
-    Outcome, Refusal, Shaper, Sink, Source, Subject, SubjectId, SubjectKind, UnixNanos,
+    Change, Entry, Event, Fault, Feed, Forget, Handlers, Message, Notice, ObjectEvent, ObjectKind, Outcome, Refusal, Shaper,
+    Sink, Source, Subject, SubjectId, SubjectKind, UnixNanos,
 };
-use sluicebox_pipeline::{
-    Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms,
-};
+use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms};
 
 pub type Log = Arc<Mutex<Vec<String>>>;
 
@@ -45,11 +43,7 @@ pub fn subject(id: u32) -> Notice {
 pub struct Script(pub Vec<Notice>);
 
 impl Source for Script {
-    async fn run(
-        self,
-        mut feed: impl Feed,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Fault> {
+    async fn run(self, mut feed: impl Feed, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
         for notice in self.0 {
             if feed.send(notice).await.is_err() {
                 return Ok(());
@@ -83,31 +77,17 @@ impl Scripted {
 
 impl Shaper for Scripted {
     fn handlers(&self) -> Handlers {
-        Handlers {
-            subjects: true,
-            pods: false,
-            objects: true,
-        }
+        Handlers { subjects: true, pods: false, objects: true }
     }
 
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
-        let names: Vec<&str> = subjects
-            .iter()
-            .map(|subject| subject.name.as_str())
-            .collect();
+        let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
         self.say(format!("define {}", names.join(" ")));
         Ok(())
     }
 
     fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), Fault> {
-        self.say(format!(
-            "forget {}",
-            subjects
-                .iter()
-                .map(|subject| subject.0.to_string())
-                .collect::<Vec<_>>()
-                .join(" ")
-        ));
+        self.say(format!("forget {}", subjects.iter().map(|subject| subject.0.to_string()).collect::<Vec<_>>().join(" ")));
         Ok(())
     }
 
@@ -129,12 +109,7 @@ impl Shaper for Scripted {
         }
         Ok(names
             .iter()
-            .map(|name| {
-                Entry::Message(Message {
-                    body: name.to_string().into_bytes(),
-                    ..Message::default()
-                })
-            })
+            .map(|name| Entry::Message(Message { body: name.to_string().into_bytes(), ..Message::default() }))
             .collect())
     }
 
@@ -189,10 +164,7 @@ impl Sink for Recorder {
                 Entry::Forget(Forget { name, .. }) => name.clone(),
             };
             if self.refuses.contains(&body) {
-                outcome.refused.push(Refusal {
-                    index,
-                    reason: "no such name".into(),
-                });
+                outcome.refused.push(Refusal { index, reason: "no such name".into() });
             } else {
                 self.log.lock().unwrap().push(body);
             }
@@ -220,29 +192,15 @@ pub fn outlet_terms(lanes: usize) -> OutletTerms {
         write_timeout: Duration::from_millis(200),
         ..OutletSettings::default()
     };
-    OutletTerms {
-        settings,
-        bounds: Bounds {
-            items: 64,
-            bytes: 1 << 20,
-        },
-        meter: Arc::default(),
-        lanes,
-    }
+    OutletTerms { settings, bounds: Bounds { items: 64, bytes: 1 << 20 }, meter: Arc::default(), lanes }
 }
 
 pub fn lane_terms(outlets: &[OutletHandle]) -> LaneTerms {
-    let settings = LaneSettings {
-        first_rest: Duration::from_millis(2),
-        longest_rest: Duration::from_millis(20),
-        ..LaneSettings::default()
-    };
+    let settings =
+        LaneSettings { first_rest: Duration::from_millis(2), longest_rest: Duration::from_millis(20), ..LaneSettings::default() };
     LaneTerms {
         settings,
-        bounds: Bounds {
-            items: 128,
-            bytes: 1 << 20,
-        },
+        bounds: Bounds { items: 128, bytes: 1 << 20 },
         meter: Arc::default(),
         outlets: outlets.to_vec(),
         sources: 1,

@@ -78,26 +78,17 @@ impl Config {
             problems.push(Problem::new(&["directory"], "the directory has no name"));
         }
         if self.max_bytes_per_file.0 == 0 {
-            problems.push(
-                Problem::new(&["max-bytes-per-file"], "no document fits in 0 bytes")
-                    .hint("leave it out for 16MiB"),
-            );
+            problems.push(Problem::new(&["max-bytes-per-file"], "no document fits in 0 bytes").hint("leave it out for 16MiB"));
         }
         if let Some(unclaimed) = &self.remove_unclaimed {
             let path = ["remove-unclaimed", "suffix"];
             if unclaimed.suffix.is_empty() {
                 problems.push(
-                    Problem::new(
-                        &path,
-                        "an empty suffix would remove every file of the directory",
-                    )
-                    .hint("name the end that only our files have, such as `.meta`"),
+                    Problem::new(&path, "an empty suffix would remove every file of the directory")
+                        .hint("name the end that only our files have, such as `.meta`"),
                 );
             } else if let Err(reason) = name::check(&unclaimed.suffix) {
-                problems.push(Problem::new(
-                    &path,
-                    format!("no file name ends like this: {reason}"),
-                ));
+                problems.push(Problem::new(&path, format!("no file name ends like this: {reason}")));
             }
         }
         problems
@@ -126,9 +117,7 @@ impl FromStr for FileMode {
         let digits = digits && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
         match u32::from_str_radix(text, 8) {
             Ok(mode) if digits => Ok(Self(mode)),
-            _ => Err(format!(
-                "`{text}` is no file mode: write three octal digits in quotes, such as \"0644\""
-            )),
+            _ => Err(format!("`{text}` is no file mode: write three octal digits in quotes, such as \"0644\"")),
         }
     }
 }
@@ -196,18 +185,10 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        let config: Config = serde_json::from_str(
-            r#"{"directory":"","max-bytes-per-file":"0B","remove-unclaimed":{"suffix":""}}"#,
-        )
-        .expect("readable");
-        let paths: Vec<_> = config
-            .problems()
-            .into_iter()
-            .map(|problem| problem.field_path.join("."))
-            .collect();
-        assert_eq!(
-            paths,
-            ["directory", "max-bytes-per-file", "remove-unclaimed.suffix"]
-        );
+        let config: Config =
+            serde_json::from_str(r#"{"directory":"","max-bytes-per-file":"0B","remove-unclaimed":{"suffix":""}}"#)
+                .expect("readable");
+        let paths: Vec<_> = config.problems().into_iter().map(|problem| problem.field_path.join(".")).collect();
+        assert_eq!(paths, ["directory", "max-bytes-per-file", "remove-unclaimed.suffix"]);
     }
 }

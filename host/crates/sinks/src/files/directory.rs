@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync,
-    mkdirat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, mkdirat, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -33,8 +33,7 @@ pub(super) struct Manner {
 impl Directory {
     /// Opens the directory, makes it where missing, and keeps others of our kind out. `Errno::WOULDBLOCK`: one is in already.
     pub(super) fn open(path: &Path) -> Result<Self, Errno> {
-        std::fs::create_dir_all(path)
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        std::fs::create_dir_all(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, path, flags, Mode::empty())?;
         let locked = match flock(&root, FlockOperation::NonBlockingLockExclusive) {
@@ -127,16 +126,8 @@ impl Directory {
         }
     }
 
-    fn put_into(
-        &self,
-        holder: BorrowedFd<'_>,
-        name: &str,
-        body: &[u8],
-        manner: Manner,
-    ) -> Result<(), Errno> {
-        let done = self
-            .write_temporary(body, manner)
-            .and_then(|()| renameat(&self.root, TEMPORARY, holder, name));
+    fn put_into(&self, holder: BorrowedFd<'_>, name: &str, body: &[u8], manner: Manner) -> Result<(), Errno> {
+        let done = self.write_temporary(body, manner).and_then(|()| renameat(&self.root, TEMPORARY, holder, name));
         if let Err(errno) = done {
             // Half a file takes room that the next try may need.
             let _left_for_the_next_start = unlink(self.root.as_fd(), TEMPORARY);
@@ -146,8 +137,7 @@ impl Directory {
     }
 
     fn write_temporary(&self, body: &[u8], manner: Manner) -> Result<(), Errno> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || openat(&self.root, TEMPORARY, flags, Mode::RUSR | Mode::WUSR);
         let file = match create() {
             Err(Errno::EXIST) => {

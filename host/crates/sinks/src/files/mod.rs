@@ -28,9 +28,7 @@ pub struct Files {
 impl Files {
     /// Touches nothing: the directory is opened by the first write or the first upkeep.
     pub fn new(name: Arc<str>, config: &Config) -> Self {
-        Self {
-            writer: Aside::new(Writer::new(name, config.clone())),
-        }
+        Self { writer: Aside::new(Writer::new(name, config.clone())) }
     }
 }
 
@@ -40,9 +38,7 @@ impl Sink for Files {
         let batch = batch.to_vec();
         let now = Moment::now();
         let written = self.writer.call(move |writer| writer.write(batch, now));
-        written
-            .await
-            .unwrap_or_else(|fault| Outcome::stopped_at(0, fault))
+        written.await.unwrap_or_else(|fault| Outcome::stopped_at(0, fault))
     }
 
     async fn settled(&mut self) -> Result<(), Fault> {

@@ -23,8 +23,7 @@ impl Place {
     /// The place of a document; the reason when the sink cannot hold it.
     pub(super) fn new(collection: Option<String>, name: String) -> Result<Self, String> {
         if let Some(collection) = &collection {
-            check(collection)
-                .map_err(|reason| format!("the collection cannot be a directory: {reason}"))?;
+            check(collection).map_err(|reason| format!("the collection cannot be a directory: {reason}"))?;
         }
         check(&name).map_err(|reason| format!("the name cannot be a file name: {reason}"))?;
         Ok(Self { collection, name })
@@ -44,10 +43,7 @@ pub(super) fn check(name: &str) -> Result<(), String> {
     } else if name.starts_with(OWN_PREFIX) {
         "names that begin with `.sluicebox` are kept for the sink itself"
     } else if name.len() > LONGEST {
-        return Err(format!(
-            "it has {} bytes, {LONGEST} at most are possible",
-            name.len()
-        ));
+        return Err(format!("it has {} bytes, {LONGEST} at most are possible", name.len()));
     } else {
         return Ok(());
     };
@@ -61,25 +57,13 @@ mod tests {
     #[test]
     fn a_name_of_255_bytes_is_taken_and_one_of_256_is_not() {
         assert_eq!(check(&"a".repeat(255)), Ok(()));
-        assert_eq!(
-            check(&"a".repeat(256)),
-            Err("it has 256 bytes, 255 at most are possible".to_owned())
-        );
+        assert_eq!(check(&"a".repeat(256)), Err("it has 256 bytes, 255 at most are possible".to_owned()));
         assert!(check(&"é".repeat(128)).is_err());
     }
 
     #[test]
     fn a_name_that_would_leave_the_directory_is_refused() {
-        for name in [
-            "",
-            ".",
-            "..",
-            "../../x",
-            "/etc/passwd",
-            "a/b",
-            r"\impoossible////",
-            "a\0b",
-        ] {
+        for name in ["", ".", "..", "../../x", "/etc/passwd", "a/b", r"\impoossible////", "a\0b"] {
             assert!(check(name).is_err(), "{name:?}");
         }
     }
@@ -89,13 +73,7 @@ mod tests {
         for name in [STATE, TEMPORARY, ".sluicebox"] {
             assert!(check(name).is_err(), "{name}");
         }
-        for name in [
-            ".hidden",
-            "...",
-            r"back\slash",
-            "kube-system_etcd-docker-desktop.meta",
-            "ü\n",
-        ] {
+        for name in [".hidden", "...", r"back\slash", "kube-system_etcd-docker-desktop.meta", "ü\n"] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
     }

@@ -35,18 +35,15 @@ pub(super) fn at_directory(errno: Errno, tried: String, directory: &Path) -> Fau
     let directory = directory.display();
     let hint = match errno {
         Errno::NOTDIR | Errno::LOOP => {
-            return Fault::fatal(tried, cause(errno)).hint(format!(
-                "`{directory}` must be a directory: name another one or remove what is there"
-            ));
+            return Fault::fatal(tried, cause(errno))
+                .hint(format!("`{directory}` must be a directory: name another one or remove what is there"));
         }
         Errno::WOULDBLOCK => {
             return Fault::retry(tried, "another sink or another sluicebox writes there")
                 .hint("give each sink a directory of its own; several lanes may share one sink");
         }
         Errno::NOSPC => format!("free space or inodes on the file system of `{directory}`"),
-        Errno::DQUOT => format!(
-            "the quota of the file system of `{directory}` is used up: free space or raise it"
-        ),
+        Errno::DQUOT => format!("the quota of the file system of `{directory}` is used up: free space or raise it"),
         Errno::ROFS => format!(
             "the file system of `{directory}` is mounted read-only: mount the volume for writing, or see the kernel's log for why it became so"
         ),
@@ -55,9 +52,7 @@ pub(super) fn at_directory(errno: Errno, tried: String, directory: &Path) -> Fau
                 "the user that sluicebox runs as must be allowed to write to `{directory}`: see its owner, its mode and the security policy"
             )
         }
-        Errno::MFILE | Errno::NFILE => {
-            "too many files are open: raise the limit (ulimit -n, LimitNOFILE)".to_owned()
-        }
+        Errno::MFILE | Errno::NFILE => "too many files are open: raise the limit (ulimit -n, LimitNOFILE)".to_owned(),
         _ => return Fault::retry(tried, cause(errno)),
     };
     Fault::retry(tried, cause(errno)).hint(hint)
@@ -71,21 +66,11 @@ mod tests {
 
     #[test]
     fn what_an_operator_can_cure_is_tried_again_with_a_hint() {
-        for errno in [
-            Errno::NOSPC,
-            Errno::DQUOT,
-            Errno::ROFS,
-            Errno::ACCESS,
-            Errno::PERM,
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::WOULDBLOCK,
-        ] {
+        for errno in
+            [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::MFILE, Errno::NFILE, Errno::WOULDBLOCK]
+        {
             match at_file(errno, "cannot write a".to_owned(), Path::new("/d")) {
-                Obstacle::Stopped(fault) => assert!(
-                    fault.class == Class::Retry && fault.hint.is_some(),
-                    "{fault}"
-                ),
+                Obstacle::Stopped(fault) => assert!(fault.class == Class::Retry && fault.hint.is_some(), "{fault}"),
                 Obstacle::Refused(reason) => panic!("{errno}: {reason}"),
             }
         }
@@ -93,13 +78,7 @@ mod tests {
 
     #[test]
     fn what_lies_in_the_name_is_refused() {
-        for errno in [
-            Errno::NAMETOOLONG,
-            Errno::ISDIR,
-            Errno::NOTDIR,
-            Errno::LOOP,
-            Errno::FBIG,
-        ] {
+        for errno in [Errno::NAMETOOLONG, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP, Errno::FBIG] {
             let obstacle = at_file(errno, "cannot write a".to_owned(), Path::new("/d"));
             assert!(matches!(obstacle, Obstacle::Refused(_)), "{obstacle:?}");
         }
@@ -107,11 +86,7 @@ mod tests {
 
     #[test]
     fn a_file_where_the_directory_should_be_is_a_wrong_configuration() {
-        let fault = at_directory(
-            Errno::NOTDIR,
-            "cannot open `/d`".to_owned(),
-            Path::new("/d"),
-        );
+        let fault = at_directory(Errno::NOTDIR, "cannot open `/d`".to_owned(), Path::new("/d"));
         assert_eq!(fault.class, Class::Fatal);
     }
 }

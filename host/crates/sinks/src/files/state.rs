@@ -24,10 +24,7 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn now() -> Self {
-        Self {
-            instant: Instant::now(),
-            wall: SystemTime::now(),
-        }
+        Self { instant: Instant::now(), wall: SystemTime::now() }
     }
 }
 
@@ -50,10 +47,7 @@ struct Forget {
 }
 
 /// The text to be kept.
-pub(super) fn render<'a>(
-    forget: impl Iterator<Item = (&'a Place, Instant)>,
-    now: Moment,
-) -> Vec<u8> {
+pub(super) fn render<'a>(forget: impl Iterator<Item = (&'a Place, Instant)>, now: Moment) -> Vec<u8> {
     let forget = forget.map(|(place, at)| {
         let left = at.saturating_duration_since(now.instant);
         let at = now.wall.checked_add(left).unwrap_or(now.wall);
@@ -64,10 +58,7 @@ pub(super) fn render<'a>(
             left_milliseconds: milliseconds(left),
         }
     });
-    let state = State {
-        version: VERSION,
-        forget: forget.collect(),
-    };
+    let state = State { version: VERSION, forget: forget.collect() };
     // Strings and numbers always have a JSON form.
     serde_json::to_vec(&state).unwrap_or_default()
 }
@@ -85,9 +76,7 @@ pub(super) fn parse(bytes: &[u8], now: Moment) -> Result<(Vec<(Place, Instant)>,
         .filter_map(|forget| {
             let at = UNIX_EPOCH.checked_add(Duration::from_millis(forget.at_unix_milliseconds))?;
             let left = at.duration_since(now.wall).unwrap_or_default();
-            let left = left
-                .min(Duration::from_millis(forget.left_milliseconds))
-                .max(GRACE);
+            let left = left.min(Duration::from_millis(forget.left_milliseconds)).max(GRACE);
             let place = Place::new(forget.collection, forget.name).ok()?;
             Some((place, now.instant.checked_add(left)?))
         })
@@ -105,33 +94,21 @@ mod tests {
     use super::*;
 
     fn place(name: &str) -> Place {
-        Place {
-            collection: None,
-            name: name.to_owned(),
-        }
+        Place { collection: None, name: name.to_owned() }
     }
 
     fn later(moment: Moment, seconds: u64) -> Moment {
-        Moment {
-            instant: moment.instant + Duration::from_hours(1),
-            wall: moment.wall + Duration::from_secs(seconds),
-        }
+        Moment { instant: moment.instant + Duration::from_hours(1), wall: moment.wall + Duration::from_secs(seconds) }
     }
 
     #[test]
     fn the_time_away_counts() {
         let before = Moment::now();
-        let text = render(
-            [(&place("a"), before.instant + Duration::from_mins(1))].into_iter(),
-            before,
-        );
+        let text = render([(&place("a"), before.instant + Duration::from_mins(1))].into_iter(), before);
         let after = later(before, 20);
         let (forget, _) = parse(&text, after).expect("our own text");
         let left = forget[0].1 - after.instant;
-        assert!(
-            left.abs_diff(Duration::from_secs(40)) < Duration::from_millis(2),
-            "{left:?}"
-        );
+        assert!(left.abs_diff(Duration::from_secs(40)) < Duration::from_millis(2), "{left:?}");
     }
 
     #[test]
@@ -146,32 +123,16 @@ mod tests {
     #[test]
     fn a_clock_set_back_does_not_make_the_wait_longer() {
         let before = Moment::now();
-        let text = render(
-            [(&place("a"), before.instant + Duration::from_mins(1))].into_iter(),
-            before,
-        );
-        let after = Moment {
-            instant: before.instant,
-            wall: UNIX_EPOCH,
-        };
+        let text = render([(&place("a"), before.instant + Duration::from_mins(1))].into_iter(), before);
+        let after = Moment { instant: before.instant, wall: UNIX_EPOCH };
         let (forget, _) = parse(&text, after).expect("our own text");
-        assert_eq!(
-            forget,
-            [(place("a"), after.instant + Duration::from_mins(1))]
-        );
+        assert_eq!(forget, [(place("a"), after.instant + Duration::from_mins(1))]);
     }
 
     #[test]
     fn garbage_is_an_error_and_a_name_that_leaves_the_directory_is_left_out() {
         let now = Moment::now();
-        for garbage in [
-            "",
-            "{",
-            "[]",
-            r#"{"version":2,"forget":[]}"#,
-            r#"{"version":1,"forget":[{}]}"#,
-            "\0\u{fffd}",
-        ] {
+        for garbage in ["", "{", "[]", r#"{"version":2,"forget":[]}"#, r#"{"version":1,"forget":[{}]}"#, "\0\u{fffd}"] {
             assert!(parse(garbage.as_bytes(), now).is_err(), "{garbage:?}");
         }
         let text = r#"{"version":1,"forget":[{"name":"../x","at-unix-milliseconds":1,"left-milliseconds":1},{"name":"y","at-unix-milliseconds":1,"left-milliseconds":1}]}"#;

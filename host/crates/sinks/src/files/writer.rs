@@ -90,9 +90,7 @@ impl Writer {
 
     /// See [`sluicebox_contract::Sink::settled`].
     pub(super) fn settled(&mut self, now: Moment) -> Result<(), Fault> {
-        let (Some(unclaimed), Some(claimed)) =
-            (self.config.remove_unclaimed.clone(), &self.claimed)
-        else {
+        let (Some(unclaimed), Some(claimed)) = (self.config.remove_unclaimed.clone(), &self.claimed) else {
             return Ok(());
         };
         let claimed = claimed.clone();
@@ -151,9 +149,9 @@ impl Writer {
         match entry {
             Entry::Document(document) => self.put(document, now),
             Entry::Forget(forget) => self.forget(forget, now),
-            Entry::Message(_) => Err(Obstacle::Refused(
-                "files keeps documents; a message has no name to be kept under".to_owned(),
-            )),
+            Entry::Message(_) => {
+                Err(Obstacle::Refused("files keeps documents; a message has no name to be kept under".to_owned()))
+            }
         }
     }
 
@@ -161,20 +159,12 @@ impl Writer {
         let place = Place::new(document.collection, document.name).map_err(Obstacle::Refused)?;
         let largest = self.config.max_bytes_per_file;
         if document.body.len() as u64 > largest.0 {
-            let reason = format!(
-                "it has {} bytes, `max-bytes-per-file` is {largest}",
-                document.body.len()
-            );
+            let reason = format!("it has {} bytes, `max-bytes-per-file` is {largest}", document.body.len());
             return Err(Obstacle::Refused(reason));
         }
         let manner = self.manner();
-        let tried = format!(
-            "cannot write `{}`",
-            self.config.directory.join(&place.name).display()
-        );
-        self.with_directory(tried, now, |directory| {
-            directory.put(&place, &document.body, manner)
-        })?;
+        let tried = format!("cannot write `{}`", self.config.directory.join(&place.name).display());
+        self.with_directory(tried, now, |directory| directory.put(&place, &document.body, manner))?;
         self.unsaved |= self.retention.keep(&place);
         if place.collection.is_none()
             && let Some(claimed) = &mut self.claimed
@@ -201,10 +191,7 @@ impl Writer {
     }
 
     fn remove(&mut self, place: &Place, now: Moment) -> Result<(), Obstacle> {
-        let tried = format!(
-            "cannot remove `{}`",
-            self.config.directory.join(&place.name).display()
-        );
+        let tried = format!("cannot remove `{}`", self.config.directory.join(&place.name).display());
         self.with_directory(tried, now, |directory| directory.remove(place))
     }
 
@@ -235,9 +222,7 @@ impl Writer {
             self.directory = Some(directory);
         }
         // Set in the lines above; the fault is for the compiler.
-        self.directory
-            .as_ref()
-            .ok_or_else(|| Fault::retry("cannot open the directory", "it is not open"))
+        self.directory.as_ref().ok_or_else(|| Fault::retry("cannot open the directory", "it is not open"))
     }
 
     fn open_directory(&self) -> Result<Directory, Fault> {
@@ -252,9 +237,7 @@ impl Writer {
 
     /// Takes up what an earlier run has left to be forgotten. Garbage costs the retention, never the service.
     fn recall(&mut self, directory: &Directory, now: Moment) {
-        let read = directory
-            .read(STATE, state::LARGEST)
-            .map_err(|errno| errno.to_string());
+        let read = directory.read(STATE, state::LARGEST).map_err(|errno| errno.to_string());
         match read.and_then(|bytes| bytes.map(|bytes| state::parse(&bytes, now)).transpose()) {
             Ok(None) => {}
             Ok(Some((forget, left_out))) => {
@@ -278,25 +261,15 @@ impl Writer {
         let manner = self.manner();
         let text = state::render(self.retention.iter(), now);
         let is_empty = self.retention.is_empty();
-        let tried = format!(
-            "cannot write `{}`",
-            self.config.directory.join(STATE).display()
-        );
+        let tried = format!("cannot write `{}`", self.config.directory.join(STATE).display());
         let directory = self.open(now)?;
-        let done = if is_empty {
-            directory.remove_own(STATE)
-        } else {
-            directory.put_own(STATE, &text, manner)
-        };
+        let done = if is_empty { directory.remove_own(STATE) } else { directory.put_own(STATE, &text, manner) };
         done.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
         self.unsaved = false;
         Ok(())
     }
 
     fn manner(&self) -> Manner {
-        Manner {
-            mode: self.config.mode,
-            sync: self.config.sync,
-        }
+        Manner { mode: self.config.mode, sync: self.config.sync }
     }
 }

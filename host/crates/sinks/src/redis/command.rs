@@ -16,19 +16,9 @@ pub(super) struct Field {
 /// What is sent for one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
-    Publish {
-        channel: &'a str,
-        body: &'a [u8],
-    },
-    Put {
-        hash: &'a str,
-        name: &'a str,
-        body: &'a [u8],
-    },
-    Remove {
-        hash: &'a str,
-        name: &'a str,
-    },
+    Publish { channel: &'a str, body: &'a [u8] },
+    Put { hash: &'a str, name: &'a str, body: &'a [u8] },
+    Remove { hash: &'a str, name: &'a str },
 }
 
 /// Commands that are sent together: messages, or documents in one transaction.
@@ -54,30 +44,18 @@ impl<'a> Command<'a> {
     /// The command for an entry; the reason when there can be none.
     pub(super) fn new(entry: &'a Entry, config: &'a Config) -> Result<Self, String> {
         let hash = |collection: &'a Option<String>| {
-            collection
-                .as_deref()
-                .or(config.hash.as_deref())
-                .ok_or("it names no collection, and the sink has no `hash`")
+            collection.as_deref().or(config.hash.as_deref()).ok_or("it names no collection, and the sink has no `hash`")
         };
         Ok(match entry {
             Entry::Message(message) => {
                 let channel = message.channel.as_deref().or(config.channel.as_deref());
-                let channel =
-                    channel.ok_or("it names no channel, and the sink has no `channel`")?;
-                Self::Publish {
-                    channel,
-                    body: &message.body,
-                }
+                let channel = channel.ok_or("it names no channel, and the sink has no `channel`")?;
+                Self::Publish { channel, body: &message.body }
             }
-            Entry::Document(document) => Self::Put {
-                hash: hash(&document.collection)?,
-                name: &document.name,
-                body: &document.body,
-            },
-            Entry::Forget(forget) => Self::Remove {
-                hash: hash(&forget.collection)?,
-                name: &forget.name,
-            },
+            Entry::Document(document) => {
+                Self::Put { hash: hash(&document.collection)?, name: &document.name, body: &document.body }
+            }
+            Entry::Forget(forget) => Self::Remove { hash: hash(&forget.collection)?, name: &forget.name },
         })
     }
 
@@ -137,12 +115,7 @@ pub(super) fn transaction(group: &Group<'_>) -> (Vec<u8>, usize) {
 }
 
 /// What the replies to [`plain`] say. Fewer replies than commands: the connection was lost, for the reason given.
-pub(super) fn judge_plain(
-    group: &Group<'_>,
-    replies: &[Value],
-    lost: Option<Fault>,
-    address: &str,
-) -> Verdict {
+pub(super) fn judge_plain(group: &Group<'_>, replies: &[Value], lost: Option<Fault>, address: &str) -> Verdict {
     let mut verdict = Verdict::default();
     for (position, ((_, command), reply)) in group.iter().zip(replies).enumerate() {
         let Value::ServerError(error) = reply else {
@@ -161,18 +134,8 @@ pub(super) fn judge_plain(
 }
 
 /// What the replies to [`transaction`] say.
-pub(super) fn judge_transaction(
-    group: &Group<'_>,
-    replies: &[Value],
-    lost: Option<Fault>,
-    address: &str,
-) -> Transaction {
-    let first_tried = || {
-        group
-            .first()
-            .map(|(_, command)| command.tried(address))
-            .unwrap_or_default()
-    };
+pub(super) fn judge_transaction(group: &Group<'_>, replies: &[Value], lost: Option<Fault>, address: &str) -> Transaction {
+    let first_tried = || group.first().map(|(_, command)| command.tried(address)).unwrap_or_default();
     // What could not even be queued says why nothing was carried out, whether or not more replies came.
     for (position, ((_, command), reply)) in group.iter().zip(replies.iter().skip(1)).enumerate() {
         if let Value::ServerError(error) = reply {
@@ -186,12 +149,8 @@ pub(super) fn judge_transaction(
         return Transaction::Aborted(0, never_in_entry(error, first_tried()));
     }
     match replies.last() {
-        Some(Value::Array(results)) => {
-            Transaction::Done(judge_plain(group, results, None, address))
-        }
-        Some(Value::ServerError(error)) => {
-            Transaction::Aborted(0, never_in_entry(error, first_tried()))
-        }
+        Some(Value::Array(results)) => Transaction::Done(judge_plain(group, results, None, address)),
+        Some(Value::ServerError(error)) => Transaction::Aborted(0, never_in_entry(error, first_tried())),
         _ => {
             let fault = Fault::retry(first_tried(), "the server's answer is not that of redis");
             Transaction::Aborted(0, Obstacle::Stopped(fault))
@@ -214,11 +173,7 @@ mod tests {
     use super::*;
 
     fn put(name: &str) -> Command<'_> {
-        Command::Put {
-            hash: "h",
-            name,
-            body: b"1",
-        }
+        Command::Put { hash: "h", name, body: b"1" }
     }
 
     fn group<'a>(names: &[&'a str]) -> Vec<(usize, Command<'a>)> {
@@ -226,10 +181,7 @@ mod tests {
     }
 
     fn replies(lines: &[&str]) -> Vec<Value> {
-        lines
-            .iter()
-            .map(|line| parse_redis_value(line.as_bytes()).expect("a reply"))
-            .collect()
+        lines.iter().map(|line| parse_redis_value(line.as_bytes()).expect("a reply")).collect()
     }
 
     fn lost() -> Fault {
@@ -240,16 +192,8 @@ mod tests {
     fn a_transaction_is_sent_between_multi_and_exec() {
         let (bytes, count) = transaction(&group(&["a", "b"]));
         let text = String::from_utf8(bytes).expect("text");
-        let words: Vec<_> = text
-            .split("\r\n")
-            .filter(|word| !word.starts_with(['*', '$']))
-            .collect();
-        assert_eq!(
-            words,
-            [
-                "MULTI", "HSET", "h", "a", "1", "HSET", "h", "b", "1", "EXEC", ""
-            ]
-        );
+        let words: Vec<_> = text.split("\r\n").filter(|word| !word.starts_with(['*', '$'])).collect();
+        assert_eq!(words, ["MULTI", "HSET", "h", "a", "1", "HSET", "h", "b", "1", "EXEC", ""]);
         assert_eq!(count, 4);
     }
 
@@ -258,30 +202,15 @@ mod tests {
         let group = group(&["a", "b", "c"]);
         let verdict = judge_plain(&group, &replies(&[":1\r\n"]), Some(lost()), "r:1");
         assert_eq!(verdict.stopped, Some((1, lost())));
-        let verdict = judge_plain(
-            &group,
-            &replies(&[":1\r\n", "-WRONGTYPE x\r\n", "-OOM y\r\n"]),
-            None,
-            "r:1",
-        );
-        assert_eq!(
-            verdict.refused,
-            [(1, "redis refuses it: WRONGTYPE x".to_owned())]
-        );
-        assert_eq!(
-            verdict.stopped.map(|(at, fault)| (at, fault.cause)),
-            Some((2, "OOM y".to_owned()))
-        );
+        let verdict = judge_plain(&group, &replies(&[":1\r\n", "-WRONGTYPE x\r\n", "-OOM y\r\n"]), None, "r:1");
+        assert_eq!(verdict.refused, [(1, "redis refuses it: WRONGTYPE x".to_owned())]);
+        assert_eq!(verdict.stopped.map(|(at, fault)| (at, fault.cause)), Some((2, "OOM y".to_owned())));
     }
 
     #[test]
     fn a_transaction_that_was_not_answered_to_its_end_may_not_have_been_carried_out() {
         let group = group(&["a", "b"]);
-        for some in [
-            &[][..],
-            &["+OK\r\n", "+QUEUED\r\n"],
-            &["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n"],
-        ] {
+        for some in [&[][..], &["+OK\r\n", "+QUEUED\r\n"], &["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n"]] {
             let judged = judge_transaction(&group, &replies(some), Some(lost()), "r:1");
             assert_eq!(judged, Transaction::Aborted(0, Obstacle::Stopped(lost())));
         }
@@ -300,37 +229,18 @@ mod tests {
     #[test]
     fn what_fails_in_a_transaction_fails_alone() {
         let group = group(&["a", "b"]);
-        let answers = replies(&[
-            "+OK\r\n",
-            "+QUEUED\r\n",
-            "+QUEUED\r\n",
-            "*2\r\n-WRONGTYPE x\r\n:1\r\n",
-        ]);
-        let verdict = Verdict {
-            refused: vec![(0, "redis refuses it: WRONGTYPE x".to_owned())],
-            stopped: None,
-        };
-        assert_eq!(
-            judge_transaction(&group, &answers, None, "r:1"),
-            Transaction::Done(verdict)
-        );
+        let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n-WRONGTYPE x\r\n:1\r\n"]);
+        let verdict = Verdict { refused: vec![(0, "redis refuses it: WRONGTYPE x".to_owned())], stopped: None };
+        assert_eq!(judge_transaction(&group, &answers, None, "r:1"), Transaction::Done(verdict));
     }
 
     #[test]
     fn an_exec_that_fails_as_a_whole_or_answers_nonsense_is_tried_again() {
         let group = group(&["a", "b"]);
-        for last in [
-            "-EXECABORT discarded\r\n",
-            "-WRONGTYPE strange\r\n",
-            "*-1\r\n",
-            "+OK\r\n",
-        ] {
+        for last in ["-EXECABORT discarded\r\n", "-WRONGTYPE strange\r\n", "*-1\r\n", "+OK\r\n"] {
             let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", last]);
             let judged = judge_transaction(&group, &answers, None, "r:1");
-            assert!(
-                matches!(judged, Transaction::Aborted(0, Obstacle::Stopped(_))),
-                "{last} {judged:?}"
-            );
+            assert!(matches!(judged, Transaction::Aborted(0, Obstacle::Stopped(_))), "{last} {judged:?}");
         }
     }
 }

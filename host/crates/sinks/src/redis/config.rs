@@ -98,13 +98,8 @@ impl fmt::Display for Address {
 /// Shows no password, wherever it stands.
 impl fmt::Debug for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self
-            .target()
-            .map_or_else(|_| "?".to_owned(), |target| target.address.to_string());
-        formatter
-            .debug_struct("Config")
-            .field("address", &address)
-            .finish_non_exhaustive()
+        let address = self.target().map_or_else(|_| "?".to_owned(), |target| target.address.to_string());
+        formatter.debug_struct("Config").field("address", &address).finish_non_exhaustive()
     }
 }
 
@@ -135,28 +130,18 @@ impl Config {
             Ok(target) => problems.extend(self.contradictions(&target)),
             Err(problem) => problems.push(problem),
         }
-        for (field, span) in [
-            ("connect-timeout", self.connect_timeout),
-            ("write-timeout", self.write_timeout),
-        ] {
+        for (field, span) in [("connect-timeout", self.connect_timeout), ("write-timeout", self.write_timeout)] {
             if span.0.is_zero() {
-                problems.push(
-                    Problem::new(&[field], "nothing can be done in no time")
-                        .hint("leave it out for the default"),
-                );
+                problems.push(Problem::new(&[field], "nothing can be done in no time").hint("leave it out for the default"));
             }
         }
-        if let Some((present, missing)) =
-            match (&self.client_certificate_file, &self.client_key_file) {
-                (Some(_), None) => Some(("client-certificate-file", "client-key-file")),
-                (None, Some(_)) => Some(("client-key-file", "client-certificate-file")),
-                _ => None,
-            }
-        {
-            problems.push(
-                Problem::new(&[present], format!("`{missing}` is missing"))
-                    .hint("a certificate and its key go together"),
-            );
+        if let Some((present, missing)) = match (&self.client_certificate_file, &self.client_key_file) {
+            (Some(_), None) => Some(("client-certificate-file", "client-key-file")),
+            (None, Some(_)) => Some(("client-key-file", "client-certificate-file")),
+            _ => None,
+        } {
+            problems
+                .push(Problem::new(&[present], format!("`{missing}` is missing")).hint("a certificate and its key go together"));
         }
         problems
     }
@@ -167,54 +152,27 @@ impl Config {
         let mut add = |field, message: &str, hint: &str| {
             problems.push(Problem::new(&[field], message).hint(hint));
         };
-        let secrets = [
-            self.password.is_some(),
-            self.password_file.is_some(),
-            self.password_in_url(),
-        ];
+        let secrets = [self.password.is_some(), self.password_file.is_some(), self.password_in_url()];
         if secrets.into_iter().filter(|said| *said).count() > 1 {
-            let field = if self.password_file.is_some() {
-                "password-file"
-            } else {
-                "password"
-            };
-            add(
-                field,
-                "the password is said twice",
-                "leave one of `password`, `password-file` and the password in `url`",
-            );
+            let field = if self.password_file.is_some() { "password-file" } else { "password" };
+            add(field, "the password is said twice", "leave one of `password`, `password-file` and the password in `url`");
         }
         if target.username.is_some() && !secrets.contains(&true) {
-            add(
-                "username",
-                "there is no password for this user",
-                "give `password-file`",
-            );
+            add("username", "there is no password for this user", "give `password-file`");
         }
         let tls = matches!(target.address, Address::Tcp { tls: true, .. });
         let files = [
             ("ca-file", self.ca_file.is_some()),
-            (
-                "client-certificate-file",
-                self.client_certificate_file.is_some(),
-            ),
+            ("client-certificate-file", self.client_certificate_file.is_some()),
             ("tls-verify", !self.tls_verify),
         ];
         for (field, said) in files {
             if said && !tls {
-                add(
-                    field,
-                    "this has no effect without TLS",
-                    "begin the url with `rediss://`",
-                );
+                add(field, "this has no effect without TLS", "begin the url with `rediss://`");
             }
         }
         if self.ca_file.is_some() && !self.tls_verify {
-            add(
-                "ca-file",
-                "authorities are named, but nothing is verified",
-                "leave out `tls-verify: false`",
-            );
+            add("ca-file", "authorities are named, but nothing is verified", "leave out `tls-verify: false`");
         }
         problems
     }
@@ -222,40 +180,24 @@ impl Config {
     pub(super) fn target(&self) -> Result<Target, Problem> {
         // The url itself is not repeated in the message: it may hold a password.
         let problem = |message: String| {
-            Problem::new(&["url"], message).hint("write `redis://host:port`, `rediss://host:port` for TLS, or `unix:///path/to/socket`")
+            Problem::new(&["url"], message)
+                .hint("write `redis://host:port`, `rediss://host:port` for TLS, or `unix:///path/to/socket`")
         };
-        let info = self
-            .info()
-            .map_err(|error| problem(format!("this is no address of a redis: {error}")))?;
+        let info = self.info().map_err(|error| problem(format!("this is no address of a redis: {error}")))?;
         let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Address::Tcp {
-                host: host.clone(),
-                port: *port,
-                tls: false,
-            },
+            ConnectionAddr::Tcp(host, port) => Address::Tcp { host: host.clone(), port: *port, tls: false },
             ConnectionAddr::TcpTls { insecure: true, .. } => {
-                return Err(Problem::new(&["url"], "`#insecure` is not taken")
-                    .hint("say `tls-verify: false` if you mean it"));
+                return Err(Problem::new(&["url"], "`#insecure` is not taken").hint("say `tls-verify: false` if you mean it"));
             }
-            ConnectionAddr::TcpTls { host, port, .. } => Address::Tcp {
-                host: host.clone(),
-                port: *port,
-                tls: true,
-            },
+            ConnectionAddr::TcpTls { host, port, .. } => Address::Tcp { host: host.clone(), port: *port, tls: true },
             ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
             _ => return Err(problem("this kind of address is not known".to_owned())),
         };
         let settings = info.redis_settings();
         Ok(Target {
             address,
-            username: self
-                .username
-                .clone()
-                .or_else(|| settings.username().map(str::to_owned)),
-            password: self
-                .password
-                .clone()
-                .or_else(|| settings.password().map(str::to_owned)),
+            username: self.username.clone().or_else(|| settings.username().map(str::to_owned)),
+            password: self.password.clone().or_else(|| settings.password().map(str::to_owned)),
             database: self.database.map_or_else(|| settings.db(), i64::from),
         })
     }
@@ -265,8 +207,7 @@ impl Config {
     }
 
     fn password_in_url(&self) -> bool {
-        self.info()
-            .is_ok_and(|info| info.redis_settings().password().is_some())
+        self.info().is_ok_and(|info| info.redis_settings().password().is_some())
     }
 }
 
@@ -288,17 +229,12 @@ mod tests {
 
     fn said(json: &str) -> Vec<String> {
         let config: Config = serde_json::from_str(json).expect("readable");
-        config
-            .problems()
-            .into_iter()
-            .map(|problem| format!("{}: {}", problem.field_path.join("."), problem.message))
-            .collect()
+        config.problems().into_iter().map(|problem| format!("{}: {}", problem.field_path.join("."), problem.message)).collect()
     }
 
     #[test]
     fn only_the_url_must_be_said() {
-        let config: Config =
-            serde_json::from_str(r#"{"url":"redis://redis:6379"}"#).expect("enough");
+        let config: Config = serde_json::from_str(r#"{"url":"redis://redis:6379"}"#).expect("enough");
         assert!(config == Config::new("redis://redis:6379") && config.problems().is_empty());
         assert!(serde_json::from_str::<Config>(r#"{"url":"redis://r","chanel":"a"}"#).is_err());
     }
@@ -307,38 +243,20 @@ mod tests {
     fn an_address_is_shown_without_the_password() {
         let config = Config::new("rediss://me:secret@[::1]:7000/3");
         let target = config.target().expect("a url");
-        assert_eq!(
-            (target.address.to_string().as_str(), target.database),
-            ("[::1]:7000", 3)
-        );
-        assert_eq!(
-            (target.username.as_deref(), target.password.as_deref()),
-            (Some("me"), Some("secret"))
-        );
+        assert_eq!((target.address.to_string().as_str(), target.database), ("[::1]:7000", 3));
+        assert_eq!((target.username.as_deref(), target.password.as_deref()), (Some("me"), Some("secret")));
         assert!(!format!("{config:?}").contains("secret"));
-        let socket = Config::new("unix:///run/redis.sock")
-            .target()
-            .expect("a url");
+        let socket = Config::new("unix:///run/redis.sock").target().expect("a url");
         assert_eq!(socket.address, Address::Unix("/run/redis.sock".into()));
     }
 
     #[test]
     fn a_bad_url_is_named_without_repeating_it() {
-        for url in [
-            "",
-            "redis",
-            "http://:secret@redis",
-            "redis://",
-            "redis://:secret@0.0.0.0",
-            "redis://h/x",
-            "redis://h:99999",
-        ] {
+        for url in ["", "redis", "http://:secret@redis", "redis://", "redis://:secret@0.0.0.0", "redis://h/x", "redis://h:99999"]
+        {
             let problems = Config::new(url).problems();
             assert_eq!(problems.len(), 1, "{url}");
-            assert!(
-                problems[0].field_path == ["url"] && !problems[0].message.contains("secret"),
-                "{problems:?}"
-            );
+            assert!(problems[0].field_path == ["url"] && !problems[0].message.contains("secret"), "{problems:?}");
         }
     }
 
@@ -355,13 +273,7 @@ mod tests {
                 "client-key-file: `client-certificate-file` is missing",
             ]
         );
-        assert_eq!(
-            said(r#"{"url":"rediss://h#insecure"}"#),
-            ["url: `#insecure` is not taken"]
-        );
-        assert_eq!(
-            said(r#"{"url":"redis://h","username":"u"}"#),
-            ["username: there is no password for this user"]
-        );
+        assert_eq!(said(r#"{"url":"rediss://h#insecure"}"#), ["url: `#insecure` is not taken"]);
+        assert_eq!(said(r#"{"url":"redis://h","username":"u"}"#), ["username: there is no password for this user"]);
     }
 }

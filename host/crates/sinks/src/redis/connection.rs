@@ -41,27 +41,15 @@ impl Connection {
         let limit = config.connect_timeout;
         let opened = timeout(limit.0, async {
             let stream = dial(config, &target.address).await?;
-            let mut connection = Self {
-                stream,
-                decoder: Decoder::new(),
-            };
+            let mut connection = Self { stream, decoder: Decoder::new() };
             connection.log_in(config, target).await?;
             Ok(connection)
         });
         opened.await.unwrap_or_else(|_| {
             let tls = matches!(target.address, Address::Tcp { tls: true, .. });
-            let also = if tls {
-                ", and does this port speak TLS?"
-            } else {
-                "?"
-            };
-            Err(Fault::retry(
-                connecting(&target.address),
-                format!("no answer within {limit}"),
-            )
-            .hint(format!(
-                "is the server alive, and reachable from this node{also}"
-            )))
+            let also = if tls { ", and does this port speak TLS?" } else { "?" };
+            Err(Fault::retry(connecting(&target.address), format!("no answer within {limit}"))
+                .hint(format!("is the server alive, and reachable from this node{also}")))
         })
     }
 
@@ -94,9 +82,7 @@ impl Connection {
             names.push("log in to");
         }
         if target.database != 0 {
-            cmd("SELECT")
-                .arg(target.database)
-                .write_packed_command(&mut commands);
+            cmd("SELECT").arg(target.database).write_packed_command(&mut commands);
             names.push("select the database of");
         }
         // Always asked, for the answer that the text at the top of this file speaks of.
@@ -133,35 +119,22 @@ async fn dial(config: &Config, address: &Address) -> Result<Box<dyn Stream>, Fau
     match address {
         Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         Address::Tcp { host, port, tls } => {
-            let stream = TcpStream::connect((host.as_str(), *port))
-                .await
-                .map_err(failed)?;
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
             stream.set_zero_linger().map_err(failed)?;
-            if *tls {
-                secure(config, address, host, stream).await
-            } else {
-                Ok(Box::new(stream))
-            }
+            if *tls { secure(config, address, host, stream).await } else { Ok(Box::new(stream)) }
         }
     }
 }
 
-async fn secure(
-    config: &Config,
-    address: &Address,
-    host: &str,
-    stream: TcpStream,
-) -> Result<Box<dyn Stream>, Fault> {
+async fn secure(config: &Config, address: &Address, host: &str, stream: TcpStream) -> Result<Box<dyn Stream>, Fault> {
     let config = config.clone();
     // Reads files.
     let client = spawn_blocking(move || tls::client(&config)).await;
     let client = client.map_err(|error| Fault::retry("cannot set up TLS", error))??;
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|error| Fault::fatal(connecting(address), error))?;
-    let secured = TlsConnector::from(Arc::new(client))
-        .connect(name, stream)
-        .await;
+    let secured = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
     let secured = secured.map_err(|error| {
         let fault = Fault::retry(format!("cannot talk TLS to redis at {address}"), &error);
         let text = error.to_string();
@@ -180,9 +153,7 @@ async fn password(config: &Config, target: &Target) -> Result<Option<String>, Fa
     let Some(path) = &config.password_file else {
         return Ok(target.password.clone());
     };
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|error| unreadable(path, error))?;
+    let text = tokio::fs::read_to_string(path).await.map_err(|error| unreadable(path, error))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
@@ -192,11 +163,8 @@ async fn password(config: &Config, target: &Target) -> Result<Option<String>, Fa
 }
 
 fn unreadable(path: &Path, cause: impl std::fmt::Display) -> Fault {
-    Fault::retry(
-        format!("cannot read the password from `{}`", path.display()),
-        cause,
-    )
-    .hint("the file must hold the password in one line; it is read again at the next try")
+    Fault::retry(format!("cannot read the password from `{}`", path.display()), cause)
+        .hint("the file must hold the password in one line; it is read again at the next try")
 }
 
 fn connecting(address: &Address) -> String {
@@ -204,15 +172,10 @@ fn connecting(address: &Address) -> String {
 }
 
 fn unreachable(address: &Address, cause: String) -> Fault {
-    Fault::retry(connecting(address), cause)
-        .hint("is the server alive, and reachable from this node?")
+    Fault::retry(connecting(address), cause).hint("is the server alive, and reachable from this node?")
 }
 
 /// Why a connection is of no use any more.
 pub(super) fn broken(error: &RedisError) -> String {
-    if error.is_connection_dropped() {
-        "the server has closed the connection".to_owned()
-    } else {
-        error.to_string()
-    }
+    if error.is_connection_dropped() { "the server has closed the connection".to_owned() } else { error.to_string() }
 }

@@ -47,19 +47,14 @@ pub struct Redis {
 /// Shows no password.
 impl fmt::Debug for Redis {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Redis")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Redis").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 impl Redis {
     /// Touches nothing: the first write connects.
     pub fn new(config: &Config) -> Result<Self, Fault> {
-        let target = config
-            .target()
-            .map_err(|problem| problem.into_fault("redis"))?;
+        let target = config.target().map_err(|problem| problem.into_fault("redis"))?;
         Ok(Self {
             config: config.clone(),
             address: target.address.to_string(),
@@ -71,12 +66,7 @@ impl Redis {
     }
 
     /// Writes from `index` on until the end of a group; says where the next one begins.
-    async fn write_group(
-        &mut self,
-        batch: &[Entry],
-        index: usize,
-        refused: &mut Vec<Refusal>,
-    ) -> Result<usize, (usize, Fault)> {
+    async fn write_group(&mut self, batch: &[Entry], index: usize, refused: &mut Vec<Refusal>) -> Result<usize, (usize, Fault)> {
         // Borrowed by the commands while `self` is at work.
         let config = self.config.clone();
         let mut group: Vec<(usize, Command<'_>)> = Vec::new();
@@ -84,10 +74,7 @@ impl Redis {
         let mut next = index;
         for entry in batch.get(index..).unwrap_or_default() {
             match Command::new(entry, &config) {
-                Err(reason) => refused.push(Refusal {
-                    index: next,
-                    reason,
-                }),
+                Err(reason) => refused.push(Refusal { index: next, reason }),
                 Ok(command) => {
                     bytes += command.size();
                     if self.is_full(&group, &command, bytes) {
@@ -108,11 +95,7 @@ impl Redis {
         let Some((_, first)) = group.first() else {
             return false;
         };
-        let longest = if self.careful && first.is_message() {
-            1
-        } else {
-            GROUP_ENTRIES
-        };
+        let longest = if self.careful && first.is_message() { 1 } else { GROUP_ENTRIES };
         first.is_message() != command.is_message() || group.len() >= longest || bytes > GROUP_BYTES
     }
 
@@ -121,10 +104,7 @@ impl Redis {
         let (Command::Put { hash, name, .. } | Command::Remove { hash, name }) = command else {
             return false;
         };
-        let field = Field {
-            hash: (*hash).to_owned(),
-            name: (*name).to_owned(),
-        };
+        let field = Field { hash: (*hash).to_owned(), name: (*name).to_owned() };
         if let Entry::Forget(forget) = entry
             && !forget.after.is_zero()
         {
@@ -139,29 +119,11 @@ impl Redis {
     }
 
     /// Sends a group until all of it is written or refused, or it is stopped.
-    async fn send(
-        &mut self,
-        group: &Group<'_>,
-        refused: &mut Vec<Refusal>,
-    ) -> Result<(), (usize, Fault)> {
-        let is_message = group
-            .first()
-            .is_some_and(|(_, command)| command.is_message());
-        let verdict = if is_message {
-            self.publish(group).await
-        } else {
-            self.transact(group).await
-        };
+    async fn send(&mut self, group: &Group<'_>, refused: &mut Vec<Refusal>) -> Result<(), (usize, Fault)> {
+        let is_message = group.first().is_some_and(|(_, command)| command.is_message());
+        let verdict = if is_message { self.publish(group).await } else { self.transact(group).await };
         let index = |position: usize| group.get(position).map_or(0, |(index, _)| *index);
-        refused.extend(
-            verdict
-                .refused
-                .into_iter()
-                .map(|(position, reason)| Refusal {
-                    index: index(position),
-                    reason,
-                }),
-        );
+        refused.extend(verdict.refused.into_iter().map(|(position, reason)| Refusal { index: index(position), reason }));
         if is_message {
             self.careful = verdict.stopped.is_some();
         }
@@ -180,21 +142,13 @@ impl Redis {
     /// All of the group in one transaction. What the server refuses for good is left out; before what it refuses for now comes
     /// what it takes.
     async fn transact(&mut self, group: &Group<'_>) -> Verdict {
-        let mut rest: Vec<(usize, Command<'_>)> = group
-            .iter()
-            .map(|(_, command)| *command)
-            .enumerate()
-            .collect();
+        let mut rest: Vec<(usize, Command<'_>)> = group.iter().map(|(_, command)| *command).enumerate().collect();
         let mut verdict = Verdict::default();
         while !rest.is_empty() {
             match self.transact_once(&rest).await {
                 Transaction::Done(done) => {
                     let position = |at: usize| rest.get(at).map_or(0, |(position, _)| *position);
-                    verdict.refused.extend(
-                        done.refused
-                            .into_iter()
-                            .map(|(at, reason)| (position(at), reason)),
-                    );
+                    verdict.refused.extend(done.refused.into_iter().map(|(at, reason)| (position(at), reason)));
                     if let Some((at, fault)) = done.stopped {
                         verdict.stopped = Some((position(at), fault));
                     }
@@ -205,8 +159,7 @@ impl Redis {
                     verdict.refused.push((position, reason));
                 }
                 Transaction::Aborted(at, Obstacle::Stopped(fault)) => {
-                    verdict.stopped =
-                        Some((rest.get(at).map_or(0, |(position, _)| *position), fault));
+                    verdict.stopped = Some((rest.get(at).map_or(0, |(position, _)| *position), fault));
                     rest.truncate(at);
                 }
             }
@@ -269,22 +222,14 @@ impl Redis {
     async fn forget_due(&mut self) -> Result<(), Fault> {
         let due = self.retention.due(Instant::now());
         for fields in due.chunks(GROUP_ENTRIES) {
-            let commands = fields.iter().map(|field| Command::Remove {
-                hash: &field.hash,
-                name: &field.name,
-            });
+            let commands = fields.iter().map(|field| Command::Remove { hash: &field.hash, name: &field.name });
             let group: Vec<_> = commands.enumerate().collect();
             let verdict = self.transact(&group).await;
             for (position, reason) in &verdict.refused {
-                let field = fields
-                    .get(*position)
-                    .map(|field| format!("{} of {}", field.name, field.hash));
+                let field = fields.get(*position).map(|field| format!("{} of {}", field.name, field.hash));
                 warn!(address = %self.address, field, reason, "a field cannot be forgotten");
             }
-            let done = verdict
-                .stopped
-                .as_ref()
-                .map_or(fields.len(), |(position, _)| *position);
+            let done = verdict.stopped.as_ref().map_or(fields.len(), |(position, _)| *position);
             for field in fields.iter().take(done) {
                 self.retention.keep(field);
             }

@@ -19,12 +19,10 @@ pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
         return Obstacle::Refused(format!("redis refuses it: {text}"));
     }
     let fault = Fault::retry(tried, &text);
-    Obstacle::Stopped(
-        match hint(error.code(), error.details().unwrap_or_default()) {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        },
-    )
+    Obstacle::Stopped(match hint(error.code(), error.details().unwrap_or_default()) {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    })
 }
 
 /// The error as the server wrote it.
@@ -40,33 +38,23 @@ fn lies_in_entry(error: &ServerError) -> bool {
     match error.code() {
         // The key is there and is no hash.
         "WRONGTYPE" => true,
-        "ERR" => ["invalid bulk length", "string exceeds maximum allowed size"]
-            .iter()
-            .any(|part| details.contains(part)),
+        "ERR" => ["invalid bulk length", "string exceeds maximum allowed size"].iter().any(|part| details.contains(part)),
         _ => false,
     }
 }
 
 fn hint(code: &str, details: &str) -> Option<&'static str> {
     Some(match code {
-        "NOAUTH" => {
-            "the server wants a password: set `password-file`; it is read again at the next try"
-        }
+        "NOAUTH" => "the server wants a password: set `password-file`; it is read again at the next try",
         "WRONGPASS" => {
             "user and password do not fit, or the user is off: correct `username` or the password; a `password-file` is read again at the next try"
         }
-        "NOPERM" => {
-            "the user lacks a right: see `ACL GETUSER`, and grant the command and the channel (`&...`) or key (`~...`)"
-        }
+        "NOPERM" => "the user lacks a right: see `ACL GETUSER`, and grant the command and the channel (`&...`) or key (`~...`)",
         "READONLY" => "this server is a replica: the url must lead to the primary",
-        "OOM" => {
-            "the server's `maxmemory` is reached: raise it, or let something be evicted or deleted"
-        }
+        "OOM" => "the server's `maxmemory` is reached: raise it, or let something be evicted or deleted",
         "LOADING" => "the server is still reading its data; it will answer when it has done so",
         "MISCONF" => "the server cannot save to its disk: see the server's log",
-        "MASTERDOWN" => {
-            "this server is a replica that has lost its primary: the url must lead to the primary"
-        }
+        "MASTERDOWN" => "this server is a replica that has lost its primary: the url must lead to the primary",
         "BUSY" => "a script on the server keeps it busy: see `SCRIPT KILL`",
         "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" => {
             "this server is part of a cluster, which sluicebox does not speak to: use a server that stands alone"
@@ -78,9 +66,7 @@ fn hint(code: &str, details: &str) -> Option<&'static str> {
         "ERR" if details.contains("unknown command") => {
             "the server does not have this command: it is renamed, or this is no redis"
         }
-        "ERR" if details.contains("DB index") => {
-            "the server has fewer databases: correct `database`"
-        }
+        "ERR" if details.contains("DB index") => "the server has fewer databases: correct `database`",
         "ERR" if details.contains("AUTH") => {
             "the server has no password: remove the password from the settings, or set one there"
         }
@@ -120,10 +106,7 @@ mod tests {
         ] {
             match obstacle(line) {
                 Obstacle::Stopped(fault) => {
-                    assert!(
-                        fault.class == Class::Retry && fault.hint.is_some(),
-                        "{fault}"
-                    );
+                    assert!(fault.class == Class::Retry && fault.hint.is_some(), "{fault}");
                     assert_eq!(fault.cause, line);
                 }
                 Obstacle::Refused(reason) => panic!("{line}: {reason}"),
@@ -144,9 +127,6 @@ mod tests {
 
     #[test]
     fn an_unknown_error_is_tried_again() {
-        assert!(matches!(
-            obstacle("STRANGE things happen"),
-            Obstacle::Stopped(_)
-        ));
+        assert!(matches!(obstacle("STRANGE things happen"), Obstacle::Stopped(_)));
     }
 }

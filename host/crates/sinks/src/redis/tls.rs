@@ -21,29 +21,22 @@ pub(super) fn client(config: &Config) -> Result<ClientConfig, Fault> {
     let builder = if config.tls_verify {
         builder.with_root_certificates(roots(config.ca_file.as_deref())?)
     } else {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
     };
-    let (Some(certificate), Some(key)) = (&config.client_certificate_file, &config.client_key_file)
-    else {
+    let (Some(certificate), Some(key)) = (&config.client_certificate_file, &config.client_key_file) else {
         return Ok(builder.with_no_client_auth());
     };
     let chain = certificates(certificate)?;
     let read = PrivateKeyDer::from_pem_file(key);
     let private = read.map_err(|error| unreadable("client-key-file", key, error))?;
-    builder
-        .with_client_auth_cert(chain, private)
-        .map_err(|error| unreadable("client-key-file", key, error))
+    builder.with_client_auth_cert(chain, private).map_err(|error| unreadable("client-key-file", key, error))
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
         for certificate in certificates(path)? {
-            roots
-                .add(certificate)
-                .map_err(|error| unreadable("ca-file", path, error))?;
+            roots.add(certificate).map_err(|error| unreadable("ca-file", path, error))?;
         }
     } else {
         // What the system has that we cannot read is no reason not to use the rest.
@@ -61,11 +54,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = read.map_err(|error| unreadable("a certificate file", path, error))?;
     if certificates.is_empty() {
-        return Err(unreadable(
-            "a certificate file",
-            path,
-            "there is no certificate in it",
-        ));
+        return Err(unreadable("a certificate file", path, "there is no certificate in it"));
     }
     Ok(certificates)
 }
@@ -97,12 +86,7 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -111,12 +95,7 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -45,11 +45,7 @@ impl Api {
         let environment = Environment::of_the_process();
         let route = route::choose(config, &environment, |path| path.exists())?;
         let (mut client_config, plan) = match route {
-            Route::Direct {
-                url,
-                ca_file,
-                token,
-            } => {
+            Route::Direct { url, ca_file, token } => {
                 let mut client_config = kube::Config::new(url);
                 client_config.root_cert_file = ca_file;
                 (client_config, token)
@@ -90,21 +86,17 @@ impl Api {
     }
 
     /// Sends a request and returns the answer's head when it is a success. `tried` begins the error, such as `cannot list pods`.
-    pub(crate) async fn send(
-        &self,
-        mut request: Request<Vec<u8>>,
-        tried: &str,
-    ) -> Result<Response<Body>, Trouble> {
+    pub(crate) async fn send(&self, mut request: Request<Vec<u8>>, tried: &str) -> Result<Response<Body>, Trouble> {
         let header = self.shared.tokens.header().await?;
         if let Some(header) = &header {
             request.headers_mut().insert(AUTHORIZATION, header.clone());
         }
         let response = self.shared.client.send(request.map(Body::from)).await.map_err(|error| {
             // kube's name for it says nothing.
-                let cause = match &error {
-                    kube::Error::Service(inner) => chain(inner.as_ref()),
-                    other => chain(other),
-                };
+            let cause = match &error {
+                kube::Error::Service(inner) => chain(inner.as_ref()),
+                other => chain(other),
+            };
             let hint = cause.contains("certificate").then(|| {
                 "the server's certificate is verified against `kubernetes.ca-file`, else against the cluster's or the system's \
                  authorities"
@@ -126,21 +118,12 @@ impl Api {
     async fn refusal(&self, response: Response<Body>, tried: &str) -> Trouble {
         let code = response.status();
         let retry_after = retry_after(response.headers());
-        let body = Limited::new(response.into_body(), LONGEST_REFUSAL)
-            .collect()
-            .await;
-        let body = body
-            .map(http_body_util::Collected::to_bytes)
-            .unwrap_or_default();
-        let mut status: Status = serde_json::from_slice(&body).unwrap_or_else(|_| Status {
-            message: String::from_utf8_lossy(&body).trim().to_owned(),
-            ..Status::default()
-        });
+        let body = Limited::new(response.into_body(), LONGEST_REFUSAL).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let mut status: Status = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Status { message: String::from_utf8_lossy(&body).trim().to_owned(), ..Status::default() });
         status.code = code.as_u16();
-        let mut trouble = Trouble::new(
-            format!("{tried} at {}", self.shared.server),
-            status.describe(),
-        );
+        let mut trouble = Trouble::new(format!("{tried} at {}", self.shared.server), status.describe());
         trouble.status = Some(code);
         trouble.retry_after = retry_after;
         trouble
@@ -149,50 +132,22 @@ impl Api {
 
 /// Kubernetes sends seconds, never a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-async fn from_kubeconfig(
-    config: &Config,
-    files: Vec<PathBuf>,
-    token: TokenPlan,
-) -> Result<(kube::Config, TokenPlan), Fault> {
-    let names = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ");
+async fn from_kubeconfig(config: &Config, files: Vec<PathBuf>, token: TokenPlan) -> Result<(kube::Config, TokenPlan), Fault> {
+    let names = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
     let tried = format!("cannot use the kubeconfig {names}");
     let hint = "`kubernetes.kubeconfig` and `kubernetes.context` choose another one";
     let fatal = |cause: String| Fault::fatal(&tried, cause).hint(hint);
     if files.is_empty() {
         return Err(fatal("neither KUBECONFIG nor HOME is set".to_owned()));
     }
-    let read = move || {
-        files
-            .iter()
-            .try_fold(Kubeconfig::default(), |merged, file| {
-                merged.merge(Kubeconfig::read_from(file)?)
-            })
-    };
-    let kubeconfig = blocking(read)
-        .await
-        .map_err(&fatal)?
-        .map_err(|error| fatal(chain(&error)))?;
-    let options = KubeConfigOptions {
-        context: config.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let mut client_config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| fatal(chain(&error)))?;
+    let read = move || files.iter().try_fold(Kubeconfig::default(), |merged, file| merged.merge(Kubeconfig::read_from(file)?));
+    let kubeconfig = blocking(read).await.map_err(&fatal)?.map_err(|error| fatal(chain(&error)))?;
+    let options = KubeConfigOptions { context: config.context.clone(), ..KubeConfigOptions::default() };
+    let mut client_config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| fatal(chain(&error)))?;
     if let Some(ca_file) = &config.ca_file {
         client_config.root_cert_file = Some(ca_file.clone());
     }
@@ -240,13 +195,7 @@ fn settle_verification(config: &Config, client_config: &mut kube::Config) -> Res
 
 /// kubectl looks where we look.
 fn kubectl_arguments(config: &Config) -> Vec<String> {
-    let file = config
-        .kubeconfig
-        .iter()
-        .flat_map(|path| ["--kubeconfig".to_owned(), path.display().to_string()]);
-    let context = config
-        .context
-        .iter()
-        .flat_map(|context| ["--context".to_owned(), context.clone()]);
+    let file = config.kubeconfig.iter().flat_map(|path| ["--kubeconfig".to_owned(), path.display().to_string()]);
+    let context = config.context.iter().flat_map(|context| ["--context".to_owned(), context.clone()]);
     file.chain(context).collect()
 }

@@ -27,57 +27,37 @@ pub(super) async fn build(config: kube::Config) -> Result<Client, Fault> {
             .hint("certificates and credentials come from `kubernetes.ca-file`, the pod's service account or the kubeconfig")
     };
     if let Some(proxy) = &config.proxy_url {
-        return Err(fatal(format!(
-            "the kubeconfig asks for the proxy {proxy}, and proxies are not supported"
-        )));
+        return Err(fatal(format!("the kubeconfig asks for the proxy {proxy}, and proxies are not supported")));
     }
     let work = tokio::time::timeout(CREDENTIALS_DEADLINE, blocking(move || assemble(&config)));
     match work.await {
-        Err(_) => Err(fatal(format!(
-            "it took longer than {} seconds",
-            CREDENTIALS_DEADLINE.as_secs()
-        ))),
+        Err(_) => Err(fatal(format!("it took longer than {} seconds", CREDENTIALS_DEADLINE.as_secs()))),
         Ok(Err(cause)) => Err(fatal(cause)),
         Ok(Ok(result)) => result.map_err(fatal),
     }
 }
 
 /// Runs what may block on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| error.to_string())
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
 }
 
 fn assemble(config: &kube::Config) -> Result<Client, String> {
     if let Some(path) = &config.root_cert_file {
-        std::fs::File::open(path).map_err(|error| {
-            format!(
-                "cannot read the certificate authorities in {}: {error}",
-                path.display()
-            )
-        })?;
+        std::fs::File::open(path)
+            .map_err(|error| format!("cannot read the certificate authorities in {}: {error}", path.display()))?;
     }
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_keepalive(Some(KEEPALIVE));
     connector.set_connect_timeout(config.connect_timeout);
-    let connector = config
-        .rustls_https_connector_with_connector(connector)
-        .map_err(|error| chain(&error))?;
-    let client: legacy::Client<_, Body> =
-        legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let connector = config.rustls_https_connector_with_connector(connector).map_err(|error| chain(&error))?;
+    let client: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(|error| chain(&error))?)
-        .layer(
-            config
-                .extra_headers_layer()
-                .map_err(|error| chain(&error))?,
-        )
+        .layer(config.extra_headers_layer().map_err(|error| chain(&error))?)
         .map_err(BoxError::from)
         .service(client);
     Ok(Client::new(service, config.default_namespace.clone()))

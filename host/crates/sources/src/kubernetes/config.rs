@@ -106,11 +106,7 @@ impl Config {
             ("watch-idle-timeout", self.watch_idle_timeout),
         ] {
             if span.0.is_zero() {
-                problems.push(Problem::new(
-                    field,
-                    "is zero, so nothing could ever succeed",
-                    "write a time such as 30s",
-                ));
+                problems.push(Problem::new(field, "is zero, so nothing could ever succeed", "write a time such as 30s"));
             }
         }
         if self.watch_timeout.0 < Duration::from_secs(1) || self.watch_timeout.0 > LONGEST_WATCH {
@@ -140,18 +136,10 @@ impl Config {
         if let Some(url) = &self.url
             && let Err(cause) = route::parse_url(url)
         {
-            problems.push(Problem::new(
-                "url",
-                cause,
-                "write it like https://10.0.0.1:6443 or http://127.0.0.1:8001",
-            ));
+            problems.push(Problem::new("url", cause, "write it like https://10.0.0.1:6443 or http://127.0.0.1:8001"));
         }
-        let by_kubeconfig =
-            self.access == Access::Kubeconfig || self.access == Access::Auto && self.url.is_none();
-        for (field, given) in [
-            ("kubeconfig", self.kubeconfig.is_some()),
-            ("context", self.context.is_some()),
-        ] {
+        let by_kubeconfig = self.access == Access::Kubeconfig || self.access == Access::Auto && self.url.is_none();
+        for (field, given) in [("kubeconfig", self.kubeconfig.is_some()), ("context", self.context.is_some())] {
             if given && !by_kubeconfig {
                 problems.push(Problem::new(
                     field,
@@ -163,17 +151,8 @@ impl Config {
     }
 
     fn check_token(&self, problems: &mut Vec<Problem>) {
-        if let TokenRetrieval::Kubectl(Kubectl {
-            service_account,
-            namespace,
-            program,
-            timeout,
-        }) = &self.token_retrieval
-        {
-            for (field, text) in [
-                ("service-account", service_account),
-                ("namespace", namespace),
-            ] {
+        if let TokenRetrieval::Kubectl(Kubectl { service_account, namespace, program, timeout }) = &self.token_retrieval {
+            for (field, text) in [("service-account", service_account), ("namespace", namespace)] {
                 if !is_object_name(text) {
                     problems.push(Problem::new(
                         format!("token-retrieval.kubectl.{field}"),
@@ -183,29 +162,14 @@ impl Config {
                 }
             }
             if program.as_os_str().is_empty() {
-                problems.push(Problem::new(
-                    "token-retrieval.kubectl.program",
-                    "is empty",
-                    "write `kubectl` or a path",
-                ));
+                problems.push(Problem::new("token-retrieval.kubectl.program", "is empty", "write `kubectl` or a path"));
             }
             if timeout.0.is_zero() {
-                problems.push(Problem::new(
-                    "token-retrieval.kubectl.timeout",
-                    "is zero",
-                    "write a time such as 30s",
-                ));
+                problems.push(Problem::new("token-retrieval.kubectl.timeout", "is zero", "write a time such as 30s"));
             }
         }
-        let clear = self
-            .url
-            .as_deref()
-            .and_then(|url| route::parse_url(url).ok())
-            .filter(leaves_the_machine_in_clear);
-        let fetches = matches!(
-            self.token_retrieval,
-            TokenRetrieval::File(_) | TokenRetrieval::Kubectl(_)
-        );
+        let clear = self.url.as_deref().and_then(|url| route::parse_url(url).ok()).filter(leaves_the_machine_in_clear);
+        let fetches = matches!(self.token_retrieval, TokenRetrieval::File(_) | TokenRetrieval::Kubectl(_));
         if let (Some(url), true) = (clear, fetches) {
             problems.push(Problem::new(
                 "url",
@@ -223,19 +187,10 @@ fn leaves_the_machine_in_clear(url: &Uri) -> bool {
 
 /// A DNS subdomain, as names of service accounts, namespaces and nodes are.
 pub(crate) fn is_object_name(text: &str) -> bool {
-    let inner = |character: u8| {
-        character.is_ascii_lowercase()
-            || character.is_ascii_digit()
-            || matches!(character, b'-' | b'.')
-    };
-    let edge = |character: Option<&u8>| {
-        character.is_some_and(|character| *character != b'-' && *character != b'.')
-    };
+    let inner = |character: u8| character.is_ascii_lowercase() || character.is_ascii_digit() || matches!(character, b'-' | b'.');
+    let edge = |character: Option<&u8>| character.is_some_and(|character| *character != b'-' && *character != b'.');
     let bytes = text.as_bytes();
-    bytes.len() <= 253
-        && bytes.iter().all(|character| inner(*character))
-        && edge(bytes.first())
-        && edge(bytes.last())
+    bytes.len() <= 253 && bytes.iter().all(|character| inner(*character)) && edge(bytes.first()) && edge(bytes.last())
 }
 
 #[cfg(test)]
@@ -244,11 +199,7 @@ mod tests {
 
     fn problems(json: &str) -> Vec<String> {
         let config: Config = serde_json::from_str(json).expect("the test's configuration parses");
-        config
-            .problems()
-            .into_iter()
-            .map(|problem| format!("{}: {}", problem.field, problem.cause))
-            .collect()
+        config.problems().into_iter().map(|problem| format!("{}: {}", problem.field, problem.cause)).collect()
     }
 
     #[test]
@@ -258,14 +209,8 @@ mod tests {
 
     #[test]
     fn a_kubectl_proxy_has_no_problems() {
-        assert_eq!(
-            problems(r#"{"url": "http://127.0.0.1:8001"}"#),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            problems(r#"{"access": "url", "url": "http://[::1]:8001", "token-retrieval": "file"}"#),
-            Vec::<String>::new()
-        );
+        assert_eq!(problems(r#"{"url": "http://127.0.0.1:8001"}"#), Vec::<String>::new());
+        assert_eq!(problems(r#"{"access": "url", "url": "http://[::1]:8001", "token-retrieval": "file"}"#), Vec::<String>::new());
     }
 
     #[test]
@@ -294,22 +239,15 @@ mod tests {
     #[test]
     fn verification_is_switched_off_in_so_many_words_only() {
         for words in ["false", "\"off\"", "\"never\""] {
-            assert!(
-                serde_json::from_str::<Config>(&format!(r#"{{"tls-verify": {words}}}"#)).is_err(),
-                "{words}"
-            );
+            assert!(serde_json::from_str::<Config>(&format!(r#"{{"tls-verify": {words}}}"#)).is_err(), "{words}");
         }
-        let config: Config =
-            serde_json::from_str(r#"{"tls-verify": "never-and-i-accept-the-risk"}"#)
-                .expect("the words");
+        let config: Config = serde_json::from_str(r#"{"tls-verify": "never-and-i-accept-the-risk"}"#).expect("the words");
         assert_eq!(config.tls_verify, TlsVerify::NeverAndIAcceptTheRisk);
     }
 
     #[test]
     fn unknown_fields_are_refused() {
-        let error = serde_json::from_str::<Config>(r#"{"urll": "x"}"#)
-            .expect_err("a misspelt field")
-            .to_string();
+        let error = serde_json::from_str::<Config>(r#"{"urll": "x"}"#).expect_err("a misspelt field").to_string();
         assert!(error.contains("unknown field `urll`"), "{error}");
     }
 }

@@ -77,7 +77,8 @@ impl<'de> Visitor<'de> for Written {
     type Value = TokenRetrieval;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("`auto`, `file`, `kubectl`, `none`, `{file: <path>}` or `{kubectl: {service-account: …, namespace: …}}`")
+        formatter
+            .write_str("`auto`, `file`, `kubectl`, `none`, `{file: <path>}` or `{kubectl: {service-account: …, namespace: …}}`")
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
@@ -96,16 +97,12 @@ impl<'de> Visitor<'de> for Written {
             Some("kubectl") => TokenRetrieval::Kubectl(map.next_value()?),
             Some(other) => return Err(A::Error::unknown_field(other, &KEYS)),
             None => {
-                return Err(A::Error::custom(
-                    "nothing is given: write `file` or `kubectl`",
-                ));
+                return Err(A::Error::custom("nothing is given: write `file` or `kubectl`"));
             }
         };
         match map.next_key::<String>()? {
             None => Ok(retrieval),
-            Some(second) => Err(A::Error::custom(format!(
-                "`{second}` is one too many: there is one way to a token"
-            ))),
+            Some(second) => Err(A::Error::custom(format!("`{second}` is one too many: there is one way to a token"))),
         }
     }
 }
@@ -117,9 +114,7 @@ impl Serialize for TokenRetrieval {
             Self::None => serializer.serialize_str("none"),
             Self::File(path) if path == Self::usual_file() => serializer.serialize_str("file"),
             Self::File(path) => one(serializer, "file", path),
-            Self::Kubectl(kubectl) if *kubectl == Kubectl::default() => {
-                serializer.serialize_str("kubectl")
-            }
+            Self::Kubectl(kubectl) if *kubectl == Kubectl::default() => serializer.serialize_str("kubectl"),
             Self::Kubectl(kubectl) => one(serializer, "kubectl", kubectl),
         }
     }
@@ -144,10 +139,7 @@ impl JsonSchema for TokenRetrieval {
 /// Where the bearer token comes from: a word, or one with its details.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[allow(
-    dead_code,
-    reason = "only its schema is used: it is the form that `Written` reads"
-)]
+#[allow(dead_code, reason = "only its schema is used: it is the form that `Written` reads")]
 enum Form {
     /// A strategy with its defaults.
     Word(Word),
@@ -191,27 +183,14 @@ mod tests {
     fn words_stand_for_the_usual_details() {
         assert_eq!(parse("\"auto\""), Ok(TokenRetrieval::Auto));
         assert_eq!(parse("\"none\""), Ok(TokenRetrieval::None));
-        assert_eq!(
-            parse("\"file\""),
-            Ok(TokenRetrieval::File(PathBuf::from(USUAL_FILE)))
-        );
-        assert_eq!(
-            parse("\"kubectl\""),
-            Ok(TokenRetrieval::Kubectl(Kubectl::default()))
-        );
+        assert_eq!(parse("\"file\""), Ok(TokenRetrieval::File(PathBuf::from(USUAL_FILE))));
+        assert_eq!(parse("\"kubectl\""), Ok(TokenRetrieval::Kubectl(Kubectl::default())));
     }
 
     #[test]
     fn details_can_be_given() {
-        assert_eq!(
-            parse(r#"{"file": "/token"}"#),
-            Ok(TokenRetrieval::File(PathBuf::from("/token")))
-        );
-        let expected = Kubectl {
-            service_account: "reader".to_owned(),
-            namespace: "watch".to_owned(),
-            ..Kubectl::default()
-        };
+        assert_eq!(parse(r#"{"file": "/token"}"#), Ok(TokenRetrieval::File(PathBuf::from("/token"))));
+        let expected = Kubectl { service_account: "reader".to_owned(), namespace: "watch".to_owned(), ..Kubectl::default() };
         assert_eq!(
             parse(r#"{"kubectl": {"service-account": "reader", "namespace": "watch"}}"#),
             Ok(TokenRetrieval::Kubectl(expected))
@@ -221,22 +200,10 @@ mod tests {
     #[test]
     fn mistakes_name_what_is_accepted() {
         for (json, expected) in [
-            (
-                "\"files\"",
-                "unknown variant `files`, expected one of `auto`, `file`, `kubectl`, `none`",
-            ),
-            (
-                r#"{"path": "/token"}"#,
-                "unknown field `path`, expected `file` or `kubectl`",
-            ),
-            (
-                r#"{"file": "/a", "kubectl": {}}"#,
-                "`kubectl` is one too many",
-            ),
-            (
-                r#"{"kubectl": {"account": "x"}}"#,
-                "unknown field `account`",
-            ),
+            ("\"files\"", "unknown variant `files`, expected one of `auto`, `file`, `kubectl`, `none`"),
+            (r#"{"path": "/token"}"#, "unknown field `path`, expected `file` or `kubectl`"),
+            (r#"{"file": "/a", "kubectl": {}}"#, "`kubectl` is one too many"),
+            (r#"{"kubectl": {"account": "x"}}"#, "unknown field `account`"),
             ("3", "expected `auto`, `file`, `kubectl`, `none`"),
         ] {
             let error = parse(json).expect_err(json);
@@ -246,18 +213,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for json in [
-            "\"auto\"",
-            "\"none\"",
-            "\"file\"",
-            "\"kubectl\"",
-            r#"{"file":"/token"}"#,
-        ] {
+        for json in ["\"auto\"", "\"none\"", "\"file\"", "\"kubectl\"", r#"{"file":"/token"}"#] {
             let retrieval = parse(json).expect("it parses");
-            assert_eq!(
-                serde_json::to_string(&retrieval).expect("it is written"),
-                json
-            );
+            assert_eq!(serde_json::to_string(&retrieval).expect("it is written"), json);
         }
     }
 }

@@ -34,20 +34,14 @@ impl Environment {
     fn in_cluster(&self) -> Option<(&str, &str)> {
         let given = |text: &'_ Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         match (&self.service_host, &self.service_port) {
-            (Some(host), Some(port)) if given(&self.service_host) && given(&self.service_port) => {
-                Some((host, port))
-            }
+            (Some(host), Some(port)) if given(&self.service_host) && given(&self.service_port) => Some((host, port)),
             _ => None,
         }
     }
 
     fn kubeconfigs(&self) -> Vec<PathBuf> {
         let named = self.kubeconfig.as_deref().map(std::env::split_paths);
-        let named: Vec<PathBuf> = named
-            .into_iter()
-            .flatten()
-            .filter(|path| !path.as_os_str().is_empty())
-            .collect();
+        let named: Vec<PathBuf> = named.into_iter().flatten().filter(|path| !path.as_os_str().is_empty()).collect();
         match (&self.home, named.is_empty()) {
             (Some(home), true) if !home.is_empty() => {
                 vec![PathBuf::from(home).join(".kube/config")]
@@ -61,16 +55,9 @@ impl Environment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// To an address, verified against a file or the operating system's authorities.
-    Direct {
-        url: Uri,
-        ca_file: Option<PathBuf>,
-        token: TokenPlan,
-    },
+    Direct { url: Uri, ca_file: Option<PathBuf>, token: TokenPlan },
     /// As these kubeconfig files say, merged; a token of ours takes the place of their user's.
-    Kubeconfig {
-        files: Vec<PathBuf>,
-        token: TokenPlan,
-    },
+    Kubeconfig { files: Vec<PathBuf>, token: TokenPlan },
 }
 
 /// How a token is got, once `auto` has been settled.
@@ -85,11 +72,7 @@ pub(super) enum TokenPlan {
 }
 
 /// Settles the way. `exists` says whether a file is there.
-pub(super) fn choose(
-    config: &Config,
-    environment: &Environment,
-    exists: impl Fn(&PathBuf) -> bool,
-) -> Result<Route, Fault> {
+pub(super) fn choose(config: &Config, environment: &Environment, exists: impl Fn(&PathBuf) -> bool) -> Result<Route, Fault> {
     match config.access {
         Access::Url => direct(config),
         Access::InCluster => in_cluster(config, environment),
@@ -97,9 +80,7 @@ pub(super) fn choose(
         Access::Auto if config.url.is_some() => direct(config),
         Access::Auto if config.kubeconfig.is_some() => Ok(kubeconfig(config, environment)),
         Access::Auto if environment.in_cluster().is_some() => in_cluster(config, environment),
-        Access::Auto if environment.kubeconfigs().iter().any(exists) => {
-            Ok(kubeconfig(config, environment))
-        }
+        Access::Auto if environment.kubeconfigs().iter().any(exists) => Ok(kubeconfig(config, environment)),
         Access::Auto => Err(nothing_found(environment)),
     }
 }
@@ -107,8 +88,7 @@ pub(super) fn choose(
 fn direct(config: &Config) -> Result<Route, Fault> {
     let text = config.url.as_deref().unwrap_or_default();
     let url = parse_url(text).map_err(|cause| {
-        Fault::fatal("cannot reach the Kubernetes API", cause)
-            .hint("set `kubernetes.url`, like https://10.0.0.1:6443")
+        Fault::fatal("cannot reach the Kubernetes API", cause).hint("set `kubernetes.url`, like https://10.0.0.1:6443")
     })?;
     let token = match &config.token_retrieval {
         TokenRetrieval::Auto if url.scheme_str() == Some("http") => TokenPlan::None,
@@ -116,11 +96,7 @@ fn direct(config: &Config) -> Result<Route, Fault> {
         TokenRetrieval::None => TokenPlan::None,
         given => TokenPlan::By(given.clone()),
     };
-    Ok(Route::Direct {
-        url,
-        ca_file: config.ca_file.clone(),
-        token,
-    })
+    Ok(Route::Direct { url, ca_file: config.ca_file.clone(), token })
 }
 
 fn in_cluster(config: &Config, environment: &Environment) -> Result<Route, Fault> {
@@ -131,41 +107,22 @@ fn in_cluster(config: &Config, environment: &Environment) -> Result<Route, Fault
         )
         .hint("they are set in every pod; outside of one, use `kubernetes.access: kubeconfig` or `url`"));
     };
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let url = parse_url(&format!("https://{host}:{port}")).map_err(|cause| {
-        Fault::fatal(
-            "cannot reach the Kubernetes API from within the cluster",
-            cause,
-        )
-        .hint("the address is made of KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")
+        Fault::fatal("cannot reach the Kubernetes API from within the cluster", cause)
+            .hint("the address is made of KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")
     })?;
     let token = match &config.token_retrieval {
-        TokenRetrieval::Auto => TokenPlan::By(TokenRetrieval::File(
-            TokenRetrieval::usual_file().to_owned(),
-        )),
+        TokenRetrieval::Auto => TokenPlan::By(TokenRetrieval::File(TokenRetrieval::usual_file().to_owned())),
         TokenRetrieval::None => TokenPlan::None,
         given => TokenPlan::By(given.clone()),
     };
-    let ca_file = config
-        .ca_file
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(IN_CLUSTER_CA));
-    Ok(Route::Direct {
-        url,
-        ca_file: Some(ca_file),
-        token,
-    })
+    let ca_file = config.ca_file.clone().unwrap_or_else(|| PathBuf::from(IN_CLUSTER_CA));
+    Ok(Route::Direct { url, ca_file: Some(ca_file), token })
 }
 
 fn kubeconfig(config: &Config, environment: &Environment) -> Route {
-    let files = config
-        .kubeconfig
-        .clone()
-        .map_or_else(|| environment.kubeconfigs(), |file| vec![file]);
+    let files = config.kubeconfig.clone().map_or_else(|| environment.kubeconfigs(), |file| vec![file]);
     let token = match &config.token_retrieval {
         TokenRetrieval::Auto | TokenRetrieval::None => TokenPlan::None,
         given => TokenPlan::By(given.clone()),
@@ -174,16 +131,8 @@ fn kubeconfig(config: &Config, environment: &Environment) -> Route {
 }
 
 fn nothing_found(environment: &Environment) -> Fault {
-    let files: Vec<String> = environment
-        .kubeconfigs()
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let files = if files.is_empty() {
-        "no kubeconfig (neither KUBECONFIG nor HOME is set)".to_owned()
-    } else {
-        files.join(", ")
-    };
+    let files: Vec<String> = environment.kubeconfigs().iter().map(|path| path.display().to_string()).collect();
+    let files = if files.is_empty() { "no kubeconfig (neither KUBECONFIG nor HOME is set)".to_owned() } else { files.join(", ") };
     Fault::fatal(
         "cannot find a Kubernetes API server",
         format!("looked for KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT (set in every pod) and for {files}"),
@@ -196,14 +145,10 @@ pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
     if !text.starts_with("http://") && !text.starts_with("https://") {
         return Err(format!("`{text}` does not begin with http:// or https://"));
     }
-    let url: Uri = text
-        .parse()
-        .map_err(|error| format!("`{text}` is no address: {error}"))?;
+    let url: Uri = text.parse().map_err(|error| format!("`{text}` is no address: {error}"))?;
     match (url.host(), url.query()) {
         (None | Some(""), _) => Err(format!("`{text}` names no host")),
-        (_, Some(_)) => Err(format!(
-            "`{text}` has a query, which an API server's address does not have"
-        )),
+        (_, Some(_)) => Err(format!("`{text}` has a query, which an API server's address does not have")),
         _ => Ok(url),
     }
 }
@@ -212,10 +157,7 @@ pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
 pub(super) fn is_loopback(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -242,28 +184,14 @@ mod tests {
     #[test]
     fn in_a_pod_auto_goes_by_the_service_account() {
         let route = choose(&config("{}"), &pod(), |_| true).expect("a way");
-        let token = TokenPlan::By(TokenRetrieval::File(
-            TokenRetrieval::usual_file().to_owned(),
-        ));
-        assert_eq!(
-            route,
-            Route::Direct {
-                url: url("https://10.0.0.1:443"),
-                ca_file: Some(PathBuf::from(IN_CLUSTER_CA)),
-                token
-            }
-        );
+        let token = TokenPlan::By(TokenRetrieval::File(TokenRetrieval::usual_file().to_owned()));
+        assert_eq!(route, Route::Direct { url: url("https://10.0.0.1:443"), ca_file: Some(PathBuf::from(IN_CLUSTER_CA)), token });
     }
 
     #[test]
     fn an_address_of_ipv6_gets_its_brackets() {
-        let environment = Environment {
-            service_host: Some("fd00::1".to_owned()),
-            ..pod()
-        };
-        let Route::Direct { url: found, .. } =
-            choose(&config("{}"), &environment, |_| true).expect("a way")
-        else {
+        let environment = Environment { service_host: Some("fd00::1".to_owned()), ..pod() };
+        let Route::Direct { url: found, .. } = choose(&config("{}"), &environment, |_| true).expect("a way") else {
             panic!("not in the cluster");
         };
         assert_eq!(found, url("https://[fd00::1]:443"));
@@ -271,41 +199,18 @@ mod tests {
 
     #[test]
     fn outside_of_a_pod_auto_goes_by_the_kubeconfig() {
-        let environment = Environment {
-            home: Some("/root".into()),
-            ..Environment::default()
-        };
+        let environment = Environment { home: Some("/root".into()), ..Environment::default() };
         let route = choose(&config("{}"), &environment, |_| true).expect("a way");
-        assert_eq!(
-            route,
-            Route::Kubeconfig {
-                files: vec![PathBuf::from("/root/.kube/config")],
-                token: TokenPlan::None
-            }
-        );
-        let environment = Environment {
-            kubeconfig: Some("/a::/b".into()),
-            ..environment
-        };
+        assert_eq!(route, Route::Kubeconfig { files: vec![PathBuf::from("/root/.kube/config")], token: TokenPlan::None });
+        let environment = Environment { kubeconfig: Some("/a::/b".into()), ..environment };
         let route = choose(&config("{}"), &environment, |_| true).expect("a way");
-        assert_eq!(
-            route,
-            Route::Kubeconfig {
-                files: vec![PathBuf::from("/a"), PathBuf::from("/b")],
-                token: TokenPlan::None
-            }
-        );
+        assert_eq!(route, Route::Kubeconfig { files: vec![PathBuf::from("/a"), PathBuf::from("/b")], token: TokenPlan::None });
     }
 
     #[test]
     fn when_nothing_is_found_the_fault_names_what_was_looked_for() {
-        let environment = Environment {
-            home: Some("/root".into()),
-            ..Environment::default()
-        };
-        let fault = choose(&config("{}"), &environment, |_| false)
-            .expect_err("nothing to find")
-            .to_string();
+        let environment = Environment { home: Some("/root".into()), ..Environment::default() };
+        let fault = choose(&config("{}"), &environment, |_| false).expect_err("nothing to find").to_string();
         assert_eq!(
             fault,
             "cannot find a Kubernetes API server: looked for KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT (set in every pod) \
@@ -320,10 +225,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(plan(r#"{"url": "http://127.0.0.1:8001"}"#), TokenPlan::None);
-        assert_eq!(
-            plan(r#"{"url": "https://127.0.0.1:6443"}"#),
-            TokenPlan::FileElseKubectl
-        );
+        assert_eq!(plan(r#"{"url": "https://127.0.0.1:6443"}"#), TokenPlan::FileElseKubectl);
         assert_eq!(
             plan(r#"{"url": "http://127.0.0.1:8001", "token-retrieval": {"file": "/t"}}"#),
             TokenPlan::By(TokenRetrieval::File(PathBuf::from("/t")))

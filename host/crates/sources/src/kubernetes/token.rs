@@ -34,11 +34,7 @@ struct Held {
 
 impl Tokens {
     pub(super) fn new(plan: TokenPlan, kubectl_arguments: Vec<String>) -> Self {
-        Self {
-            plan,
-            kubectl_arguments,
-            held: Mutex::new(None),
-        }
+        Self { plan, kubectl_arguments, held: Mutex::new(None) }
     }
 
     /// The value of the `authorization` header; none if no token is to be sent.
@@ -75,11 +71,7 @@ impl Tokens {
         match &self.plan {
             TokenPlan::By(TokenRetrieval::File(path)) => from_file(path).await,
             TokenPlan::By(TokenRetrieval::Kubectl(kubectl)) => self.by_kubectl(kubectl).await,
-            TokenPlan::FileElseKubectl
-                if tokio::fs::try_exists(TokenRetrieval::usual_file())
-                    .await
-                    .unwrap_or(false) =>
-            {
+            TokenPlan::FileElseKubectl if tokio::fs::try_exists(TokenRetrieval::usual_file()).await.unwrap_or(false) => {
                 from_file(TokenRetrieval::usual_file()).await
             }
             TokenPlan::FileElseKubectl => self.by_kubectl(&Kubectl::default()).await,
@@ -107,31 +99,22 @@ impl Tokens {
         let token = token.map_err(|cause| Trouble::new(&tried, cause).hint(hint))?;
         let expiry = jwt::expiry(&token).map_err(|error| Trouble::new(&tried, error).hint(hint))?;
         let header = bearer(&token).map_err(|cause| Trouble::new(&tried, cause))?;
-        Ok(Held {
-            header,
-            fresh_until: Instant::now().checked_add(jwt::use_for(expiry, SystemTime::now())),
-        })
+        Ok(Held { header, fresh_until: Instant::now().checked_add(jwt::use_for(expiry, SystemTime::now())) })
     }
 }
 
 async fn from_file(path: &Path) -> Result<Held, Trouble> {
     let tried = || format!("cannot read the token file {}", path.display());
     let hint = "`kubernetes.token-retrieval` says where the token comes from";
-    let text = read_bounded(path.to_owned())
-        .await
-        .map_err(|error| Trouble::new(tried(), error).hint(hint))?;
+    let text = read_bounded(path.to_owned()).await.map_err(|error| Trouble::new(tried(), error).hint(hint))?;
     let header = bearer(text.trim()).map_err(|cause| Trouble::new(tried(), cause).hint(hint))?;
-    Ok(Held {
-        header,
-        fresh_until: Instant::now().checked_add(FILE_IS_FRESH),
-    })
+    Ok(Held { header, fresh_until: Instant::now().checked_add(FILE_IS_FRESH) })
 }
 
 async fn read_bounded(path: PathBuf) -> io::Result<String> {
     let file = tokio::fs::File::open(path).await?;
     let bytes = bounded(file).await?;
-    String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))
 }
 
 /// Reads to the end, which must come before the bound.
@@ -140,23 +123,14 @@ async fn bounded(reader: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     reader.take(LONGEST + 1).read_to_end(&mut bytes).await?;
     match u64::try_from(bytes.len()) {
         Ok(length) if length <= LONGEST => Ok(bytes),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it is longer than {LONGEST} bytes"),
-        )),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {LONGEST} bytes"))),
     }
 }
 
 /// Runs kubectl to its end. It is killed when the caller gives up.
 async fn run(kubectl: &Kubectl, arguments: &[String]) -> io::Result<Result<String, String>> {
     let mut child = Command::new(&kubectl.program)
-        .args([
-            "create",
-            "token",
-            &kubectl.service_account,
-            "--namespace",
-            &kubectl.namespace,
-        ])
+        .args(["create", "token", &kubectl.service_account, "--namespace", &kubectl.namespace])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -172,12 +146,8 @@ async fn run(kubectl: &Kubectl, arguments: &[String]) -> io::Result<Result<Strin
         return Ok(Ok(String::from_utf8_lossy(&output).trim().to_owned()));
     }
     let complaint = String::from_utf8_lossy(&complaint);
-    let complaint: String = complaint
-        .trim()
-        .chars()
-        .take(500)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let complaint: String =
+        complaint.trim().chars().take(500).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     Ok(Err(format!("{status}: {complaint}")))
 }
 
@@ -186,12 +156,9 @@ fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
         return Err("it is empty");
     }
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(
-            "it holds more than one token: there is white space or a control character in it",
-        );
+        return Err("it holds more than one token: there is white space or a control character in it");
     }
-    let mut header = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| "it cannot be sent in a header")?;
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| "it cannot be sent in a header")?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -30,13 +30,7 @@ impl fmt::Display for Trouble {
 
 impl Trouble {
     pub(crate) fn new(tried: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self {
-            tried: tried.into(),
-            cause: cause.to_string(),
-            hint: None,
-            status: None,
-            retry_after: None,
-        }
+        Self { tried: tried.into(), cause: cause.to_string(), hint: None, status: None, retry_after: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -62,21 +56,9 @@ pub(crate) struct Status {
 impl Status {
     /// In one line, cut to a bearable length.
     pub(crate) fn describe(&self) -> String {
-        let text = if self.message.is_empty() {
-            &self.reason
-        } else {
-            &self.message
-        };
-        let text: String = text
-            .chars()
-            .take(500)
-            .map(|letter| if letter.is_control() { ' ' } else { letter })
-            .collect();
-        format!(
-            "the API answers {}{}{text}",
-            self.code,
-            if text.is_empty() { "" } else { ": " }
-        )
+        let text = if self.message.is_empty() { &self.reason } else { &self.message };
+        let text: String = text.chars().take(500).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        format!("the API answers {}{}{text}", self.code, if text.is_empty() { "" } else { ": " })
     }
 }
 

@@ -43,12 +43,7 @@ impl Default for Config {
 impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
-        check_sizes(
-            self.page_size,
-            self.max_page_bytes,
-            self.max_object_bytes,
-            self.max_cached_bytes,
-        )
+        check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes)
     }
 }
 
@@ -74,15 +69,8 @@ impl Namespaces {
                     max_page_bytes: length(config.max_page_bytes),
                     max_object_bytes: length(config.max_object_bytes),
                 },
-                bounds: Bounds {
-                    objects: config.max_cached_objects,
-                    bytes: length(config.max_cached_bytes),
-                },
-                forms: Forms {
-                    typed: None,
-                    json: true,
-                    keep_json: false,
-                },
+                bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
+                forms: Forms { typed: None, json: true, keep_json: false },
                 refresh: None,
                 ids,
                 meter,
@@ -92,11 +80,7 @@ impl Namespaces {
 }
 
 impl Source for Namespaces {
-    async fn run(
-        self,
-        feed: impl Feed,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Fault> {
+    async fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
         self.follow.run(feed, stop).await
     }
 }

@@ -64,12 +64,7 @@ impl Config {
                 "write at least 1s, or 0s for never",
             ));
         }
-        problems.extend(check_sizes(
-            self.page_size,
-            self.max_page_bytes,
-            self.max_object_bytes,
-            self.max_cached_bytes,
-        ));
+        problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
         problems
     }
 }
@@ -81,13 +76,7 @@ pub struct Nodes {
 
 impl Nodes {
     /// Watches nodes as `config` says; `node` is the host's own, for when the configuration names none.
-    pub fn new(
-        config: &Config,
-        api: Api,
-        node: &str,
-        ids: Arc<SubjectIds>,
-        meter: Arc<SourceMeter>,
-    ) -> Self {
+    pub fn new(config: &Config, api: Api, node: &str, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Self {
         let (source, path) = names(ObjectKind::Node);
         let node = config.node.as_deref().unwrap_or(node);
         let one = config.scope == Scope::Node;
@@ -105,15 +94,8 @@ impl Nodes {
                     max_page_bytes: length(config.max_page_bytes),
                     max_object_bytes: length(config.max_object_bytes),
                 },
-                bounds: Bounds {
-                    objects: config.max_cached_objects,
-                    bytes: length(config.max_cached_bytes),
-                },
-                forms: Forms {
-                    typed: None,
-                    json: true,
-                    keep_json: true,
-                },
+                bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
+                forms: Forms { typed: None, json: true, keep_json: true },
                 refresh,
                 ids,
                 meter,
@@ -123,11 +105,7 @@ impl Nodes {
 }
 
 impl Source for Nodes {
-    async fn run(
-        self,
-        feed: impl Feed,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Fault> {
+    async fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
         self.follow.run(feed, stop).await
     }
 }

@@ -8,18 +8,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use sluicebox_contract::Pod;
 use sluicebox_contract::pod::{
-    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase,
-    QosClass, Terminated,
+    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, QosClass, Terminated,
 };
 
 /// Reads a pod.
 pub(super) fn pod(json: &str) -> Result<Pod, String> {
     let raw: RawPod = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    let RawPod {
-        metadata,
-        spec,
-        status,
-    } = raw;
+    let RawPod { metadata, spec, status } = raw;
     Ok(Pod {
         uid: metadata.uid,
         namespace: metadata.namespace,
@@ -38,22 +33,10 @@ pub(super) fn pod(json: &str) -> Result<Pod, String> {
         host_ip: given(status.host_ip),
         pod_ips: pod_ips(given(status.pod_ip), status.pod_ips),
         start_time: status.start_time,
-        containers: containers(
-            spec.init_containers,
-            ContainerKind::Init,
-            &status.init_container_statuses,
-        )
-        .chain(containers(
-            spec.containers,
-            ContainerKind::App,
-            &status.container_statuses,
-        ))
-        .chain(containers(
-            spec.ephemeral_containers,
-            ContainerKind::Ephemeral,
-            &status.ephemeral_container_statuses,
-        ))
-        .collect(),
+        containers: containers(spec.init_containers, ContainerKind::Init, &status.init_container_statuses)
+            .chain(containers(spec.containers, ContainerKind::App, &status.container_statuses))
+            .chain(containers(spec.ephemeral_containers, ContainerKind::Ephemeral, &status.ephemeral_container_statuses))
+            .collect(),
     })
 }
 
@@ -218,9 +201,7 @@ struct RawTerminated {
 }
 
 /// Go writes what is empty as null here and there.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -230,12 +211,7 @@ fn given(text: Option<String>) -> Option<String> {
 }
 
 fn owner(raw: RawOwner) -> Owner {
-    Owner {
-        kind: raw.kind,
-        name: raw.name,
-        uid: raw.uid,
-        controller: raw.controller,
-    }
+    Owner { kind: raw.kind, name: raw.name, uid: raw.uid, controller: raw.controller }
 }
 
 fn qos_class(text: &str) -> Option<QosClass> {
@@ -267,16 +243,9 @@ fn pod_ips(first: Option<String>, all: Vec<RawAddress>) -> Vec<String> {
     addresses
 }
 
-fn containers(
-    specs: Vec<RawContainer>,
-    kind: ContainerKind,
-    statuses: &[RawContainerStatus],
-) -> impl Iterator<Item = Container> {
+fn containers(specs: Vec<RawContainer>, kind: ContainerKind, statuses: &[RawContainerStatus]) -> impl Iterator<Item = Container> {
     specs.into_iter().map(move |spec| {
-        let status = statuses
-            .iter()
-            .find(|status| status.name == spec.name)
-            .map(container_status);
+        let status = statuses.iter().find(|status| status.name == spec.name).map(container_status);
         Container {
             name: spec.name,
             kind,
@@ -303,9 +272,7 @@ fn quantities(raw: BTreeMap<String, Quantity>) -> Vec<(String, String)> {
         Quantity::Text(text) => text,
         Quantity::Number(number) => number.to_string(),
     };
-    raw.into_iter()
-        .map(|(name, quantity)| (name, text(quantity)))
-        .collect()
+    raw.into_iter().map(|(name, quantity)| (name, text(quantity))).collect()
 }
 
 fn container_status(raw: &RawContainerStatus) -> ContainerStatus {
@@ -328,11 +295,7 @@ fn container_state(raw: &RawState) -> ContainerState {
             reason: given(terminated.reason.clone()),
             finished_at: terminated.finished_at.clone(),
         }),
-        (None, None, waiting) => ContainerState::Waiting(
-            waiting
-                .as_ref()
-                .and_then(|waiting| given(waiting.reason.clone())),
-        ),
+        (None, None, waiting) => ContainerState::Waiting(waiting.as_ref().and_then(|waiting| given(waiting.reason.clone()))),
     }
 }
 

@@ -54,12 +54,7 @@ impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = check_node(self.scope, self.node.as_deref());
-        problems.extend(check_sizes(
-            self.page_size,
-            self.max_page_bytes,
-            self.max_object_bytes,
-            self.max_cached_bytes,
-        ));
+        problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
         problems
     }
 }
@@ -80,14 +75,7 @@ pub struct Pods {
 
 impl Pods {
     /// Watches pods as `config` says; `node` is the host's own, for when the configuration names none.
-    pub fn new(
-        config: &Config,
-        api: Api,
-        node: &str,
-        wants: Wants,
-        ids: Arc<SubjectIds>,
-        meter: Arc<SourceMeter>,
-    ) -> Self {
+    pub fn new(config: &Config, api: Api, node: &str, wants: Wants, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Self {
         let (source, path) = names(ObjectKind::Pod);
         let node = config.node.as_deref().unwrap_or(node);
         let of_a_node = config.scope == Scope::Node;
@@ -104,19 +92,8 @@ impl Pods {
                     max_page_bytes: length(config.max_page_bytes),
                     max_object_bytes: length(config.max_object_bytes),
                 },
-                bounds: Bounds {
-                    objects: config.max_cached_objects,
-                    bytes: length(config.max_cached_bytes),
-                },
-                forms: Forms {
-                    typed: if wants.typed {
-                        Some(convert::pod)
-                    } else {
-                        None
-                    },
-                    json: wants.json,
-                    keep_json: false,
-                },
+                bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
+                forms: Forms { typed: if wants.typed { Some(convert::pod) } else { None }, json: wants.json, keep_json: false },
                 refresh: None,
                 ids,
                 meter,
@@ -126,11 +103,7 @@ impl Pods {
 }
 
 impl Source for Pods {
-    async fn run(
-        self,
-        feed: impl Feed,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Fault> {
+    async fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
         self.follow.run(feed, stop).await
     }
 }

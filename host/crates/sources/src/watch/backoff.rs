@@ -16,11 +16,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new() -> Self {
-        Self {
-            next: FIRST,
-            random: RandomState::new(),
-            tries: 0,
-        }
+        Self { next: FIRST, random: RandomState::new(), tries: 0 }
     }
 
     /// The next wait: between half of the step and the whole of it.

@@ -51,18 +51,12 @@ pub(super) struct Fetch {
 
 impl Fetch {
     /// A page of the list: the first one, or the one that the token leads to.
-    pub(super) async fn page(
-        &self,
-        token: Option<&str>,
-        extent: Extent,
-    ) -> Result<Page, PageError> {
+    pub(super) async fn page(&self, token: Option<&str>, extent: Extent) -> Result<Page, PageError> {
         let limit = self.api.request_timeout();
-        timeout(limit, self.untimed_page(token, extent))
-            .await
-            .unwrap_or_else(|_| {
-                let cause = format!("no whole answer within {} seconds", limit.as_secs());
-                Err(PageError::Trouble(self.trouble("list", cause)))
-            })
+        timeout(limit, self.untimed_page(token, extent)).await.unwrap_or_else(|_| {
+            let cause = format!("no whole answer within {} seconds", limit.as_secs());
+            Err(PageError::Trouble(self.trouble("list", cause)))
+        })
     }
 
     async fn untimed_page(&self, token: Option<&str>, extent: Extent) -> Result<Page, PageError> {
@@ -78,18 +72,9 @@ impl Fetch {
             ..ListParams::default()
         };
         let trouble = |cause: String| PageError::Trouble(self.trouble("list", cause));
-        let request = Request::new(self.target.path)
-            .list(&parameters)
-            .map_err(|error| trouble(error.to_string()))?;
-        let response = self
-            .api
-            .send(request, &self.tried("list"))
-            .await
-            .map_err(PageError::Trouble)?;
-        match Limited::new(response.into_body(), self.target.max_page_bytes)
-            .collect()
-            .await
-        {
+        let request = Request::new(self.target.path).list(&parameters).map_err(|error| trouble(error.to_string()))?;
+        let response = self.api.send(request, &self.tried("list")).await.map_err(PageError::Trouble)?;
+        match Limited::new(response.into_body(), self.target.max_page_bytes).collect().await {
             Ok(collected) => read::page(&collected.to_bytes()).map_err(trouble),
             Err(error) if error.is::<LengthLimitError>() => Err(PageError::TooBig),
             Err(error) => Err(trouble(chain(error.as_ref()))),
@@ -98,9 +83,7 @@ impl Fetch {
 
     /// Opens a watch from a version on.
     pub(super) async fn watch(&self, version: &str) -> Result<Body, Trouble> {
-        let seconds = u32::try_from(self.api.watch_timeout().as_secs())
-            .unwrap_or(u32::MAX)
-            .max(1);
+        let seconds = u32::try_from(self.api.watch_timeout().as_secs()).unwrap_or(u32::MAX).max(1);
         let parameters = WatchParams {
             field_selector: self.target.field_selector.clone(),
             timeout: Some(seconds),
@@ -111,21 +94,14 @@ impl Fetch {
         let request = request.map_err(|error| self.trouble("watch", error.to_string()))?;
         let limit = self.api.request_timeout();
         let opened = timeout(limit, self.api.send(request, &self.tried("watch"))).await;
-        let response = opened.unwrap_or_else(|_| {
-            Err(self.trouble(
-                "watch",
-                format!("no answer within {} seconds", limit.as_secs()),
-            ))
-        })?;
+        let response =
+            opened.unwrap_or_else(|_| Err(self.trouble("watch", format!("no answer within {} seconds", limit.as_secs()))))?;
         Ok(response.into_body())
     }
 
     /// Something did not work that was to `list` or `watch`.
     pub(super) fn trouble(&self, verb: &str, cause: String) -> Trouble {
-        Trouble::new(
-            format!("{} at {}", self.tried(verb), self.api.server()),
-            cause,
-        )
+        Trouble::new(format!("{} at {}", self.tried(verb), self.api.server()), cause)
     }
 
     fn tried(&self, verb: &str) -> String {

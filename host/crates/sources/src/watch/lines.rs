@@ -24,12 +24,7 @@ pub(super) enum Line {
 
 impl Lines {
     pub(super) fn new(longest: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: 0,
-            longest,
-            discarding: false,
-        }
+        Self { buffer: BytesMut::new(), searched: 0, longest, discarding: false }
     }
 
     /// More bytes have come. Take every line with [`Lines::next`] before more are put in.
@@ -84,19 +79,13 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_the_bytes_come() {
-        assert_eq!(
-            cut(10, &["a\nb", "c\n", "\n", "d", "e", "f\ng"]),
-            ["a", "bc", "def"]
-        );
+        assert_eq!(cut(10, &["a\nb", "c\n", "\n", "d", "e", "f\ng"]), ["a", "bc", "def"]);
     }
 
     #[test]
     fn a_line_that_is_too_long_is_not_kept_and_the_next_one_is_whole() {
         assert_eq!(cut(4, &["12345\nab\n"]), ["(too long)", "ab"]);
-        assert_eq!(
-            cut(4, &["123", "456", "789", "0\nab", "\n"]),
-            ["(too long)", "ab"]
-        );
+        assert_eq!(cut(4, &["123", "456", "789", "0\nab", "\n"]), ["(too long)", "ab"]);
         assert_eq!(cut(4, &["1234\n"]), ["1234"]);
     }
 

@@ -51,9 +51,7 @@ pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Se
         pause: None,
         heard: VecDeque::new(),
     };
-    stream::unfold(listener, |mut listener| async move {
-        Some((listener.next().await, listener))
-    })
+    stream::unfold(listener, |mut listener| async move { Some((listener.next().await, listener)) })
 }
 
 struct Listener {
@@ -106,11 +104,7 @@ impl Listener {
 
     async fn list(&mut self, token: Option<String>) -> State {
         let from_cache = self.nothing_heard && self.fetch.target.first_from_cache;
-        let extent = if from_cache {
-            Extent::Cached
-        } else {
-            Extent::Page(self.page_size)
-        };
+        let extent = if from_cache { Extent::Cached } else { Extent::Page(self.page_size) };
         match self.fetch.page(token.as_deref(), extent).await {
             Ok(page) => {
                 self.nothing_heard = false;
@@ -125,11 +119,7 @@ impl Listener {
             Err(PageError::TooBig) => self.shrink(token, extent),
             Err(PageError::Trouble(trouble)) => {
                 // The same page may be asked for again, unless the list has become too old.
-                let again = if trouble.is_gone() {
-                    State::Unlisted
-                } else {
-                    State::Listing { token }
-                };
+                let again = if trouble.is_gone() { State::Unlisted } else { State::Listing { token } };
                 self.trouble(trouble);
                 again
             }
@@ -144,10 +134,7 @@ impl Listener {
             Extent::Page(size) if size > 1 => self.page_size = size / 2,
             Extent::Page(_) => {
                 let limit = self.fetch.target.max_page_bytes;
-                let trouble = self.fetch.trouble(
-                    "list",
-                    format!("a page with one object is longer than {limit} bytes"),
-                );
+                let trouble = self.fetch.trouble("list", format!("a page with one object is longer than {limit} bytes"));
                 self.trouble(trouble.hint("raise `max-page-bytes`"));
                 return State::Unlisted;
             }
@@ -165,13 +152,7 @@ impl Listener {
             Ok(body) => {
                 self.heard.push_back(Heard::Reached);
                 let lines = Lines::new(self.fetch.target.max_object_bytes);
-                State::Watching(Watch {
-                    version,
-                    body,
-                    lines,
-                    opened: Instant::now(),
-                    heard: false,
-                })
+                State::Watching(Watch { version, body, lines, opened: Instant::now(), heard: false })
             }
             Err(trouble) => self.broken(trouble, version),
         }
@@ -208,17 +189,12 @@ impl Listener {
                     Ok(_) => "the server ended it".to_owned(),
                     Err(_) => "nothing came for too long".to_owned(),
                 };
-                tracing::debug!(
-                    source = self.fetch.target.source,
-                    "the watch has ended: {how}"
-                );
+                tracing::debug!(source = self.fetch.target.source, "the watch has ended: {how}");
                 // A server that ends each watch at once is not asked again at once.
                 if watch.opened.elapsed() < if watch.heard { SHORT_WATCH } else { GOOD_WATCH } {
                     self.pause = Some(self.backoff.next());
                 }
-                State::Listed {
-                    version: watch.version,
-                }
+                State::Listed { version: watch.version }
             }
         }
     }
@@ -258,20 +234,12 @@ impl Listener {
     fn broken(&mut self, trouble: Trouble, version: String) -> State {
         let anew = trouble.is_gone() || version.is_empty();
         self.trouble(trouble);
-        if anew {
-            State::Unlisted
-        } else {
-            State::Listed { version }
-        }
+        if anew { State::Unlisted } else { State::Listed { version } }
     }
 
     fn trouble(&mut self, trouble: Trouble) {
         let wait = self.backoff.next();
-        self.pause = Some(
-            trouble
-                .retry_after
-                .map_or(wait, |asked| asked.min(LONGEST_WAIT).max(wait)),
-        );
+        self.pause = Some(trouble.retry_after.map_or(wait, |asked| asked.min(LONGEST_WAIT).max(wait)));
         self.heard.push_back(Heard::Trouble(trouble));
     }
 }

@@ -5,8 +5,7 @@ use std::collections::hash_map;
 use std::sync::Arc;
 
 use sluicebox_contract::{
-    Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Pod, PodEvent, Subject, SubjectId,
-    SubjectIds, SubjectKind, UnixNanos,
+    Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Pod, PodEvent, Subject, SubjectId, SubjectIds, SubjectKind, UnixNanos,
 };
 
 use super::read::{Object, Verb};
@@ -61,12 +60,7 @@ struct Entry {
 }
 
 impl Memory {
-    pub(super) fn new(
-        kind: ObjectKind,
-        bounds: Bounds,
-        forms: Forms,
-        ids: Arc<SubjectIds>,
-    ) -> Self {
+    pub(super) fn new(kind: ObjectKind, bounds: Bounds, forms: Forms, ids: Arc<SubjectIds>) -> Self {
         Self {
             kind,
             bounds,
@@ -105,28 +99,16 @@ impl Memory {
     }
 
     /// An object stands in the list.
-    pub(super) fn listed(
-        &mut self,
-        object: Object,
-        now: UnixNanos,
-        notices: &mut Vec<Notice>,
-    ) -> Result<(), Fault> {
-        let new = if self.complete {
-            Change::Added
-        } else {
-            Change::Listed
-        };
+    pub(super) fn listed(&mut self, object: Object, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
+        let new = if self.complete { Change::Added } else { Change::Listed };
         self.present(object, new, now, notices)
     }
 
     /// The list has come to its end.
     pub(super) fn end_list(&mut self, now: UnixNanos, notices: &mut Vec<Notice>) {
         let list = self.list;
-        let mut gone: Vec<Entry> = self
-            .entries
-            .extract_if(|_, entry| entry.seen_in_list != list)
-            .map(|(_, entry)| entry)
-            .collect();
+        let mut gone: Vec<Entry> =
+            self.entries.extract_if(|_, entry| entry.seen_in_list != list).map(|(_, entry)| entry).collect();
         // In the order in which they were first seen, so that a run can be repeated.
         gone.sort_by_key(|entry| entry.subject);
         for entry in gone {
@@ -140,13 +122,7 @@ impl Memory {
     }
 
     /// An object has changed, says a watch.
-    pub(super) fn changed(
-        &mut self,
-        verb: Verb,
-        object: Object,
-        now: UnixNanos,
-        notices: &mut Vec<Notice>,
-    ) -> Result<(), Fault> {
+    pub(super) fn changed(&mut self, verb: Verb, object: Object, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
         match verb {
             Verb::Added => self.present(object, Change::Added, now, notices),
             Verb::Modified => self.present(object, Change::Modified, now, notices),
@@ -156,33 +132,17 @@ impl Memory {
 
     /// Everything that is remembered, once more.
     pub(super) fn repeat(&self, now: UnixNanos, notices: &mut Vec<Notice>) {
-        let mut entries: Vec<&Entry> = self
-            .entries
-            .values()
-            .filter(|entry| entry.json.is_some() || entry.pod.is_some())
-            .collect();
+        let mut entries: Vec<&Entry> =
+            self.entries.values().filter(|entry| entry.json.is_some() || entry.pod.is_some()).collect();
         entries.sort_by_key(|entry| entry.subject);
         for entry in entries {
             let pods = entry.pod.clone().map(|pod| (pod, entry.pod.clone()));
-            self.tell(
-                entry,
-                Change::Modified,
-                pods,
-                entry.json.clone(),
-                now,
-                notices,
-            );
+            self.tell(entry, Change::Modified, pods, entry.json.clone(), now, notices);
         }
     }
 
     /// `new` is what is said of an object that is not known.
-    fn present(
-        &mut self,
-        object: Object,
-        new: Change,
-        now: UnixNanos,
-        notices: &mut Vec<Notice>,
-    ) -> Result<(), Fault> {
+    fn present(&mut self, object: Object, new: Change, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
         let key = key(&object);
         let list = self.list;
         let known = match self.entries.entry(key.clone()) {
@@ -202,11 +162,7 @@ impl Memory {
             }
             hash_map::Entry::Vacant(_) => None,
         };
-        let change = if known.is_some() {
-            Change::Modified
-        } else {
-            new
-        };
+        let change = if known.is_some() { Change::Modified } else { new };
         self.bytes -= known.as_ref().map_or(0, |known| known.weight);
         let (subject, previous) = match known {
             Some(known) => (known.subject, known.pod),
@@ -219,17 +175,10 @@ impl Memory {
         Ok(())
     }
 
-    fn absent(
-        &mut self,
-        object: &Object,
-        now: UnixNanos,
-        notices: &mut Vec<Notice>,
-    ) -> Result<(), Fault> {
+    fn absent(&mut self, object: &Object, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
         let key = key(object);
         let known = match self.entries.entry(key) {
-            hash_map::Entry::Occupied(entry) if entry.get().uid == object.uid => {
-                Some(entry.remove())
-            }
+            hash_map::Entry::Occupied(entry) if entry.get().uid == object.uid => Some(entry.remove()),
             _ => None,
         };
         self.bytes -= known.as_ref().map_or(0, |known| known.weight);
@@ -239,25 +188,15 @@ impl Memory {
         };
         let entry = self.entry(subject, object);
         let pod = entry.pod.clone().or_else(|| previous.clone());
-        self.tell(
-            &entry,
-            Change::Deleted,
-            pod.map(|pod| (pod, previous)),
-            Some(Arc::clone(&object.json)),
-            now,
-            notices,
-        );
+        self.tell(&entry, Change::Deleted, pod.map(|pod| (pod, previous)), Some(Arc::clone(&object.json)), now, notices);
         notices.push(Notice::Forgotten(subject));
         Ok(())
     }
 
     fn define(&mut self, object: &Object, notices: &mut Vec<Notice>) -> Result<SubjectId, Fault> {
         let id = self.ids.next().ok_or_else(|| {
-            Fault::fatal(
-                "cannot number another object",
-                "all 4294967295 numbers of this run have been used",
-            )
-            .hint("restart sluicebox")
+            Fault::fatal("cannot number another object", "all 4294967295 numbers of this run have been used")
+                .hint("restart sluicebox")
         })?;
         notices.push(Notice::Defined(Arc::new(Subject {
             id,
@@ -277,16 +216,13 @@ impl Memory {
         let pod = self.forms.typed.and_then(|parse| {
             parse(&object.json)
                 .map_err(|cause| {
-                    self.refused
-                        .push(format!("pod {}/{}: {cause}", object.namespace, object.name));
+                    self.refused.push(format!("pod {}/{}: {cause}", object.namespace, object.name));
                 })
                 .ok()
                 .map(Arc::new)
         });
         let json = self.forms.keep_json.then(|| Arc::clone(&object.json));
-        let names = object.uid.len()
-            + object.version.len()
-            + 2 * (object.namespace.len() + object.name.len());
+        let names = object.uid.len() + object.version.len() + 2 * (object.namespace.len() + object.name.len());
         let weight = size_of::<Entry>()
             + size_of::<String>()
             + names
@@ -307,9 +243,7 @@ impl Memory {
 
     /// What does not fit is not remembered: its subject ends with the event, so that nobody else has to remember it either.
     fn remember(&mut self, key: String, entry: Entry, notices: &mut Vec<Notice>) {
-        if self.entries.len() < self.bounds.objects
-            && self.bytes + entry.weight <= self.bounds.bytes
-        {
+        if self.entries.len() < self.bounds.objects && self.bytes + entry.weight <= self.bounds.bytes {
             self.bytes += entry.weight;
             self.entries.insert(key, entry);
         } else {
@@ -321,14 +255,7 @@ impl Memory {
     /// It has gone while nobody watched: its last known state is told.
     fn tell_vanished(&self, entry: &Entry, now: UnixNanos, notices: &mut Vec<Notice>) {
         let pods = entry.pod.clone().map(|pod| (Arc::clone(&pod), Some(pod)));
-        self.tell(
-            entry,
-            Change::Deleted,
-            pods,
-            entry.json.clone(),
-            now,
-            notices,
-        );
+        self.tell(entry, Change::Deleted, pods, entry.json.clone(), now, notices);
         notices.push(Notice::Forgotten(entry.subject));
     }
 
@@ -343,13 +270,7 @@ impl Memory {
     ) {
         let subject = entry.subject;
         if let Some((pod, previous)) = pods {
-            notices.push(Notice::Event(Event::Pod(PodEvent {
-                subject,
-                change,
-                observed_at: now,
-                pod,
-                previous,
-            })));
+            notices.push(Notice::Event(Event::Pod(PodEvent { subject, change, observed_at: now, pod, previous })));
         }
         if self.forms.json {
             notices.push(Notice::Event(Event::Object(ObjectEvent {

@@ -5,31 +5,12 @@ use super::*;
 const NOW: UnixNanos = UnixNanos(1);
 
 fn typed(json: &str) -> Result<Pod, String> {
-    if json.contains("broken") {
-        Err("broken".to_owned())
-    } else {
-        Ok(Pod {
-            name: json.to_owned(),
-            ..Pod::default()
-        })
-    }
+    if json.contains("broken") { Err("broken".to_owned()) } else { Ok(Pod { name: json.to_owned(), ..Pod::default() }) }
 }
 
 fn memory(objects: usize) -> Memory {
-    let forms = Forms {
-        typed: Some(typed),
-        json: false,
-        keep_json: false,
-    };
-    Memory::new(
-        ObjectKind::Pod,
-        Bounds {
-            objects,
-            bytes: 1 << 20,
-        },
-        forms,
-        Arc::default(),
-    )
+    let forms = Forms { typed: Some(typed), json: false, keep_json: false };
+    Memory::new(ObjectKind::Pod, Bounds { objects, bytes: 1 << 20 }, forms, Arc::default())
 }
 
 fn object(name: &str, uid: &str, version: &str) -> Object {
@@ -46,19 +27,10 @@ fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
     let words = notices.drain(..).map(|notice| match notice {
         Notice::Defined(subject) => format!("define {} {}", subject.id.0, subject.uid),
         Notice::Event(Event::Pod(event)) => {
-            let previous = event
-                .previous
-                .map(|pod| format!(" was {}", pod.name))
-                .unwrap_or_default();
-            format!(
-                "{:?} {} {}{previous}",
-                event.change, event.subject.0, event.pod.name
-            )
+            let previous = event.previous.map(|pod| format!(" was {}", pod.name)).unwrap_or_default();
+            format!("{:?} {} {}{previous}", event.change, event.subject.0, event.pod.name)
         }
-        Notice::Event(Event::Object(event)) => format!(
-            "{:?} {} json {:?}",
-            event.change, event.subject.0, event.json
-        ),
+        Notice::Event(Event::Object(event)) => format!("{:?} {} json {:?}", event.change, event.subject.0, event.json),
         Notice::Forgotten(id) => format!("forget {}", id.0),
         Notice::Listed => "listed".to_owned(),
     });
@@ -70,9 +42,7 @@ fn list(memory: &mut Memory, objects: &[Object]) -> Vec<String> {
     let mut notices = Vec::new();
     memory.begin_list();
     for object in objects {
-        memory
-            .listed(object.clone(), NOW, &mut notices)
-            .expect("an id");
+        memory.listed(object.clone(), NOW, &mut notices).expect("an id");
     }
     memory.end_list(NOW, &mut notices);
     describe(&mut notices)
@@ -80,29 +50,15 @@ fn list(memory: &mut Memory, objects: &[Object]) -> Vec<String> {
 
 fn watch(memory: &mut Memory, verb: Verb, object: Object) -> Vec<String> {
     let mut notices = Vec::new();
-    memory
-        .changed(verb, object, NOW, &mut notices)
-        .expect("an id");
+    memory.changed(verb, object, NOW, &mut notices).expect("an id");
     describe(&mut notices)
 }
 
 #[test]
 fn the_first_list_is_told_as_listed() {
     let mut memory = memory(9);
-    let told = list(
-        &mut memory,
-        &[object("a", "u1", "1"), object("b", "u2", "2")],
-    );
-    assert_eq!(
-        told,
-        [
-            "define 1 u1",
-            "Listed 1 a-1",
-            "define 2 u2",
-            "Listed 2 b-2",
-            "listed"
-        ]
-    );
+    let told = list(&mut memory, &[object("a", "u1", "1"), object("b", "u2", "2")]);
+    assert_eq!(told, ["define 1 u1", "Listed 1 a-1", "define 2 u2", "Listed 2 b-2", "listed"]);
 }
 
 #[test]
@@ -110,27 +66,11 @@ fn a_first_list_that_is_begun_again_repeats_nothing_and_misses_nothing() {
     let mut memory = memory(9);
     let mut notices = Vec::new();
     memory.begin_list();
-    memory
-        .listed(object("a", "u1", "1"), NOW, &mut notices)
-        .expect("an id");
-    memory
-        .listed(object("b", "u2", "1"), NOW, &mut notices)
-        .expect("an id");
+    memory.listed(object("a", "u1", "1"), NOW, &mut notices).expect("an id");
+    memory.listed(object("b", "u2", "1"), NOW, &mut notices).expect("an id");
     assert_eq!(describe(&mut notices).len(), 4);
-    let told = list(
-        &mut memory,
-        &[object("b", "u2", "1"), object("c", "u3", "3")],
-    );
-    assert_eq!(
-        told,
-        [
-            "define 3 u3",
-            "Listed 3 c-3",
-            "Deleted 1 a-1 was a-1",
-            "forget 1",
-            "listed"
-        ]
-    );
+    let told = list(&mut memory, &[object("b", "u2", "1"), object("c", "u3", "3")]);
+    assert_eq!(told, ["define 3 u3", "Listed 3 c-3", "Deleted 1 a-1 was a-1", "forget 1", "listed"]);
 }
 
 #[test]
@@ -138,21 +78,11 @@ fn a_later_list_tells_the_difference() {
     let mut memory = memory(9);
     list(
         &mut memory,
-        &[
-            object("same", "u1", "1"),
-            object("new", "u2", "2"),
-            object("gone", "u3", "3"),
-            object("other", "u4", "4"),
-        ],
+        &[object("same", "u1", "1"), object("new", "u2", "2"), object("gone", "u3", "3"), object("other", "u4", "4")],
     );
     let told = list(
         &mut memory,
-        &[
-            object("same", "u1", "1"),
-            object("new", "u2", "5"),
-            object("other", "u5", "6"),
-            object("more", "u6", "7"),
-        ],
+        &[object("same", "u1", "1"), object("new", "u2", "5"), object("other", "u5", "6"), object("more", "u6", "7")],
     );
     assert_eq!(
         told,
@@ -173,22 +103,10 @@ fn a_later_list_tells_the_difference() {
 #[test]
 fn a_watch_is_told_with_what_was_before() {
     let mut memory = memory(9);
-    assert_eq!(
-        watch(&mut memory, Verb::Added, object("a", "u1", "1")),
-        ["define 1 u1", "Added 1 a-1"]
-    );
-    assert_eq!(
-        watch(&mut memory, Verb::Added, object("a", "u1", "1")),
-        [""; 0]
-    );
-    assert_eq!(
-        watch(&mut memory, Verb::Modified, object("a", "u1", "2")),
-        ["Modified 1 a-2 was a-1"]
-    );
-    assert_eq!(
-        watch(&mut memory, Verb::Deleted, object("a", "u1", "3")),
-        ["Deleted 1 a-3 was a-2", "forget 1"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Added, object("a", "u1", "1")), ["define 1 u1", "Added 1 a-1"]);
+    assert_eq!(watch(&mut memory, Verb::Added, object("a", "u1", "1")), [""; 0]);
+    assert_eq!(watch(&mut memory, Verb::Modified, object("a", "u1", "2")), ["Modified 1 a-2 was a-1"]);
+    assert_eq!(watch(&mut memory, Verb::Deleted, object("a", "u1", "3")), ["Deleted 1 a-3 was a-2", "forget 1"]);
     assert_eq!((memory.objects(), memory.bytes()), (0, 0));
 }
 
@@ -197,56 +115,30 @@ fn the_same_name_with_another_uid_is_another_object() {
     let mut memory = memory(9);
     watch(&mut memory, Verb::Added, object("a", "u1", "1"));
     let told = watch(&mut memory, Verb::Added, object("a", "u2", "2"));
-    assert_eq!(
-        told,
-        [
-            "Deleted 1 a-1 was a-1",
-            "forget 1",
-            "define 2 u2",
-            "Added 2 a-2"
-        ]
-    );
+    assert_eq!(told, ["Deleted 1 a-1 was a-1", "forget 1", "define 2 u2", "Added 2 a-2"]);
     // The old one's end is told late and harms the new one not.
     let told = watch(&mut memory, Verb::Deleted, object("a", "u1", "3"));
     assert_eq!(told, ["define 3 u1", "Deleted 3 a-3", "forget 3"]);
-    assert_eq!(
-        watch(&mut memory, Verb::Modified, object("a", "u2", "4")),
-        ["Modified 2 a-4 was a-2"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Modified, object("a", "u2", "4")), ["Modified 2 a-4 was a-2"]);
 }
 
 /// B3: a change of what was not known is told.
 #[test]
 fn b3_a_change_of_what_was_not_known_is_told() {
     let mut memory = memory(9);
-    assert_eq!(
-        watch(&mut memory, Verb::Modified, object("a", "u1", "1")),
-        ["define 1 u1", "Modified 1 a-1"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Modified, object("a", "u1", "1")), ["define 1 u1", "Modified 1 a-1"]);
 }
 
 #[test]
 fn what_does_not_fit_is_told_but_not_remembered() {
     let mut memory = memory(1);
     watch(&mut memory, Verb::Added, object("a", "u1", "1"));
-    assert_eq!(
-        watch(&mut memory, Verb::Added, object("b", "u2", "2")),
-        ["define 2 u2", "Added 2 b-2", "forget 2"]
-    );
-    assert_eq!(
-        watch(&mut memory, Verb::Modified, object("b", "u2", "3")),
-        ["define 3 u2", "Modified 3 b-3", "forget 3"]
-    );
-    assert_eq!(
-        watch(&mut memory, Verb::Deleted, object("b", "u2", "4")),
-        ["define 4 u2", "Deleted 4 b-4", "forget 4"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Added, object("b", "u2", "2")), ["define 2 u2", "Added 2 b-2", "forget 2"]);
+    assert_eq!(watch(&mut memory, Verb::Modified, object("b", "u2", "3")), ["define 3 u2", "Modified 3 b-3", "forget 3"]);
+    assert_eq!(watch(&mut memory, Verb::Deleted, object("b", "u2", "4")), ["define 4 u2", "Deleted 4 b-4", "forget 4"]);
     assert_eq!(memory.take_uncached(), 2);
     assert_eq!(memory.take_uncached(), 0);
-    assert_eq!(
-        watch(&mut memory, Verb::Modified, object("a", "u1", "5")),
-        ["Modified 1 a-5 was a-1"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Modified, object("a", "u1", "5")), ["Modified 1 a-5 was a-1"]);
 }
 
 #[test]
@@ -256,94 +148,35 @@ fn an_object_that_outgrows_the_bytes_is_no_longer_remembered() {
     memory.bounds.bytes = memory.bytes();
     let long = "2".repeat(100);
     let told = watch(&mut memory, Verb::Modified, object("a", "u1", &long));
-    assert_eq!(
-        told,
-        [
-            format!("Modified 1 a-{long} was a-1"),
-            "forget 1".to_owned()
-        ]
-    );
+    assert_eq!(told, [format!("Modified 1 a-{long} was a-1"), "forget 1".to_owned()]);
     assert_eq!((memory.objects(), memory.bytes()), (0, 0));
 }
 
 #[test]
 fn a_pod_that_is_not_understood_is_left_out_and_named() {
     let mut memory = memory(9);
-    assert_eq!(
-        watch(&mut memory, Verb::Added, object("broken", "u1", "1")),
-        ["define 1 u1"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Added, object("broken", "u1", "1")), ["define 1 u1"]);
     assert_eq!(memory.take_refused(), ["pod n/broken: broken"]);
-    assert_eq!(
-        watch(&mut memory, Verb::Added, object("fine", "u2", "1")),
-        ["define 2 u2", "Added 2 fine-1"]
-    );
+    assert_eq!(watch(&mut memory, Verb::Added, object("fine", "u2", "1")), ["define 2 u2", "Added 2 fine-1"]);
 }
 
 #[test]
 fn what_is_kept_as_json_can_be_repeated() {
-    let forms = Forms {
-        typed: None,
-        json: true,
-        keep_json: true,
-    };
-    let mut memory = Memory::new(
-        ObjectKind::Node,
-        Bounds {
-            objects: 9,
-            bytes: 1 << 20,
-        },
-        forms,
-        Arc::default(),
-    );
-    list(
-        &mut memory,
-        &[object("a", "u1", "1"), object("b", "u2", "2")],
-    );
+    let forms = Forms { typed: None, json: true, keep_json: true };
+    let mut memory = Memory::new(ObjectKind::Node, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default());
+    list(&mut memory, &[object("a", "u1", "1"), object("b", "u2", "2")]);
     let mut notices = Vec::new();
     memory.repeat(NOW, &mut notices);
-    assert_eq!(
-        describe(&mut notices),
-        [
-            "Modified 1 json Some(\"a-1\")",
-            "Modified 2 json Some(\"b-2\")"
-        ]
-    );
-    assert_eq!(
-        list(&mut memory, &[object("b", "u2", "2")]),
-        ["Deleted 1 json Some(\"a-1\")", "forget 1"]
-    );
+    assert_eq!(describe(&mut notices), ["Modified 1 json Some(\"a-1\")", "Modified 2 json Some(\"b-2\")"]);
+    assert_eq!(list(&mut memory, &[object("b", "u2", "2")]), ["Deleted 1 json Some(\"a-1\")", "forget 1"]);
 }
 
 #[test]
 fn both_forms_are_told_if_both_are_wanted() {
-    let forms = Forms {
-        typed: Some(typed),
-        json: true,
-        keep_json: false,
-    };
-    let mut memory = Memory::new(
-        ObjectKind::Pod,
-        Bounds {
-            objects: 9,
-            bytes: 1 << 20,
-        },
-        forms,
-        Arc::default(),
-    );
+    let forms = Forms { typed: Some(typed), json: true, keep_json: false };
+    let mut memory = Memory::new(ObjectKind::Pod, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default());
     let told = watch(&mut memory, Verb::Added, object("a", "u1", "1"));
-    assert_eq!(
-        told,
-        ["define 1 u1", "Added 1 a-1", "Added 1 json Some(\"a-1\")"]
-    );
+    assert_eq!(told, ["define 1 u1", "Added 1 a-1", "Added 1 json Some(\"a-1\")"]);
     // The JSON of what vanishes unseen is not kept: the typed pod is.
-    assert_eq!(
-        list(&mut memory, &[]),
-        [
-            "Deleted 1 a-1 was a-1",
-            "Deleted 1 json None",
-            "forget 1",
-            "listed"
-        ]
-    );
+    assert_eq!(list(&mut memory, &[]), ["Deleted 1 a-1 was a-1", "Deleted 1 json None", "forget 1", "listed"]);
 }

@@ -68,11 +68,7 @@ impl From<Fault> for End {
 
 impl Follow {
     /// Runs until `stop` is ready, whatever it waits for at that moment.
-    pub(crate) async fn run(
-        self,
-        feed: impl Feed,
-        stop: impl Future<Output = ()> + Send,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send) -> Result<(), Fault> {
         tokio::select! {
             biased;
             () = stop => Ok(()),
@@ -84,23 +80,10 @@ impl Follow {
     }
 
     async fn follow(self, mut feed: impl Feed) -> End {
-        let Self {
-            api,
-            target,
-            bounds,
-            forms,
-            refresh,
-            ids,
-            meter,
-        } = self;
+        let Self { api, target, bounds, forms, refresh, ids, meter } = self;
         let mut outage = Outage::new(target.source, api.server(), Arc::clone(&meter));
         let memory = Memory::new(target.kind, bounds, forms, ids);
-        let mut teller = Teller {
-            memory,
-            meter,
-            source: target.source,
-            notices: Vec::new(),
-        };
+        let mut teller = Teller { memory, meter, source: target.source, notices: Vec::new() };
         let mut heard = pin!(listen::listen(api, target));
         let mut refresh = refresh.map(ticks);
         loop {
@@ -199,8 +182,7 @@ impl Teller {
             if self.meter.uncached.get() == 0 {
                 tracing::warn!(
                     source = self.source,
-                    hint =
-                        "raise `max-cached-objects` or `max-cached-bytes`, or watch one node only",
+                    hint = "raise `max-cached-objects` or `max-cached-bytes`, or watch one node only",
                     "the cache is full: an object that does not fit is not compared with what it was, and if it goes while the API \
                      is away, nobody is told"
                 );
@@ -222,11 +204,7 @@ impl Teller {
         self.meter.skipped.increment();
         let count = self.meter.skipped.get();
         if count <= 20 || count.is_power_of_two() {
-            tracing::warn!(
-                source = self.source,
-                so_far = count,
-                "left out what cannot be understood: {what}"
-            );
+            tracing::warn!(source = self.source, so_far = count, "left out what cannot be understood: {what}");
         }
     }
 }
@@ -245,40 +223,19 @@ pub(crate) fn names(kind: ObjectKind) -> (&'static str, &'static str) {
 }
 
 /// What is wrong with the sizes that all these sources have.
-pub(crate) fn check_sizes(
-    page_size: u32,
-    page: ByteSize,
-    object: ByteSize,
-    cached: ByteSize,
-) -> Vec<Problem> {
+pub(crate) fn check_sizes(page_size: u32, page: ByteSize, object: ByteSize, cached: ByteSize) -> Vec<Problem> {
     let mut problems = Vec::new();
     if page_size == 0 {
-        problems.push(Problem::new(
-            "page-size",
-            "is zero, so no list would ever end",
-            "write a number such as 250",
-        ));
+        problems.push(Problem::new("page-size", "is zero, so no list would ever end", "write a number such as 250"));
     }
     for (field, size) in [("max-page-bytes", page), ("max-object-bytes", object)] {
         if size.0 < LEAST_BYTES {
-            problems.push(Problem::new(
-                field,
-                format!("{size} is less than an object may need"),
-                "write at least 64KiB",
-            ));
+            problems.push(Problem::new(field, format!("{size} is less than an object may need"), "write at least 64KiB"));
         }
     }
-    for (field, size) in [
-        ("max-page-bytes", page),
-        ("max-object-bytes", object),
-        ("max-cached-bytes", cached),
-    ] {
+    for (field, size) in [("max-page-bytes", page), ("max-object-bytes", object), ("max-cached-bytes", cached)] {
         if usize::try_from(size.0).is_err() {
-            problems.push(Problem::new(
-                field,
-                format!("{size} is more than this machine can address"),
-                "write less",
-            ));
+            problems.push(Problem::new(field, format!("{size} is more than this machine can address"), "write less"));
         }
     }
     problems

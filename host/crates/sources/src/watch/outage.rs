@@ -25,12 +25,7 @@ struct Since {
 
 impl Outage {
     pub(super) fn new(source: &'static str, server: &str, meter: Arc<SourceMeter>) -> Self {
-        Self {
-            source,
-            server: server.to_owned(),
-            meter,
-            since: None,
-        }
+        Self { source, server: server.to_owned(), meter, since: None }
     }
 
     pub(super) fn failed(&mut self, trouble: &Trouble) {
@@ -41,22 +36,11 @@ impl Outage {
             return;
         }
         self.meter.connected.set(0);
-        let since = self.since.get_or_insert(Since {
-            began: Instant::now(),
-            tries: 0,
-            status: None,
-        });
+        let since = self.since.get_or_insert(Since { began: Instant::now(), tries: 0, status: None });
         since.tries += 1;
         if since.tries == 1 || since.status != trouble.status {
-            let hint = trouble
-                .hint
-                .clone()
-                .or_else(|| hint(trouble.status, self.source));
-            tracing::warn!(
-                source = self.source,
-                hint,
-                "{trouble}: trying again with growing pauses"
-            );
+            let hint = trouble.hint.clone().or_else(|| hint(trouble.status, self.source));
+            tracing::warn!(source = self.source, hint, "{trouble}: trying again with growing pauses");
         } else {
             tracing::debug!(source = self.source, tries = since.tries, "{trouble}");
         }
@@ -67,13 +51,7 @@ impl Outage {
         self.meter.connected.set(1);
         if let Some(since) = self.since.take() {
             let seconds = since.began.elapsed().as_secs();
-            tracing::info!(
-                source = self.source,
-                server = self.server,
-                tries = since.tries,
-                seconds,
-                "the API answers again"
-            );
+            tracing::info!(source = self.source, server = self.server, tries = since.tries, seconds, "the API answers again");
         }
     }
 }

@@ -117,24 +117,13 @@ struct RawBookmark {
 /// Reads a page. An object that is not as expected is left out, the others are kept.
 pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("it is not text: {error}"))?;
-    let page: RawPage =
-        serde_json::from_str(text).map_err(|error| format!("it is not a list: {error}"))?;
+    let page: RawPage = serde_json::from_str(text).map_err(|error| format!("it is not a list: {error}"))?;
     let token = page.metadata.token.filter(|token| !token.is_empty());
     if page.metadata.resource_version.is_empty() && token.is_none() {
         return Err("it has no metadata.resourceVersion".to_owned());
     }
-    let Items {
-        objects,
-        refused,
-        refused_unnamed,
-    } = page.items.unwrap_or_default();
-    Ok(Page {
-        version: page.metadata.resource_version,
-        token,
-        objects,
-        refused,
-        refused_unnamed,
-    })
+    let Items { objects, refused, refused_unnamed } = page.items.unwrap_or_default();
+    Ok(Page { version: page.metadata.resource_version, token, objects, refused, refused_unnamed })
 }
 
 impl<'de> Deserialize<'de> for Items {
@@ -176,10 +165,7 @@ pub(super) fn watch_line(line: &[u8]) -> WatchLine {
             // Some servers end a watch with a bare status.
             return match serde_json::from_str::<Status>(text) {
                 Ok(status) if status.code != 0 => WatchLine::Failed(status),
-                _ => WatchLine::Garbage(format!(
-                    "it is not a watch event: {error}: {}",
-                    beginning(text)
-                )),
+                _ => WatchLine::Garbage(format!("it is not a watch event: {error}: {}", beginning(text))),
             };
         }
     };
@@ -192,9 +178,7 @@ pub(super) fn watch_line(line: &[u8]) -> WatchLine {
                 Ok(bookmark) if !bookmark.metadata.resource_version.is_empty() => {
                     WatchLine::Bookmark(bookmark.metadata.resource_version)
                 }
-                _ => {
-                    WatchLine::Refused(format!("a bookmark without a version: {}", beginning(text)))
-                }
+                _ => WatchLine::Refused(format!("a bookmark without a version: {}", beginning(text))),
             };
         }
         "ERROR" => {
@@ -213,8 +197,7 @@ pub(super) fn watch_line(line: &[u8]) -> WatchLine {
 fn object(raw: &RawValue) -> Result<Object, String> {
     let text = raw.get();
     let refuse = |cause: &str| format!("an object ({cause}): {}", beginning(text));
-    let RawObject { metadata } =
-        serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
+    let RawObject { metadata } = serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
     if metadata.uid.is_empty() || metadata.name.is_empty() || metadata.resource_version.is_empty() {
         return Err(refuse("metadata.uid, name or resourceVersion is missing"));
     }
@@ -250,11 +233,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
 
 /// Enough of a text to find it again.
 fn beginning(text: &str) -> String {
-    let mut short: String = text
-        .chars()
-        .take(200)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let mut short: String = text.chars().take(200).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     if short.len() < text.len() {
         short.push('…');
     }
@@ -265,7 +244,8 @@ fn beginning(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const POD: &str = r#"{"zeta":1,"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"7","x":[1.50,"\u003c"]},"alpha":{}}"#;
+    const POD: &str =
+        r#"{"zeta":1,"metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"7","x":[1.50,"\u003c"]},"alpha":{}}"#;
 
     #[test]
     fn a_page_keeps_the_bytes_of_its_objects() {
@@ -273,26 +253,12 @@ mod tests {
             r#"{{"kind":"PodList","items":[{POD},{{"metadata":{{}}}}],"metadata":{{"resourceVersion":"9","continue":"t"}}}}"#
         );
         let page = page(text.as_bytes()).expect("a page");
-        assert_eq!(
-            (page.version.as_str(), page.token.as_deref()),
-            ("9", Some("t"))
-        );
+        assert_eq!((page.version.as_str(), page.token.as_deref()), ("9", Some("t")));
         assert_eq!(page.objects.len(), 1);
         assert_eq!(&*page.objects[0].json, POD);
-        assert_eq!(
-            (
-                &*page.objects[0].uid,
-                &*page.objects[0].namespace,
-                &*page.objects[0].name
-            ),
-            ("u", "n", "a")
-        );
+        assert_eq!((&*page.objects[0].uid, &*page.objects[0].namespace, &*page.objects[0].name), ("u", "n", "a"));
         assert_eq!(page.refused.len(), 1);
-        assert!(
-            page.refused[0].contains("missing field `name`"),
-            "{:?}",
-            page.refused
-        );
+        assert!(page.refused[0].contains("missing field `name`"), "{:?}", page.refused);
     }
 
     #[test]
@@ -306,78 +272,44 @@ mod tests {
         let items = vec!["1"; 1000].join(",");
         let text = format!(r#"{{"items":[{items},{POD}],"metadata":{{"resourceVersion":"9"}}}}"#);
         let page = page(text.as_bytes()).expect("a page");
-        assert_eq!(
-            (page.objects.len(), page.refused.len(), page.refused_unnamed),
-            (1, NAMED, 1000 - 20)
-        );
+        assert_eq!((page.objects.len(), page.refused.len(), page.refused_unnamed), (1, NAMED, 1000 - 20));
     }
 
     #[test]
     fn what_is_no_page_is_refused() {
-        for (text, cause) in [
-            ("", "it is not a list"),
-            ("<html>", "it is not a list"),
-            (r#"{"items":[]}"#, "it has no metadata.resourceVersion"),
-        ] {
-            assert!(
-                page(text.as_bytes()).expect_err(text).starts_with(cause),
-                "{text}"
-            );
+        for (text, cause) in
+            [("", "it is not a list"), ("<html>", "it is not a list"), (r#"{"items":[]}"#, "it has no metadata.resourceVersion")]
+        {
+            assert!(page(text.as_bytes()).expect_err(text).starts_with(cause), "{text}");
         }
         assert!(page(&[0xff]).is_err());
     }
 
     #[test]
     fn a_watch_event_keeps_the_bytes_of_its_object() {
-        for line in [
-            format!(r#"{{"type":"MODIFIED","object":{POD}}}"#),
-            format!(r#"{{"object":{POD},"type":"MODIFIED"}}"#),
-        ] {
-            let WatchLine::Changed(verb, object) = watch_line(line.as_bytes()) else {
-                panic!("{line}")
-            };
-            assert_eq!(
-                (verb, &*object.json, &*object.version),
-                (Verb::Modified, POD, "7")
-            );
+        for line in [format!(r#"{{"type":"MODIFIED","object":{POD}}}"#), format!(r#"{{"object":{POD},"type":"MODIFIED"}}"#)] {
+            let WatchLine::Changed(verb, object) = watch_line(line.as_bytes()) else { panic!("{line}") };
+            assert_eq!((verb, &*object.json, &*object.version), (Verb::Modified, POD, "7"));
         }
     }
 
     #[test]
     fn the_other_lines_of_a_watch() {
-        let bookmark = watch_line(
-            br#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"12"}}}"#,
-        );
+        let bookmark = watch_line(br#"{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"12"}}}"#);
         assert!(matches!(bookmark, WatchLine::Bookmark(version) if version == "12"));
-        let error = watch_line(
-            br#"{"type":"ERROR","object":{"code":410,"reason":"Expired","message":"too old"}}"#,
-        );
-        assert!(
-            matches!(error, WatchLine::Failed(status) if status.code == 410 && status.reason == "Expired")
-        );
+        let error = watch_line(br#"{"type":"ERROR","object":{"code":410,"reason":"Expired","message":"too old"}}"#);
+        assert!(matches!(error, WatchLine::Failed(status) if status.code == 410 && status.reason == "Expired"));
         let status = watch_line(br#"{"kind":"Status","code":500,"message":"no"}"#);
         assert!(matches!(status, WatchLine::Failed(status) if status.code == 500));
-        assert!(matches!(
-            watch_line(br#"{"type":"NEW","object":{}}"#),
-            WatchLine::Refused(_)
-        ));
-        assert!(matches!(
-            watch_line(br#"{"type":"ADDED","object":{}}"#),
-            WatchLine::Refused(_)
-        ));
-        assert!(matches!(
-            watch_line(br#"{"type":"ADDED","object":"#),
-            WatchLine::Garbage(_)
-        ));
+        assert!(matches!(watch_line(br#"{"type":"NEW","object":{}}"#), WatchLine::Refused(_)));
+        assert!(matches!(watch_line(br#"{"type":"ADDED","object":{}}"#), WatchLine::Refused(_)));
+        assert!(matches!(watch_line(br#"{"type":"ADDED","object":"#), WatchLine::Garbage(_)));
         assert!(matches!(watch_line(b"\xff\xfe"), WatchLine::Garbage(_)));
     }
 
     #[test]
     fn white_space_goes_only_when_there_are_line_breaks() {
         assert_eq!(one_line(r#"{ "a" : "b c" }"#), r#"{ "a" : "b c" }"#);
-        assert_eq!(
-            one_line("{\r\n\t\"a\" : \"b \\\" c\\\\\",\n \"d\": [1, 2]\n}"),
-            r#"{"a":"b \" c\\","d":[1,2]}"#
-        );
+        assert_eq!(one_line("{\r\n\t\"a\" : \"b \\\" c\\\\\",\n \"d\": [1, 2]\n}"), r#"{"a":"b \" c\\","d":[1,2]}"#);
     }
 }

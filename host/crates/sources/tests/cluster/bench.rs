@@ -22,10 +22,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        Self {
-            server: ApiServer::start().await.expect("the server starts"),
-            meter: Arc::default(),
-        }
+        Self { server: ApiServer::start().await.expect("the server starts"), meter: Arc::default() }
     }
 
     /// With these pods in namespace `s`.
@@ -38,9 +35,7 @@ impl Bench {
     }
 
     pub(crate) fn create(&self, name: &str) {
-        self.server
-            .create_pod(pod("s", name, NODE))
-            .expect("it is created");
+        self.server.create_pod(pod("s", name, NODE)).expect("it is created");
     }
 
     pub(crate) fn delete(&self, name: &str) {
@@ -48,10 +43,7 @@ impl Bench {
     }
 
     pub(crate) fn kubernetes(&self) -> Kubernetes {
-        Kubernetes {
-            url: Some(self.server.url()),
-            ..Kubernetes::default()
-        }
+        Kubernetes { url: Some(self.server.url()), ..Kubernetes::default() }
     }
 
     pub(crate) async fn source(&self) -> Pods {
@@ -62,41 +54,19 @@ impl Bench {
         self.source_by(&self.kubernetes(), config, wants).await
     }
 
-    pub(crate) async fn source_by(
-        &self,
-        kubernetes: &Kubernetes,
-        config: &Config,
-        wants: Wants,
-    ) -> Pods {
-        let api = Api::connect(kubernetes)
-            .await
-            .expect("a way to the API server");
-        Pods::new(
-            config,
-            api,
-            NODE,
-            wants,
-            Arc::new(SubjectIds::default()),
-            Arc::clone(&self.meter),
-        )
+    pub(crate) async fn source_by(&self, kubernetes: &Kubernetes, config: &Config, wants: Wants) -> Pods {
+        let api = Api::connect(kubernetes).await.expect("a way to the API server");
+        Pods::new(config, api, NODE, wants, Arc::new(SubjectIds::default()), Arc::clone(&self.meter))
     }
 
     pub(crate) fn fail(&self, watches: Option<bool>, times: u32, kind: RequestFaultKind) {
-        self.server.fail(RequestFault {
-            watches,
-            times,
-            kind,
-        });
+        self.server.fail(RequestFault { watches, times, kind });
     }
 
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&SourceMeter) -> bool) {
         let begun = Instant::now();
         while !holds(&self.meter) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "{what}: {:#?}",
-                self.meter
-            );
+            assert!(begun.elapsed() < Duration::from_secs(30), "{what}: {:#?}", self.meter);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -13,20 +13,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the gate runs beside the test and ends with it"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the gate runs beside the test and ends with it")]
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let open = watch::Sender::new(true);
         let task = tokio::spawn(take(listener, target, open.subscribe()));
-        Self {
-            address,
-            open,
-            task,
-        }
+        Self { address, open, task }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -49,10 +42,7 @@ impl Drop for Gate {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "one task for each connection, which ends when the gate closes"
-)]
+#[allow(clippy::disallowed_methods, reason = "one task for each connection, which ends when the gate closes")]
 async fn take(listener: TcpListener, target: SocketAddr, open: watch::Receiver<bool>) {
     while let Ok((mut inside, _)) = listener.accept().await {
         let mut open = open.clone();

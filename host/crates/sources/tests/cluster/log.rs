@@ -19,31 +19,20 @@ static SUBSCRIBE: Once = Once::new();
 #[derive(Clone, Copy)]
 pub(crate) struct Log;
 
-#[allow(
-    clippy::unused_self,
-    reason = "it stands for what belongs to the thread"
-)]
+#[allow(clippy::unused_self, reason = "it stands for what belongs to the thread")]
 impl Log {
     /// From now on: `info` and above, as operators have it.
     pub(crate) fn catch(self) {
         SUBSCRIBE.call_once(|| {
             let filter = tracing_subscriber::EnvFilter::new("info");
-            tracing_subscriber::fmt()
-                .with_ansi(false)
-                .without_time()
-                .with_env_filter(filter)
-                .with_writer(self)
-                .init();
+            tracing_subscriber::fmt().with_ansi(false).without_time().with_env_filter(filter).with_writer(self).init();
         });
         LOG.take();
     }
 
     pub(crate) fn lines(self) -> Vec<String> {
         let bytes = LOG.with_borrow(Clone::clone);
-        String::from_utf8_lossy(&bytes)
-            .lines()
-            .map(|line| line.trim().to_owned())
-            .collect()
+        String::from_utf8_lossy(&bytes).lines().map(|line| line.trim().to_owned()).collect()
     }
 
     pub(crate) async fn until(self, words: &str) -> String {

@@ -49,11 +49,7 @@ pub(crate) trait Cluster {
 /// A name that no other scenario uses.
 pub(crate) fn unique(what: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "{what}-{}-{}",
-        std::process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{what}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A pod as users write it.
@@ -99,14 +95,8 @@ pub(crate) struct Watched {
     pub(crate) source: Pods,
 }
 
-pub(crate) const TYPED: Wants = Wants {
-    typed: true,
-    json: false,
-};
-pub(crate) const JSON: Wants = Wants {
-    typed: false,
-    json: true,
-};
+pub(crate) const TYPED: Wants = Wants { typed: true, json: false };
+pub(crate) const JSON: Wants = Wants { typed: false, json: true };
 
 /// A source that watches a node's pods through a gate.
 pub(crate) async fn pods_of(cluster: &impl Cluster, node: &str, wants: Wants) -> Watched {
@@ -114,50 +104,22 @@ pub(crate) async fn pods_of(cluster: &impl Cluster, node: &str, wants: Wants) ->
 }
 
 /// A source of pods as configured, through a gate.
-pub(crate) async fn pods_with(
-    cluster: &impl Cluster,
-    config: &pods::Config,
-    node: &str,
-    wants: Wants,
-) -> Watched {
+pub(crate) async fn pods_with(cluster: &impl Cluster, config: &pods::Config, node: &str, wants: Wants) -> Watched {
     let gate = Gate::to(cluster.address()).await;
     let kubernetes = cluster.config(gate.address());
     pods_by(gate, &kubernetes, config, node, wants).await
 }
 
 /// A source of pods that reaches the API server as configured.
-pub(crate) async fn pods_by(
-    gate: Gate,
-    kubernetes: &Config,
-    config: &pods::Config,
-    node: &str,
-    wants: Wants,
-) -> Watched {
-    let api = Api::connect(kubernetes)
-        .await
-        .expect("a way to the API server");
+pub(crate) async fn pods_by(gate: Gate, kubernetes: &Config, config: &pods::Config, node: &str, wants: Wants) -> Watched {
+    let api = Api::connect(kubernetes).await.expect("a way to the API server");
     let meter = Arc::new(SourceMeter::default());
-    let source = Pods::new(
-        config,
-        api,
-        node,
-        wants,
-        Arc::new(SubjectIds::default()),
-        Arc::clone(&meter),
-    );
-    Watched {
-        gate,
-        meter,
-        source,
-    }
+    let source = Pods::new(config, api, node, wants, Arc::new(SubjectIds::default()), Arc::clone(&meter));
+    Watched { gate, meter, source }
 }
 
 /// Runs a source while something happens, then stops it; that must be quick in whatever state it is.
-pub(crate) async fn during<T>(
-    source: impl Source,
-    recorder: &Recorder,
-    scenario: impl Future<Output = T>,
-) -> T {
+pub(crate) async fn during<T>(source: impl Source, recorder: &Recorder, scenario: impl Future<Output = T>) -> T {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let run = source.run(recorder.clone(), async move { drop(stopped.await) });
     let scenario = async {
@@ -174,17 +136,11 @@ pub(crate) async fn during<T>(
 
 /// A configuration of a plain address.
 pub(crate) fn plain(address: SocketAddr) -> Config {
-    Config {
-        url: Some(format!("http://{address}")),
-        ..Config::default()
-    }
+    Config { url: Some(format!("http://{address}")), ..Config::default() }
 }
 
 /// A configuration with a token in a file.
 pub(crate) fn with_token_file(config: Config, path: &Path) -> Config {
     let token_retrieval = sluicebox_sources::kubernetes::TokenRetrieval::File(path.to_owned());
-    Config {
-        token_retrieval,
-        ..config
-    }
+    Config { token_retrieval, ..config }
 }

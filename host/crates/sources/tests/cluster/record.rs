@@ -34,11 +34,7 @@ impl Feed for Recorder {
 impl Recorder {
     /// One that waits when so many notices were taken.
     pub(crate) fn with_room(room: usize) -> Self {
-        Self {
-            notices: Arc::default(),
-            told: watch::Sender::new(0),
-            room: Arc::new(Semaphore::new(room)),
-        }
+        Self { notices: Arc::default(), told: watch::Sender::new(0), room: Arc::new(Semaphore::new(room)) }
     }
 
     pub(crate) fn make_room(&self, room: usize) {
@@ -54,12 +50,7 @@ impl Recorder {
         let mut names: HashMap<SubjectId, String> = HashMap::new();
         let mut lines = Vec::new();
         for notice in self.notices() {
-            let name = |id: SubjectId| {
-                names
-                    .get(&id)
-                    .cloned()
-                    .unwrap_or_else(|| format!("undefined {}", id.0))
-            };
+            let name = |id: SubjectId| names.get(&id).cloned().unwrap_or_else(|| format!("undefined {}", id.0));
             lines.push(match notice {
                 Notice::Defined(subject) => {
                     let line = format!("define {}", subject.name);
@@ -78,21 +69,10 @@ impl Recorder {
                     )
                 }
                 Notice::Event(Event::Pod(event)) => {
-                    let phase = |pod: &sluicebox_contract::Pod| {
-                        pod.phase
-                            .map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"))
-                    };
-                    let previous = event
-                        .previous
-                        .as_ref()
-                        .map(|pod| format!(", was {}", phase(pod)))
-                        .unwrap_or_default();
-                    format!(
-                        "{} {} {}{previous}",
-                        word(event.change),
-                        name(event.subject),
-                        phase(&event.pod)
-                    )
+                    let phase =
+                        |pod: &sluicebox_contract::Pod| pod.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));
+                    let previous = event.previous.as_ref().map(|pod| format!(", was {}", phase(pod))).unwrap_or_default();
+                    format!("{} {} {}{previous}", word(event.change), name(event.subject), phase(&event.pod))
                 }
             });
         }
@@ -100,24 +80,18 @@ impl Recorder {
     }
 
     pub(crate) fn pods(&self) -> Vec<PodEvent> {
-        let events = self
-            .notices()
-            .into_iter()
-            .filter_map(|notice| match notice {
-                Notice::Event(Event::Pod(event)) => Some(event),
-                _ => None,
-            });
+        let events = self.notices().into_iter().filter_map(|notice| match notice {
+            Notice::Event(Event::Pod(event)) => Some(event),
+            _ => None,
+        });
         events.collect()
     }
 
     pub(crate) fn objects(&self) -> Vec<ObjectEvent> {
-        let events = self
-            .notices()
-            .into_iter()
-            .filter_map(|notice| match notice {
-                Notice::Event(Event::Object(event)) => Some(event),
-                _ => None,
-            });
+        let events = self.notices().into_iter().filter_map(|notice| match notice {
+            Notice::Event(Event::Object(event)) => Some(event),
+            _ => None,
+        });
         events.collect()
     }
 
@@ -140,8 +114,7 @@ impl Recorder {
 
     /// Waits until this line has come.
     pub(crate) async fn until_line(&self, expected: &str) -> Vec<String> {
-        self.until(|lines| lines.iter().any(|line| line == expected))
-            .await
+        self.until(|lines| lines.iter().any(|line| line == expected)).await
     }
 
     /// Waits until everything that was there has been told.

@@ -12,8 +12,7 @@ use sluicebox_sources::pods::Config;
 use sluicebox_sources::{Namespaces, Nodes, Scope, namespaces, nodes};
 
 use super::{
-    Cluster, JSON, Recorder, TYPED, Watched, during, pod, pods_by, pods_of, pods_with, running,
-    unique, with_token_file,
+    Cluster, JSON, Recorder, TYPED, Watched, during, pod, pods_by, pods_of, pods_with, running, unique, with_token_file,
 };
 
 /// Makes a test of every scenario. `$start` gives a cluster, or none if there cannot be one here.
@@ -56,74 +55,35 @@ pub(crate) async fn what_is_there_is_listed_and_what_comes_is_added(cluster: &mu
     cluster.create_pod(pod(&space, "a", &node)).await;
     cluster.create_pod(pod(&space, "b", &node)).await;
     cluster.settle(&node, 2).await;
-    let Watched {
-        gate: _gate,
-        meter,
-        source,
-    } = pods_of(cluster, &node, TYPED).await;
+    let Watched { gate: _gate, meter, source } = pods_of(cluster, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
-        assert_eq!(
-            (
-                meter.listed.get(),
-                meter.connected.get(),
-                meter.cached_objects.get()
-            ),
-            (1, 1, 2)
-        );
+        assert_eq!((meter.listed.get(), meter.connected.get(), meter.cached_objects.get()), (1, 1, 2));
         cluster.create_pod(pod(&space, "c", &node)).await;
         let lines = recorder.until_line("added c Pending").await;
         // A list out of the server's cache comes in no order.
-        let (first, second) = if lines[0] == "define a" {
-            ("a", "b")
-        } else {
-            ("b", "a")
-        };
-        let listed = [first, second]
-            .map(|name| [format!("define {name}"), format!("listed {name} Pending")]);
+        let (first, second) = if lines[0] == "define a" { ("a", "b") } else { ("b", "a") };
+        let listed = [first, second].map(|name| [format!("define {name}"), format!("listed {name} Pending")]);
         assert_eq!(lines[..4], listed.concat());
         assert_eq!(lines[4..], ["complete", "define c", "added c Pending"]);
         let pods = recorder.pods();
-        assert!(
-            pods.iter()
-                .all(|event| event.previous.is_none() && event.observed_at.0 > 0)
-        );
-        assert_eq!(
-            pods[0].pod.labels,
-            [
-                ("app".to_owned(), "demo".to_owned()),
-                ("zebra".to_owned(), "1".to_owned())
-            ]
-        );
+        assert!(pods.iter().all(|event| event.previous.is_none() && event.observed_at.0 > 0));
+        assert_eq!(pods[0].pod.labels, [("app".to_owned(), "demo".to_owned()), ("zebra".to_owned(), "1".to_owned())]);
     })
     .await;
-    assert_eq!(
-        (
-            meter.events.get(),
-            meter.lists.get(),
-            meter.retries.get(),
-            meter.skipped.get()
-        ),
-        (3, 1, 0, 0)
-    );
+    assert_eq!((meter.events.get(), meter.lists.get(), meter.retries.get(), meter.skipped.get()), (3, 1, 0, 0));
 }
 
 pub(crate) async fn b4_b5_a_pod_comes_changes_and_goes(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
-    let Watched {
-        gate: _gate,
-        source,
-        ..
-    } = pods_of(cluster, &node, TYPED).await;
+    let Watched { gate: _gate, source, .. } = pods_of(cluster, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
         let created = cluster.create_pod(pod(&space, "a", &node)).await;
         recorder.until_line("added a Pending").await;
-        cluster
-            .patch_status(&space, "a", running("containerd://1", 0))
-            .await;
+        cluster.patch_status(&space, "a", running("containerd://1", 0)).await;
         recorder.until_line("modified a Running, was Pending").await;
         cluster.delete_pod(&space, "a").await;
         let lines = recorder.until_line("forget a").await;
@@ -151,22 +111,12 @@ pub(crate) async fn b4_b5_a_pod_comes_changes_and_goes(cluster: &mut impl Cluste
 pub(crate) async fn a_restarted_container_has_another_id(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
     cluster.create_pod(pod(&space, "a", &node)).await;
-    cluster
-        .patch_status(&space, "a", running("containerd://1", 0))
-        .await;
-    let Watched {
-        gate: _gate,
-        source,
-        ..
-    } = pods_of(cluster, &node, TYPED).await;
+    cluster.patch_status(&space, "a", running("containerd://1", 0)).await;
+    let Watched { gate: _gate, source, .. } = pods_of(cluster, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
-        recorder
-            .until(|lines| lines.iter().any(|line| line.contains("a Running")))
-            .await;
-        cluster
-            .patch_status(&space, "a", running("containerd://2", 1))
-            .await;
+        recorder.until(|lines| lines.iter().any(|line| line.contains("a Running"))).await;
+        cluster.patch_status(&space, "a", running("containerd://2", 1)).await;
         recorder.until_line("modified a Running, was Running").await;
         let event = recorder.pods().pop().expect("an event");
         let status = |pod: &sluicebox_contract::Pod| {
@@ -174,10 +124,7 @@ pub(crate) async fn a_restarted_container_has_another_id(cluster: &mut impl Clus
             (status.container_id, status.restart_count)
         };
         assert_eq!(status(&event.pod), (Some("containerd://2".to_owned()), 1));
-        assert_eq!(
-            event.previous.as_deref().map(status),
-            Some((Some("containerd://1".to_owned()), 0))
-        );
+        assert_eq!(event.previous.as_deref().map(status), Some((Some("containerd://1".to_owned()), 0)));
     })
     .await;
 }
@@ -185,9 +132,7 @@ pub(crate) async fn a_restarted_container_has_another_id(cluster: &mut impl Clus
 /// What happens while the API cannot be reached: one pod goes, one changes, one comes, one is replaced under its name.
 async fn gap(cluster: &impl Cluster, space: &str, node: &str) {
     cluster.delete_pod(space, "gone").await;
-    cluster
-        .patch_status(space, "changed", running("containerd://1", 0))
-        .await;
+    cluster.patch_status(space, "changed", running("containerd://1", 0)).await;
     cluster.delete_pod(space, "replaced").await;
     cluster.create_pod(pod(space, "replaced", node)).await;
     cluster.create_pod(pod(space, "new", node)).await;
@@ -208,18 +153,12 @@ async fn assert_gap_was_told(recorder: &Recorder) {
     ] {
         assert_eq!(recorder.count(line), 1, "{line} in {:#?}", recorder.lines());
     }
-    assert!(!recorder.lines().iter().any(|line| line.contains("kept")
-        && !line.starts_with("listed")
-        && !line.starts_with("define")));
-    let replaced: Vec<_> = recorder
-        .pods()
-        .into_iter()
-        .filter(|event| event.pod.name == "replaced" && event.change != Change::Modified)
-        .collect();
-    let uids: Vec<_> = replaced
-        .iter()
-        .map(|event| (event.change, event.pod.uid.clone()))
-        .collect();
+    assert!(
+        !recorder.lines().iter().any(|line| line.contains("kept") && !line.starts_with("listed") && !line.starts_with("define"))
+    );
+    let replaced: Vec<_> =
+        recorder.pods().into_iter().filter(|event| event.pod.name == "replaced" && event.change != Change::Modified).collect();
+    let uids: Vec<_> = replaced.iter().map(|event| (event.change, event.pod.uid.clone())).collect();
     assert_eq!(uids[0].1, uids[1].1);
     assert_eq!((uids[1].0, uids[2].0), (Change::Deleted, Change::Added));
     assert_ne!(uids[1].1, uids[2].1);
@@ -236,11 +175,7 @@ async fn four_pods(cluster: &impl Cluster, space: &str, node: &str) {
 pub(crate) async fn a18_b12_what_went_during_a_gap_is_deleted_once(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
     four_pods(cluster, &space, &node).await;
-    let Watched {
-        gate,
-        meter,
-        source,
-    } = pods_of(cluster, &node, TYPED).await;
+    let Watched { gate, meter, source } = pods_of(cluster, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
@@ -253,16 +188,10 @@ pub(crate) async fn a18_b12_what_went_during_a_gap_is_deleted_once(cluster: &mut
     assert_eq!(meter.lists.get(), 1, "the watch went on where it was");
 }
 
-pub(crate) async fn a18_b12_b21_what_went_before_the_history_was_forgotten_is_found_by_a_new_list(
-    cluster: &mut impl Cluster,
-) {
+pub(crate) async fn a18_b12_b21_what_went_before_the_history_was_forgotten_is_found_by_a_new_list(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
     four_pods(cluster, &space, &node).await;
-    let Watched {
-        gate,
-        meter,
-        source,
-    } = pods_of(cluster, &node, TYPED).await;
+    let Watched { gate, meter, source } = pods_of(cluster, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
@@ -285,38 +214,19 @@ pub(crate) async fn a36_b20_a_node_sees_its_own_pods_only(cluster: &mut impl Clu
     cluster.create_pod(pod(&space, "theirs", &other)).await;
     cluster.settle(&other, 1).await;
     cluster.settle(&node, 1).await;
-    let config = Config {
-        node: Some(node.clone()),
-        ..Config::default()
-    };
-    let Watched {
-        gate: _gate,
-        source,
-        ..
-    } = pods_with(cluster, &config, "the-host-is-elsewhere", TYPED).await;
+    let config = Config { node: Some(node.clone()), ..Config::default() };
+    let Watched { gate: _gate, source, .. } = pods_with(cluster, &config, "the-host-is-elsewhere", TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
         cluster.create_pod(pod(&space, "theirs-too", &other)).await;
         // An unscheduled pod belongs to nobody (D36 is about readers that choke on one).
         let mut unscheduled = pod(&space, "nobodys", "");
-        unscheduled["spec"]
-            .as_object_mut()
-            .expect("a spec")
-            .remove("nodeName");
+        unscheduled["spec"].as_object_mut().expect("a spec").remove("nodeName");
         cluster.create_pod(unscheduled).await;
         cluster.create_pod(pod(&space, "mine-too", &node)).await;
         let lines = recorder.until_line("added mine-too Pending").await;
-        assert_eq!(
-            lines,
-            [
-                "define mine",
-                "listed mine Pending",
-                "complete",
-                "define mine-too",
-                "added mine-too Pending"
-            ]
-        );
+        assert_eq!(lines, ["define mine", "listed mine Pending", "complete", "define mine-too", "added mine-too Pending"]);
     })
     .await;
 }
@@ -325,35 +235,18 @@ pub(crate) async fn a_cluster_sees_all_pods(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
     let name = unique("there");
     cluster.create_pod(pod(&space, &name, &node)).await;
-    let config = Config {
-        scope: Scope::Cluster,
-        page_size: 3,
-        ..Config::default()
-    };
-    let Watched {
-        gate: _gate,
-        source,
-        ..
-    } = pods_with(cluster, &config, &node, TYPED).await;
+    let config = Config { scope: Scope::Cluster, page_size: 3, ..Config::default() };
+    let Watched { gate: _gate, source, .. } = pods_with(cluster, &config, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
         assert_eq!(recorder.count(&format!("listed {name} Pending")), 1);
         let unscheduled = unique("unscheduled");
         let mut body = pod(&space, &unscheduled, "");
-        body["spec"]
-            .as_object_mut()
-            .expect("a spec")
-            .remove("nodeName");
+        body["spec"].as_object_mut().expect("a spec").remove("nodeName");
         cluster.create_pod(body).await;
-        recorder
-            .until_line(&format!("added {unscheduled} Pending"))
-            .await;
-        let event = recorder
-            .pods()
-            .into_iter()
-            .find(|event| event.pod.name == unscheduled)
-            .expect("the event");
+        recorder.until_line(&format!("added {unscheduled} Pending")).await;
+        let event = recorder.pods().into_iter().find(|event| event.pod.name == unscheduled).expect("the event");
         assert_eq!(event.pod.node_name, None);
     })
     .await;
@@ -361,11 +254,7 @@ pub(crate) async fn a_cluster_sees_all_pods(cluster: &mut impl Cluster) {
 
 pub(crate) async fn b1_unknown_fields_and_the_order_of_keys_are_kept(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
-    let Watched {
-        gate: _gate,
-        source,
-        ..
-    } = pods_of(cluster, &node, JSON).await;
+    let Watched { gate: _gate, source, .. } = pods_of(cluster, &node, JSON).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
@@ -379,10 +268,7 @@ pub(crate) async fn b1_unknown_fields_and_the_order_of_keys_are_kept(cluster: &m
         assert!(!json.contains('\n'));
         let told: Value = serde_json::from_str(&json).expect("JSON");
         // Texts, as comparing values would not see the order of keys.
-        assert_eq!(
-            told.to_string(),
-            cluster.get_pod(&space, "a").await.to_string()
-        );
+        assert_eq!(told.to_string(), cluster.get_pod(&space, "a").await.to_string());
         assert_eq!((&*event.namespace, &*event.name), (&*space, "a"));
         assert_eq!(told["metadata"]["uid"], *event.uid);
     })
@@ -392,28 +278,15 @@ pub(crate) async fn b1_unknown_fields_and_the_order_of_keys_are_kept(cluster: &m
 pub(crate) async fn five_hundred_pods_come_in_pages(cluster: &mut impl Cluster) {
     let (space, node) = place(cluster).await;
     for number in 0..500 {
-        cluster
-            .create_pod(pod(&space, &format!("pod-{number:03}"), &node))
-            .await;
+        cluster.create_pod(pod(&space, &format!("pod-{number:03}"), &node)).await;
     }
     cluster.settle(&node, 500).await;
-    let config = Config {
-        scope: Scope::Cluster,
-        page_size: 100,
-        ..Config::default()
-    };
-    let Watched {
-        gate: _gate,
-        meter,
-        source,
-    } = pods_with(cluster, &config, &node, TYPED).await;
+    let config = Config { scope: Scope::Cluster, page_size: 100, ..Config::default() };
+    let Watched { gate: _gate, meter, source } = pods_with(cluster, &config, &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
-        let mine = recorder
-            .pods()
-            .into_iter()
-            .filter(|event| event.pod.namespace == space && event.change == Change::Listed);
+        let mine = recorder.pods().into_iter().filter(|event| event.pod.namespace == space && event.change == Change::Listed);
         assert_eq!(mine.count(), 500);
         cluster.delete_pod(&space, "pod-250").await;
         recorder.until_line("forget pod-250").await;
@@ -431,8 +304,7 @@ pub(crate) async fn a_rotated_token_file_is_read_again(cluster: &mut impl Cluste
     std::fs::write(&file, format!("{}\n", tokens[0])).expect("the token");
     let gate = super::Gate::to(cluster.address()).await;
     let kubernetes = with_token_file(cluster.config(gate.address()), &file);
-    let Watched { gate, source, .. } =
-        pods_by(gate, &kubernetes, &Config::default(), &node, TYPED).await;
+    let Watched { gate, source, .. } = pods_by(gate, &kubernetes, &Config::default(), &node, TYPED).await;
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
@@ -449,16 +321,9 @@ pub(crate) async fn a_rotated_token_file_is_read_again(cluster: &mut impl Cluste
 pub(crate) async fn namespaces_are_told(cluster: &mut impl Cluster) {
     let before = unique("before");
     cluster.create_namespace(&before).await;
-    let api = Api::connect(&cluster.config(cluster.address()))
-        .await
-        .expect("a way to the API server");
+    let api = Api::connect(&cluster.config(cluster.address())).await.expect("a way to the API server");
     let meter = Arc::new(SourceMeter::default());
-    let source = Namespaces::new(
-        &namespaces::Config::default(),
-        api,
-        Arc::new(SubjectIds::default()),
-        meter,
-    );
+    let source = Namespaces::new(&namespaces::Config::default(), api, Arc::new(SubjectIds::default()), meter);
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
@@ -468,8 +333,7 @@ pub(crate) async fn namespaces_are_told(cluster: &mut impl Cluster) {
         // A server's cache may be behind what it has just stored.
         let lines = recorder.lines();
         assert!(
-            lines.contains(&format!("listed {before} json"))
-                || lines.contains(&format!("added {before} json")),
+            lines.contains(&format!("listed {before} json")) || lines.contains(&format!("added {before} json")),
             "{lines:#?}"
         );
     })
@@ -480,44 +344,22 @@ pub(crate) async fn nodes_are_told_and_repeated(cluster: &mut impl Cluster) {
     let (name, other) = (unique("node"), unique("node"));
     cluster.create_node(&name).await;
     cluster.create_node(&other).await;
-    let api = Api::connect(&cluster.config(cluster.address()))
-        .await
-        .expect("a way to the API server");
-    let config = nodes::Config {
-        refresh: TimeSpan(Duration::from_secs(1)),
-        ..nodes::Config::default()
-    };
-    let source = Nodes::new(
-        &config,
-        api,
-        &name,
-        Arc::new(SubjectIds::default()),
-        Arc::new(SourceMeter::default()),
-    );
+    let api = Api::connect(&cluster.config(cluster.address())).await.expect("a way to the API server");
+    let config = nodes::Config { refresh: TimeSpan(Duration::from_secs(1)), ..nodes::Config::default() };
+    let source = Nodes::new(&config, api, &name, Arc::new(SubjectIds::default()), Arc::new(SourceMeter::default()));
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;
         let modified = format!("modified {name} json");
-        recorder
-            .until(|lines| lines.iter().filter(|line| **line == modified).count() >= 2)
-            .await;
+        recorder.until(|lines| lines.iter().filter(|line| **line == modified).count() >= 2).await;
         cluster.label_node(&name, json!({"zone": "a"})).await;
         recorder
             .until(|_| {
-                recorder.objects().iter().any(|event| {
-                    event
-                        .json
-                        .as_deref()
-                        .is_some_and(|json| json.contains(r#""zone":"a""#))
-                })
+                recorder.objects().iter().any(|event| event.json.as_deref().is_some_and(|json| json.contains(r#""zone":"a""#)))
             })
             .await;
         assert!(!recorder.lines().iter().any(|line| line.contains(&other)));
-        let subjects: std::collections::BTreeSet<_> = recorder
-            .objects()
-            .iter()
-            .map(|event| event.subject)
-            .collect();
+        let subjects: std::collections::BTreeSet<_> = recorder.objects().iter().map(|event| event.subject).collect();
         assert_eq!(subjects.len(), 1);
     })
     .await;

@@ -15,13 +15,7 @@ pub(super) struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} {}: {}",
-            self.code.as_u16(),
-            self.reason,
-            self.message
-        )
+        write!(formatter, "{} {}: {}", self.code.as_u16(), self.reason, self.message)
     }
 }
 
@@ -42,18 +36,11 @@ impl Refusal {
             StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
             _ => "Unknown",
         };
-        Self {
-            code,
-            reason,
-            message: message.into(),
-        }
+        Self { code, reason, message: message.into() }
     }
 
     pub(super) fn too_old(version: u64, oldest: u64) -> Self {
-        Self::new(
-            StatusCode::GONE,
-            format!("too old resource version: {version} ({oldest})"),
-        )
+        Self::new(StatusCode::GONE, format!("too old resource version: {version} ({oldest})"))
     }
 
     /// As Kubernetes writes it.

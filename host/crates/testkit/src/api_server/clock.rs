@@ -4,22 +4,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// RFC 3339 in whole seconds, so much after now.
 pub(super) fn timestamp(later: Duration) -> String {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .saturating_add(later);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(later);
     format(since.as_secs())
 }
 
 fn format(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 /// Year, month and day of so many days after 1970-01-01, counted in years that begin in March.
@@ -30,11 +22,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }

@@ -78,10 +78,7 @@ impl Faults {
 
     /// The fault for this request, if it is its turn.
     pub(super) fn request(&mut self, watch: bool) -> Option<RequestFaultKind> {
-        let place = self
-            .requests
-            .iter()
-            .position(|fault| fault.times > 0 && fault.watches.is_none_or(|only| only == watch))?;
+        let place = self.requests.iter().position(|fault| fault.times > 0 && fault.watches.is_none_or(|only| only == watch))?;
         let fault = self.requests.get_mut(place)?;
         fault.times -= 1;
         Some(fault.kind.clone())

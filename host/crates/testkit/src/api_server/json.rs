@@ -25,10 +25,7 @@ pub(super) fn merge(target: &mut Value, patch: &Value) {
 
 /// A text within, by its path; empty if there is none, as in field selectors.
 pub(super) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    path.split('.')
-        .try_fold(value, |value, key| value.get(key))
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    path.split('.').try_fold(value, |value, key| value.get(key)).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The same object with kind and version first, as it stands alone, and without them, as it stands in a list.
@@ -52,20 +49,14 @@ mod tests {
     #[test]
     fn a_patch_is_merged() {
         let mut value = json!({"a": {"b": 1, "c": 2}, "d": [1]});
-        merge(
-            &mut value,
-            &json!({"a": {"b": null, "e": {"f": null}}, "d": [2]}),
-        );
+        merge(&mut value, &json!({"a": {"b": null, "e": {"f": null}}, "d": [2]}));
         assert_eq!(value.to_string(), r#"{"a":{"c":2,"e":{}},"d":[2]}"#);
     }
 
     #[test]
     fn kind_and_version_come_first_and_the_rest_stays_in_order() {
         let (whole, bare) = forms(&json!({"z": 1, "apiVersion": "v1", "a": 2}), "Pod");
-        assert_eq!(
-            whole.to_string(),
-            r#"{"kind":"Pod","apiVersion":"v1","z":1,"a":2}"#
-        );
+        assert_eq!(whole.to_string(), r#"{"kind":"Pod","apiVersion":"v1","z":1,"a":2}"#);
         assert_eq!(bare.to_string(), r#"{"z":1,"a":2}"#);
     }
 }

@@ -42,34 +42,23 @@ impl Snapshots {
     ) -> Result<String, Refusal> {
         let (version, mut rest) = match token {
             None => {
-                let items = store
-                    .all(kind)
-                    .filter(|object| selector.matches(object))
-                    .map(|object| object.bare.clone());
+                let items = store.all(kind).filter(|object| selector.matches(object)).map(|object| object.bare.clone());
                 (store.version(), items.collect::<VecDeque<_>>())
             }
             Some(token) => {
-                let place = self
-                    .open
-                    .iter()
-                    .position(|snapshot| snapshot.token == token);
+                let place = self.open.iter().position(|snapshot| snapshot.token == token);
                 let snapshot = place.and_then(|place| self.open.remove(place)).ok_or_else(|| {
-                    Refusal::new(StatusCode::GONE, "The provided continue parameter is too old to display a consistent list result.")
+                    Refusal::new(
+                        StatusCode::GONE,
+                        "The provided continue parameter is too old to display a consistent list result.",
+                    )
                 })?;
                 // The same page may be asked for again.
-                self.keep(
-                    snapshot.token.clone(),
-                    snapshot.version,
-                    snapshot.rest.clone(),
-                );
+                self.keep(snapshot.token.clone(), snapshot.version, snapshot.rest.clone());
                 (snapshot.version, snapshot.rest)
             }
         };
-        let count = if limit == 0 {
-            rest.len()
-        } else {
-            limit.min(rest.len())
-        };
+        let count = if limit == 0 { rest.len() } else { limit.min(rest.len()) };
         let items: Vec<String> = rest.drain(..count).collect();
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if !rest.is_empty() {
@@ -79,18 +68,11 @@ impl Snapshots {
             self.keep(token, version, rest);
         }
         let kind = kind.singular();
-        Ok(format!(
-            r#"{{"kind":"{kind}List","apiVersion":"v1","metadata":{metadata},"items":[{}]}}"#,
-            items.join(",")
-        ))
+        Ok(format!(r#"{{"kind":"{kind}List","apiVersion":"v1","metadata":{metadata},"items":[{}]}}"#, items.join(",")))
     }
 
     fn keep(&mut self, token: String, version: u64, rest: VecDeque<String>) {
-        self.open.push_back(Snapshot {
-            token,
-            version,
-            rest,
-        });
+        self.open.push_back(Snapshot { token, version, rest });
         if self.open.len() > MOST_SNAPSHOTS {
             self.open.pop_front();
         }

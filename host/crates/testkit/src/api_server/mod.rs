@@ -44,10 +44,7 @@ pub struct Request {
 impl Request {
     /// A parameter of the query, decoded.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        route::parameters(&self.query)
-            .into_iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        route::parameters(&self.query).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// Whether it asks for a watch.
@@ -108,13 +105,8 @@ impl ApiServer {
             news: signal::Sender::new(0),
             breaks: signal::Sender::new(Breaks::default()),
         });
-        let (address, listening) =
-            serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)), &shared).await?;
-        Ok(Self {
-            address,
-            shared,
-            listener: Mutex::new(listening),
-        })
+        let (address, listening) = serve::listen(SocketAddr::from(([127, 0, 0, 1], 0)), &shared).await?;
+        Ok(Self { address, shared, listener: Mutex::new(listening) })
     }
 
     /// Where it listens, such as `http://127.0.0.1:40001`.
@@ -154,12 +146,7 @@ impl ApiServer {
 
     /// Merges a patch into the status of a pod.
     pub fn patch_status(&self, namespace: &str, name: &str, status: &Value) -> Result<Value> {
-        self.patch(
-            Kind::Pods,
-            namespace,
-            name,
-            &serde_json::json!({ "status": status }),
-        )
+        self.patch(Kind::Pods, namespace, name, &serde_json::json!({ "status": status }))
     }
 
     /// Asks a pod to end: it stays, with the time of its deletion set.
@@ -183,10 +170,7 @@ impl ApiServer {
         Ok(state.store.get(kind, namespace, name)?.value.clone())
     }
 
-    fn change(
-        &self,
-        work: impl FnOnce(&mut Store) -> Result<Arc<store::Object>, answer::Refusal>,
-    ) -> Result<Value> {
+    fn change(&self, work: impl FnOnce(&mut Store) -> Result<Arc<store::Object>, answer::Refusal>) -> Result<Value> {
         let object = work(&mut self.shared.lock().store)?;
         self.shared.tell();
         Ok(object.value.clone())
@@ -254,9 +238,7 @@ impl ApiServer {
     pub async fn pause(&self) -> Result<()> {
         let old = std::mem::take(&mut *self.listening());
         old.end().await;
-        self.shared
-            .breaks
-            .send_modify(|breaks| breaks.connections += 1);
+        self.shared.breaks.send_modify(|breaks| breaks.connections += 1);
         let holding = serve::hold(self.address)?;
         *self.listening() = holding;
         Ok(())
@@ -266,9 +248,7 @@ impl ApiServer {
     pub async fn resume(&self) -> Result<()> {
         let old = std::mem::take(&mut *self.listening());
         old.end().await;
-        let (_, listening) = serve::listen(self.address, &self.shared)
-            .await
-            .context("cannot take the port again")?;
+        let (_, listening) = serve::listen(self.address, &self.shared).await.context("cannot take the port again")?;
         *self.listening() = listening;
         Ok(())
     }
@@ -280,8 +260,6 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        self.shared
-            .breaks
-            .send_modify(|breaks| breaks.connections += 1);
+        self.shared.breaks.send_modify(|breaks| breaks.connections += 1);
     }
 }

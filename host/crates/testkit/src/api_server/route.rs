@@ -19,17 +19,12 @@ pub(super) struct Place {
 pub(super) fn place(path: &str) -> Result<Place, Refusal> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let place = |kind, namespace: &str, name: Option<&str>| {
-        Ok(Place {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.map(ToOwned::to_owned),
-        })
+        Ok(Place { kind, namespace: namespace.to_owned(), name: name.map(ToOwned::to_owned) })
     };
     match parts.as_slice() {
         ["api", "v1", "pods"] => place(Kind::Pods, "", None),
         ["api", "v1", "namespaces", namespace, "pods"] => place(Kind::Pods, namespace, None),
-        ["api", "v1", "namespaces", namespace, "pods", name]
-        | ["api", "v1", "namespaces", namespace, "pods", name, "status"] => {
+        ["api", "v1", "namespaces", namespace, "pods", name] | ["api", "v1", "namespaces", namespace, "pods", name, "status"] => {
             place(Kind::Pods, namespace, Some(name))
         }
         ["api", "v1", "namespaces"] => place(Kind::Namespaces, "", None),
@@ -37,13 +32,8 @@ pub(super) fn place(path: &str) -> Result<Place, Refusal> {
             place(Kind::Namespaces, "", Some(name))
         }
         ["api", "v1", "nodes"] => place(Kind::Nodes, "", None),
-        ["api", "v1", "nodes", name] | ["api", "v1", "nodes", name, "status"] => {
-            place(Kind::Nodes, "", Some(name))
-        }
-        _ => Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            "the server could not find the requested resource",
-        )),
+        ["api", "v1", "nodes", name] | ["api", "v1", "nodes", name, "status"] => place(Kind::Nodes, "", Some(name)),
+        _ => Err(Refusal::new(StatusCode::NOT_FOUND, "the server could not find the requested resource")),
     }
 }
 
@@ -66,14 +56,8 @@ fn decode(text: &str) -> String {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let digits = [
-                    rest.next().unwrap_or_default(),
-                    rest.next().unwrap_or_default(),
-                ];
-                std::str::from_utf8(&digits)
-                    .ok()
-                    .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-                    .unwrap_or(b'?')
+                let digits = [rest.next().unwrap_or_default(), rest.next().unwrap_or_default()];
+                std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok()).unwrap_or(b'?')
             }
             other => other,
         });
@@ -98,37 +82,20 @@ impl Selector {
             } else if let Some((path, text)) = term.split_once('=') {
                 (path, true, text.trim_start_matches('='))
             } else {
-                return Err(Refusal::new(
-                    StatusCode::BAD_REQUEST,
-                    format!("invalid selector: '{term}'"),
-                ));
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("invalid selector: '{term}'")));
             };
-            if !matches!(
-                path,
-                "metadata.name" | "metadata.namespace" | "spec.nodeName" | "status.phase"
-            ) {
-                return Err(Refusal::new(
-                    StatusCode::BAD_REQUEST,
-                    format!("field label not supported: {path}"),
-                ));
+            if !matches!(path, "metadata.name" | "metadata.namespace" | "spec.nodeName" | "status.phase") {
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("field label not supported: {path}")));
             }
             terms.push((path.to_owned(), equal, text.to_owned()));
         }
-        Ok(Self {
-            namespace: namespace.to_owned(),
-            terms,
-        })
+        Ok(Self { namespace: namespace.to_owned(), terms })
     }
 
     pub(super) fn matches(&self, object: &Object) -> bool {
-        let fits = |path: &str, equal: bool, text: &str| {
-            (json::text(&object.value, path) == text) == equal
-        };
+        let fits = |path: &str, equal: bool, text: &str| (json::text(&object.value, path) == text) == equal;
         (self.namespace.is_empty() || fits("metadata.namespace", true, &self.namespace))
-            && self
-                .terms
-                .iter()
-                .all(|(path, equal, text)| fits(path, *equal, text))
+            && self.terms.iter().all(|(path, equal, text)| fits(path, *equal, text))
     }
 }
 
@@ -138,31 +105,15 @@ mod tests {
 
     #[test]
     fn paths_name_places() {
-        let pod = Place {
-            kind: Kind::Pods,
-            namespace: "a".to_owned(),
-            name: Some("b".to_owned()),
-        };
+        let pod = Place { kind: Kind::Pods, namespace: "a".to_owned(), name: Some("b".to_owned()) };
         assert_eq!(place("/api/v1/namespaces/a/pods/b/status"), Ok(pod));
-        assert_eq!(
-            place("/api/v1/nodes").map(|place| place.kind),
-            Ok(Kind::Nodes)
-        );
+        assert_eq!(place("/api/v1/nodes").map(|place| place.kind), Ok(Kind::Nodes));
         assert!(place("/api/v1/secrets").is_err());
     }
 
     #[test]
     fn queries_are_decoded() {
-        let expected = [
-            (
-                "fieldSelector".to_owned(),
-                "spec.nodeName=node 1".to_owned(),
-            ),
-            ("watch".to_owned(), String::new()),
-        ];
-        assert_eq!(
-            parameters("fieldSelector=spec.nodeName%3Dnode+1&watch"),
-            expected
-        );
+        let expected = [("fieldSelector".to_owned(), "spec.nodeName=node 1".to_owned()), ("watch".to_owned(), String::new())];
+        assert_eq!(parameters("fieldSelector=spec.nodeName%3Dnode+1&watch"), expected);
     }
 }

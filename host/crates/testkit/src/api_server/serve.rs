@@ -60,20 +60,10 @@ impl Drop for Listening {
 }
 
 /// Takes connections at the address.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a fake runs in the background of the test; the task ends with its handle"
-)]
-pub(super) async fn listen(
-    address: SocketAddr,
-    shared: &Arc<Shared>,
-) -> Result<(SocketAddr, Listening)> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen at {address}"))?;
-    let address = listener
-        .local_addr()
-        .context("the listener has no address")?;
+#[allow(clippy::disallowed_methods, reason = "a fake runs in the background of the test; the task ends with its handle")]
+pub(super) async fn listen(address: SocketAddr, shared: &Arc<Shared>) -> Result<(SocketAddr, Listening)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+    let address = listener.local_addr().context("the listener has no address")?;
     let task = tokio::spawn(take_connections(listener, Arc::clone(shared)));
     Ok((address, Listening::Taking(task)))
 }
@@ -81,19 +71,12 @@ pub(super) async fn listen(
 /// Keeps the port while whoever connects is refused.
 pub(super) fn hold(address: SocketAddr) -> Result<Listening> {
     let socket = TcpSocket::new_v4().context("cannot make a socket")?;
-    socket
-        .set_reuseaddr(true)
-        .context("cannot share the address")?;
-    socket
-        .bind(address)
-        .with_context(|| format!("cannot hold {address}"))?;
+    socket.set_reuseaddr(true).context("cannot share the address")?;
+    socket.bind(address).with_context(|| format!("cannot hold {address}"))?;
     Ok(Listening::Held(socket))
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "one task for each connection, which ends when the server is told to break off"
-)]
+#[allow(clippy::disallowed_methods, reason = "one task for each connection, which ends when the server is told to break off")]
 async fn take_connections(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
@@ -113,8 +96,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(answer(request, shared).await) }
     });
-    let serving =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         _ended = serving => {}
         _broken = breaks.wait_for(|breaks| breaks.connections != before) => {}
@@ -139,30 +121,20 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Respon
 }
 
 fn note(request: &http::Request<Incoming>) -> Request {
-    let bearer = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     Request {
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
-        bearer: bearer
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .map(ToOwned::to_owned),
+        bearer: bearer.and_then(|value| value.strip_prefix("Bearer ")).map(ToOwned::to_owned),
     }
 }
 
 fn injected(code: u16, wait: Option<Duration>) -> Response<Body> {
-    let refusal = Refusal::new(
-        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        "on purpose",
-    );
+    let refusal = Refusal::new(StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "on purpose");
     let mut response = text_answer(refusal.code, refusal.status().to_string());
     if let Some(wait) = wait {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, wait.as_secs().into());
+        response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());
     }
     response
 }
@@ -177,10 +149,7 @@ async fn handle(request: http::Request<Incoming>, noted: &Request, shared: Arc<S
         (Method::GET, None) if noted.is_watch() => open_watch(&place, noted, &shared),
         (Method::GET, None) => list(&place, noted, &shared),
         (Method::GET, Some(name)) => {
-            let object = shared
-                .lock()
-                .store
-                .get(place.kind, &place.namespace, name)?;
+            let object = shared.lock().store.get(place.kind, &place.namespace, name)?;
             Ok(text_answer(StatusCode::OK, object.whole.clone()))
         }
         _ => change(request, &place, &shared).await,
@@ -197,48 +166,26 @@ fn authorise(noted: &Request, shared: &Shared) -> Result<(), Refusal> {
 }
 
 fn list(place: &Place, noted: &Request, shared: &Shared) -> Answer {
-    let selector = Selector::new(
-        &place.namespace,
-        &noted.parameter("fieldSelector").unwrap_or_default(),
-    )?;
-    let limit = noted
-        .parameter("limit")
-        .and_then(|limit| limit.parse().ok())
-        .unwrap_or(0);
-    let token = noted
-        .parameter("continue")
-        .filter(|token| !token.is_empty());
+    let selector = Selector::new(&place.namespace, &noted.parameter("fieldSelector").unwrap_or_default())?;
+    let limit = noted.parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+    let token = noted.parameter("continue").filter(|token| !token.is_empty());
     let mut state = shared.lock();
     let state = &mut *state;
-    let page =
-        state
-            .snapshots
-            .page(&state.store, place.kind, &selector, limit, token.as_deref())?;
+    let page = state.snapshots.page(&state.store, place.kind, &selector, limit, token.as_deref())?;
     Ok(text_answer(StatusCode::OK, page))
 }
 
 fn open_watch(place: &Place, noted: &Request, shared: &Arc<Shared>) -> Answer {
-    let selector = Selector::new(
-        &place.namespace,
-        &noted.parameter("fieldSelector").unwrap_or_default(),
-    )?;
-    let version = noted
-        .parameter("resourceVersion")
-        .filter(|version| !version.is_empty() && version != "0");
+    let selector = Selector::new(&place.namespace, &noted.parameter("fieldSelector").unwrap_or_default())?;
+    let version = noted.parameter("resourceVersion").filter(|version| !version.is_empty() && version != "0");
     let from = match version.map(|version| version.parse::<u64>()) {
         None => None,
         Some(Ok(version)) => Some(version),
         Some(Err(_)) => {
-            return Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "invalid resource version",
-            ));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid resource version"));
         }
     };
-    let seconds = noted
-        .parameter("timeoutSeconds")
-        .and_then(|seconds| seconds.parse().ok())
-        .unwrap_or(1800);
+    let seconds = noted.parameter("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(1800);
     let mut state = shared.lock();
     if let (true, Some(version)) = (state.faults.gone_as_status, from) {
         state.store.since(place.kind, version)?;
@@ -249,76 +196,44 @@ fn open_watch(place: &Place, noted: &Request, shared: &Arc<Shared>) -> Answer {
         kind: place.kind,
         selector,
         from,
-        bookmarks: matches!(
-            noted.parameter("allowWatchBookmarks").as_deref(),
-            Some("true" | "1")
-        ),
+        bookmarks: matches!(noted.parameter("allowWatchBookmarks").as_deref(), Some("true" | "1")),
         lasts: Duration::from_secs(seconds),
         fault,
     };
-    Ok(respond(
-        StatusCode::OK,
-        StreamBody::new(watch::body(Arc::clone(shared), wanted)).boxed_unsync(),
-    ))
+    Ok(respond(StatusCode::OK, StreamBody::new(watch::body(Arc::clone(shared), wanted)).boxed_unsync()))
 }
 
 async fn change(request: http::Request<Incoming>, place: &Place, shared: &Shared) -> Answer {
     let method = request.method().clone();
-    let body = Limited::new(request.into_body(), LONGEST_BODY)
-        .collect()
-        .await;
-    let body = body
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?
-        .to_bytes();
+    let body = Limited::new(request.into_body(), LONGEST_BODY).collect().await;
+    let body = body.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?.to_bytes();
     let parse = || -> Result<Value, Refusal> {
-        serde_json::from_slice(&body)
-            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))
+        serde_json::from_slice(&body).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))
     };
     let (kind, namespace) = (place.kind, place.namespace.as_str());
     let with_namespace = |mut value: Value| {
-        if let (false, Some(metadata)) = (
-            namespace.is_empty(),
-            value.get_mut("metadata").and_then(Value::as_object_mut),
-        ) {
-            metadata
-                .entry("namespace")
-                .or_insert_with(|| namespace.into());
+        if let (false, Some(metadata)) = (namespace.is_empty(), value.get_mut("metadata").and_then(Value::as_object_mut)) {
+            metadata.entry("namespace").or_insert_with(|| namespace.into());
         }
         value
     };
     let mut state = shared.lock();
     let store = &mut state.store;
     let (code, object) = match (method, place.name.as_deref()) {
-        (Method::POST, None) => (
-            StatusCode::CREATED,
-            store.create(kind, with_namespace(parse()?))?,
-        ),
-        (Method::PUT, Some(_)) => (
-            StatusCode::OK,
-            store.replace(kind, with_namespace(parse()?))?,
-        ),
-        (Method::PATCH, Some(name)) => (
-            StatusCode::OK,
-            store.patch(kind, namespace, name, &parse()?)?,
-        ),
+        (Method::POST, None) => (StatusCode::CREATED, store.create(kind, with_namespace(parse()?))?),
+        (Method::PUT, Some(_)) => (StatusCode::OK, store.replace(kind, with_namespace(parse()?))?),
+        (Method::PATCH, Some(name)) => (StatusCode::OK, store.patch(kind, namespace, name, &parse()?)?),
         (Method::DELETE, Some(name)) => {
-            let asked = parse()
-                .ok()
-                .and_then(|options| options.get("gracePeriodSeconds").and_then(Value::as_u64));
+            let asked = parse().ok().and_then(|options| options.get("gracePeriodSeconds").and_then(Value::as_u64));
             let object = match asked.unwrap_or(30) {
                 0 => store.delete(kind, namespace, name)?,
-                seconds if kind == super::Kind::Pods => {
-                    store.terminate(kind, namespace, name, seconds)?
-                }
+                seconds if kind == super::Kind::Pods => store.terminate(kind, namespace, name, seconds)?,
                 _ => store.delete(kind, namespace, name)?,
             };
             (StatusCode::OK, object)
         }
         _ => {
-            return Err(Refusal::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "the method is not known here",
-            ));
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "the method is not known here"));
         }
     };
     drop(state);
@@ -327,20 +242,12 @@ async fn change(request: http::Request<Incoming>, place: &Place, shared: &Shared
 }
 
 fn text_answer(code: StatusCode, text: String) -> Response<Body> {
-    respond(
-        code,
-        Full::new(Bytes::from(text))
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    )
+    respond(code, Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync())
 }
 
 fn respond(code: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = code;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
 }

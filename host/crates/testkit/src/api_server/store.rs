@@ -88,50 +88,30 @@ impl Store {
         if version < self.compacted {
             return Err(Refusal::too_old(version, self.compacted));
         }
-        let first = self
-            .history
-            .partition_point(|change| change.version <= version);
-        Ok(self
-            .history
-            .iter()
-            .skip(first)
-            .filter(|change| change.kind == kind)
-            .cloned()
-            .collect())
+        let first = self.history.partition_point(|change| change.version <= version);
+        Ok(self.history.iter().skip(first).filter(|change| change.kind == kind).cloned().collect())
     }
 
     /// All objects of a kind, by namespace and name.
     pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects
-            .iter()
-            .filter(move |((of, _, _), _)| *of == kind)
-            .map(|(_, object)| object)
+        self.objects.iter().filter(move |((of, _, _), _)| *of == kind).map(|(_, object)| object)
     }
 
     pub(super) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Stored {
-        self.objects
-            .get(&(kind, namespace.to_owned(), name.to_owned()))
-            .cloned()
-            .ok_or_else(|| not_found(kind, name))
+        self.objects.get(&(kind, namespace.to_owned(), name.to_owned())).cloned().ok_or_else(|| not_found(kind, name))
     }
 
     pub(super) fn create(&mut self, kind: Kind, mut value: Value) -> Stored {
         let key = Self::key(kind, &mut value)?;
         if self.objects.contains_key(&key) {
-            let mut refusal = Refusal::new(
-                StatusCode::CONFLICT,
-                format!("{} \"{}\" already exists", kind.plural(), key.2),
-            );
+            let mut refusal = Refusal::new(StatusCode::CONFLICT, format!("{} \"{}\" already exists", kind.plural(), key.2));
             refusal.reason = "AlreadyExists";
             return Err(refusal);
         }
         self.uids += 1;
         let uid = format!("{:08x}-0000-4000-8000-{:012x}", self.uids, self.uids);
         let metadata = metadata(&mut value)?;
-        for (field, text) in [
-            ("uid", uid),
-            ("creationTimestamp", clock::timestamp(Duration::ZERO)),
-        ] {
+        for (field, text) in [("uid", uid), ("creationTimestamp", clock::timestamp(Duration::ZERO))] {
             if metadata.get(field).is_none_or(Value::is_null) {
                 metadata.insert(field.to_owned(), text.into());
             }
@@ -140,10 +120,7 @@ impl Store {
             && value.get("status").is_none()
             && let Some(object) = value.as_object_mut()
         {
-            object.insert(
-                "status".to_owned(),
-                json!({"phase": "Pending", "qosClass": "BestEffort"}),
-            );
+            object.insert("status".to_owned(), json!({"phase": "Pending", "qosClass": "BestEffort"}));
         }
         self.put(key, value)
     }
@@ -166,32 +143,19 @@ impl Store {
         self.put(key, value)
     }
 
-    pub(super) fn patch(
-        &mut self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-        patch: &Value,
-    ) -> Stored {
+    pub(super) fn patch(&mut self, kind: Kind, namespace: &str, name: &str, patch: &Value) -> Stored {
         let mut value = self.get(kind, namespace, name)?.value.clone();
         tools::merge(&mut value, patch);
         self.put((kind, namespace.to_owned(), name.to_owned()), value)
     }
 
-    pub(super) fn terminate(
-        &mut self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-        seconds: u64,
-    ) -> Stored {
+    pub(super) fn terminate(&mut self, kind: Kind, namespace: &str, name: &str, seconds: u64) -> Stored {
         let object = self.get(kind, namespace, name)?;
         if !tools::text(&object.value, "metadata.deletionTimestamp").is_empty() {
             return Ok(object);
         }
         let at = clock::timestamp(Duration::from_secs(seconds));
-        let patch =
-            json!({"metadata": {"deletionTimestamp": at, "deletionGracePeriodSeconds": seconds}});
+        let patch = json!({"metadata": {"deletionTimestamp": at, "deletionGracePeriodSeconds": seconds}});
         self.patch(kind, namespace, name, &patch)
     }
 
@@ -202,16 +166,10 @@ impl Store {
             self.patch(kind, namespace, name, &json!({ "metadata": metadata }))?;
         }
         let key = (kind, namespace.to_owned(), name.to_owned());
-        let before = self
-            .objects
-            .remove(&key)
-            .ok_or_else(|| not_found(kind, name))?;
+        let before = self.objects.remove(&key).ok_or_else(|| not_found(kind, name))?;
         self.version += 1;
         let mut value = before.value.clone();
-        metadata(&mut value)?.insert(
-            "resourceVersion".to_owned(),
-            self.version.to_string().into(),
-        );
+        metadata(&mut value)?.insert("resourceVersion".to_owned(), self.version.to_string().into());
         let object = Arc::new(render(kind, &value));
         self.history.push(Change {
             version: self.version,
@@ -225,53 +183,31 @@ impl Store {
 
     fn put(&mut self, key: Key, mut value: Value) -> Stored {
         self.version += 1;
-        metadata(&mut value)?.insert(
-            "resourceVersion".to_owned(),
-            self.version.to_string().into(),
-        );
+        metadata(&mut value)?.insert("resourceVersion".to_owned(), self.version.to_string().into());
         let kind = key.0;
         let object = Arc::new(render(kind, &value));
         let before = self.objects.insert(key, Arc::clone(&object));
-        self.history.push(Change {
-            version: self.version,
-            kind,
-            before,
-            object: Arc::clone(&object),
-            deleted: false,
-        });
+        self.history.push(Change { version: self.version, kind, before, object: Arc::clone(&object), deleted: false });
         Ok(object)
     }
 
     fn key(kind: Kind, value: &mut Value) -> Result<Key, Refusal> {
         let name = tools::text(value, "metadata.name").to_owned();
         if name.is_empty() {
-            return Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "metadata.name is missing",
-            ));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "metadata.name is missing"));
         }
         let metadata = metadata(value)?;
         if kind != Kind::Pods {
             return Ok((kind, String::new(), name));
         }
-        let namespace = metadata
-            .entry("namespace")
-            .or_insert_with(|| "default".into());
-        Ok((
-            kind,
-            namespace.as_str().unwrap_or("default").to_owned(),
-            name,
-        ))
+        let namespace = metadata.entry("namespace").or_insert_with(|| "default".into());
+        Ok((kind, namespace.as_str().unwrap_or("default").to_owned(), name))
     }
 }
 
 fn render(kind: Kind, value: &Value) -> Object {
     let (whole, bare) = tools::forms(value, kind.singular());
-    Object {
-        whole: whole.to_string(),
-        bare: bare.to_string(),
-        value: whole,
-    }
+    Object { whole: whole.to_string(), bare: bare.to_string(), value: whole }
 }
 
 fn metadata(value: &mut Value) -> Result<&mut Map<String, Value>, Refusal> {
@@ -282,8 +218,5 @@ fn metadata(value: &mut Value) -> Result<&mut Map<String, Value>, Refusal> {
 }
 
 fn not_found(kind: Kind, name: &str) -> Refusal {
-    Refusal::new(
-        StatusCode::NOT_FOUND,
-        format!("{} \"{name}\" not found", kind.plural()),
-    )
+    Refusal::new(StatusCode::NOT_FOUND, format!("{} \"{name}\" not found", kind.plural()))
 }

@@ -64,10 +64,7 @@ pub(super) fn body(shared: Arc<Shared>, wanted: Wanted) -> impl Stream<Item = Pi
         let state = shared.lock();
         if wanted.from.is_none() {
             version = state.store.version();
-            let there = state
-                .store
-                .all(wanted.kind)
-                .filter(|object| wanted.selector.matches(object));
+            let there = state.store.all(wanted.kind).filter(|object| wanted.selector.matches(object));
             waiting.extend(there.map(|object| line("ADDED", &object.whole)));
         }
         state.bookmarks
@@ -89,9 +86,7 @@ pub(super) fn body(shared: Arc<Shared>, wanted: Wanted) -> impl Stream<Item = Pi
         bookmarks_seen,
         over: false,
     };
-    stream::unfold(watch, |mut watch| async move {
-        watch.next().await.map(|piece| (piece, watch))
-    })
+    stream::unfold(watch, |mut watch| async move { watch.next().await.map(|piece| (piece, watch)) })
 }
 
 impl Watch {
@@ -114,8 +109,7 @@ impl Watch {
             if let Some(line) = self.bookmark() {
                 return Some(Ok(frame(line)));
             }
-            let stalled =
-                matches!(self.wanted.fault, Some(WatchFault::Stall(after)) if self.events >= after);
+            let stalled = matches!(self.wanted.fault, Some(WatchFault::Stall(after)) if self.events >= after);
             let broken_at = self.broken_at;
             tokio::select! {
                 biased;
@@ -134,16 +128,11 @@ impl Watch {
         match state.store.since(self.wanted.kind, self.version) {
             Ok(changes) => {
                 self.version = state.store.version();
-                self.waiting.extend(
-                    changes
-                        .iter()
-                        .filter_map(|change| event(change, &self.wanted.selector)),
-                );
+                self.waiting.extend(changes.iter().filter_map(|change| event(change, &self.wanted.selector)));
             }
             Err(refusal) => {
                 self.waiting.clear();
-                self.waiting
-                    .push_back(line("ERROR", &refusal.status().to_string()));
+                self.waiting.push_back(line("ERROR", &refusal.status().to_string()));
                 self.wanted.fault = Some(WatchFault::End(self.events + 1));
             }
         }
@@ -151,11 +140,7 @@ impl Watch {
 
     /// What a fault puts in the place of what would come now.
     fn fault(&mut self) -> Due {
-        let Some(fault) = self
-            .wanted
-            .fault
-            .filter(|fault| self.events >= fault.after())
-        else {
+        let Some(fault) = self.wanted.fault.filter(|fault| self.events >= fault.after()) else {
             return Due::Nothing;
         };
         match fault {
@@ -170,9 +155,7 @@ impl Watch {
                 Some(_) => self.once("no {JSON] at all\n".to_owned()),
                 None => Due::Nothing,
             },
-            WatchFault::Huge(_, bytes) => {
-                self.once(line("ADDED", &format!("\"{}\"", "x".repeat(bytes))))
-            }
+            WatchFault::Huge(_, bytes) => self.once(line("ADDED", &format!("\"{}\"", "x".repeat(bytes)))),
             WatchFault::Cut(_) => {
                 let Some(line) = self.waiting.pop_front() else {
                     return Due::Nothing;
@@ -193,10 +176,7 @@ impl Watch {
     fn last_words(&mut self, code: u16) -> Due {
         self.over = true;
         let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Due::Text(line(
-            "ERROR",
-            &Refusal::new(code, "on purpose").status().to_string(),
-        ))
+        Due::Text(line("ERROR", &Refusal::new(code, "on purpose").status().to_string()))
     }
 
     fn bookmark(&mut self) -> Option<String> {
@@ -207,22 +187,15 @@ impl Watch {
         }
         self.bookmarks_seen = asked;
         self.bookmark_due = Instant::now() + BOOKMARKS;
-        let metadata =
-            json!({"resourceVersion": self.version.to_string(), "creationTimestamp": null});
-        let object =
-            json!({"kind": self.wanted.kind.singular(), "apiVersion": "v1", "metadata": metadata});
-        self.wanted
-            .bookmarks
-            .then(|| line("BOOKMARK", &object.to_string()))
+        let metadata = json!({"resourceVersion": self.version.to_string(), "creationTimestamp": null});
+        let object = json!({"kind": self.wanted.kind.singular(), "apiVersion": "v1", "metadata": metadata});
+        self.wanted.bookmarks.then(|| line("BOOKMARK", &object.to_string()))
     }
 }
 
 /// The event for a change, as whoever asks by this selector sees it.
 fn event(change: &Change, selector: &Selector) -> Option<String> {
-    let before = change
-        .before
-        .as_ref()
-        .is_some_and(|object| selector.matches(object));
+    let before = change.before.as_ref().is_some_and(|object| selector.matches(object));
     let after = !change.deleted && selector.matches(&change.object);
     let verb = match (before, after) {
         (false, true) => "ADDED",

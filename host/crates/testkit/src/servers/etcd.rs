@@ -30,24 +30,9 @@ impl Etcd {
         command
             .arg("--data-dir")
             .arg(folder.join("etcd"))
-            .args([
-                "--name",
-                "default",
-                "--initial-cluster",
-                &format!("default={peers}"),
-            ])
-            .args([
-                "--listen-client-urls",
-                &clients,
-                "--advertise-client-urls",
-                &clients,
-            ])
-            .args([
-                "--listen-peer-urls",
-                &peers,
-                "--initial-advertise-peer-urls",
-                &peers,
-            ]);
+            .args(["--name", "default", "--initial-cluster", &format!("default={peers}")])
+            .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+            .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
         let process = ServerProcess::start("etcd", &mut command, &folder.join("etcd.log"))?;
         let mut etcd = Self { process, port };
         let probe = async || revision(port).await.map(drop);
@@ -63,9 +48,7 @@ impl Etcd {
     pub(super) async fn compact(&self) -> Result<()> {
         let revision = revision(self.port).await?;
         let body = json!({ "revision": revision, "physical": true });
-        ask(self.port, "/v3/kv/compaction", &body)
-            .await
-            .context("etcd does not compact")?;
+        ask(self.port, "/v3/kv/compaction", &body).await.context("etcd does not compact")?;
         Ok(())
     }
 
@@ -76,23 +59,12 @@ impl Etcd {
 
 /// The store's present version: any read tells it.
 async fn revision(port: u16) -> Result<String> {
-    let answer = ask(
-        port,
-        "/v3/kv/range",
-        &json!({ "key": "AA==", "count_only": true }),
-    )
-    .await?;
+    let answer = ask(port, "/v3/kv/range", &json!({ "key": "AA==", "count_only": true })).await?;
     let revision = answer.pointer("/header/revision").and_then(Value::as_str);
     Ok(revision.context("etcd tells no revision")?.to_owned())
 }
 
 async fn ask(port: u16, path: &str, body: &Value) -> Result<Value> {
-    let call = Call {
-        method: Method::POST,
-        path,
-        token: "",
-        content_type: "application/json",
-        body: Some(body),
-    };
+    let call = Call { method: Method::POST, path, token: "", content_type: "application/json", body: Some(body) };
     Connection::plain(port).await?.send(call).await?.json()
 }

@@ -36,12 +36,7 @@ pub fn require(need: Need) -> bool {
             Err(error) => format!("{error:#}"),
         }
     };
-    let line = format!(
-        "NOT RUN: {}: {}: {}\n",
-        test(),
-        need.name(),
-        why.replace('\n', " ")
-    );
+    let line = format!("NOT RUN: {}: {}: {}\n", test(), need.name(), why.replace('\n', " "));
     assert!(left_out || !is_true("CI"), "{line}");
     tell(&line);
     false
@@ -116,9 +111,7 @@ fn program(name: &str, variable: &str) -> Result<PathBuf> {
         words.unwrap_or_default().clone_into(&mut reason);
     }
     // A Python from the path has not the packages.
-    let path = std::env::var_os("PATH")
-        .filter(|_| name != "python")
-        .unwrap_or_default();
+    let path = std::env::var_os("PATH").filter(|_| name != "python").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
@@ -142,31 +135,19 @@ fn piece(name: &str) -> Option<Value> {
 /// The name of the running test: its program and its thread, which the test harness names after it.
 fn test() -> String {
     let program = std::env::current_exe().unwrap_or_default();
-    let program = program
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let program = program
-        .rsplit_once('-')
-        .map_or(program.as_str(), |(name, _)| name);
+    let program = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let program = program.rsplit_once('-').map_or(program.as_str(), |(name, _)| name);
     let thread = std::thread::current();
     format!("{program}::{}", thread.name().unwrap_or("unnamed"))
 }
 
 /// The harness hides what a passing test prints; the file is what `cargo xtask test` lists in the end.
-#[allow(
-    clippy::print_stderr,
-    reason = "a test that does not run is never silent"
-)]
+#[allow(clippy::print_stderr, reason = "a test that does not run is never silent")]
 fn tell(line: &str) {
     eprint!("{line}");
     if let Some(list) = std::env::var_os("SLUICEBOX_NOT_RUN") {
-        let written = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&list)
-            .and_then(|mut list| list.write_all(line.as_bytes()));
+        let written =
+            OpenOptions::new().create(true).append(true).open(&list).and_then(|mut list| list.write_all(line.as_bytes()));
         if let Err(error) = written {
             eprintln!("cannot write {}: {error}", list.display());
         }
@@ -183,19 +164,13 @@ mod tests {
 
     #[test]
     fn a_test_knows_its_name() {
-        assert_eq!(
-            test(),
-            "sluicebox_testkit::servers::found::tests::a_test_knows_its_name"
-        );
+        assert_eq!(test(), "sluicebox_testkit::servers::found::tests::a_test_knows_its_name");
     }
 
     #[test]
     fn a_missing_program_says_how_to_get_it() {
         let error = program("no-such-server", "SLUICEBOX_NO_SUCH_SERVER").unwrap_err();
-        assert!(
-            error.to_string().contains("there is no no-such-server"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("there is no no-such-server"), "{error}");
         assert!(error.to_string().contains("cargo xtask lab"), "{error}");
     }
 }

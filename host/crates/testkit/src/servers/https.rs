@@ -69,11 +69,7 @@ impl Connection {
     async fn over(socket: Box<dyn Duplex>, port: u16) -> Result<Self> {
         let (requests, io) = http1::handshake(TokioIo::new(socket)).await?;
         let host = format!("127.0.0.1:{port}");
-        Ok(Self {
-            requests,
-            io: Box::pin(io),
-            host,
-        })
+        Ok(Self { requests, io: Box::pin(io), host })
     }
 
     /// Sends a request with a JSON body and waits for the whole answer.
@@ -119,11 +115,7 @@ impl Answer {
     /// The body as JSON when the status says success, else an error with the server's words.
     pub(super) fn json(self) -> Result<Value> {
         if !self.status.is_success() {
-            bail!(
-                "the server answered {}: {}",
-                self.status,
-                String::from_utf8_lossy(&self.body)
-            );
+            bail!("the server answered {}: {}", self.status, String::from_utf8_lossy(&self.body));
         }
         serde_json::from_slice(&self.body).context("the server sent no JSON")
     }
@@ -131,9 +123,7 @@ impl Answer {
 
 async fn connect(port: u16) -> Result<TcpStream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let stream = TcpStream::connect(address)
-        .await
-        .with_context(|| format!("cannot connect to {address}"))?;
+    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

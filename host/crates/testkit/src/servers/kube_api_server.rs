@@ -53,12 +53,7 @@ impl KubeApiServer {
         let etcd = Etcd::start(folder.path()).await?;
         let port = free_port()?;
         let process = launch(folder.path(), port, &etcd)?;
-        let mut server = Self {
-            process,
-            etcd,
-            port,
-            folder,
-        };
+        let mut server = Self { process, etcd, port, folder };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -85,9 +80,7 @@ impl KubeApiServer {
 
     /// Writes a KUBECONFIG file for a token; it lives as long as the server.
     pub fn kube_config(&self, token: &str) -> Result<PathBuf> {
-        let file = tempfile::Builder::new()
-            .prefix("kubeconfig-")
-            .tempfile_in(self.folder.path())?;
+        let file = tempfile::Builder::new().prefix("kubeconfig-").tempfile_in(self.folder.path())?;
         let path = file.into_temp_path().keep()?;
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
@@ -111,10 +104,7 @@ impl KubeApiServer {
 
     /// The status that a GET with some token gets.
     pub async fn status_for(&self, token: &str, path: &str) -> Result<StatusCode> {
-        let call = Call {
-            token,
-            ..call(Method::GET, path, None)
-        };
+        let call = Call { token, ..call(Method::GET, path, None) };
         Ok(self.connection().await?.send(call).await?.status)
     }
 
@@ -148,11 +138,7 @@ impl KubeApiServer {
 
     /// The end of what etcd and the server printed, for a test that fails.
     pub fn last_words(&self) -> String {
-        format!(
-            "etcd:\n{}\nkube-apiserver:\n{}",
-            self.etcd.last_words(),
-            self.process.last_words()
-        )
+        format!("etcd:\n{}\nkube-apiserver:\n{}", self.etcd.last_words(), self.process.last_words())
     }
 
     pub(super) async fn connection(&self) -> Result<Connection> {
@@ -181,25 +167,14 @@ pub(super) fn call<'a>(method: Method, path: &'a str, body: Option<&'a Value>) -
         Method::PATCH => "application/merge-patch+json",
         _ => "application/json",
     };
-    Call {
-        method,
-        path,
-        token: ADMIN,
-        content_type,
-        body,
-    }
+    Call { method, path, token: ADMIN, content_type, body }
 }
 
 fn launch(folder: &Path, port: u16, etcd: &Etcd) -> Result<ServerProcess> {
     let mut command = Command::new(found::kube_api_server()?);
     command
         .args(["--etcd-servers", &etcd.url()])
-        .args([
-            "--bind-address",
-            "127.0.0.1",
-            "--advertise-address",
-            "127.0.0.1",
-        ])
+        .args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"])
         .args(["--secure-port", &port.to_string()])
         .arg("--cert-dir")
         .arg(folder.join("certificates"))
@@ -215,9 +190,5 @@ fn launch(folder: &Path, port: u16, etcd: &Etcd) -> Result<ServerProcess> {
         .args(["--disable-admission-plugins", "ServiceAccount"])
         .args(["--service-cluster-ip-range", "10.0.0.0/24"])
         .args(["--endpoint-reconciler-type", "none"]);
-    ServerProcess::start(
-        "kube-apiserver",
-        &mut command,
-        &folder.join("kube-apiserver.log"),
-    )
+    ServerProcess::start("kube-apiserver", &mut command, &folder.join("kube-apiserver.log"))
 }

@@ -25,8 +25,7 @@ impl KubeApiServer {
     /// Creates a namespace.
     pub async fn create_namespace(&self, name: &str) -> Result<Value> {
         let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-        self.request(Method::POST, "/api/v1/namespaces", Some(&body))
-            .await
+        self.request(Method::POST, "/api/v1/namespaces", Some(&body)).await
     }
 
     /// Creates a pod in the namespace that it names; returns it as the server keeps it.
@@ -40,80 +39,56 @@ impl KubeApiServer {
         let mut connection = self.connection().await?;
         for pod in pods {
             let path = format!("/api/v1/namespaces/{}/pods", namespace(pod)?);
-            connection
-                .send(call(Method::POST, &path, Some(pod)))
-                .await?
-                .json()?;
+            connection.send(call(Method::POST, &path, Some(pod))).await?.json()?;
         }
         Ok(())
     }
 
     /// A pod as the server keeps it.
     pub async fn get_pod(&self, namespace: &str, name: &str) -> Result<Value> {
-        self.request(Method::GET, &pod_path(namespace, name), None)
-            .await
+        self.request(Method::GET, &pod_path(namespace, name), None).await
     }
 
     /// Merges something into a pod, such as `{"metadata": {"labels": {"a": "b"}}}`.
     pub async fn patch_pod(&self, namespace: &str, name: &str, patch: &Value) -> Result<Value> {
-        self.request(Method::PATCH, &pod_path(namespace, name), Some(patch))
-            .await
+        self.request(Method::PATCH, &pod_path(namespace, name), Some(patch)).await
     }
 
     /// Merges something into a pod's status, such as `{"phase": "Running"}`, as a kubelet would.
     pub async fn patch_status(&self, namespace: &str, name: &str, status: &Value) -> Result<Value> {
         let path = format!("{}/status", pod_path(namespace, name));
-        self.request(Method::PATCH, &path, Some(&json!({ "status": status })))
-            .await
+        self.request(Method::PATCH, &path, Some(&json!({ "status": status }))).await
     }
 
     /// Deletes a pod at once: without a kubelet nothing would end a graceful deletion.
     pub async fn delete_pod(&self, namespace: &str, name: &str) -> Result<()> {
         let body = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0 });
-        self.request(Method::DELETE, &pod_path(namespace, name), Some(&body))
-            .await?;
+        self.request(Method::DELETE, &pod_path(namespace, name), Some(&body)).await?;
         Ok(())
     }
 
     /// Marks a pod as being deleted and lets it stay so, as between SIGTERM and the end.
-    pub async fn begin_deletion(
-        &self,
-        namespace: &str,
-        name: &str,
-        grace_seconds: u32,
-    ) -> Result<()> {
+    pub async fn begin_deletion(&self, namespace: &str, name: &str, grace_seconds: u32) -> Result<()> {
         let body = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace_seconds });
-        self.request(Method::DELETE, &pod_path(namespace, name), Some(&body))
-            .await?;
+        self.request(Method::DELETE, &pod_path(namespace, name), Some(&body)).await?;
         Ok(())
     }
 
     /// Creates a service account.
     pub async fn create_service_account(&self, namespace: &str, name: &str) -> Result<()> {
-        let body =
-            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
+        let body = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         self.request(Method::POST, &path, Some(&body)).await?;
         Ok(())
     }
 
     /// Lets a service account get, list and watch resources of the core group, in all namespaces.
-    pub async fn let_service_account_watch(
-        &self,
-        namespace: &str,
-        name: &str,
-        resources: &[&str],
-    ) -> Result<()> {
+    pub async fn let_service_account_watch(&self, namespace: &str, name: &str, resources: &[&str]) -> Result<()> {
         let role = format!("{namespace}-{name}-watches");
         let rules = json!([{ "apiGroups": [""], "resources": resources, "verbs": ["get", "list", "watch"] }]);
         let version = "rbac.authorization.k8s.io/v1";
         let body = json!({ "apiVersion": version, "kind": "ClusterRole", "metadata": { "name": role }, "rules": rules });
-        self.request(
-            Method::POST,
-            &format!("/apis/{version}/clusterroles"),
-            Some(&body),
-        )
-        .await?;
+        self.request(Method::POST, &format!("/apis/{version}/clusterroles"), Some(&body)).await?;
         let body = json!({
             "apiVersion": version,
             "kind": "ClusterRoleBinding",
@@ -121,12 +96,7 @@ impl KubeApiServer {
             "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
             "subjects": [{ "kind": "ServiceAccount", "namespace": namespace, "name": name }],
         });
-        self.request(
-            Method::POST,
-            &format!("/apis/{version}/clusterrolebindings"),
-            Some(&body),
-        )
-        .await?;
+        self.request(Method::POST, &format!("/apis/{version}/clusterrolebindings"), Some(&body)).await?;
         Ok(())
     }
 
@@ -137,8 +107,7 @@ impl KubeApiServer {
             "kind": "TokenRequest",
             "spec": { "audiences": [], "expirationSeconds": 600 },
         });
-        let path =
-            format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
         let answer = self.request(Method::POST, &path, Some(&body)).await?;
         let token = answer.pointer("/status/token").and_then(Value::as_str);
         Ok(token.context("the server made no token")?.to_owned())
@@ -150,7 +119,5 @@ fn pod_path(namespace: &str, name: &str) -> String {
 }
 
 fn namespace(pod: &Value) -> Result<&str> {
-    pod.pointer("/metadata/namespace")
-        .and_then(Value::as_str)
-        .context("the pod names no namespace")
+    pod.pointer("/metadata/namespace").and_then(Value::as_str).context("the pod names no namespace")
 }

@@ -27,28 +27,17 @@ pub(super) struct ServerProcess {
 impl ServerProcess {
     /// Starts a server in a process group of its own; what it prints is appended to the log.
     pub(super) fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
-        let output = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("cannot write {}", log.display()))?;
+        let output =
+            OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut server = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0)
             .spawn()
-            .with_context(|| {
-                format!("cannot start {name} ({})", command.get_program().display())
-            })?;
+            .with_context(|| format!("cannot start {name} ({})", command.get_program().display()))?;
         match leash(&server) {
-            Ok(leash) => Ok(Self {
-                name,
-                server,
-                leash,
-                log: log.to_owned(),
-                ended: false,
-            }),
+            Ok(leash) => Ok(Self { name, server, leash, log: log.to_owned(), ended: false }),
             Err(error) => {
                 server.kill().and_then(|()| server.wait())?;
                 Err(error).with_context(|| format!("cannot watch over {name}"))
@@ -57,20 +46,12 @@ impl ServerProcess {
     }
 
     /// Waits until the probe succeeds; fails when the server ends before, or when time is up.
-    pub(super) async fn wait_until_ready(
-        &mut self,
-        limit: Duration,
-        probe: impl AsyncFn() -> Result<()>,
-    ) -> Result<()> {
+    pub(super) async fn wait_until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Result<()>) -> Result<()> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.server.try_wait()? {
                 self.ended = true;
-                bail!(
-                    "{} ended at once ({status}); its last words:\n{}",
-                    self.name,
-                    self.last_words()
-                );
+                bail!("{} ended at once ({status}); its last words:\n{}", self.name, self.last_words());
             }
             let Err(error) = probe().await else {
                 return Ok(());
@@ -170,31 +151,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo no luck today; exit 7"]);
-        let mut server =
-            ServerProcess::start("a shell", &mut command, &folder.path().join("log")).unwrap();
-        let error = server
-            .wait_until_ready(Duration::from_secs(5), async || bail!("not yet"))
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("no luck today") && error.contains("exit status: 7"),
-            "{error}"
-        );
+        let mut server = ServerProcess::start("a shell", &mut command, &folder.path().join("log")).unwrap();
+        let error = server.wait_until_ready(Duration::from_secs(5), async || bail!("not yet")).await.unwrap_err().to_string();
+        assert!(error.contains("no luck today") && error.contains("exit status: 7"), "{error}");
     }
 
     #[tokio::test]
     async fn a_server_that_is_never_ready_names_the_last_reason() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sleep");
-        let mut server =
-            ServerProcess::start("a sleeper", command.arg("60"), &folder.path().join("log"))
-                .unwrap();
-        let error = server
-            .wait_until_ready(Duration::ZERO, async || bail!("nobody listens"))
-            .await
-            .unwrap_err()
-            .to_string();
+        let mut server = ServerProcess::start("a sleeper", command.arg("60"), &folder.path().join("log")).unwrap();
+        let error = server.wait_until_ready(Duration::ZERO, async || bail!("nobody listens")).await.unwrap_err().to_string();
         assert!(error.contains("nobody listens"), "{error}");
     }
 
@@ -203,14 +170,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("child");
         let mut command = Command::new("sh");
-        command
-            .args([
-                "-c",
-                "sleep 60 & echo $! > \"$0\".new; mv \"$0\".new \"$0\"; wait",
-            ])
-            .arg(&mark);
-        let server =
-            ServerProcess::start("a parent", &mut command, &folder.path().join("log")).unwrap();
+        command.args(["-c", "sleep 60 & echo $! > \"$0\".new; mv \"$0\".new \"$0\"; wait"]).arg(&mark);
+        let server = ServerProcess::start("a parent", &mut command, &folder.path().join("log")).unwrap();
         eventually(|| mark.exists()).await;
         let child = std::fs::read_to_string(&mark).unwrap();
         drop(server);
@@ -222,14 +183,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("server");
         let mut command = Command::new("sh");
-        command
-            .args([
-                "-c",
-                "echo $$ > \"$0\".new; mv \"$0\".new \"$0\"; exec sleep 60",
-            ])
-            .arg(&mark);
-        let mut server =
-            ServerProcess::start("a server", &mut command, &folder.path().join("log")).unwrap();
+        command.args(["-c", "echo $$ > \"$0\".new; mv \"$0\".new \"$0\"; exec sleep 60"]).arg(&mark);
+        let mut server = ServerProcess::start("a server", &mut command, &folder.path().join("log")).unwrap();
         eventually(|| mark.exists()).await;
         let child = std::fs::read_to_string(&mark).unwrap();
         // What the kernel does for us when we are killed: our end of the pipe closes.

@@ -71,20 +71,11 @@ impl RedisServer {
     async fn try_start(options: &RedisOptions) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for redis")?;
         let port = free_port()?;
-        let tls = if options.tls {
-            Some((free_port()?, tls::certificate(folder.path())?))
-        } else {
-            None
-        };
+        let tls = if options.tls { Some((free_port()?, tls::certificate(folder.path())?)) } else { None };
         let text = configuration(options, port, tls.as_ref(), folder.path());
         write_private(&folder.path().join("redis.conf"), &text)?;
         let process = launch(folder.path())?;
-        let mut server = Self {
-            process,
-            port,
-            tls,
-            folder,
-        };
+        let mut server = Self { process, port, tls, folder };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -116,9 +107,7 @@ impl RedisServer {
 
     /// The certificate of the authority that signed the server's, as PEM.
     pub fn certificate_authority(&self) -> Option<&Path> {
-        self.tls
-            .as_ref()
-            .map(|(_, certificate)| certificate.authority.as_path())
+        self.tls.as_ref().map(|(_, certificate)| certificate.authority.as_path())
     }
 
     /// Ends the server at once. What was not persisted is lost; clients see a closed connection.
@@ -159,13 +148,7 @@ impl RedisServer {
 
     async fn wait_until_ready(&mut self) -> Result<()> {
         let address = self.address();
-        let probe = async || {
-            connection(&address)
-                .await?
-                .command(&["PING"])
-                .await
-                .map(drop)
-        };
+        let probe = async || connection(&address).await?.command(&["PING"]).await.map(drop);
         self.process.wait_until_ready(READY_WITHIN, probe).await
     }
 }
@@ -182,12 +165,7 @@ fn launch(folder: &Path) -> Result<ServerProcess> {
     ServerProcess::start("redis-server", &mut command, &folder.join("redis.log"))
 }
 
-fn configuration(
-    options: &RedisOptions,
-    port: u16,
-    tls: Option<&(u16, Certificate)>,
-    folder: &Path,
-) -> String {
+fn configuration(options: &RedisOptions, port: u16, tls: Option<&(u16, Certificate)>, folder: &Path) -> String {
     let mut text = format!(
         "bind 127.0.0.1\nport {port}\ndaemonize no\nsave \"\"\ndir {}\nuser {OURSELVES} on >{OURSELVES} ~* &* +@all\n",
         folder.display()
@@ -199,10 +177,7 @@ fn configuration(
     if let Some((port, files)) = tls {
         line(format_args!("tls-port {port}"));
         line(format_args!("tls-auth-clients no"));
-        line(format_args!(
-            "tls-ca-cert-file {}",
-            files.authority.display()
-        ));
+        line(format_args!("tls-ca-cert-file {}", files.authority.display()));
         line(format_args!("tls-cert-file {}", files.chain.display()));
         line(format_args!("tls-key-file {}", files.key.display()));
     }
@@ -210,10 +185,7 @@ fn configuration(
         line(format_args!("requirepass {password}"));
     }
     for user in &options.users {
-        line(format_args!(
-            "user {} on >{} {}",
-            user.name, user.password, user.rights
-        ));
+        line(format_args!("user {} on >{} {}", user.name, user.password, user.rights));
     }
     for words in &options.configuration {
         line(format_args!("{words}"));

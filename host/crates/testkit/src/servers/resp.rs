@@ -61,12 +61,8 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) async fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .with_context(|| format!("cannot connect to redis at {address}"))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to redis at {address}"))?;
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends one command and waits for its reply; an error of Redis's is an error.

@@ -19,24 +19,17 @@ pub(super) struct Certificate {
 pub(super) fn certificate(folder: &Path) -> Result<Certificate> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "test authority");
+    authority.distinguished_name.push(DnType::CommonName, "test authority");
     let authority_key = KeyPair::generate()?;
     let authority_text = authority.self_signed(&authority_key)?.pem();
     let issuer = Issuer::new(authority, authority_key);
 
     let key = KeyPair::generate()?;
     let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    let signed = server
-        .signed_by(&key, &issuer)
-        .context("cannot sign a certificate")?;
+    let signed = server.signed_by(&key, &issuer).context("cannot sign a certificate")?;
 
-    let files = Certificate {
-        authority: folder.join("ca.crt"),
-        chain: folder.join("server.crt"),
-        key: folder.join("server.key"),
-    };
+    let files =
+        Certificate { authority: folder.join("ca.crt"), chain: folder.join("server.crt"), key: folder.join("server.key") };
     write_private(&files.authority, &authority_text)?;
     write_private(&files.chain, &signed.pem())?;
     write_private(&files.key, &key.serialize_pem())?;

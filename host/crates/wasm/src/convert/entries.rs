@@ -38,11 +38,9 @@ fn entry(entry: types::Entry) -> Entry {
             headers: message.headers,
             body: payload(message.body),
         }),
-        types::Entry::Document(document) => Entry::Document(Document {
-            collection: document.collection,
-            name: document.name,
-            body: payload(document.body),
-        }),
+        types::Entry::Document(document) => {
+            Entry::Document(Document { collection: document.collection, name: document.name, body: payload(document.body) })
+        }
         types::Entry::Forget(forget) => Entry::Forget(Forget {
             collection: forget.collection,
             name: forget.name,
@@ -67,14 +65,8 @@ fn unpack(packed: &types::PackedMessages) -> Result<Vec<Entry>, BadEntries> {
         // A usize holds every u32 on the platforms that the engine runs on.
         let (key_end, body_end) = (end.key_end as usize, end.body_end as usize);
         let bad = |reason| BadEntries::Packed { index, reason };
-        let key = packed
-            .text
-            .get(start..key_end)
-            .ok_or_else(|| bad("has a key that ends outside of the text"))?;
-        let body = packed
-            .text
-            .get(key_end..body_end)
-            .ok_or_else(|| bad("has a body that ends outside of the text"))?;
+        let key = packed.text.get(start..key_end).ok_or_else(|| bad("has a key that ends outside of the text"))?;
+        let body = packed.text.get(key_end..body_end).ok_or_else(|| bad("has a body that ends outside of the text"))?;
         start = body_end;
         entries.push(Entry::Message(Message {
             channel: packed.channel.clone(),
@@ -91,15 +83,8 @@ mod tests {
     use super::*;
 
     fn packed(text: &str, ends: &[(u32, u32)]) -> types::Entries {
-        let ends = ends
-            .iter()
-            .map(|&(key_end, body_end)| types::PackedEnd { key_end, body_end })
-            .collect();
-        types::Entries::Packed(types::PackedMessages {
-            channel: Some("c".to_owned()),
-            text: text.to_owned(),
-            ends,
-        })
+        let ends = ends.iter().map(|&(key_end, body_end)| types::PackedEnd { key_end, body_end }).collect();
+        types::Entries::Packed(types::PackedMessages { channel: Some("c".to_owned()), text: text.to_owned(), ends })
     }
 
     fn message(key: Option<&str>, body: &str) -> Entry {
@@ -118,14 +103,7 @@ mod tests {
     #[test]
     fn packed_messages_are_cut_at_their_ends() {
         let found = entries(packed("k1one-two", &[(2, 5), (5, 9), (9, 9)]), 100).unwrap();
-        assert_eq!(
-            found,
-            [
-                message(Some("k1"), "one"),
-                message(None, "-two"),
-                message(None, "")
-            ]
-        );
+        assert_eq!(found, [message(Some("k1"), "one"), message(None, "-two"), message(None, "")]);
     }
 
     #[test]
@@ -134,29 +112,18 @@ mod tests {
             refused("abc", &[(0, 3), (3, 4)]),
             "it returned packed messages of which number 1 has a body that ends outside of the text"
         );
-        assert!(
-            refused("abc", &[(u32::MAX, u32::MAX)])
-                .ends_with("number 0 has a key that ends outside of the text")
-        );
+        assert!(refused("abc", &[(u32::MAX, u32::MAX)]).ends_with("number 0 has a key that ends outside of the text"));
     }
 
     #[test]
     fn falling_ends_are_refused() {
-        assert!(
-            refused("abc", &[(2, 1)])
-                .ends_with("number 0 has a body that ends outside of the text")
-        );
-        assert!(
-            refused("abc", &[(0, 3), (2, 3)])
-                .ends_with("number 1 has a key that ends outside of the text")
-        );
+        assert!(refused("abc", &[(2, 1)]).ends_with("number 0 has a body that ends outside of the text"));
+        assert!(refused("abc", &[(0, 3), (2, 3)]).ends_with("number 1 has a key that ends outside of the text"));
     }
 
     #[test]
     fn an_end_within_a_character_is_refused() {
-        assert!(
-            refused("ü", &[(0, 1)]).ends_with("number 0 has a body that ends outside of the text")
-        );
+        assert!(refused("ü", &[(0, 1)]).ends_with("number 0 has a body that ends outside of the text"));
     }
 
     #[test]
@@ -175,16 +142,8 @@ mod tests {
                 headers: vec![(text("h"), text("v"))],
                 body: types::Payload::Bytes(vec![0xff]),
             }),
-            types::Entry::Document(types::Document {
-                collection: None,
-                name: text("n"),
-                body: types::Payload::Text(text("b")),
-            }),
-            types::Entry::Forget(types::Forget {
-                collection: Some(text("h")),
-                name: text("n"),
-                after_milliseconds: u64::MAX,
-            }),
+            types::Entry::Document(types::Document { collection: None, name: text("n"), body: types::Payload::Text(text("b")) }),
+            types::Entry::Forget(types::Forget { collection: Some(text("h")), name: text("n"), after_milliseconds: u64::MAX }),
         ]);
         let expected = [
             Entry::Message(Message {
@@ -193,16 +152,8 @@ mod tests {
                 headers: vec![(text("h"), text("v"))],
                 body: vec![0xff],
             }),
-            Entry::Document(Document {
-                collection: None,
-                name: text("n"),
-                body: b"b".to_vec(),
-            }),
-            Entry::Forget(Forget {
-                collection: Some(text("h")),
-                name: text("n"),
-                after: Duration::from_millis(u64::MAX),
-            }),
+            Entry::Document(Document { collection: None, name: text("n"), body: b"b".to_vec() }),
+            Entry::Forget(Forget { collection: Some(text("h")), name: text("n"), after: Duration::from_millis(u64::MAX) }),
         ];
         assert_eq!(entries(plain, 3).unwrap(), expected);
     }

@@ -29,10 +29,7 @@ pub(crate) fn objects(events: &[Event]) -> Vec<object_handler::ObjectEvent<'_>> 
 
 /// Subjects.
 pub(crate) fn subjects(subjects: &[Arc<Subject>]) -> Vec<guest::Subject<'_>> {
-    subjects
-        .iter()
-        .map(|subject| self::subject(subject))
-        .collect()
+    subjects.iter().map(|subject| self::subject(subject)).collect()
 }
 
 fn subject(subject: &Subject) -> guest::Subject<'_> {
@@ -104,11 +101,7 @@ fn pod<'a>(arena: &'a Bump, pod: &'a Pod) -> pod_handler::Pod<'a> {
         host_ip: pod.host_ip.as_deref(),
         pod_ips: arena.alloc_slice_fill_iter(pod.pod_ips.iter().map(String::as_str)),
         start_time: pod.start_time.as_deref(),
-        containers: arena.alloc_slice_fill_iter(
-            pod.containers
-                .iter()
-                .map(|container| self::container(arena, container)),
-        ),
+        containers: arena.alloc_slice_fill_iter(pod.containers.iter().map(|container| self::container(arena, container))),
     }
 }
 
@@ -118,12 +111,7 @@ fn pairs<'a>(arena: &'a Bump, pairs: &'a [(String, String)]) -> &'a [&'a (String
 }
 
 fn owner(owner: &pod::Owner) -> pod_handler::Owner<'_> {
-    pod_handler::Owner {
-        kind: &owner.kind,
-        name: &owner.name,
-        uid: &owner.uid,
-        controller: owner.controller,
-    }
+    pod_handler::Owner { kind: &owner.kind, name: &owner.name, uid: &owner.uid, controller: owner.controller }
 }
 
 fn qos_class(class: pod::QosClass) -> pod_handler::QosClass {
@@ -175,19 +163,13 @@ fn status(status: &pod::ContainerStatus) -> pod_handler::ContainerStatus<'_> {
         image_id: &status.image_id,
         container_id: status.container_id.as_deref(),
         state: match &status.state {
-            pod::ContainerState::Waiting(reason) => {
-                pod_handler::ContainerState::Waiting(reason.as_deref())
-            }
-            pod::ContainerState::Running(since) => {
-                pod_handler::ContainerState::Running(since.as_deref())
-            }
-            pod::ContainerState::Terminated(terminated) => {
-                pod_handler::ContainerState::Terminated(pod_handler::Terminated {
-                    exit_code: terminated.exit_code,
-                    reason: terminated.reason.as_deref(),
-                    finished_at: terminated.finished_at.as_deref(),
-                })
-            }
+            pod::ContainerState::Waiting(reason) => pod_handler::ContainerState::Waiting(reason.as_deref()),
+            pod::ContainerState::Running(since) => pod_handler::ContainerState::Running(since.as_deref()),
+            pod::ContainerState::Terminated(terminated) => pod_handler::ContainerState::Terminated(pod_handler::Terminated {
+                exit_code: terminated.exit_code,
+                reason: terminated.reason.as_deref(),
+                finished_at: terminated.finished_at.as_deref(),
+            }),
         },
         ready: status.ready,
         restart_count: status.restart_count,

@@ -9,12 +9,11 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sluicebox_contract::pod::{
-    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod,
-    QosClass,
+    Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, QosClass,
 };
 use sluicebox_contract::{
-    Change, Class, Entry, Event, Fault, Message, ObjectEvent, ObjectKind, PodEvent, Shaper as _,
-    Subject, SubjectId, SubjectKind, UnixNanos,
+    Change, Class, Entry, Event, Fault, Message, ObjectEvent, ObjectKind, PodEvent, Shaper as _, Subject, SubjectId, SubjectKind,
+    UnixNanos,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
 use tracing_subscriber::filter::LevelFilter;
@@ -41,12 +40,7 @@ pub(crate) fn load(engine: &Engine, name: &str) -> Module {
 /// The hostile module with these settings, not started.
 pub(crate) fn hostile(settings: &str, limits: Limits) -> WasmShaper {
     let engine = Engine::new().unwrap();
-    WasmShaper::new(
-        load(&engine, "hostile"),
-        settings.to_owned(),
-        context(),
-        limits,
-    )
+    WasmShaper::new(load(&engine, "hostile"), settings.to_owned(), context(), limits)
 }
 
 /// The hostile module with these settings, started.
@@ -57,19 +51,12 @@ pub(crate) fn started(settings: &str, limits: Limits) -> WasmShaper {
 }
 
 pub(crate) fn context() -> Context {
-    Context {
-        lane: "test".to_owned(),
-        node_name: "node-1".to_owned(),
-        sources: vec!["pods".to_owned()],
-    }
+    Context { lane: "test".to_owned(), node_name: "node-1".to_owned(), sources: vec!["pods".to_owned()] }
 }
 
 /// An event about a pod with nothing but a name.
 pub(crate) fn named(name: &str) -> Event {
-    pod_event(Pod {
-        name: name.to_owned(),
-        ..Pod::default()
-    })
+    pod_event(Pod { name: name.to_owned(), ..Pod::default() })
 }
 
 pub(crate) fn pod_event(pod: Pod) -> Event {
@@ -97,13 +84,7 @@ pub(crate) fn object(name: &str, json: Option<&str>) -> Event {
 
 pub(crate) fn subject(id: u32, name: &str) -> Arc<Subject> {
     let (uid, namespace) = ("u".to_owned(), "default".to_owned());
-    Arc::new(Subject {
-        id: SubjectId(id),
-        kind: SubjectKind::Pod,
-        uid,
-        namespace,
-        name: name.to_owned(),
-    })
+    Arc::new(Subject { id: SubjectId(id), kind: SubjectKind::Pod, uid, namespace, name: name.to_owned() })
 }
 
 /// The hostile module's answer to an event when it behaves.
@@ -136,12 +117,7 @@ pub(crate) fn rich_pod() -> Pod {
         name: name.to_owned(),
         kind,
         image: "nginx:1.29".to_owned(),
-        ports: vec![ContainerPort {
-            name: text("http"),
-            port: 80,
-            host_port: Some(8080),
-            protocol: "TCP".to_owned(),
-        }],
+        ports: vec![ContainerPort { name: text("http"), port: 80, host_port: Some(8080), protocol: "TCP".to_owned() }],
         requests: vec![pair("cpu", "250m"), pair("memory", "64Mi")],
         limits: vec![pair("memory", "128Mi")],
         status,
@@ -150,18 +126,9 @@ pub(crate) fn rich_pod() -> Pod {
         uid: "11111111-2222-3333-4444-555555555555".to_owned(),
         namespace: "default".to_owned(),
         name: "web-0".to_owned(),
-        labels: vec![
-            pair("app", "web"),
-            pair("tier", "front"),
-            pair("version", "ü"),
-        ],
+        labels: vec![pair("app", "web"), pair("tier", "front"), pair("version", "ü")],
         annotations: vec![pair("note", "two\nlines")],
-        owners: vec![Owner {
-            kind: "StatefulSet".to_owned(),
-            name: "web".to_owned(),
-            uid: "o".to_owned(),
-            controller: true,
-        }],
+        owners: vec![Owner { kind: "StatefulSet".to_owned(), name: "web".to_owned(), uid: "o".to_owned(), controller: true }],
         created_at: text("2026-01-01T00:00:00Z"),
         deletion_at: text("2026-01-02T00:00:00Z"),
         node_name: text("node-1"),
@@ -175,18 +142,8 @@ pub(crate) fn rich_pod() -> Pod {
         start_time: text("2026-01-01T00:00:01Z"),
         containers: vec![
             container("init", ContainerKind::Init, None),
-            container(
-                "app",
-                ContainerKind::App,
-                Some(status(ContainerState::Running(text(
-                    "2026-01-01T00:00:02Z",
-                )))),
-            ),
-            container(
-                "side",
-                ContainerKind::Ephemeral,
-                Some(status(ContainerState::Waiting(text("CrashLoopBackOff")))),
-            ),
+            container("app", ContainerKind::App, Some(status(ContainerState::Running(text("2026-01-01T00:00:02Z"))))),
+            container("side", ContainerKind::Ephemeral, Some(status(ContainerState::Waiting(text("CrashLoopBackOff"))))),
         ],
     }
 }
@@ -215,19 +172,13 @@ pub(crate) fn resident() -> usize {
 
 /// Limits with time enough for a slow machine to reach the limit that is meant.
 pub(crate) fn patient() -> Limits {
-    Limits {
-        call_deadline: Duration::from_mins(1),
-        ..Limits::default()
-    }
+    Limits { call_deadline: Duration::from_mins(1), ..Limits::default() }
 }
 
 /// Does this evil to a batch; gives the fault and the shaper. A batch named `good` is shaped well.
 #[track_caller]
 pub(crate) fn suffer(evil: &str, size: usize, limits: Limits) -> (Fault, WasmShaper) {
-    let mut shaper = started(
-        &format!(r#"{{"evil": "{evil}", "size": {size}, "only": "bad"}}"#),
-        limits,
-    );
+    let mut shaper = started(&format!(r#"{{"evil": "{evil}", "size": {size}, "only": "bad"}}"#), limits);
     let fault = shaper.shape(&[named("bad")]).unwrap_err();
     (fault, shaper)
 }
@@ -236,13 +187,7 @@ pub(crate) fn suffer(evil: &str, size: usize, limits: Limits) -> (Fault, WasmSha
 #[track_caller]
 pub(crate) fn assert_died(fault: &Fault, words: &[&str]) {
     assert_eq!(fault.class, Class::Replace, "{fault}");
-    assert_says(
-        fault,
-        &[
-            "cannot call pod-handler.handle of module `hostile` (version ",
-            "with 1 item",
-        ],
-    );
+    assert_says(fault, &["cannot call pod-handler.handle of module `hostile` (version ", "with 1 item"]);
     assert_says(fault, words);
 }
 

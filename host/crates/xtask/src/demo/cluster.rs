@@ -18,11 +18,7 @@ pub(super) struct Step {
 
 /// What happens, one after the other.
 pub(super) const STEPS: &[Step] = &[
-    Step {
-        tells: "a pod comes: shop/web-1, pending",
-        takes: 1,
-        act: |server| pending(server, "web-1"),
-    },
+    Step { tells: "a pod comes: shop/web-1, pending", takes: 1, act: |server| pending(server, "web-1") },
     Step {
         tells: "its container starts: its id is known, an event is published",
         takes: 1,
@@ -38,16 +34,8 @@ pub(super) const STEPS: &[Step] = &[
         takes: 1,
         act: burst,
     },
-    Step {
-        tells: "web-1 is asked to end, then is gone; its file stays for the retention of 3 s",
-        takes: 1,
-        act: gone,
-    },
-    Step {
-        tells: "the retention is over: its file is gone as well",
-        takes: 3,
-        act: |_| Ok(()),
-    },
+    Step { tells: "web-1 is asked to end, then is gone; its file stays for the retention of 3 s", takes: 1, act: gone },
+    Step { tells: "the retention is over: its file is gone as well", takes: 3, act: |_| Ok(()) },
 ];
 
 /// What is there before the program starts.
@@ -101,9 +89,7 @@ fn burst(server: &ApiServer) -> Result<()> {
         pending(server, name)?;
         running(server, name, digit, 0)?;
     }
-    server
-        .create_pod(pod("elsewhere", "another-node"))
-        .map(drop)
+    server.create_pod(pod("elsewhere", "another-node")).map(drop)
 }
 
 fn gone(server: &ApiServer) -> Result<()> {

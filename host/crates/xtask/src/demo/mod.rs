@@ -40,17 +40,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let binary = build(arguments)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(show(arguments, &binary))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(show(arguments, &binary))
 }
 
 fn build(arguments: &Arguments) -> Result<PathBuf> {
     let begin = Instant::now();
-    command::say(
-        "building the modules and the program: some minutes the first time, seconds later",
-    );
+    command::say("building the modules and the program: some minutes the first time, seconds later");
     modules::compile(false, arguments.compiler)?;
     command::must(workspace::cargo().args(["build", "--package", "sluicebox"]))?;
     command::say(format!("built in {:.0} s", begin.elapsed().as_secs_f64()));
@@ -60,20 +55,14 @@ fn build(arguments: &Arguments) -> Result<PathBuf> {
 async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     let folder = workspace::target().join("demo");
     if folder.exists() {
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot clear {}", folder.display()))?;
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
     }
     fs::create_dir_all(&folder)?;
     let server = ApiServer::start().await?;
     cluster::begin(&server)?;
-    let redis = TcpStream::connect_timeout(&arguments.redis, Duration::from_millis(300))
-        .is_ok()
-        .then_some(arguments.redis);
+    let redis = TcpStream::connect_timeout(&arguments.redis, Duration::from_millis(300)).is_ok().then_some(arguments.redis);
     let config = folder.join("sluicebox.yaml");
-    fs::write(
-        &config,
-        configuration(&server.url(), &folder.join("meta"), redis),
-    )?;
+    fs::write(&config, configuration(&server.url(), &folder.join("meta"), redis))?;
     introduce(&server.url(), &config, redis, arguments.redis);
 
     let mut program = Program::start(binary, &config, &folder.join("sluicebox.log"), |line| {
@@ -95,10 +84,7 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     let status = program.stop(Duration::from_secs(30)).await?;
     conclude(&folder, &counted);
     if !status.success() {
-        bail!(
-            "the program ended with {status}; its log is {}",
-            folder.join("sluicebox.log").display()
-        );
+        bail!("the program ended with {status}; its log is {}", folder.join("sluicebox.log").display());
     }
     Ok(())
 }
@@ -107,9 +93,7 @@ fn introduce(api: &str, config: &Path, redis: Option<SocketAddr>, tried: SocketA
     command::say(format!("an API server of the test kit listens on {api}"));
     command::say(format!("configuration: {}", config.display()));
     match redis {
-        Some(address) => command::say(format!(
-            "a Redis answers on {address}: events go there as well (channel galileo/events)"
-        )),
+        Some(address) => command::say(format!("a Redis answers on {address}: events go there as well (channel galileo/events)")),
         None => command::say(format!(
             "no Redis answers on {tried}: events come to this terminal only (start one and run again to see both)"
         )),
@@ -123,13 +107,8 @@ fn conclude(folder: &Path, counted: &[String]) {
     for line in counted {
         command::say(format!("  {line}"));
     }
-    command::say(format!(
-        "the program has ended with code 0; look at {}:",
-        folder.display()
-    ));
-    command::say(
-        "  sluicebox.yaml  the configuration, to try with `sluicebox run` on a cluster of your own",
-    );
+    command::say(format!("the program has ended with code 0; look at {}:", folder.display()));
+    command::say("  sluicebox.yaml  the configuration, to try with `sluicebox run` on a cluster of your own");
     command::say("  meta/           the .meta files of the pods that are still there");
     command::say("  sluicebox.log   what it logged");
 }
@@ -145,23 +124,13 @@ fn list(meta: &Path) -> Result<()> {
         }
     }
     names.sort();
-    command::say(format!(
-        "files in meta/: {}",
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
-    ));
+    command::say(format!("files in meta/: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
     Ok(())
 }
 
 fn configuration(api: &str, meta: &Path, redis: Option<SocketAddr>) -> String {
     let (to, sink) = match redis {
-        Some(address) => (
-            ", events",
-            format!("  events:\n    redis: {{url: \"redis://{address}\"}}\n"),
-        ),
+        Some(address) => (", events", format!("  events:\n    redis: {{url: \"redis://{address}\"}}\n")),
         None => ("", String::new()),
     };
     format!(
@@ -179,16 +148,11 @@ fn configuration(api: &str, meta: &Path, redis: Option<SocketAddr>) -> String {
          cache-directory: {cache}\n",
         node = cluster::NODE,
         meta = meta.display(),
-        cache = env::temp_dir()
-            .join(format!("sluicebox-demo-{}", user()))
-            .display(),
+        cache = env::temp_dir().join(format!("sluicebox-demo-{}", user())).display(),
     )
 }
 
 /// A name for a folder that is this user's alone.
 fn user() -> String {
-    env::var("USER")
-        .ok()
-        .filter(|name| name.chars().all(char::is_alphanumeric))
-        .unwrap_or_else(|| "cache".to_owned())
+    env::var("USER").ok().filter(|name| name.chars().all(char::is_alphanumeric)).unwrap_or_else(|| "cache".to_owned())
 }

@@ -19,32 +19,21 @@ pub(crate) struct Cache {
 impl Cache {
     /// Makes the folder if there is none, and waits for whoever works in it.
     pub(crate) fn open() -> Result<Self> {
-        let folder = servers::cache()
-            .context("neither SLUICEBOX_CACHE nor HOME is set: no place for the lab")?;
+        let folder = servers::cache().context("neither SLUICEBOX_CACHE nor HOME is set: no place for the lab")?;
         let folder = std::path::absolute(folder).context("SLUICEBOX_CACHE is not a path")?;
         fs::create_dir_all(&folder).with_context(|| {
-            format!(
-                "cannot make {}; cure: point SLUICEBOX_CACHE at a folder that can be written",
-                folder.display()
-            )
+            format!("cannot make {}; cure: point SLUICEBOX_CACHE at a folder that can be written", folder.display())
         })?;
-        let lock = File::create(folder.join("lock"))
-            .with_context(|| format!("cannot write in {}", folder.display()))?;
+        let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in {}", folder.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                say(format!(
-                    "waiting for another run that works in {}",
-                    folder.display()
-                ));
+                say(format!("waiting for another run that works in {}", folder.display()));
                 lock.lock().context("cannot lock the cache")?;
             }
             Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the cache"),
         }
-        Ok(Self {
-            folder,
-            _lock: lock,
-        })
+        Ok(Self { folder, _lock: lock })
     }
 
     /// A path inside.
@@ -60,25 +49,18 @@ impl Cache {
     }
 
     /// The folder `name`, made by `fill` if there is none. It gets its name when it is whole, so a run that was cut off leaves none.
-    pub(crate) fn whole(
-        &self,
-        name: &str,
-        fill: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
+    pub(crate) fn whole(&self, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let path = self.path(name);
         if path.is_dir() {
             return Ok(path);
         }
         let unfinished = self.path(&format!("{name}.unfinished"));
         if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)
-                .with_context(|| format!("cannot remove {}", unfinished.display()))?;
+            fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
         }
-        fs::create_dir_all(&unfinished)
-            .with_context(|| format!("cannot make {}", unfinished.display()))?;
+        fs::create_dir_all(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
         fill(&unfinished)?;
-        fs::rename(&unfinished, &path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
+        fs::rename(&unfinished, &path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(path)
     }
 

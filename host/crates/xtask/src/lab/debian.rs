@@ -24,23 +24,10 @@ pub(crate) fn unpacked(cache: &Cache, name: &str, packages: &[&str]) -> Result<P
         let archives = folder.join("archives");
         fs::create_dir(&archives)?;
         let missing = apt.missing(packages)?;
-        say(format!(
-            "unpacking Debian's {} into the cache (nothing is installed)",
-            missing.join(", ")
-        ));
-        command::capture(
-            apt.get()
-                .arg("download")
-                .args(&missing)
-                .current_dir(&archives),
-        )?;
+        say(format!("unpacking Debian's {} into the cache (nothing is installed)", missing.join(", ")));
+        command::capture(apt.get().arg("download").args(&missing).current_dir(&archives))?;
         for entry in fs::read_dir(&archives)? {
-            command::capture(
-                Command::new("dpkg-deb")
-                    .arg("-x")
-                    .arg(entry?.path())
-                    .arg(folder),
-            )?;
+            command::capture(Command::new("dpkg-deb").arg("-x").arg(entry?.path()).arg(folder))?;
         }
         fs::remove_dir_all(&archives)?;
         Ok(())
@@ -51,12 +38,7 @@ pub(crate) fn unpacked(cache: &Cache, name: &str, packages: &[&str]) -> Result<P
 pub(crate) fn source(cache: &Cache, package: &str, folder: &Path) -> Result<()> {
     let apt = Apt::open(cache)?;
     let wanted = format!("{package}/{SUITE}");
-    command::capture(
-        apt.get()
-            .args(["source", "--download-only"])
-            .arg(wanted)
-            .current_dir(folder),
-    )?;
+    command::capture(apt.get().args(["source", "--download-only"]).arg(wanted).current_dir(folder))?;
     Ok(())
 }
 
@@ -67,9 +49,7 @@ pub(crate) fn libraries(root: &Path) -> Result<String> {
         if !library.is_dir() {
             continue;
         }
-        for entry in
-            fs::read_dir(&library).with_context(|| format!("cannot list {}", library.display()))?
-        {
+        for entry in fs::read_dir(&library).with_context(|| format!("cannot list {}", library.display()))? {
             let path = entry?.path();
             if path.is_dir() && path.to_string_lossy().ends_with("-linux-gnu") {
                 folders.push(path.display().to_string());
@@ -83,13 +63,7 @@ pub(crate) fn libraries(root: &Path) -> Result<String> {
 pub(crate) fn launcher(cache: &Cache, program: &str, root: &Path) -> Result<PathBuf> {
     let libraries = libraries(root)?;
     let path = root.join("usr/bin").join(program);
-    cache.script(
-        program,
-        &format!(
-            "LD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n",
-            path.display()
-        ),
-    )
+    cache.script(program, &format!("LD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n", path.display()))
 }
 
 /// apt with a configuration of our own.
@@ -108,9 +82,7 @@ impl Apt {
         for folder in ["lists/partial", "archives/partial", "parts"] {
             cache.make(&format!("apt/{folder}"))?;
         }
-        let apt = Self {
-            configuration: place.join("apt.conf"),
-        };
+        let apt = Self { configuration: place.join("apt.conf") };
         let place = place.display();
         let configuration = format!(
             "Dir::Etc::SourceList \"{place}/sources.list\";\n\
@@ -138,9 +110,7 @@ impl Apt {
 
     fn get(&self) -> Command {
         let mut get = Command::new("apt-get");
-        get.env("APT_CONFIG", &self.configuration)
-            .env("LC_ALL", "C")
-            .arg("--quiet=2");
+        get.env("APT_CONFIG", &self.configuration).env("LC_ALL", "C").arg("--quiet=2");
         get
     }
 
@@ -153,11 +123,8 @@ impl Apt {
             .args(["install", "--simulate", "--no-install-recommends"])
             .args(packages);
         let plan = command::capture(&mut simulation)?;
-        let mut missing: Vec<String> = plan
-            .lines()
-            .filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next())
-            .map(str::to_owned)
-            .collect();
+        let mut missing: Vec<String> =
+            plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next()).map(str::to_owned).collect();
         for package in packages {
             if !missing.iter().any(|known| known == package) {
                 // The system has it already, maybe in a version that our lists do not know.
@@ -175,41 +142,26 @@ fn is_old(file: &Path) -> bool {
 }
 
 fn sources(mirror: &str) -> String {
-    let options = if Path::new(KEYRING).is_file() {
-        format!("[signed-by={KEYRING}] ")
-    } else {
-        String::new()
-    };
+    let options = if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
     let mut suites = vec![SUITE.to_owned()];
     if let Some(own) = own_suite().filter(|own| own != SUITE) {
         suites.push(own);
     }
     let line = |kind: &str, suite: &str| format!("{kind} {options}{mirror} {suite} main\n");
-    suites
-        .iter()
-        .flat_map(|suite| [line("deb", suite), line("deb-src", suite)])
-        .collect()
+    suites.iter().flat_map(|suite| [line("deb", suite), line("deb-src", suite)]).collect()
 }
 
 /// The mirror that this machine uses, so that a company's own is honoured.
 fn mirror() -> String {
     let mut targets = Command::new("apt-get");
-    targets.args([
-        "indextargets",
-        "--format",
-        "$(REPO_URI) $(RELEASE) $(COMPONENT)",
-        "Created-By: Packages",
-    ]);
+    targets.args(["indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]);
     let suite = own_suite().unwrap_or_else(|| SUITE.to_owned());
     let known = command::capture(&mut targets).unwrap_or_default();
     known
         .lines()
         .find_map(|line| line.strip_suffix(&format!(" {suite} main")))
         .filter(|_| own_suite().is_some())
-        .map_or_else(
-            || MIRROR.to_owned(),
-            |mirror| mirror.trim_end_matches('/').to_owned(),
-        )
+        .map_or_else(|| MIRROR.to_owned(), |mirror| mirror.trim_end_matches('/').to_owned())
 }
 
 /// The suite of this machine when it runs Debian.
@@ -221,7 +173,5 @@ fn own_suite() -> Option<String> {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
             .map(|value| value.trim_matches('"').to_owned())
     };
-    (field("ID")? == "debian")
-        .then(|| field("VERSION_CODENAME"))
-        .flatten()
+    (field("ID")? == "debian").then(|| field("VERSION_CODENAME")).flatten()
 }

