@@ -124,9 +124,15 @@ fn look(value: &serde_json::Value, path: &str, unexplained: &mut Vec<String>) {
     }
     match value {
         serde_json::Value::Object(fields) => {
-            fields.iter().for_each(|(name, inner)| look(inner, &format!("{path}/{name}"), unexplained))
+            for (name, inner) in fields {
+                look(inner, &format!("{path}/{name}"), unexplained);
+            }
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|inner| look(inner, path, unexplained)),
+        serde_json::Value::Array(items) => {
+            for inner in items {
+                look(inner, path, unexplained);
+            }
+        }
         _ => {}
     }
 }

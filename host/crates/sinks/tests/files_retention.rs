@@ -175,8 +175,8 @@ async fn a_retention_file_that_leads_elsewhere_or_hangs_is_ignored() {
     let pipe = tempdir().expect("a folder");
     // Not by a child process: a fork holds the locks of all tests in this process for a moment.
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    let made = rustix::fs::mknodat(rustix::fs::CWD, pipe.path().join(STATE), rustix::fs::FileType::Fifo, mode, 0);
-    made.expect("a pipe in place of the file");
+    let created = rustix::fs::mknodat(rustix::fs::CWD, pipe.path().join(STATE), rustix::fs::FileType::Fifo, mode, 0);
+    created.expect("a pipe in place of the file");
     write(&mut open(pipe.path()), &[document("a", "1")]).await;
 }
 

@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sluicebox_sources::kubernetes::{Api, Config, Kubectl, TlsVerify, TokenRetrieval};
 use sluicebox_sources::pods;
-use sluicebox_testkit::servers::{KubeApiServer, Need, require};
+use sluicebox_testkit::servers::{KubeApiServer, Need, kubectl, require};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// One for all tests of this program: it takes seconds to start. Its process ends with ours.
@@ -230,8 +230,10 @@ async fn files_that_cannot_be_used_are_named_at_the_start() {
 
 /// The token that a real kubectl asks a real server for is good.
 #[tokio::test]
-#[ignore = "needs a kubectl in the path"]
 async fn kubectl_asks_a_real_server_for_a_token() {
+    if !require(Need::Kubectl) {
+        return;
+    }
     let Some(cluster) = start("kubectl").await else {
         return;
     };
@@ -240,7 +242,8 @@ async fn kubectl_asks_a_real_server_for_a_token() {
     cluster.create_namespace(&space).await;
     server.create_service_account(&space, "reader").await.expect("an account");
     server.let_service_account_watch(&space, "reader", &["pods"]).await.expect("its rights");
-    let kubectl = Kubectl { service_account: "reader".to_owned(), namespace: space, ..Kubectl::default() };
+    let program = kubectl().expect("a kubectl");
+    let kubectl = Kubectl { service_account: "reader".to_owned(), namespace: space, program, ..Kubectl::default() };
     let config = Config {
         kubeconfig: Some(server.kube_config(server.admin_token()).expect("a kubeconfig")),
         token_retrieval: TokenRetrieval::Kubectl(kubectl),

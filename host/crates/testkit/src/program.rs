@@ -95,8 +95,8 @@ impl Program {
     /// The address out of the log: configurations for tests ask for a free port.
     fn find_address(&self) -> Result<Option<String>> {
         let log = self.log()?;
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        Ok(lines.filter_map(|line| line.get("address")?.as_str().map(str::to_owned)).next())
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(lines.find_map(|line| line.get("address")?.as_str().map(str::to_owned)))
     }
 
     /// Asks its probes and metrics; whether the answer is 200, and the answer.

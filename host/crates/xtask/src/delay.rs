@@ -42,7 +42,7 @@ async fn run(binary: &Path) -> Result<()> {
         ),
     )?;
     let mut program = Program::start(binary, &config, &folder.join("log"), |_| {})?;
-    program.until_ready(Duration::from_secs(60)).await?;
+    program.until_ready(Duration::from_mins(1)).await?;
     let heard = redis.subscribe("galileo/events").await?;
     let sent = std::cell::RefCell::new(HashMap::with_capacity(PODS));
     let (sending, delays) = tokio::join!(send(&api, &sent), hear(heard, &sent));

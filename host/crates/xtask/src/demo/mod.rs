@@ -68,7 +68,7 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     let mut program = Program::start(binary, &config, &folder.join("sluicebox.log"), |line| {
         command::say(format!("  | {line}"));
     })?;
-    program.until_ready(Duration::from_secs(60)).await?;
+    program.until_ready(Duration::from_mins(1)).await?;
     let pace = Duration::from_millis(arguments.pace);
     sleep(pace).await;
     for step in cluster::STEPS {
