@@ -1,6 +1,6 @@
 //! What the parts count, as Prometheus text; and what is logged.
 
-use std::fmt::Error;
+use std::fmt::{Error, Write as _};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -64,7 +64,34 @@ pub fn render(meters: &Arc<Meters>) -> String {
     let mut text = String::new();
     // Writing into a String does not fail.
     let _infallible = prometheus_client::encoding::text::encode(&mut text, &registry);
-    text
+    classic(&text)
+}
+
+/// The library writes OpenMetrics. In the older text format (version 0.0.4), which everybody reads, a counter's name ends with
+/// `_total` in its description as well, and there are neither units nor an end.
+fn classic(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with("# UNIT ") || line == "# EOF" {
+            continue;
+        }
+        let Some((keyword, rest)) = line.strip_prefix("# ").and_then(|rest| rest.split_once(' ')) else {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        };
+        let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let kind = if keyword == "TYPE" { Some(rest) } else { lines.peek().and_then(|next| next.rsplit(' ').next()) };
+        let (suffix, rest) = match kind {
+            Some("counter") => ("_total", rest),
+            Some("info") => ("_info", if keyword == "TYPE" { "gauge" } else { rest }),
+            _ => ("", rest),
+        };
+        // Writing into a String does not fail.
+        let _infallible = writeln!(out, "# {keyword} {name}{suffix} {rest}");
+    }
+    out
 }
 
 #[derive(Debug)]
@@ -89,7 +116,13 @@ impl Exposition {
     fn sources(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let rows: Vec<(Labels<'_>, &SourceMeter)> =
             self.0.sources.iter().map(|(name, meter)| (vec![("source", name.as_str())], meter.as_ref())).collect();
-        counter(encoder, &rows, "sluicebox_source_events", "Events handed on", |meter| &meter.events)?;
+        counter(
+            encoder,
+            &rows,
+            "sluicebox_source_events",
+            "Events handed on; a pod that is wanted in two forms counts once for each",
+            |meter| &meter.events,
+        )?;
         counter(encoder, &rows, "sluicebox_source_lists", "Times that the whole list was read", |meter| &meter.lists)?;
         counter(encoder, &rows, "sluicebox_source_retries", "Errors of the outside that led to another try", |meter| {
             &meter.retries
@@ -199,7 +232,7 @@ fn durations<M>(
         let mut buckets: Vec<(f64, u64)> = durations.buckets().map(|(bound, count)| (bound.as_secs_f64(), count)).collect();
         let within: u64 = buckets.iter().map(|(_, count)| count).sum();
         let count = durations.count();
-        buckets.push((f64::MAX, count.saturating_sub(within)));
+        buckets.push((f64::INFINITY, count.saturating_sub(within)));
         metric.encode_family(&labels.as_slice())?.encode_histogram::<NoLabelSet>(
             durations.sum().as_secs_f64(),
             count,
@@ -207,4 +240,38 @@ fn durations<M>(
             None,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_classic_prometheus_text() {
+        let meters = Meters::default();
+        let lane = LaneMeters {
+            name: "a".to_owned(),
+            module: "m".to_owned(),
+            version: "v".to_owned(),
+            meter: Arc::default(),
+            failure: None,
+        };
+        lane.meter.events.add(3);
+        lane.meter.calls.observe(std::time::Duration::from_micros(7));
+        let text = render(&Arc::new(Meters { lanes: vec![lane], ..meters }));
+        for line in [
+            "# TYPE sluicebox_build_info gauge",
+            "# HELP sluicebox_lane_events_total Events given to the module",
+            "# TYPE sluicebox_lane_events_total counter",
+            "sluicebox_lane_events_total{lane=\"a\",module=\"m\",version=\"v\"} 3",
+            "# TYPE sluicebox_lane_ready gauge",
+            "# TYPE sluicebox_lane_call_seconds histogram",
+            "sluicebox_lane_call_seconds_bucket{le=\"0.00001\",lane=\"a\",module=\"m\",version=\"v\"} 1",
+            "sluicebox_lane_call_seconds_bucket{le=\"+Inf\",lane=\"a\",module=\"m\",version=\"v\"} 1",
+            "sluicebox_lane_call_seconds_count{lane=\"a\",module=\"m\",version=\"v\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    }
 }

@@ -113,7 +113,7 @@ pub struct QueueMeter {
 /// What a source counts.
 #[derive(Debug, Default)]
 pub struct SourceMeter {
-    /// Events handed on.
+    /// Events handed on; a pod that is wanted in two forms counts once for each.
     pub events: Counter,
     /// 1 once everything that was there at the start has been told.
     pub listed: Gauge,

@@ -25,6 +25,9 @@ pub(crate) fn measure(binary: &Path) -> Result<()> {
 
 async fn run(binary: &Path) -> Result<()> {
     let folder = workspace::target().join("bench-delay");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
     fs::create_dir_all(&folder)?;
     let api = ApiServer::start().await?;
     let redis = RedisServer::start(RedisOptions::default())
@@ -36,20 +39,26 @@ async fn run(binary: &Path) -> Result<()> {
         format!(
             "node-name: n1\nkubernetes: {{access: url, url: \"{}\", token-retrieval: none}}\nsources: {{pods: {{}}}}\n\
              modules: {{galileo: {{use: galileo-events, settings: {{schema: pod}}, to: [events]}}}}\n\
-             sinks: {{events: {{redis: {{url: \"{}\"}}}}}}\nadmin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\n",
+             sinks: {{events: {{redis: {{url: \"{}\"}}}}}}\nadmin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\ncache-directory: {}\n",
             api.url(),
-            redis.url()
+            redis.url(),
+            folder.join("compiled").display()
         ),
     )?;
-    let mut program = Program::start(binary, &config, &folder.join("log"), |_| {})?;
-    program.until_ready(Duration::from_mins(1)).await?;
+    let (first, program) = start(binary, &config, &folder).await?;
+    stop(program).await?;
+    let (second, program) = start(binary, &config, &folder).await?;
+    let size = fs::metadata(binary)?.len() / 1024;
+    command::say(format!(
+        "the program of {size} kB holds {first} kB after a start that compiles its module, {second} kB after one that finds it compiled"
+    ));
     let heard = redis.subscribe("galileo/events").await?;
     let sent = std::cell::RefCell::new(HashMap::with_capacity(PODS));
     let (sending, delays) = tokio::join!(send(&api, &sent), hear(heard, &sent));
     sending?;
     let (mut delays, lost) = delays?;
     let memory = resident(program.id())?;
-    program.stop(Duration::from_secs(30)).await?;
+    stop(program).await?;
     delays.sort();
     let at =
         |part: usize| delays.get((delays.len() * part / 1000).min(delays.len().saturating_sub(1))).copied().unwrap_or_default();
@@ -58,6 +67,21 @@ async fn run(binary: &Path) -> Result<()> {
     command::say(format!("  lost {lost} of {PODS}; the program held {memory} kB at the end, with {PODS} pods remembered"));
     if lost > 0 {
         bail!("{lost} messages were lost");
+    }
+    Ok(())
+}
+
+/// A program that is ready, and the memory that it holds then.
+async fn start(binary: &Path, config: &Path, folder: &Path) -> Result<(u64, Program)> {
+    let mut program = Program::start(binary, config, &folder.join("log"), |_| {})?;
+    program.until_ready(Duration::from_mins(1)).await?;
+    Ok((resident(program.id())?, program))
+}
+
+async fn stop(mut program: Program) -> Result<()> {
+    let status = program.stop(Duration::from_secs(30)).await?;
+    if !status.success() {
+        bail!("the program ended with {status}:\n{}", program.log()?);
     }
     Ok(())
 }
