@@ -43,7 +43,8 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
 
 /// Says whether everything ended as asked.
 async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
-    let stop = signals::stop()?;
+    let stop = signals::asked(1)?;
+    let hurry = signals::asked(2)?;
     let listener = match plan.admin.listen {
         Some(address) => Some(admin::listen(address).await?),
         None => None,
@@ -58,6 +59,10 @@ async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
     let report = tokio::select! {
         report = pipeline.run_until(stop, plan.shutdown_grace) => report,
         () = serving => return Ok(false),
+        () = hurry => {
+            error!("asked to stop a second time: what is not written yet is lost");
+            return Ok(false);
+        }
     };
     if report.is_clean() {
         info!("stopped");

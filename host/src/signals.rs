@@ -2,14 +2,16 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ready at the first SIGTERM or SIGINT. The handlers stand from the call on, not from the first poll.
-pub fn stop() -> std::io::Result<impl Future<Output = ()>> {
+/// Ready at the `count`th SIGTERM or SIGINT. The handlers stand from the call on, not from the first poll.
+pub fn asked(count: usize) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for _ in 0..count {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
     })
 }

@@ -80,3 +80,31 @@ async fn three_modules_share_one_watch() {
     assert_eq!(requests.iter().filter(|request| !request.is_watch()).count(), 1, "{requests:?}");
     assert!(program.stop(PATIENCE).await.unwrap().success());
 }
+
+#[tokio::test]
+async fn a_sink_that_is_away_at_the_end_is_named_and_a_second_signal_hurries() {
+    let api = ApiServer::start().await.unwrap();
+    for (hurry, grace) in [(false, "1s"), (true, "1h")] {
+        let place = Place::new();
+        // Nothing listens on port 1.
+        let config = place.configure(
+            &api.url(),
+            &format!(
+                "sources: {{pods: {{}}}}\nmodules: {{a: {{use: json-lines, settings: {{channel: c}}, to: [away]}}}}\n\
+                 sinks: {{away: {{redis: {{url: \"redis://127.0.0.1:1\"}}}}}}\nshutdown-grace: {grace}\n"
+            ),
+        );
+        let mut program = place.run(&config);
+        program.until_ready(PATIENCE).await.unwrap();
+        api.create_pod(pending(&format!("web-{grace}"))).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if hurry {
+            assert!(program.stop(Duration::from_millis(500)).await.is_err(), "it ended although an entry was not written");
+        }
+        let status = program.stop(Duration::from_secs(5)).await.unwrap();
+        let log = program.log().unwrap();
+        assert_eq!(status.code(), Some(1), "something accepted was lost:\n{log}");
+        let expected = if hurry { "asked to stop a second time" } else { "sink away" };
+        assert!(log.contains(expected), "{log}");
+    }
+}
