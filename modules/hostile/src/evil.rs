@@ -43,6 +43,7 @@ pub(crate) fn handle(evil: &str, size: usize) -> Answer {
         "memory-refused" => memory_refused(),
         "many-entries" => Some(Ok(Entries::Plain(many(size)))),
         "many-packed" => Some(Ok(packed("", vec![PackedEnd { key_end: 0, body_end: 0 }; size]))),
+        "packed-channel" => Some(Ok(packed_channel(size))),
         "large-entry" => Some(Ok(one("x".repeat(size)))),
         "claimed-entry" => Some(Ok(one(claimed(size)))),
         "broken-text" => Some(Ok(one(broken_text()))),
@@ -88,6 +89,12 @@ fn many(count: usize) -> Vec<Entry> {
 
 fn packed(text: &str, ends: Vec<PackedEnd>) -> Entries {
     Entries::Packed(PackedMessages { channel: None, text: text.to_owned(), ends })
+}
+
+/// As many empty messages as may be, to a channel of this length: it crosses once and is wanted for each.
+fn packed_channel(size: usize) -> Entries {
+    let ends = vec![PackedEnd { key_end: 0, body_end: 0 }; 65_536];
+    Entries::Packed(PackedMessages { channel: Some("c".repeat(size)), text: String::new(), ends })
 }
 
 fn one(body: String) -> Entries {

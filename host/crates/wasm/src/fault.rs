@@ -54,6 +54,9 @@ impl Call<'_> {
     pub(crate) fn misbehaved(&self, bad: &BadEntries) -> Fault {
         let hint = match bad {
             BadEntries::TooMany { .. } => "return fewer entries for each event, or raise the limit of entries for each call",
+            BadEntries::TooLarge { .. } => {
+                "a channel counts for every message: shorten it, return fewer messages, or raise the limit of bytes for each call"
+            }
             BadEntries::Packed { .. } => {
                 "the ends of packed messages are byte offsets into their text, never falling, between characters"
             }

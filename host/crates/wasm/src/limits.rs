@@ -23,8 +23,8 @@ pub struct Limits {
     pub start_deadline: Duration,
     /// Entries that one call may return.
     pub entries_per_call: usize,
-    /// Bytes that one call may hand to the host, entries and their records together. The same bound holds for each line that is
-    /// logged, before it is cut.
+    /// Bytes that one call may hand to the host, entries and their records together; packed messages also as they are when
+    /// unpacked, each with its channel. The same bound holds for each line that is logged, before it is cut.
     pub output_bytes_per_call: usize,
     /// Lines that the module may log in a second, and at once after a silence.
     pub log_lines_per_second: u32,

@@ -96,7 +96,7 @@ impl WasmShaper {
         let call = self.naming(export, Some(items));
         let judged = match returned {
             Err(text) => Err(call.refused(&text, &self.limits)),
-            Ok(entries) => convert::entries(entries, self.limits.entries_per_call).map_err(|bad| call.misbehaved(&bad)),
+            Ok(entries) => convert::entries(entries, &self.limits).map_err(|bad| call.misbehaved(&bad)),
         };
         if judged.as_ref().is_err_and(|fault| fault.class == Class::Replace) {
             self.instance = None;

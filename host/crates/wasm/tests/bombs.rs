@@ -71,3 +71,12 @@ fn entry_of_a_gigabyte() {
     host.assert_small();
     assert_recovers(&mut shaper);
 }
+
+#[test]
+fn packed_channel() {
+    let host = measured();
+    let (fault, mut shaper) = suffer("packed-channel", 7 * MIB, patient());
+    assert_died(&fault, &["packed messages of 458752 MiB when unpacked, more than the 8 MiB", "raise the limit of bytes"]);
+    host.assert_small();
+    assert_recovers(&mut shaper);
+}

@@ -5,18 +5,23 @@ use std::time::Duration;
 use sluicebox_contract::{Document, Entry, Forget, Message};
 
 use crate::bindings::sluicebox::module::types;
+use crate::limits::Limits;
+use crate::text::size;
 
 /// Why nothing of what a call returned is used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadEntries {
     #[error("it returned {found} entries, more than the {limit} that one call may return")]
     TooMany { found: usize, limit: usize },
+    #[error("it returned packed messages of {} when unpacked, more than the {} that one call may hand over", size(*.found), size(*.limit))]
+    TooLarge { found: usize, limit: usize },
     #[error("it returned packed messages of which number {index} {reason}")]
     Packed { index: usize, reason: &'static str },
 }
 
 /// Checks and takes over what a call returned: all of it or nothing.
-pub(crate) fn entries(returned: types::Entries, limit: usize) -> Result<Vec<Entry>, BadEntries> {
+pub(crate) fn entries(returned: types::Entries, limits: &Limits) -> Result<Vec<Entry>, BadEntries> {
+    let limit = limits.entries_per_call;
     let found = match &returned {
         types::Entries::Plain(entries) => entries.len(),
         types::Entries::Packed(packed) => packed.ends.len(),
@@ -26,7 +31,7 @@ pub(crate) fn entries(returned: types::Entries, limit: usize) -> Result<Vec<Entr
     }
     match returned {
         types::Entries::Plain(entries) => Ok(entries.into_iter().map(entry).collect()),
-        types::Entries::Packed(packed) => unpack(&packed),
+        types::Entries::Packed(packed) => unpack(&packed, limits.output_bytes_per_call),
     }
 }
 
@@ -58,7 +63,13 @@ fn payload(payload: types::Payload) -> Vec<u8> {
 
 /// Key and body of each message end where the guest says. It may say anything: `get` answers none for ends that fall, that lie
 /// beyond the text, or within a character.
-fn unpack(packed: &types::PackedMessages) -> Result<Vec<Entry>, BadEntries> {
+fn unpack(packed: &types::PackedMessages, limit: usize) -> Result<Vec<Entry>, BadEntries> {
+    // The channel crosses once and is copied for every message: the engine's count of bytes does not see that.
+    let channel = packed.channel.as_ref().map_or(0, String::len);
+    let found = channel.saturating_mul(packed.ends.len()).saturating_add(packed.text.len());
+    if found > limit {
+        return Err(BadEntries::TooLarge { found, limit });
+    }
     let mut entries = Vec::with_capacity(packed.ends.len());
     let mut start = 0;
     for (index, end) in packed.ends.iter().enumerate() {
@@ -87,6 +98,10 @@ mod tests {
         types::Entries::Packed(types::PackedMessages { channel: Some("c".to_owned()), text: text.to_owned(), ends })
     }
 
+    fn entries_at_most(count: usize) -> Limits {
+        Limits { entries_per_call: count, ..Limits::default() }
+    }
+
     fn message(key: Option<&str>, body: &str) -> Entry {
         Entry::Message(Message {
             channel: Some("c".to_owned()),
@@ -97,12 +112,12 @@ mod tests {
     }
 
     fn refused(text: &str, ends: &[(u32, u32)]) -> String {
-        entries(packed(text, ends), 100).unwrap_err().to_string()
+        entries(packed(text, ends), &entries_at_most(100)).unwrap_err().to_string()
     }
 
     #[test]
     fn packed_messages_are_cut_at_their_ends() {
-        let found = entries(packed("k1one-two", &[(2, 5), (5, 9), (9, 9)]), 100).unwrap();
+        let found = entries(packed("k1one-two", &[(2, 5), (5, 9), (9, 9)]), &entries_at_most(100)).unwrap();
         assert_eq!(found, [message(Some("k1"), "one"), message(None, "-two"), message(None, "")]);
     }
 
@@ -128,8 +143,16 @@ mod tests {
 
     #[test]
     fn more_entries_than_allowed_are_refused_before_they_are_looked_at() {
-        let found = entries(packed("", &[(0, 0), (9, 9), (0, 0)]), 2);
+        let found = entries(packed("", &[(0, 0), (9, 9), (0, 0)]), &entries_at_most(2));
         assert_eq!(found, Err(BadEntries::TooMany { found: 3, limit: 2 }));
+    }
+
+    #[test]
+    fn a_channel_counts_for_every_message_and_the_limit_itself_is_taken() {
+        let limits = |bytes| Limits { output_bytes_per_call: bytes, ..Limits::default() };
+        let returned = || packed("abc", &[(1, 3), (3, 3)]);
+        assert_eq!(entries(returned(), &limits(5)).map(|entries| entries.len()), Ok(2));
+        assert_eq!(entries(returned(), &limits(4)), Err(BadEntries::TooLarge { found: 5, limit: 4 }));
     }
 
     #[test]
@@ -155,6 +178,6 @@ mod tests {
             Entry::Document(Document { collection: None, name: text("n"), body: b"b".to_vec() }),
             Entry::Forget(Forget { collection: Some(text("h")), name: text("n"), after: Duration::from_millis(u64::MAX) }),
         ];
-        assert_eq!(entries(plain, 3).unwrap(), expected);
+        assert_eq!(entries(plain, &entries_at_most(3)).unwrap(), expected);
     }
 }
