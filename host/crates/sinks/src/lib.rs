@@ -5,6 +5,7 @@
 mod aside;
 mod cause;
 pub mod files;
+mod obstacle;
 mod problem;
 pub mod redis;
 mod retention;

@@ -6,15 +6,7 @@ use rustix::io::Errno;
 use sluicebox_contract::Fault;
 
 use crate::cause::cause;
-
-/// Why an entry was not written.
-#[derive(Debug)]
-pub(super) enum Obstacle {
-    /// It can never be.
-    Refused(String),
-    /// It cannot be for now.
-    Stopped(Fault),
-}
+use crate::obstacle::Obstacle;
 
 /// What an error at one file means.
 pub(super) fn at_file(errno: Errno, tried: String, directory: &Path) -> Obstacle {

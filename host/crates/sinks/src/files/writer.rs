@@ -13,8 +13,9 @@ use tracing::warn;
 use super::config::Config;
 use super::directory::{Directory, Manner};
 use super::name::{Place, STATE};
-use super::reaction::{Obstacle, at_directory, at_file};
+use super::reaction::{at_directory, at_file};
 use super::state::{self, Moment};
+use crate::obstacle::Obstacle;
 use crate::retention::Retention;
 
 /// A name that could not be forgotten is tried again after this time.

@@ -4,7 +4,8 @@ use redis::{Cmd, ServerError, Value, cmd};
 use sluicebox_contract::{Entry, Fault};
 
 use super::config::Config;
-use super::reaction::{Obstacle, text, to_error};
+use super::reaction::{text, to_error};
+use crate::obstacle::Obstacle;
 
 /// A field of a hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,9 +20,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::cause::cause;
+use crate::obstacle::Obstacle;
 
 use super::config::{Address, Config, Target};
-use super::reaction::{Obstacle, to_error};
+use super::reaction::to_error;
 use super::tls;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

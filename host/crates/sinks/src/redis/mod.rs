@@ -20,11 +20,11 @@ use tracing::{debug, warn};
 
 pub use config::Config;
 
+use crate::obstacle::Obstacle;
 use crate::retention::Retention;
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
 use connection::{Connection, broken};
-use reaction::Obstacle;
 
 /// Entries sent together, at most.
 const GROUP_ENTRIES: usize = 1_024;

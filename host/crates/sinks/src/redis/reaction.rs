@@ -3,14 +3,7 @@
 use redis::ServerError;
 use sluicebox_contract::Fault;
 
-/// Why an entry was not written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// It can never be.
-    Refused(String),
-    /// It cannot be for now.
-    Stopped(Fault),
-}
+use crate::obstacle::Obstacle;
 
 /// What an error reply means. Whatever is not known to lie in the entry alone is tried again: nothing is lost by mistake.
 pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
