@@ -108,6 +108,8 @@ pub struct QueueMeter {
     pub length: Gauge,
     /// Roughly how many bytes they take.
     pub bytes: Gauge,
+    /// Items dropped to make room for newer ones.
+    pub dropped: Counter,
 }
 
 /// What a source counts.
@@ -175,6 +177,4 @@ pub struct OutletMeter {
     pub queue: Arc<QueueMeter>,
     /// 1 unless the last write failed.
     pub ready: Gauge,
-    /// Entries given up at the end because the deadline had passed.
-    pub lost: Counter,
 }

@@ -2,7 +2,7 @@
 
 use sluicebox_contract::{Closed, Event, Feed, Handlers, Notice, ObjectKind};
 
-use crate::queue::Sender;
+use crate::queue::{Item, Sender};
 
 /// One lane, as a source sees it.
 #[derive(Clone)]
@@ -11,6 +11,13 @@ pub struct Branch {
     pub handlers: Handlers,
     /// The lane's queue.
     pub queue: Sender<Notice>,
+}
+
+/// Only facts may be dropped: what exists is always told.
+impl Item for Notice {
+    fn may_be_dropped(&self) -> bool {
+        matches!(self, Self::Event(_))
+    }
 }
 
 /// The [`Feed`] of one source.
@@ -28,10 +35,16 @@ impl Fanout {
 impl Feed for Fanout {
     async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
         // A lane whose thread has ended takes nothing any more; the others go on.
-        for branch in self.branches.iter().filter(|branch| wants(branch.handlers, &notice)) {
-            let _ended = branch.queue.send(notice.clone(), weight(&notice)).await;
+        let mut ended = Vec::new();
+        for (index, branch) in self.branches.iter().enumerate() {
+            if wants(branch.handlers, &notice) && branch.queue.send(notice.clone(), weight(&notice)).await.is_err() {
+                ended.push(index);
+            }
         }
-        Ok(())
+        for index in ended.into_iter().rev() {
+            self.branches.remove(index);
+        }
+        if self.branches.is_empty() { Err(Closed) } else { Ok(()) }
     }
 }
 

@@ -1,43 +1,49 @@
 //! One module at work: takes batches from its queue, asks its shaper, hands the entries on, and puts a fresh instance in place of a
 //! dead one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Class, Entry, Event, Fault, Notice, Shaper, Subject, SubjectId, UnixNanos};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
-use crate::outlet::Parcel;
+use crate::outlet::{Origin, Parcel, is_worth_a_line};
 use crate::queue::{Receiver, Sender};
+use crate::trouble::{Patience, Trouble};
 
 /// How a lane works.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneSettings {
     /// Events for one call, at most.
     pub batch: usize,
+    /// What may come before the lane rests.
+    pub patience: Patience,
     /// The first rest of a lane whose module fails again and again; it doubles up to `longest_rest`.
     pub first_rest: Duration,
     /// The longest rest.
     pub longest_rest: Duration,
-    /// Faults in a row, with no call that succeeded between them, after which the lane rests before each further try.
-    pub patience: u32,
 }
 
 impl Default for LaneSettings {
     fn default() -> Self {
-        Self { batch: 64, first_rest: Duration::from_secs(1), longest_rest: Duration::from_mins(1), patience: 8 }
+        Self {
+            batch: 64,
+            patience: Patience::default(),
+            first_rest: Duration::from_secs(1),
+            longest_rest: Duration::from_mins(1),
+        }
     }
 }
 
 /// The host is stopping and the module cannot be brought to work.
-struct GivenUp;
+pub(crate) struct GivenUp;
 
 /// A module with everything that it needs to work; runs on a thread of its own.
 pub(crate) struct Lane<S> {
-    pub(crate) name: Arc<str>,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) shaper: S,
     pub(crate) queue: Receiver<Notice>,
     pub(crate) outlets: Vec<Sender<Parcel>>,
@@ -45,31 +51,39 @@ pub(crate) struct Lane<S> {
     pub(crate) meter: Arc<LaneMeter>,
     /// Sources that have not told everything that was there at the start.
     pub(crate) unlisted: usize,
+    /// Of what was there at the start, something was left out.
+    pub(crate) incomplete: bool,
+    /// What the instance has been told, or will be told when it starts.
     pub(crate) subjects: BTreeMap<SubjectId, Arc<Subject>>,
+    /// Subjects that stop the module when they are defined: neither they nor their events are given to it.
+    pub(crate) shunned: BTreeSet<SubjectId>,
+    /// Subjects that were forgotten while the lane rested; the module is told after the batch in hand, which may still name them.
+    pub(crate) forgotten: Vec<SubjectId>,
+    pub(crate) trouble: Trouble,
     pub(crate) backoff: Backoff,
-    /// Faults since the last call that succeeded.
-    pub(crate) faults: u32,
     /// Events taken from the queue of which it is not yet known what becomes.
     pub(crate) open: u64,
+    /// Events left out so far; not each of them is worth a line in the log.
+    pub(crate) complaints: u64,
 }
 
 impl<S: Shaper> Lane<S> {
-    /// Works until the queue is closed and empty.
-    pub(crate) fn run(mut self) {
+    /// Works until the queue is closed and empty. Gives the number of events that were left unshaped at the end.
+    pub(crate) fn run(mut self) -> u64 {
         let mut result = self.revive();
         while result.is_ok() {
             let Some(notices) = self.queue.take_blocking(self.settings.batch) else {
-                break;
+                return 0;
             };
             result = self.work(notices);
         }
-        self.meter.ready.set(0);
-        if result.is_err() {
-            let (left, _) = self.queue.take_now(usize::MAX);
-            let events = self.open + events_in(&left);
-            self.meter.missed.add(events);
-            error!(lane = %self.name, events, "the host stops and the module does not work: events left unshaped");
+        let (left, _) = self.queue.take_now(usize::MAX);
+        let events = self.open + events_in(&left);
+        self.meter.missed.add(events);
+        if events > 0 {
+            error!(lane = %self.origin.lane, events, "the host stops and the module does not work: events left unshaped");
         }
+        events
     }
 
     /// Goes through notices in their order, events of one kind in one call.
@@ -89,7 +103,9 @@ impl<S: Shaper> Lane<S> {
                 self.finish(std::mem::replace(&mut run, next))?;
             }
         }
-        self.finish(run)
+        self.finish(run)?;
+        let forgotten = std::mem::take(&mut self.forgotten);
+        if forgotten.is_empty() { Ok(()) } else { self.forget(&forgotten) }
     }
 
     fn finish(&mut self, run: Run) -> Result<(), GivenUp> {
@@ -99,38 +115,57 @@ impl<S: Shaper> Lane<S> {
             Run::Forgotten(subjects) => self.forget(&subjects),
             Run::Events(events) => self.shape(&events),
             Run::Listed => {
-                self.unlisted = self.unlisted.saturating_sub(1);
-                if self.unlisted == 0 {
-                    self.hand_on(Parcel::Settled);
-                }
+                self.listed();
                 Ok(())
             }
         }
     }
 
+    /// When everything that was there has been shaped, what the sinks keep besides is stale. When something of it was left out, that
+    /// is not known.
+    pub(crate) fn listed(&mut self) {
+        self.unlisted = self.unlisted.saturating_sub(1);
+        let dropped = self.meter.queue.dropped.get() > 0;
+        if self.unlisted > 0 {
+            return;
+        }
+        if self.incomplete || dropped {
+            warn!(lane = %self.origin.lane, "of what was there at the start something was left out: nothing that the sinks keep is taken for stale");
+        } else {
+            self.hand_on(Parcel::Settled);
+        }
+    }
+
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), GivenUp> {
         self.subjects.extend(subjects.iter().map(|subject| (subject.id, Arc::clone(subject))));
+        let begin = Instant::now();
         match self.shaper.define(subjects) {
             Ok(()) => Ok(()),
-            Err(fault) => self.replace(&fault, "subjects"),
+            Err(fault) => self.replace(&fault, "subjects", subjects.len(), begin.elapsed()),
         }
     }
 
     fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), GivenUp> {
+        let known: Vec<SubjectId> = subjects.iter().copied().filter(|subject| self.subjects.remove(subject).is_some()).collect();
         for subject in subjects {
-            self.subjects.remove(subject);
+            self.shunned.remove(subject);
         }
-        match self.shaper.forget(subjects) {
+        if known.is_empty() {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        match self.shaper.forget(&known) {
             Ok(()) => Ok(()),
-            Err(fault) => self.replace(&fault, "subjects"),
+            Err(fault) => self.replace(&fault, "subjects", known.len(), begin.elapsed()),
         }
     }
 
     /// Shapes events; after a fault each half again, until the guilty event is alone and is left out.
     fn shape(&mut self, events: &[Event]) -> Result<(), GivenUp> {
-        let Some(first) = events.first() else {
-            return Ok(());
-        };
+        let Some(first) = events.first() else { return Ok(()) };
+        if !self.shunned.is_empty() && events.iter().any(|event| self.shunned.contains(&event.subject())) {
+            return self.shape_around_shunned(events);
+        }
         let begin = Instant::now();
         let fault = match self.shaper.shape(events) {
             Ok(entries) => {
@@ -145,7 +180,7 @@ impl<S: Shaper> Lane<S> {
         if fault.class == Class::Skip {
             self.succeed();
         } else {
-            self.replace(&fault, kind(first))?;
+            self.replace(&fault, kind(first), events.len(), begin.elapsed())?;
         }
         if events.len() == 1 {
             self.leave_out(first, &fault);
@@ -156,108 +191,37 @@ impl<S: Shaper> Lane<S> {
         self.shape(right)
     }
 
+    fn shape_around_shunned(&mut self, events: &[Event]) -> Result<(), GivenUp> {
+        let (shunned, others): (Vec<Event>, Vec<Event>) =
+            events.iter().cloned().partition(|event| self.shunned.contains(&event.subject()));
+        self.open = self.open.saturating_sub(shunned.len() as u64);
+        self.meter.deadly.add(shunned.len() as u64);
+        self.incomplete |= self.unlisted > 0;
+        self.shape(&others)
+    }
+
     fn leave_out(&mut self, event: &Event, fault: &Fault) {
         self.open = self.open.saturating_sub(1);
-        let subject = event.subject().0;
-        if fault.class == Class::Skip {
-            self.meter.refused.increment();
-            warn!(lane = %self.name, subject, event = kind(event), %fault, "module refused an event");
-        } else {
-            self.meter.deadly.increment();
-            error!(lane = %self.name, subject, event = kind(event), %fault, "event left out: it stops the module even when it is alone");
+        self.incomplete |= self.unlisted > 0;
+        let counter = if fault.class == Class::Skip { &self.meter.refused } else { &self.meter.deadly };
+        counter.increment();
+        self.complaints += 1;
+        if is_worth_a_line(self.complaints) {
+            let (lane, module) = (&self.origin.lane, &self.origin.module);
+            let (subject, so_far) = (event.subject().0, self.complaints);
+            if fault.class == Class::Skip {
+                warn!(%lane, %module, subject, event = kind(event), so_far, %fault, "module refused an event");
+            } else {
+                error!(%lane, %module, subject, event = kind(event), so_far, %fault, "event left out: it stops the module even when it is alone");
+            }
         }
     }
 
     fn succeed(&mut self) {
-        if self.faults >= self.settings.patience {
-            info!(lane = %self.name, "module works again");
+        if self.trouble.succeed() {
+            info!(lane = %self.origin.lane, "module works again");
         }
-        self.faults = 0;
         self.backoff.reset();
-    }
-
-    /// A fresh instance in place of a dead one.
-    fn replace(&mut self, fault: &Fault, event: &str) -> Result<(), GivenUp> {
-        self.meter.traps.increment();
-        self.meter.ready.set(0);
-        self.faults = self.faults.saturating_add(1);
-        warn!(lane = %self.name, event, %fault, "module stopped; a fresh instance takes its place");
-        if self.faults >= self.settings.patience {
-            self.rest()?;
-        }
-        self.revive()
-    }
-
-    /// Starts an instance and tells it all subjects; tries until that works or the host stops.
-    fn revive(&mut self) -> Result<(), GivenUp> {
-        loop {
-            let Err(fault) = self.begin() else {
-                return Ok(());
-            };
-            self.meter.traps.increment();
-            self.faults = self.faults.saturating_add(1);
-            error!(lane = %self.name, %fault, "module does not start; the lane rests and tries again");
-            self.rest()?;
-        }
-    }
-
-    fn begin(&mut self) -> Result<(), Fault> {
-        self.shaper.renew()?;
-        let subjects: Vec<_> = self.subjects.values().cloned().collect();
-        for part in subjects.chunks(1024) {
-            self.shaper.define(part)?;
-        }
-        self.meter.instances.increment();
-        self.meter.ready.set(1);
-        debug!(lane = %self.name, subjects = subjects.len(), "instance started");
-        Ok(())
-    }
-
-    /// Waits before the next try. Nobody else waits meanwhile: when the queue fills up, its oldest events are left out.
-    fn rest(&mut self) -> Result<(), GivenUp> {
-        let end = Instant::now() + self.backoff.wait();
-        let mut missed = 0_u64;
-        let result = loop {
-            if self.queue.is_closed() {
-                break Err(GivenUp);
-            }
-            let now = Instant::now();
-            if now >= end {
-                break Ok(());
-            }
-            if self.queue.is_nearly_full() {
-                missed += self.make_room();
-            } else {
-                std::thread::park_timeout((end - now).min(Duration::from_millis(20)));
-            }
-        };
-        if missed > 0 {
-            error!(lane = %self.name, events = missed, "events left out: the lane rests and its queue was full");
-        }
-        result
-    }
-
-    /// Takes the oldest notices out of the queue without asking the module; says how many events were among them.
-    fn make_room(&mut self) -> u64 {
-        let notices = self.queue.take_now(self.settings.batch).0;
-        let missed = events_in(&notices);
-        for notice in notices {
-            match notice {
-                Notice::Defined(subject) => {
-                    self.subjects.insert(subject.id, subject);
-                }
-                Notice::Forgotten(subject) => {
-                    self.subjects.remove(&subject);
-                }
-                Notice::Event(_) => {}
-                Notice::Listed => {
-                    self.unlisted = self.unlisted.saturating_sub(1);
-                    // Events were left out, so what is kept from earlier runs is not known to be stale: nothing is settled.
-                }
-            }
-        }
-        self.meter.missed.add(missed);
-        missed
     }
 
     fn emit(&self, entries: Vec<Entry>, observed_at: UnixNanos) {
@@ -265,7 +229,7 @@ impl<S: Shaper> Lane<S> {
             return;
         }
         self.meter.entries.add(entries.len() as u64);
-        self.hand_on(Parcel::Entries { entries, observed_at });
+        self.hand_on(Parcel::Entries { origin: Arc::clone(&self.origin), entries, observed_at });
     }
 
     fn hand_on(&self, parcel: Parcel) {
@@ -313,7 +277,7 @@ impl Run {
     }
 }
 
-fn events_in(notices: &[Notice]) -> u64 {
+pub(crate) fn events_in(notices: &[Notice]) -> u64 {
     notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
 }
 

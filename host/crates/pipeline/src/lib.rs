@@ -8,9 +8,12 @@ pub mod fanout;
 pub mod lane;
 pub mod outlet;
 pub mod queue;
+mod revive;
 pub mod supervise;
+mod trouble;
 
 pub use lane::LaneSettings;
 pub use outlet::OutletSettings;
-pub use queue::Bounds;
+pub use queue::{Bounds, WhenFull};
 pub use supervise::{LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline, Report};
+pub use trouble::Patience;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::OutletMeter;
 use sluicebox_contract::{Class, Entry, Fault, Outcome, Sink, UnixNanos};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
-use crate::queue::Receiver;
+use crate::queue::{Item, Receiver};
 
 /// How an outlet works.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +35,19 @@ impl Default for OutletSettings {
     }
 }
 
+/// Which lane made an entry, for whoever looks for the culprit.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) lane: Arc<str>,
+    /// The module with its version.
+    pub(crate) module: String,
+}
+
 /// What a lane hands to an outlet.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
     /// What one call of the module made.
-    Entries { entries: Vec<Entry>, observed_at: UnixNanos },
+    Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos },
     /// The lane has shaped everything that was there when its sources began.
     Settled,
 }
@@ -52,6 +60,16 @@ impl Parcel {
         }
     }
 }
+
+/// Entries are never dropped: a full queue makes its lanes wait.
+impl Item for Parcel {
+    fn may_be_dropped(&self) -> bool {
+        false
+    }
+}
+
+/// Entries for one write at the most, so that the time-out of a write is one for so much and not for whatever was waiting.
+const SLICE: usize = 256;
 
 /// A sink with everything that it needs to work.
 pub(crate) struct Outlet<K> {
@@ -67,31 +85,60 @@ pub(crate) struct Outlet<K> {
     pub(crate) failures: u64,
     /// Whether anything was ever written: a fatal fault before that is a wrong configuration.
     pub(crate) worked: bool,
+    pub(crate) upkeep: Upkeep,
+    /// Entries refused for good so far; not each of them is worth a line in the log.
+    pub(crate) complaints: u64,
+}
+
+/// The sink's own work between writes. It fails by itself: entries do not wait for it.
+pub(crate) struct Upkeep {
+    pub(crate) backoff: Backoff,
+    pub(crate) not_before: Option<tokio::time::Instant>,
+}
+
+/// What several parcels hold, in one list, as a sink takes it.
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<Entry>,
+    /// Up to which entry which lane made them.
+    origins: Vec<(usize, Arc<Origin>)>,
+    times: Vec<UnixNanos>,
+    settled: usize,
+}
+
+impl Gathered {
+    fn new(parcels: Vec<Parcel>) -> Self {
+        let mut gathered = Self::default();
+        for parcel in parcels {
+            match parcel {
+                Parcel::Entries { origin, entries, observed_at } => {
+                    gathered.times.push(observed_at);
+                    gathered.entries.extend(entries);
+                    gathered.origins.push((gathered.entries.len(), origin));
+                }
+                Parcel::Settled => gathered.settled += 1,
+            }
+        }
+        gathered
+    }
+
+    fn origin(&self, index: usize) -> Option<&Origin> {
+        let place = self.origins.partition_point(|(end, _)| *end <= index);
+        self.origins.get(place).map(|(_, origin)| origin.as_ref())
+    }
 }
 
 impl<K: Sink> Outlet<K> {
     /// Works until the queue is closed and empty; ends early only when the sink cannot work as configured.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
-        self.meter.ready.set(1);
         while let Some(parcels) = self.next().await? {
-            let mut entries = Vec::new();
-            let mut times = Vec::new();
-            let mut settled = 0;
-            for parcel in parcels {
-                match parcel {
-                    Parcel::Entries { entries: more, observed_at } => {
-                        times.push(observed_at);
-                        entries.extend(more);
-                    }
-                    Parcel::Settled => settled += 1,
-                }
-            }
-            self.write(&entries).await?;
+            let gathered = Gathered::new(parcels);
+            self.write(&gathered).await?;
             let now = UnixNanos::now();
-            for time in times {
+            for time in &gathered.times {
                 self.meter.delay.observe(time.elapsed_until(now));
             }
-            self.settle(settled).await?;
+            self.settle(gathered.settled).await?;
         }
         Ok(())
     }
@@ -102,24 +149,27 @@ impl<K: Sink> Outlet<K> {
             let fault = tokio::select! {
                 biased;
                 parcels = self.queue.take(self.settings.parcels) => return Ok(parcels),
-                result = self.sink.upkeep() => match result {
-                    Ok(()) => {
-                        self.succeed();
-                        continue;
-                    }
+                result = self.upkeep.work(&mut self.sink) => match result {
+                    Ok(()) => continue,
                     Err(fault) => fault,
                 },
             };
-            let wait = self.fail(&fault)?;
-            sleep(wait).await;
+            if fault.class == Class::Fatal && !self.worked {
+                error!(sink = %self.name, %fault, "sink cannot work as configured");
+                return Err(fault);
+            }
+            if self.upkeep.fail() {
+                warn!(sink = %self.name, %fault, "sink cannot do its own work, such as forgetting what is due; it is tried again");
+            }
         }
     }
 
-    async fn write(&mut self, entries: &[Entry]) -> Result<(), Fault> {
-        let mut rest = entries;
-        while !rest.is_empty() {
+    async fn write(&mut self, gathered: &Gathered) -> Result<(), Fault> {
+        let mut done = 0;
+        while let Some(rest) = gathered.entries.get(done..).filter(|rest| !rest.is_empty()) {
+            let slice = rest.get(..SLICE).unwrap_or(rest);
             let begin = Instant::now();
-            let outcome = match timeout(self.settings.write_timeout, self.sink.write(rest)).await {
+            let outcome = match timeout(self.settings.write_timeout, self.sink.write(slice)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::stopped_at(
                     0,
@@ -127,9 +177,9 @@ impl<K: Sink> Outlet<K> {
                 ),
             };
             self.meter.writes.observe(begin.elapsed());
-            let done = outcome.stopped.as_ref().map_or(rest.len(), |(index, _)| (*index).min(rest.len()));
-            self.count(rest, done, &outcome);
-            rest = rest.get(done..).unwrap_or_default();
+            let written = outcome.stopped.as_ref().map_or(slice.len(), |(index, _)| (*index).min(slice.len()));
+            self.count(gathered, done, written, &outcome);
+            done += written;
             match outcome.stopped {
                 None => self.succeed(),
                 Some((_, fault)) => {
@@ -141,16 +191,22 @@ impl<K: Sink> Outlet<K> {
         Ok(())
     }
 
-    fn count(&self, entries: &[Entry], done: usize, outcome: &Outcome) {
-        let refused = outcome.refused.iter().filter(|refusal| refusal.index < done);
+    /// Counts what became of the entries from `first` on, of which so many were dealt with.
+    fn count(&mut self, gathered: &Gathered, first: usize, written: usize, outcome: &Outcome) {
         let mut count = 0;
-        for refusal in refused {
+        for refusal in outcome.refused.iter().filter(|refusal| refusal.index < written) {
             count += 1;
-            let entry = entries.get(refusal.index).map_or_else(String::new, describe);
-            warn!(sink = %self.name, %entry, reason = %refusal.reason, "sink refused an entry for good");
+            self.complaints += 1;
+            if is_worth_a_line(self.complaints) {
+                let index = first + refusal.index;
+                let entry = gathered.entries.get(index).map_or_else(String::new, describe);
+                let (lane, module) = gathered.origin(index).map_or(("", ""), |origin| (&origin.lane, &origin.module));
+                let so_far = self.complaints;
+                warn!(sink = %self.name, lane, module, %entry, reason = %refusal.reason, so_far, "sink refused an entry for good");
+            }
         }
         self.meter.refused.add(count);
-        self.meter.written.add((done as u64).saturating_sub(count));
+        self.meter.written.add((written as u64).saturating_sub(count));
     }
 
     async fn settle(&mut self, lanes: usize) -> Result<(), Fault> {
@@ -171,7 +227,7 @@ impl<K: Sink> Outlet<K> {
     /// Waits before the next try; meanwhile the sink does its own work, which may be what makes room.
     async fn wait(&mut self, wait: Duration) {
         let upkeep = async {
-            while self.sink.upkeep().await.is_ok() {}
+            while self.upkeep.work(&mut self.sink).await.is_ok() {}
             std::future::pending::<()>().await;
         };
         let _elapsed = timeout(wait, upkeep).await;
@@ -202,6 +258,34 @@ impl<K: Sink> Outlet<K> {
         }
         Ok(wait)
     }
+}
+
+impl Upkeep {
+    pub(crate) fn new(settings: &OutletSettings) -> Self {
+        Self { backoff: Backoff::new(settings.first_wait, settings.longest_wait), not_before: None }
+    }
+
+    async fn work(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+        if let Some(time) = self.not_before {
+            sleep_until(time).await;
+        }
+        sink.upkeep().await?;
+        self.not_before = None;
+        self.backoff.reset();
+        Ok(())
+    }
+
+    /// Waits before it tries again; says whether this is the first failure in a row.
+    fn fail(&mut self) -> bool {
+        let first = self.not_before.is_none();
+        self.not_before = Some(tokio::time::Instant::now() + self.backoff.wait());
+        first
+    }
+}
+
+/// Whether something that has happened so often is said once more: the first twenty times, then ever more rarely.
+pub(crate) fn is_worth_a_line(count: u64) -> bool {
+    count <= 20 || count.is_power_of_two()
 }
 
 /// An entry in a log line: what it is and for whom, not its content.

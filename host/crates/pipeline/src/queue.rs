@@ -14,12 +14,32 @@ pub struct Bounds {
     pub items: usize,
     /// Bytes, as the senders weigh them. A single heavier item passes when the queue is empty.
     pub bytes: usize,
+    /// What happens when an item does not fit.
+    pub when_full: WhenFull,
+}
+
+/// What happens when an item does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Its sender waits.
+    #[default]
+    Wait,
+    /// The oldest items that may be dropped make room, and are counted. The sender waits only when there is none.
+    DropOldest,
+}
+
+/// What a queue can hold.
+pub trait Item {
+    /// Whether it may be dropped when the queue is full and is to drop its oldest.
+    fn may_be_dropped(&self) -> bool;
 }
 
 struct State<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
     senders: usize,
+    /// Senders that wait for room.
+    waiting: usize,
     receiver: bool,
 }
 
@@ -35,6 +55,11 @@ impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // Nothing panics while the lock is held, so a poisoned state is still a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, state: &State<T>, weight: usize) -> bool {
+        let fits = state.items.len() < self.bounds.items && state.bytes.saturating_add(weight) <= self.bounds.bytes;
+        fits || state.items.is_empty()
     }
 
     /// Takes what is there, at most `most`, and says whether the senders have gone.
@@ -63,6 +88,33 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T: Item> Shared<T> {
+    /// Drops the oldest item that may be dropped; says whether there was one.
+    fn drop_oldest(&self, state: &mut State<T>) -> bool {
+        let oldest = state.items.iter().position(|(item, _)| item.may_be_dropped());
+        let Some((_, weight)) = oldest.and_then(|oldest| state.items.remove(oldest)) else { return false };
+        state.bytes -= weight;
+        self.meter.dropped.increment();
+        true
+    }
+}
+
+/// Counts a sender that waits, for as long as it waits.
+struct Waiting<'queue, T>(&'queue Shared<T>);
+
+impl<'queue, T> Waiting<'queue, T> {
+    fn new(shared: &'queue Shared<T>) -> Self {
+        shared.lock().waiting += 1;
+        Self(shared)
+    }
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
 /// The end that puts items in. The queue closes when the last sender is dropped.
 pub struct Sender<T>(Arc<Shared<T>>);
 
@@ -71,12 +123,12 @@ pub struct Receiver<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    let state = State { items: VecDeque::new(), bytes: 0, senders: 1, receiver: true };
+    let state = State { items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, receiver: true };
     let shared = Arc::new(Shared { bounds, state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
-impl<T> Sender<T> {
+impl<T: Item> Sender<T> {
     /// Puts an item in; waits while the queue is full.
     pub async fn send(&self, item: T, weight: usize) -> Result<(), Closed> {
         let mut item = item;
@@ -86,6 +138,7 @@ impl<T> Sender<T> {
                 None => return Ok(()),
                 Some(back) => item = back,
             }
+            let _waiting = Waiting::new(&self.0);
             drained.await;
         }
     }
@@ -96,9 +149,10 @@ impl<T> Sender<T> {
         if !state.receiver {
             return Err(Closed);
         }
-        let room = state.items.len() < self.0.bounds.items && state.bytes.saturating_add(weight) <= self.0.bounds.bytes;
-        if !room && !state.items.is_empty() {
-            return Ok(Some(item));
+        while !self.0.has_room(&state, weight) {
+            if self.0.bounds.when_full == WhenFull::Wait || !self.0.drop_oldest(&mut state) {
+                return Ok(Some(item));
+            }
         }
         state.items.push_back((item, weight));
         state.bytes += weight;
@@ -154,10 +208,9 @@ impl<T> Receiver<T> {
         self.0.drain(most)
     }
 
-    /// Whether senders have to wait, or nearly so.
-    pub fn is_nearly_full(&self) -> bool {
-        let state = self.0.lock();
-        state.items.len() >= self.0.bounds.items / 10 * 9 || state.bytes >= self.0.bounds.bytes / 10 * 9
+    /// Whether a sender waits for room.
+    pub fn is_blocked(&self) -> bool {
+        self.0.lock().waiting > 0
     }
 
     /// Whether the senders have gone; items may still be there.
@@ -183,8 +236,37 @@ impl<T> Drop for Receiver<T> {
 mod tests {
     use super::*;
 
+    impl Item for u32 {
+        fn may_be_dropped(&self) -> bool {
+            *self < 100
+        }
+    }
+
     fn small(items: usize, bytes: usize) -> (Sender<u32>, Receiver<u32>) {
-        queue(Bounds { items, bytes }, Arc::default())
+        queue(Bounds { items, bytes, when_full: WhenFull::Wait }, Arc::default())
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_may_go_makes_room_and_is_counted() {
+        let meter = Arc::<QueueMeter>::default();
+        let (sender, mut receiver) = queue(Bounds { items: 3, bytes: 100, when_full: WhenFull::DropOldest }, Arc::clone(&meter));
+        for number in [1, 100, 2, 3, 4] {
+            sender.send(number, 1).await.unwrap();
+        }
+        assert_eq!(receiver.take(9).await, Some(vec![100, 3, 4]));
+        assert_eq!((meter.dropped.get(), meter.bytes.get()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_queue_in_which_nothing_may_go_makes_its_sender_wait() {
+        let (sender, mut receiver) = queue(Bounds { items: 1, bytes: 100, when_full: WhenFull::DropOldest }, Arc::default());
+        sender.send(100, 1).await.unwrap();
+        let mut second = Box::pin(sender.send(1, 1));
+        assert!(futures::poll!(&mut second).is_pending());
+        assert!(receiver.is_blocked());
+        drop(second);
+        assert!(!receiver.is_blocked(), "a sender that has given up waits no more");
+        assert_eq!(receiver.take(9).await, Some(vec![100]));
     }
 
     #[tokio::test]
@@ -249,7 +331,7 @@ mod tests {
     #[tokio::test]
     async fn the_meter_shows_what_is_held() {
         let meter = Arc::<QueueMeter>::default();
-        let (sender, mut receiver) = queue(Bounds { items: 4, bytes: 100 }, Arc::clone(&meter));
+        let (sender, mut receiver) = queue(Bounds { items: 4, bytes: 100, when_full: WhenFull::Wait }, Arc::clone(&meter));
         sender.send(1, 7).await.unwrap();
         sender.send(2, 5).await.unwrap();
         assert_eq!((meter.length.get(), meter.bytes.get()), (2, 12));

@@ -1,12 +1,13 @@
 //! Starts every task and thread, waits for the stop, and ends them by closing: sources first, then lanes, then outlets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_contract::meter::{LaneMeter, OutletMeter};
-use sluicebox_contract::{Fault, Handlers, Shaper, Sink, Source};
+use sluicebox_contract::{Fault, Shaper, Sink, Source};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
@@ -15,8 +16,9 @@ use tracing::{error, info};
 use crate::backoff::Backoff;
 use crate::fanout::{Branch, Fanout};
 use crate::lane::{Lane, LaneSettings};
-use crate::outlet::{Outlet, OutletSettings, Parcel};
+use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
 use crate::queue::{Bounds, Sender, queue};
+use crate::trouble::Trouble;
 
 /// Everything that runs. Built from the sinks up, so that whoever sends has somewhere to send to; each part starts when it is added.
 pub struct Pipeline {
@@ -49,6 +51,8 @@ pub struct OutletTerms {
 
 /// How a module takes part.
 pub struct LaneTerms {
+    /// The module with its version, for whoever reads the log.
+    pub module: String,
     /// How it works.
     pub settings: LaneSettings,
     /// What its queue may hold.
@@ -64,8 +68,35 @@ pub struct LaneTerms {
 /// What an operator calls a task: `source pods`, `lane galileo`, `sink events`.
 #[derive(Clone, Debug)]
 struct Part {
-    kind: &'static str,
+    kind: Kind,
     name: Arc<str>,
+}
+
+/// What kind of part a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Source,
+    Lane,
+    Sink,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Source => "source",
+            Self::Lane => "module",
+            Self::Sink => "sink",
+        })
+    }
+}
+
+/// A lane is ready no longer than its thread lives, however that ends.
+struct Ready(Arc<LaneMeter>);
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.0.ready.set(0);
+    }
 }
 
 /// How the run ended.
@@ -112,38 +143,54 @@ impl Pipeline {
             backoff: Backoff::new(settings.first_wait, settings.longest_wait),
             failures: 0,
             worked: false,
+            upkeep: Upkeep::new(&settings),
+            complaints: 0,
         };
-        self.start("sink", name, outlet.run());
+        self.start(Kind::Sink, name, outlet.run());
         self.outlets.push(sender);
         OutletHandle(self.outlets.len() - 1)
     }
 
     /// Adds a module. It runs on a thread of its own.
     pub fn lane<S: Shaper>(&mut self, name: &str, shaper: S, terms: LaneTerms) -> std::io::Result<LaneHandle> {
-        let LaneTerms { settings, bounds, meter, outlets, sources } = terms;
+        let LaneTerms { module, settings, bounds, meter, outlets, sources } = terms;
         let (sender, receiver) = queue(bounds, Arc::clone(&meter.queue));
         let name: Arc<str> = name.into();
         let handlers = shaper.handlers();
+        let ready = Ready(Arc::clone(&meter));
         let lane = Lane {
-            name: Arc::clone(&name),
+            origin: Arc::new(Origin { lane: Arc::clone(&name), module }),
             shaper,
             queue: receiver,
             outlets: outlets.iter().filter_map(|outlet| self.outlets.get(outlet.0).cloned()).collect(),
             settings,
             meter,
             unlisted: sources,
-            subjects: std::collections::BTreeMap::new(),
+            incomplete: false,
+            subjects: BTreeMap::new(),
+            shunned: BTreeSet::new(),
+            forgotten: Vec::new(),
+            trouble: Trouble::new(settings.patience),
             backoff: Backoff::new(settings.first_rest, settings.longest_rest),
-            faults: 0,
             open: 0,
+            complaints: 0,
         };
         let (done, ended) = oneshot::channel();
         std::thread::Builder::new().name(format!("lane-{name}")).spawn(move || {
-            lane.run();
+            let _ready = ready;
+            let unshaped = lane.run();
             // The pipeline may have given up waiting for this thread.
-            let _late = done.send(());
+            let _late = done.send(unshaped);
         })?;
-        self.start("lane", name, async move { ended.await.map_err(|_| Fault::fatal("cannot go on", "the thread has panicked")) });
+        self.start(Kind::Lane, name, async move {
+            match ended.await {
+                Ok(0) => Ok(()),
+                Ok(events) => {
+                    Err(Fault::skip("cannot shape what was accepted", format!("{events} events were left when the host stopped")))
+                }
+                Err(_) => Err(Fault::fatal("cannot go on", "the thread has panicked")),
+            }
+        });
         self.lanes.push(Branch { handlers, queue: sender });
         Ok(LaneHandle(self.lanes.len() - 1))
     }
@@ -156,15 +203,10 @@ impl Pipeline {
             // An error means that the pipeline is gone: stop as well.
             let _gone = stop.wait_for(|stop| *stop).await;
         };
-        self.start("source", name.into(), source.run(Fanout::new(branches), stopped));
+        self.start(Kind::Source, name.into(), source.run(Fanout::new(branches), stopped));
     }
 
-    /// Which events a lane's module wants.
-    pub fn handlers(&self, lane: LaneHandle) -> Handlers {
-        self.lanes.get(lane.0).map(|branch| branch.handlers).unwrap_or_default()
-    }
-
-    fn start(&mut self, kind: &'static str, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) {
+    fn start(&mut self, kind: Kind, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) {
         let id = self.tasks.spawn(task).id();
         self.parts.insert(id, Part { kind, name });
     }
@@ -211,8 +253,8 @@ impl Pipeline {
             return false;
         };
         let Err(fault) = result else { return false };
-        error!(part = part.kind, name = %part.name, %fault, "ended by a fault");
+        error!(part = %part.kind, name = %part.name, %fault, "ended by a fault");
         report.faults.push(format!("{} `{}`: {fault}", part.kind, part.name));
-        part.kind != "lane"
+        part.kind != Kind::Lane
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sluicebox_contract::Notice;
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_pipeline::{LaneTerms, Pipeline};
-use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches, subject};
+use support::{Recorder, Script, Scripted, event, event_about, lane_terms, lines, numbers, outlet_terms, reaches, subject};
 
 async fn shape(shaper: Scripted, notices: Vec<Notice>, expected: usize) -> (Vec<String>, Arc<LaneMeter>) {
     let sink = Recorder::default();
@@ -58,4 +58,17 @@ async fn a_module_that_does_not_start_is_tried_again_and_loses_nothing_meanwhile
     let (written, meter) = shape(shaper, (0..50).map(event).collect(), 50).await;
     assert_eq!(written, numbers(0..50));
     assert_eq!((meter.traps.get(), meter.instances.get()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_subject_that_stops_the_module_is_left_out_with_its_events_and_the_others_go_on() {
+    let shaper = Scripted { deadly_subjects: [3].into(), deadly: [90].into(), ..Scripted::default() };
+    let log = Arc::clone(&shaper.log);
+    let mut notices: Vec<Notice> = (1..=5).map(subject).collect();
+    notices.extend((1..=5).map(|id| event_about(id, id as usize)));
+    notices.extend([event_about(1, 90), event_about(3, 6), event_about(4, 7)]);
+    let (written, meter) = shape(shaper, notices, 5).await;
+    assert_eq!(written, ["1", "2", "4", "5", "7"]);
+    assert_eq!(meter.deadly.get(), 3, "two events about the bad subject, and the deadly one");
+    assert_eq!(lines(&log).last().map(String::as_str), Some("define node-1 node-2 node-4 node-5"));
 }

@@ -60,3 +60,13 @@ async fn the_sink_is_told_once_when_all_that_was_there_is_written() {
     let settled = written.iter().position(|line| line == "settled").unwrap();
     assert!(settled >= 2, "{written:?}");
 }
+
+#[tokio::test]
+async fn a_sink_whose_own_work_fails_still_takes_entries() {
+    let sink = Recorder { bad_upkeep: true, ..Recorder::default() };
+    let log = Arc::clone(&sink.log);
+    let (meter, report) = write(sink, (0..100).map(event).collect(), 100).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&log), numbers(0..100));
+    assert_eq!((meter.ready.get(), meter.retries.get()), (1, 0));
+}

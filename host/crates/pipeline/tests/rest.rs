@@ -5,8 +5,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sluicebox_contract::Notice;
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_pipeline::{LaneTerms, Pipeline};
+use sluicebox_pipeline::{Bounds, LaneTerms, Pipeline, Report, WhenFull};
 use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
 
 async fn beside(bad: Scripted) -> Arc<LaneMeter> {
@@ -36,4 +37,82 @@ async fn a_lane_that_traps_at_every_event_lets_the_other_run_and_counts_each_eve
     assert_eq!(meter.entries.get(), 0);
     assert!(meter.deadly.get() > 0);
     assert_eq!(meter.deadly.get() + meter.missed.get(), 2000);
+}
+
+/// Runs one lane with more events than its queue holds until its thread has ended.
+async fn alone(shaper: Scripted, notices: Vec<Notice>) -> (Vec<String>, Report, Arc<LaneMeter>) {
+    let sink = Recorder::default();
+    let mut pipeline = Pipeline::default();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let meter = Arc::<LaneMeter>::default();
+    let terms = LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) };
+    let lane = pipeline.lane("lane", shaper, terms).unwrap();
+    let count = notices.len();
+    pipeline.source("source", Script(notices), &[lane]);
+    let told = Arc::clone(&meter);
+    // Until the source has told everything.
+    let stop = async move {
+        for _ in 0..2_000 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let held = u64::try_from(told.queue.length.get()).unwrap();
+            if told.events.get() + told.missed.get() + held + 2 >= count as u64 {
+                break;
+            }
+        }
+    };
+    let report = pipeline.run_until(stop, Duration::from_secs(5)).await;
+    (lines(&sink.log), report, meter)
+}
+
+#[tokio::test]
+async fn a_resting_module_is_brought_back_at_the_stop_and_loses_nothing() {
+    let (written, report, meter) =
+        alone(Scripted { bad_starts: Arc::new(Mutex::new(2)), ..Scripted::default() }, (0..100).map(event).collect()).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(written, numbers(0..100));
+    assert_eq!(meter.missed.get(), 0);
+}
+
+#[tokio::test]
+async fn a_module_that_cannot_be_brought_back_at_the_stop_makes_the_end_unclean() {
+    let bad = Scripted { bad_starts: Arc::new(Mutex::new(usize::MAX)), ..Scripted::default() };
+    let (written, report, meter) = alone(bad, (0..100).map(event).collect()).await;
+    assert_eq!(report.faults, ["module `lane`: cannot shape what was accepted: 100 events were left when the host stopped"]);
+    assert_eq!((written.len(), meter.missed.get()), (0, 100));
+}
+
+#[tokio::test]
+async fn nothing_is_taken_for_stale_when_something_of_the_first_list_was_left_out() {
+    for shaper in [
+        Scripted { deadly: [3].into(), ..Scripted::default() },
+        Scripted { refused: [3].into(), ..Scripted::default() },
+        Scripted { bad_starts: Arc::new(Mutex::new(4)), ..Scripted::default() },
+    ] {
+        // More than the queue holds, so that the resting lane has to make room.
+        let mut notices: Vec<Notice> = (0..400).map(event).collect();
+        notices.push(Notice::Listed);
+        let (written, _, meter) = alone(shaper, notices).await;
+        let left_out = meter.deadly.get() + meter.refused.get() + meter.missed.get();
+        assert!(left_out > 0);
+        assert!(!written.contains(&"settled".to_owned()), "{left_out} events were left out");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_module_whose_queue_drops_its_oldest_holds_up_nobody() {
+    let sink = Recorder::default();
+    let mut pipeline = Pipeline::default();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let meter = Arc::<LaneMeter>::default();
+    let terms = lane_terms(&[]);
+    let bounds = Bounds { when_full: WhenFull::DropOldest, ..terms.bounds };
+    let slow = Scripted { takes: Duration::from_millis(100), ..Scripted::default() };
+    let slow = pipeline.lane("slow", slow, LaneTerms { meter: Arc::clone(&meter), bounds, ..terms }).unwrap();
+    let quick = pipeline.lane("quick", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    pipeline.source("source", Script((0..5000).map(event).collect()), &[slow, quick]);
+    let report = pipeline.run_until(reaches(&sink.log, 5000), Duration::from_secs(5)).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&sink.log), numbers(0..5000));
+    assert_eq!(meter.events.get() + meter.queue.dropped.get(), 5000);
+    assert!(meter.queue.dropped.get() > 4000, "{}", meter.queue.dropped.get());
 }

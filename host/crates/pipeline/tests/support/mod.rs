@@ -11,7 +11,7 @@ use sluicebox_contract::{
     Change, Entry, Event, Fault, Feed, Forget, Handlers, Message, Notice, ObjectEvent, ObjectKind, Outcome, Refusal, Shaper,
     Sink, Source, Subject, SubjectId, SubjectKind, UnixNanos,
 };
-use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms};
+use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms, WhenFull};
 
 pub type Log = Arc<Mutex<Vec<String>>>;
 
@@ -26,6 +26,12 @@ pub fn event(number: usize) -> Notice {
         name: number.to_string().into(),
         json: None,
     }))
+}
+
+/// An event about a subject.
+pub fn event_about(id: u32, number: usize) -> Notice {
+    let Notice::Event(Event::Object(event)) = event(number) else { panic!("an object") };
+    Notice::Event(Event::Object(ObjectEvent { subject: SubjectId(id), ..event }))
 }
 
 pub fn subject(id: u32) -> Notice {
@@ -65,6 +71,8 @@ pub struct Scripted {
     pub bad_starts: Arc<Mutex<usize>>,
     /// Time for each call.
     pub takes: Duration,
+    /// Subjects whose definition kills the instance.
+    pub deadly_subjects: BTreeSet<u32>,
     /// Starts, definitions and calls, in order.
     pub log: Log,
 }
@@ -83,6 +91,9 @@ impl Shaper for Scripted {
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
         let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
         self.say(format!("define {}", names.join(" ")));
+        if subjects.iter().any(|subject| self.deadly_subjects.contains(&subject.id.0)) {
+            return Err(Fault::replace("define", "trap"));
+        }
         Ok(())
     }
 
@@ -136,6 +147,8 @@ pub struct Recorder {
     pub fatal: bool,
     /// Never answers.
     pub stalls: bool,
+    /// Its own work fails each time.
+    pub bad_upkeep: bool,
 }
 
 impl Sink for Recorder {
@@ -172,6 +185,13 @@ impl Sink for Recorder {
         outcome
     }
 
+    async fn upkeep(&mut self) -> Result<(), Fault> {
+        if self.bad_upkeep {
+            return Err(Fault::retry("forget", "permission denied"));
+        }
+        std::future::pending().await
+    }
+
     async fn settled(&mut self) -> Result<(), Fault> {
         self.log.lock().unwrap().push("settled".into());
         Ok(())
@@ -192,15 +212,21 @@ pub fn outlet_terms(lanes: usize) -> OutletTerms {
         write_timeout: Duration::from_millis(200),
         ..OutletSettings::default()
     };
-    OutletTerms { settings, bounds: Bounds { items: 64, bytes: 1 << 20 }, meter: Arc::default(), lanes }
+    OutletTerms {
+        settings,
+        bounds: Bounds { items: 64, bytes: 1 << 20, when_full: WhenFull::Wait },
+        meter: Arc::default(),
+        lanes,
+    }
 }
 
 pub fn lane_terms(outlets: &[OutletHandle]) -> LaneTerms {
     let settings =
         LaneSettings { first_rest: Duration::from_millis(2), longest_rest: Duration::from_millis(20), ..LaneSettings::default() };
     LaneTerms {
+        module: "scripted".to_owned(),
         settings,
-        bounds: Bounds { items: 128, bytes: 1 << 20 },
+        bounds: Bounds { items: 128, bytes: 1 << 20, when_full: WhenFull::Wait },
         meter: Arc::default(),
         outlets: outlets.to_vec(),
         sources: 1,

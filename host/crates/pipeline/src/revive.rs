@@ -1,0 +1,135 @@
+//! Puts a fresh instance in place of a dead one, and lets a lane rest whose module fails again and again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::{Fault, Notice, Shaper, Subject};
+use tracing::{debug, error, warn};
+
+use crate::lane::{GivenUp, Lane, events_in};
+
+/// Subjects told in one call.
+const SUBJECTS: usize = 1024;
+/// How often a module that does not start is tried when the host stops.
+const LAST_STARTS: u32 = 3;
+/// How long a resting lane sleeps before it looks around.
+const NAP: Duration = Duration::from_millis(20);
+
+impl<S: Shaper> Lane<S> {
+    /// A fresh instance in place of one that has died in a call with so many events, after so long.
+    pub(crate) fn replace(&mut self, fault: &Fault, event: &str, events: usize, took: Duration) -> Result<(), GivenUp> {
+        self.meter.traps.increment();
+        self.meter.ready.set(0);
+        let too_much = self.trouble.fault(events, took);
+        let (lane, module) = (&self.origin.lane, &self.origin.module);
+        warn!(%lane, %module, event, events, %fault, "module stopped; a fresh instance takes its place");
+        if too_much {
+            self.rest();
+        }
+        self.revive()
+    }
+
+    /// Starts an instance and tells it all subjects; tries until that works. When the host stops, only a few times more.
+    pub(crate) fn revive(&mut self) -> Result<(), GivenUp> {
+        let mut last_starts = 0;
+        loop {
+            let Err(fault) = self.begin() else { return Ok(()) };
+            self.meter.traps.increment();
+            self.trouble.bad_start();
+            let (lane, module) = (&self.origin.lane, &self.origin.module);
+            error!(%lane, %module, %fault, "module does not start; the lane rests and tries again");
+            if self.queue.is_closed() {
+                last_starts += 1;
+                if last_starts >= LAST_STARTS {
+                    return Err(GivenUp);
+                }
+            }
+            self.rest();
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        let mut shunned = 0;
+        loop {
+            self.shaper.renew()?;
+            let subjects: Vec<_> = self.subjects.values().cloned().collect();
+            let failed = subjects.chunks(SUBJECTS).find_map(|part| self.shaper.define(part).err().map(|fault| (part, fault)));
+            let Some((part, fault)) = failed else {
+                self.meter.instances.increment();
+                self.meter.ready.set(1);
+                debug!(lane = %self.origin.lane, subjects = subjects.len(), "instance started");
+                return Ok(());
+            };
+            // One bad subject is left out; a module that stands none of them is a module that does not start.
+            shunned += 1;
+            if shunned > self.settings.patience.events {
+                return Err(fault);
+            }
+            self.shun(part, &fault)?;
+        }
+    }
+
+    /// Finds the subject among these that stops the module, by halves on fresh instances, and leaves it out from now on.
+    fn shun(&mut self, subjects: &[Arc<Subject>], fault: &Fault) -> Result<(), Fault> {
+        let mut suspects = subjects;
+        while suspects.len() > 1 {
+            let (left, right) = suspects.split_at(suspects.len() / 2);
+            self.shaper.renew()?;
+            suspects = if self.shaper.define(left).is_err() { left } else { right };
+        }
+        for subject in suspects {
+            self.meter.traps.increment();
+            self.subjects.remove(&subject.id);
+            self.shunned.insert(subject.id);
+            let (lane, module) = (&self.origin.lane, &self.origin.module);
+            warn!(%lane, %module, subject = subject.id.0, name = %subject.name, %fault, "subject left out: it stops the module when it is defined");
+        }
+        Ok(())
+    }
+
+    /// Waits before the next try. Nobody else waits meanwhile: when a source has to wait for this lane's queue, its oldest events
+    /// are left out. Ends at once when the host stops.
+    fn rest(&mut self) {
+        let end = Instant::now() + self.backoff.wait();
+        let mut missed = 0;
+        loop {
+            let now = Instant::now();
+            if self.queue.is_closed() || now >= end {
+                break;
+            }
+            if self.queue.is_blocked() {
+                missed += self.make_room();
+            } else {
+                std::thread::park_timeout((end - now).min(NAP));
+            }
+        }
+        self.trouble.rested();
+        if missed > 0 {
+            error!(lane = %self.origin.lane, events = missed, "events left out: the lane rests and its queue was full");
+        }
+    }
+
+    /// Takes the oldest notices out of the queue without asking the module; says how many events were among them.
+    fn make_room(&mut self) -> u64 {
+        let notices = self.queue.take_now(self.settings.batch).0;
+        let missed = events_in(&notices);
+        self.incomplete |= missed > 0 && self.unlisted > 0;
+        self.meter.missed.add(missed);
+        let mut forgotten: BTreeSet<_> = std::mem::take(&mut self.forgotten).into_iter().collect();
+        for notice in notices {
+            match notice {
+                Notice::Defined(subject) => {
+                    self.subjects.insert(subject.id, subject);
+                }
+                Notice::Forgotten(subject) => {
+                    forgotten.insert(subject);
+                }
+                Notice::Event(_) => {}
+                Notice::Listed => self.listed(),
+            }
+        }
+        self.forgotten = forgotten.into_iter().collect();
+        missed
+    }
+}
