@@ -252,6 +252,89 @@ async fn a_list_that_becomes_too_old_is_begun_again() {
     .await;
 }
 
+/// A watch that is refused for good is not asked for again in the same form.
+#[tokio::test]
+async fn a_watch_that_is_refused_for_good_leads_to_a_new_list() {
+    let bench = Bench::with(&["a"]).await;
+    bench.fail(Some(true), 1, RequestFaultKind::Status(400, None));
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        recorder.until_complete().await;
+        bench.create("b");
+        recorder.until_line("added b Pending").await;
+    })
+    .await;
+    assert_eq!((bench.meter.lists.get(), bench.meter.retries.get()), (2, 1));
+    let lists: Vec<_> = bench.server.requests().into_iter().filter(|request| !request.is_watch()).collect();
+    assert_eq!(lists[1].parameter("resourceVersion"), None);
+}
+
+/// The same when the refusal comes as an event, and sounds like one for a while: a version from before etcd was restored.
+#[tokio::test]
+async fn a_watch_that_fails_again_and_again_leads_to_a_new_list() {
+    let bench = Bench::with(&["a"]).await;
+    bench.fail(Some(true), 2, RequestFaultKind::Status(504, None));
+    bench.server.fail_next_watch(WatchFault::Error(0, 500));
+    bench.server.fail_next_watch(WatchFault::Error(0, 500));
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        recorder.until_complete().await;
+        bench.until("a second list", |meter| meter.lists.get() == 2).await;
+        bench.create("b");
+        recorder.until_line("added b Pending").await;
+    })
+    .await;
+    assert_eq!(bench.meter.retries.get(), 4);
+}
+
+/// A continue token that is refused is not sent again.
+#[tokio::test]
+async fn a_page_that_is_refused_for_good_leads_to_a_new_list() {
+    let bench = Bench::with(&["a", "b", "c"]).await;
+    let recorder = Recorder::with_room(3);
+    let config = Config { scope: Scope::Cluster, page_size: 1, ..Config::default() };
+    during(bench.source_as(&config, TYPED).await, &recorder, async {
+        recorder.until_line("define b").await;
+        bench.fail(Some(false), 1, RequestFaultKind::Status(400, None));
+        recorder.make_room(100);
+        let lines = recorder.until_complete().await;
+        assert_eq!(lines.iter().filter(|line| line.starts_with("listed")).count(), 3, "{lines:#?}");
+    })
+    .await;
+    assert_eq!(bench.meter.lists.get(), 2);
+    let lists: Vec<_> = bench.server.requests().into_iter().filter(|request| !request.is_watch()).collect();
+    assert_eq!((lists[2].parameter("continue").is_some(), lists[3].parameter("continue")), (true, None));
+}
+
+/// A server that has no list in its cache is asked for one as it is now.
+#[tokio::test]
+async fn a_list_from_the_cache_that_is_refused_is_asked_for_without_the_cache() {
+    let bench = Bench::with(&["a"]).await;
+    bench.fail(Some(false), 1, RequestFaultKind::Status(400, None));
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, recorder.until_complete()).await;
+    let requests = bench.server.requests();
+    let versions: Vec<_> = requests.iter().take(2).map(|request| request.parameter("resourceVersion")).collect();
+    assert_eq!(versions, [Some("0".to_owned()), None]);
+    assert_eq!(bench.meter.lists.get(), 1);
+}
+
+/// Whoever may not watch is not sent to list: that would not help, and a server with many such watchers would feel it.
+#[tokio::test]
+async fn a_watch_that_is_forbidden_for_a_while_needs_no_new_list() {
+    let bench = Bench::with(&["a"]).await;
+    bench.fail(Some(true), 1, RequestFaultKind::Status(403, None));
+    bench.fail(Some(true), 1, RequestFaultKind::Status(429, None));
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        recorder.until_complete().await;
+        bench.create("b");
+        recorder.until_line("added b Pending").await;
+    })
+    .await;
+    assert_eq!((bench.meter.lists.get(), bench.meter.retries.get()), (1, 2));
+}
+
 /// An answer that is no list at all is an outage, not the end.
 #[tokio::test]
 async fn an_answer_that_is_no_list_is_tried_again() {

@@ -42,6 +42,17 @@ impl Trouble {
     pub(crate) fn is_gone(&self) -> bool {
         self.status == Some(StatusCode::GONE)
     }
+
+    /// Whether the API answers, and what it refuses may be the request itself: not its sender, nor the moment.
+    pub(crate) fn is_about_the_request(&self) -> bool {
+        let others = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+        self.status.is_some_and(|status| !others.contains(&status))
+    }
+
+    /// Whether the same request would be refused again.
+    pub(crate) fn is_final(&self) -> bool {
+        self.is_about_the_request() && self.status.is_some_and(|status| status.is_client_error())
+    }
 }
 
 /// What the API server says when it refuses; only the fields that matter here.

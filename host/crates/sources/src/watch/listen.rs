@@ -20,6 +20,8 @@ use crate::kubernetes::{Api, Trouble, chain};
 const GOOD_WATCH: Duration = Duration::from_secs(20);
 /// A watch that did not live for so long is followed by a pause even when something was heard.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
+/// So many refusals in a row of the same request, and another one is made.
+const MOST_REFUSALS: u32 = 4;
 /// However long the API asks to wait.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
@@ -47,6 +49,7 @@ pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Se
         fetch: Fetch { api, target },
         state: State::Unlisted,
         nothing_heard: true,
+        refusals: 0,
         backoff: Backoff::new(),
         pause: None,
         heard: VecDeque::new(),
@@ -61,6 +64,8 @@ struct Listener {
     state: State,
     /// Nothing was heard yet that an older answer could contradict.
     nothing_heard: bool,
+    /// Answers in a row that refused the same request.
+    refusals: u32,
     backoff: Backoff,
     pause: Option<Duration>,
     heard: VecDeque<Heard>,
@@ -108,6 +113,7 @@ impl Listener {
         match self.fetch.page(token.as_deref(), extent).await {
             Ok(page) => {
                 self.nothing_heard = false;
+                self.refusals = 0;
                 let (token, version) = (page.token.clone(), page.version.clone());
                 self.heard.push_back(Heard::Page(page));
                 if token.is_some() {
@@ -118,10 +124,13 @@ impl Listener {
             }
             Err(PageError::TooBig) => self.shrink(token, extent),
             Err(PageError::Trouble(trouble)) => {
-                // The same page may be asked for again, unless the list has become too old.
-                let again = if trouble.is_gone() { State::Unlisted } else { State::Listing { token } };
+                let another = self.needs_another_request(&trouble);
                 self.trouble(trouble);
-                again
+                if another {
+                    self.nothing_heard = false;
+                }
+                // A list that is at its first page is new already.
+                if another && token.is_some() { State::Unlisted } else { State::Listing { token } }
             }
         }
     }
@@ -216,7 +225,7 @@ impl Listener {
             }
             WatchLine::Failed(status) => {
                 let mut trouble = self.fetch.trouble("watch", status.describe());
-                trouble.status = StatusCode::from_u16(status.code).ok();
+                trouble.status = Some(StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
                 return Err(trouble);
             }
             WatchLine::Garbage(cause) => {
@@ -226,15 +235,30 @@ impl Listener {
             }
         }
         watch.heard = true;
+        self.refusals = 0;
         self.backoff.reset();
         Ok(())
     }
 
     /// A watch could not be opened or was ended by an error: goes on where it was, if that can be.
     fn broken(&mut self, trouble: Trouble, version: String) -> State {
-        let anew = trouble.is_gone() || version.is_empty();
+        let anew = self.needs_another_request(&trouble) || version.is_empty();
         self.trouble(trouble);
         if anew { State::Unlisted } else { State::Listed { version } }
+    }
+
+    /// Whether what was asked for cannot be had: the API refuses it for good or again and again, as it does with a version or a continue
+    /// token that it does not know any more. An API that cannot be reached says nothing about the request.
+    fn needs_another_request(&mut self, trouble: &Trouble) -> bool {
+        if !trouble.is_about_the_request() {
+            return false;
+        }
+        self.refusals += 1;
+        let another = trouble.is_final() || self.refusals >= MOST_REFUSALS;
+        if another {
+            self.refusals = 0;
+        }
+        another
     }
 
     fn trouble(&mut self, trouble: Trouble) {
