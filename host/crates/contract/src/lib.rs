@@ -3,6 +3,7 @@
 //! Read in this order: [`subject`] (what an event is about), [`event`] (what was observed), [`entry`] (what goes out),
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
+pub mod backoff;
 pub mod entry;
 pub mod event;
 pub mod fault;
@@ -15,6 +16,7 @@ pub mod source;
 pub mod subject;
 pub mod time;
 
+pub use backoff::Backoff;
 pub use entry::{Document, Entry, Forget, Message};
 pub use event::{Change, Event, Notice, ObjectEvent, ObjectKind, PodEvent};
 pub use fault::{Class, Fault};

@@ -8,22 +8,26 @@ use futures::{Stream, stream};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use kube::client::Body;
+use sluicebox_contract::Backoff;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backoff::Backoff;
 use super::fetch::{Extent, Fetch, PageError, Target};
 use super::lines::{Line, Lines};
 use super::read::{self, Object, Page, Verb, WatchLine};
 use crate::kubernetes::{Api, Trouble, chain};
 
+/// After the first failure. The next ones wait longer.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// However many failures there were.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A watch that lived for so long was a good one.
 const GOOD_WATCH: Duration = Duration::from_secs(20);
 /// A watch that did not live for so long is followed by a pause even when something was heard.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
 /// So many refusals in a row of the same request, and another one is made.
 const MOST_REFUSALS: u32 = 4;
-/// However long the API asks to wait.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// However long a wait the API asks for.
+const LONGEST_WAIT_ASKED: Duration = Duration::from_mins(1);
 
 /// What the API says, in order.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Se
         state: State::Unlisted,
         nothing_heard: true,
         refusals: 0,
-        backoff: Backoff::new(),
+        backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
         pause: None,
         heard: VecDeque::new(),
     };
@@ -201,7 +205,7 @@ impl Listener {
                 tracing::debug!(source = self.fetch.target.source, "the watch has ended: {how}");
                 // A server that ends each watch at once is not asked again at once.
                 if watch.opened.elapsed() < if watch.heard { SHORT_WATCH } else { GOOD_WATCH } {
-                    self.pause = Some(self.backoff.next());
+                    self.pause = Some(self.backoff.wait());
                 }
                 State::Listed { version: watch.version }
             }
@@ -262,8 +266,8 @@ impl Listener {
     }
 
     fn trouble(&mut self, trouble: Trouble) {
-        let wait = self.backoff.next();
-        self.pause = Some(trouble.retry_after.map_or(wait, |asked| asked.min(LONGEST_WAIT).max(wait)));
+        let wait = self.backoff.wait();
+        self.pause = Some(trouble.retry_after.map_or(wait, |asked| asked.min(LONGEST_WAIT_ASKED).max(wait)));
         self.heard.push_back(Heard::Trouble(trouble));
     }
 }

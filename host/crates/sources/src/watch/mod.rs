@@ -6,7 +6,6 @@
 //! own watcher is not used: it puts no bound on what a server sends, keeps asking for a version that was answered with status 410,
 //! reopens a watch that ends at once without a pause, and does not say when the API is back.
 
-mod backoff;
 mod fetch;
 mod lines;
 mod listen;
