@@ -246,7 +246,8 @@ async fn a_document_that_fits_is_written_before_the_one_that_may_not_be() -> Res
         return Ok(());
     }
     let server = RedisServer::start(RedisOptions::default()).await?;
-    server.command(&["ACL", "SETUSER", "default", "resetkeys", "~h"]).await?;
+    // The command itself is not granted for any other key: that is for the operator to cure.
+    server.command(&["ACL", "SETUSER", "default", "-hset", "+hset|h"]).await?;
     let mut sink = sink(&config(&server));
     let batch = [document("a", "1"), document("b", "2"), document_in("secret", "c", "3"), document("d", "4")];
     let (index, fault) = stop(&mut sink, &batch).await;
@@ -257,12 +258,12 @@ async fn a_document_that_fits_is_written_before_the_one_that_may_not_be() -> Res
 }
 
 #[tokio::test]
-async fn a_channel_that_is_not_allowed_stops_its_message_and_those_behind_it_are_not_repeated() -> Result<()> {
+async fn a_message_that_is_refused_for_now_stops_and_those_behind_it_are_not_repeated() -> Result<()> {
     if !require(Need::Redis) {
         return Ok(());
     }
     let server = RedisServer::start(RedisOptions::default()).await?;
-    server.command(&["ACL", "SETUSER", "default", "resetchannels", "&open"]).await?;
+    server.command(&["ACL", "SETUSER", "default", "-publish", "+publish|open"]).await?;
     let mut sink = sink(&config(&server));
     let mut subscription = server.subscribe("*").await?;
     let batch = [message("open", "1"), message("closed", "2"), message("open", "3")];
@@ -272,7 +273,7 @@ async fn a_channel_that_is_not_allowed_stops_its_message_and_those_behind_it_are
     for _ in 0..20 {
         assert_eq!(stop(&mut sink, &batch[1..]).await.0, 0);
     }
-    server.command(&["ACL", "SETUSER", "default", "&closed"]).await?;
+    server.command(&["ACL", "SETUSER", "default", "+publish"]).await?;
     assert_eq!(sink.write(&batch[1..]).await, Outcome::written());
     let mut bodies = Vec::new();
     while bodies.last().is_none_or(|body| body != "3") || bodies.len() < 4 {

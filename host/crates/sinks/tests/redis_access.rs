@@ -115,6 +115,46 @@ async fn a_right_that_is_missing_is_named() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn an_entry_for_a_place_that_the_user_may_not_reach_holds_up_no_other() -> Result<()> {
+    if !require(Need::Redis) {
+        return Ok(());
+    }
+    let user = RedisUser {
+        name: "collector".to_owned(),
+        password: "p".to_owned(),
+        rights: "resetchannels &galileo/* ~ours* -@all +publish +hset +hdel +multi +exec".to_owned(),
+    };
+    let server = RedisServer::start(RedisOptions { users: vec![user], ..RedisOptions::default() }).await?;
+    let mut config = Config::new(server.url());
+    config.username = Some("collector".to_owned());
+    config.password = Some("p".to_owned());
+    let mut sink = sink(&config);
+    let batch = [
+        message("galileo/a", "1"),
+        message("other", "2"),
+        message("galileo/a", "3"),
+        document_in("theirs", "a", "1"),
+        document_in("ours", "a", "1"),
+        document_in("theirs", "b", "1"),
+        document_in("ours", "b", "1"),
+        // Alone in its group, without a transaction.
+        message("galileo/a", "4"),
+        document_in("theirs", "c", "1"),
+    ];
+    let outcome = sink.write(&batch).await;
+    assert_eq!(outcome.stopped, None);
+    assert_eq!(outcome.refused.iter().map(|refusal| refusal.index).collect::<Vec<_>>(), [1, 3, 5, 8]);
+    let reason = &outcome.refused[0].reason;
+    assert!(reason.contains("NOPERM ") && reason.contains("`ACL GETUSER`"), "{reason}");
+    assert_eq!(server.command(&["HKEYS", "ours"]).await?.texts(), ["a", "b"]);
+
+    // What the user may not do at all lies in no entry.
+    server.command(&["ACL", "SETUSER", "collector", "-publish"]).await?;
+    assert!(refused(&mut sink).await.cause.contains("'publish'"));
+    Ok(())
+}
+
 async fn with_tls(configuration: &[&str]) -> Result<(RedisServer, Config)> {
     let configuration = configuration.iter().map(|&line| line.to_owned()).collect();
     let server = RedisServer::start(RedisOptions { tls: true, configuration, ..RedisOptions::default() }).await?;

@@ -37,8 +37,8 @@ pub(super) struct Verdict {
 pub(super) enum Transaction {
     /// It was carried out.
     Done(Verdict),
-    /// Nothing of it was, because of the command at this position.
-    Aborted(usize, Obstacle),
+    /// Nothing of it was, because of the commands that the verdict names.
+    Aborted(Verdict),
 }
 
 impl<'a> Command<'a> {
@@ -138,32 +138,29 @@ pub(super) fn judge_plain(group: &Group<'_>, replies: &[Value], lost: Option<Fau
 pub(super) fn judge_transaction(group: &Group<'_>, replies: &[Value], lost: Option<Fault>, address: &str) -> Transaction {
     let first_tried = || group.first().map(|(_, command)| command.tried(address)).unwrap_or_default();
     // What could not even be queued says why nothing was carried out, whether or not more replies came.
-    for (position, ((_, command), reply)) in group.iter().zip(replies.iter().skip(1)).enumerate() {
-        if let Value::ServerError(error) = reply {
-            return Transaction::Aborted(position, to_error(error, command.tried(address)));
-        }
+    let queued = judge_plain(group, replies.get(1..).unwrap_or_default(), None, address);
+    if queued != Verdict::default() {
+        return Transaction::Aborted(queued);
     }
+    let stopped = |fault| Transaction::Aborted(Verdict { refused: Vec::new(), stopped: Some((0, fault)) });
     if let Some(fault) = lost {
-        return Transaction::Aborted(0, Obstacle::Stopped(fault));
+        return stopped(fault);
     }
     if let Some(Value::ServerError(error)) = replies.first() {
-        return Transaction::Aborted(0, never_in_entry(error, first_tried()));
+        return stopped(never_in_entry(error, first_tried()));
     }
     match replies.last() {
         Some(Value::Array(results)) => Transaction::Done(judge_plain(group, results, None, address)),
-        Some(Value::ServerError(error)) => Transaction::Aborted(0, never_in_entry(error, first_tried())),
-        _ => {
-            let fault = Fault::retry(first_tried(), "the server's answer is not that of redis");
-            Transaction::Aborted(0, Obstacle::Stopped(fault))
-        }
+        Some(Value::ServerError(error)) => stopped(never_in_entry(error, first_tried())),
+        _ => stopped(Fault::retry(first_tried(), "the server's answer is not that of redis")),
     }
 }
 
 /// `MULTI` and `EXEC` belong to no entry: what they meet is always tried again.
-fn never_in_entry(error: &ServerError, tried: String) -> Obstacle {
+fn never_in_entry(error: &ServerError, tried: String) -> Fault {
     match to_error(error, tried.clone()) {
-        Obstacle::Refused(_) => Obstacle::Stopped(Fault::retry(tried, text(error))),
-        stopped @ Obstacle::Stopped(_) => stopped,
+        Obstacle::Refused(_) => Fault::retry(tried, text(error)),
+        Obstacle::Stopped(fault) => fault,
     }
 }
 
@@ -213,7 +210,7 @@ mod tests {
         let group = group(&["a", "b"]);
         for some in [&[][..], &["+OK\r\n", "+QUEUED\r\n"], &["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n"]] {
             let judged = judge_transaction(&group, &replies(some), Some(lost()), "r:1");
-            assert_eq!(judged, Transaction::Aborted(0, Obstacle::Stopped(lost())));
+            assert_eq!(judged, Transaction::Aborted(Verdict { refused: Vec::new(), stopped: Some((0, lost())) }));
         }
     }
 
@@ -222,8 +219,22 @@ mod tests {
         let group = group(&["a", "b"]);
         let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "-OOM no\r\n", "-EXECABORT no\r\n"]);
         match judge_transaction(&group, &answers, None, "r:1") {
-            Transaction::Aborted(1, Obstacle::Stopped(fault)) => assert_eq!(fault.cause, "OOM no"),
+            Transaction::Aborted(Verdict { stopped: Some((1, fault)), .. }) => assert_eq!(fault.cause, "OOM no"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_that_is_refused_while_it_is_queued_is_known_after_one_try() {
+        let group = group(&["a", "b", "c", "d"]);
+        let no = "-NOPERM No permissions to access a key\r\n";
+        let answers = replies(&["+OK\r\n", no, "+QUEUED\r\n", no, "-OOM no\r\n", "-EXECABORT no\r\n"]);
+        match judge_transaction(&group, &answers, None, "r:1") {
+            Transaction::Aborted(verdict) => {
+                assert_eq!(verdict.refused.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [0, 2]);
+                assert_eq!(verdict.stopped.map(|(position, fault)| (position, fault.cause)), Some((3, "OOM no".to_owned())));
+            }
+            done @ Transaction::Done(_) => panic!("{done:?}"),
         }
     }
 
@@ -241,7 +252,7 @@ mod tests {
         for last in ["-EXECABORT discarded\r\n", "-WRONGTYPE strange\r\n", "*-1\r\n", "+OK\r\n"] {
             let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", last]);
             let judged = judge_transaction(&group, &answers, None, "r:1");
-            assert!(matches!(judged, Transaction::Aborted(0, Obstacle::Stopped(_))), "{last} {judged:?}");
+            assert!(matches!(judged, Transaction::Aborted(Verdict { stopped: Some((0, _)), .. })), "{last} {judged:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod reaction;
 mod tls;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 
@@ -20,7 +21,6 @@ use tracing::{debug, warn};
 
 pub use config::Config;
 
-use crate::obstacle::Obstacle;
 use crate::retention::Retention;
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
@@ -145,23 +145,20 @@ impl Redis {
         let mut rest: Vec<(usize, Command<'_>)> = group.iter().map(|(_, command)| *command).enumerate().collect();
         let mut verdict = Verdict::default();
         while !rest.is_empty() {
-            match self.transact_once(&rest).await {
-                Transaction::Done(done) => {
-                    let position = |at: usize| rest.get(at).map_or(0, |(position, _)| *position);
-                    verdict.refused.extend(done.refused.into_iter().map(|(at, reason)| (position(at), reason)));
-                    if let Some((at, fault)) = done.stopped {
-                        verdict.stopped = Some((position(at), fault));
-                    }
-                    break;
-                }
-                Transaction::Aborted(at, Obstacle::Refused(reason)) => {
-                    let (position, _) = rest.remove(at.min(rest.len() - 1));
-                    verdict.refused.push((position, reason));
-                }
-                Transaction::Aborted(at, Obstacle::Stopped(fault)) => {
-                    verdict.stopped = Some((rest.get(at).map_or(0, |(position, _)| *position), fault));
-                    rest.truncate(at);
-                }
+            let (is_done, judged) = match self.transact_once(&rest).await {
+                Transaction::Done(judged) => (true, judged),
+                Transaction::Aborted(judged) => (false, judged),
+            };
+            let position = |at: usize| rest.get(at).map_or(0, |(position, _)| *position);
+            let refused: HashMap<_, _> = judged.refused.into_iter().map(|(at, reason)| (position(at), reason)).collect();
+            if let Some((at, fault)) = judged.stopped {
+                verdict.stopped = Some((position(at), fault));
+                rest.truncate(at);
+            }
+            rest.retain(|(position, _)| !refused.contains_key(position));
+            verdict.refused.extend(refused);
+            if is_done {
+                break;
             }
         }
         verdict

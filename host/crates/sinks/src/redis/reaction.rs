@@ -8,11 +8,13 @@ use crate::obstacle::Obstacle;
 /// What an error reply means. Whatever is not known to lie in the entry alone is tried again: nothing is lost by mistake.
 pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
     let text = text(error);
+    let hint = hint(error.code(), error.details().unwrap_or_default());
     if lies_in_entry(error) {
-        return Obstacle::Refused(format!("redis refuses it: {text}"));
+        let hint = hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
+        return Obstacle::Refused(format!("redis refuses it: {text}{hint}"));
     }
     let fault = Fault::retry(tried, &text);
-    Obstacle::Stopped(match hint(error.code(), error.details().unwrap_or_default()) {
+    Obstacle::Stopped(match hint {
         Some(hint) => fault.hint(hint),
         None => fault,
     })
@@ -31,6 +33,10 @@ fn lies_in_entry(error: &ServerError) -> bool {
     match error.code() {
         // The key is there and is no hash.
         "WRONGTYPE" => true,
+        // The channel or the key is the entry's; a command that may not be run is nobody's, and all entries wait for the right to it.
+        "NOPERM" => {
+            details.split_once("permissions to access ").is_some_and(|(_, what)| what.contains("key") || what.contains("channel"))
+        }
         "ERR" => ["invalid bulk length", "string exceeds maximum allowed size"].iter().any(|part| details.contains(part)),
         _ => false,
     }
@@ -87,6 +93,7 @@ mod tests {
             "NOAUTH Authentication required.",
             "WRONGPASS invalid username-password pair or user is disabled.",
             "NOPERM this user has no permissions to run the 'publish' command",
+            "NOPERM User channel has no permissions to run the 'hset' command",
             "READONLY You can't write against a read only replica.",
             "OOM command not allowed when used memory > 'maxmemory'.",
             "LOADING Redis is loading the dataset in memory",
@@ -113,6 +120,12 @@ mod tests {
             "WRONGTYPE Operation against a key holding the wrong kind of value",
             "ERR Protocol error: invalid bulk length",
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            // The places that an entry names, in the words of redis 6 and 7.
+            "NOPERM this user has no permissions to access one of the channels used as arguments",
+            "NOPERM this user has no permissions to access one of the keys used as arguments",
+            "NOPERM No permissions to access a channel",
+            "NOPERM No permissions to access a key",
+            "NOPERM User u has no permissions to access the 'h' key",
         ] {
             assert!(matches!(obstacle(line), Obstacle::Refused(_)), "{line}");
         }
