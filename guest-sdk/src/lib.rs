@@ -99,8 +99,9 @@
 //! | `objects` | [`Objects`] | Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is exported, too |
 //! | `subjects` | [`Subjects`] | what events are about, before the first event about it and again after every fresh start |
 //!
-//! An `Err` from a handler refuses the whole batch. The host then hands its events over one by one and leaves out those that are refused
-//! alone; the text is what the operator reads, so it names what was tried, the cause and the cure.
+//! An `Err` from a handler refuses the whole batch. The host then hands its halves over again, and so on, and leaves out the events
+//! that are refused alone; a module with state must not have changed it when it refuses. The text is what the operator reads, so it
+//! names what was tried, the cause and the cure.
 //!
 //! # Where entries go
 //!

@@ -1,9 +1,10 @@
 //! Probes and metrics over HTTP.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,16 +14,18 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
 use crate::telemetry::{Meters, render};
 
-/// Connections at a time; further ones wait to be accepted.
+/// Connections at a time; one more ends the oldest, so that whoever holds connections open cannot keep the probes out.
 const MOST_CONNECTIONS: usize = 32;
 /// A connection that has not sent its request by then is closed.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
+/// A connection is closed by then in any case.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Begins to listen; the error names the address.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -32,13 +35,11 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Answers until dropped.
-pub async fn serve(listener: TcpListener, meters: Arc<Meters>) -> Infallible {
+/// Answers until dropped. Until `meters` are there, the program is starting.
+pub async fn serve(listener: TcpListener, meters: Arc<OnceLock<Arc<Meters>>>) -> Infallible {
     let mut connections = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        while connections.len() >= MOST_CONNECTIONS {
-            let _ended = connections.join_next().await;
-        }
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -48,36 +49,42 @@ pub async fn serve(listener: TcpListener, meters: Arc<Meters>) -> Infallible {
             }
         };
         while connections.try_join_next().is_some() {}
-        let meters = Arc::clone(&meters);
-        let service = service_fn(move |request| {
-            let response = answer(&request, &meters);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        connections.spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(REQUEST_DEADLINE)
-                .keep_alive(true)
-                .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service);
-            // A probe connection that stays open is of no use to anybody.
-            if let Ok(Err(error)) = tokio::time::timeout(REQUEST_DEADLINE * 3, connection).await {
-                debug!(%error, "connection for probes and metrics ended");
-            }
-        });
+        oldest_first.retain(|connection| !connection.is_finished());
+        if oldest_first.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        oldest_first.push_back(connections.spawn(converse(stream, Arc::clone(&meters))));
     }
 }
 
-fn answer(request: &Request<Incoming>, meters: &Arc<Meters>) -> Response<Full<Bytes>> {
+async fn converse(stream: TcpStream, meters: Arc<OnceLock<Arc<Meters>>>) {
+    let service = service_fn(move |request| {
+        let response = answer(&request, meters.get());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_DEADLINE)
+        .keep_alive(false)
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_DEADLINE, connection).await {
+        debug!(%error, "connection for probes and metrics ended");
+    }
+}
+
+fn answer(request: &Request<Incoming>, meters: Option<&Arc<Meters>>) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            let (ready, text) = readiness(meters);
+            let (ready, text) = meters.map_or((false, "[-] starting\n".to_owned()), |meters| readiness(meters));
             (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
         }
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, METRICS, render(meters)),
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, METRICS, meters.map_or_else(String::new, render)),
         (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, TEXT, "here are /livez, /readyz and /metrics\n".to_owned()),
         _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned()),
     };
@@ -107,7 +114,9 @@ pub fn readiness(meters: &Meters) -> (bool, String) {
     }
     for (name, meter) in &meters.sinks {
         let good = meter.ready.get() == 1;
-        say(good, false, &format!("sink {name}"), if good { "takes entries" } else { "does not take entries; they wait" });
+        let untried = meter.writes.count() == 0;
+        let state = if good { "takes entries" } else { "does not take entries; they wait" };
+        say(good || untried, false, &format!("sink {name}"), if untried { "nothing to write yet" } else { state });
     }
     (ready, text)
 }

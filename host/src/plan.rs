@@ -4,16 +4,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sluicebox_pipeline::Bounds;
+use sluicebox_pipeline::{Bounds, WhenFull};
 
 use crate::config::yaml::{Document, step};
-use crate::config::{Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
+use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets::{self, Preset};
 
 /// What may wait for a module unless the configuration says otherwise.
-const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20 };
+const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::Wait };
 /// What may wait for a sink, likewise.
-const SINK_QUEUE: Bounds = Bounds { items: 4096, bytes: 8 << 20 };
+const SINK_QUEUE: Bounds = Bounds { items: 4096, bytes: 8 << 20, when_full: WhenFull::Wait };
 
 /// What is to run.
 #[derive(Clone, Debug)]
@@ -158,6 +158,10 @@ impl Check<'_> {
         let from = self.from(&step(&path, "from"), module.from.as_deref(), sources);
         self.to(&step(&path, "to"), &module.to, sinks);
         let bounds = self.bounds(&step(&path, "queue"), module.queue, LANE_QUEUE);
+        let when_full = match module.when_full {
+            config::WhenFull::Wait => WhenFull::Wait,
+            config::WhenFull::DropOldest => WhenFull::DropOldest,
+        };
         self.limits(&step(&path, "limits"), &module.limits);
         if !(1..=4096).contains(&module.batch) {
             self.problem(&step(&path, "batch"), format!("{} is not between 1 and 4096", module.batch), "leave it out for 64");
@@ -172,7 +176,7 @@ impl Check<'_> {
             to: module.to.clone(),
             limits: module.limits.clone(),
             batch: module.batch,
-            bounds,
+            bounds: Bounds { when_full, ..bounds },
         })
     }
 
@@ -247,7 +251,7 @@ impl Check<'_> {
             self.problem(path, "a queue that holds nothing", "give numbers above zero, or leave them out");
         }
         let bytes = queue.bytes.map(|bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));
-        Bounds { items: queue.items.unwrap_or(default.items), bytes: bytes.unwrap_or(default.bytes) }
+        Bounds { items: queue.items.unwrap_or(default.items), bytes: bytes.unwrap_or(default.bytes), ..default }
     }
 
     fn limits(&mut self, path: &str, limits: &Limits) {
@@ -294,6 +298,10 @@ impl Check<'_> {
             self.problem(&path, problem.message, problem.hint.unwrap_or_default());
         }
         let write_deadline = sink.write_deadline.0;
+        if write_deadline < Duration::from_millis(100) {
+            let text = format!("{} is too short for any write", sink.write_deadline);
+            self.problem(&step(&path, "write-deadline"), text, "give at least `100ms`, or leave it out");
+        }
         (self.problems.len() == before).then(|| SinkPlan { name: name.to_owned(), config, bounds, write_deadline })
     }
 

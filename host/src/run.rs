@@ -1,14 +1,16 @@
 //! `sluicebox run`: from the configuration to a clean end.
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use sluicebox_pipeline::Report;
 use tracing::{error, info};
 
 use crate::cli::ConfigArguments;
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::plan::Plan;
+use crate::telemetry::Meters;
 use crate::{admin, signals, telemetry, wire};
 
 /// Runs until told to stop.
@@ -49,15 +51,28 @@ async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
         Some(address) => Some(admin::listen(address).await?),
         None => None,
     };
-    let (pipeline, meters) = wire::wire(plan, node_name).await?;
+    // Probes are answered from the beginning: compiling modules takes a while.
+    let meters = Arc::<OnceLock<Arc<Meters>>>::default();
     let serving = async {
         match listener {
             Some(listener) => match admin::serve(listener, Arc::clone(&meters)).await {},
             None => std::future::pending::<()>().await,
         }
     };
+    let running = async {
+        tokio::pin!(stop);
+        let pipeline = tokio::select! {
+            wired = wire::wire(plan, node_name) => {
+                let (pipeline, measured) = wired?;
+                meters.get_or_init(|| measured);
+                pipeline
+            }
+            () = &mut stop => return Ok(Report::default()),
+        };
+        anyhow::Ok(pipeline.run_until(stop, plan.shutdown_grace).await)
+    };
     let report = tokio::select! {
-        report = pipeline.run_until(stop, plan.shutdown_grace) => report,
+        report = running => report?,
         () = serving => return Ok(false),
         () = hurry => {
             error!("asked to stop a second time: what is not written yet is lost");

@@ -67,7 +67,7 @@ pub fn render(meters: &Arc<Meters>) -> String {
     classic(&text)
 }
 
-/// The library writes OpenMetrics. In the older text format (version 0.0.4), which everybody reads, a counter's name ends with
+/// The library writes `OpenMetrics`. In the older text format (version 0.0.4), which everybody reads, a counter's name ends with
 /// `_total` in its description as well, and there are neither units nor an end.
 fn classic(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -156,9 +156,14 @@ impl Exposition {
             &meter.traps
         })?;
         counter(encoder, &rows, "sluicebox_lane_instances", "Instances started, the first included", |meter| &meter.instances)?;
-        let dropped: [(&str, Read<LaneMeter, Counter>); 3] =
-            [("refused", |meter| &meter.refused), ("deadly", |meter| &meter.deadly), ("missed", |meter| &meter.missed)];
-        let help = "Events left out: refused by the module, deadly to it, or missed while the lane rested";
+        let dropped: [(&str, Read<LaneMeter, Counter>); 4] = [
+            ("refused", |meter| &meter.refused),
+            ("deadly", |meter| &meter.deadly),
+            ("missed", |meter| &meter.missed),
+            ("overflow", |meter| &meter.queue.dropped),
+        ];
+        let help =
+            "Events left out: refused by the module, deadly to it, missed while the lane rested, dropped from a full queue";
         let mut metric = encoder.encode_descriptor("sluicebox_lane_dropped_events", help, None, MetricType::Counter)?;
         for (labels, meter) in &rows {
             for (reason, read) in dropped {

@@ -30,10 +30,11 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     let node = node(plan, node_name)?;
     let api = Api::connect(&plan.kubernetes).await?;
     info!(node = %node, api = %api.server(), "starting");
+    let modules = load_all(plan).await?;
     let mut pipeline = Pipeline::default();
     let mut meters = Meters::default();
     let outlets = outlets(plan, &mut pipeline, &mut meters)?;
-    let lanes = lanes(plan, &node, &outlets, &mut pipeline, &mut meters)?;
+    let lanes = lanes(plan, modules, &node, &outlets, &mut pipeline, &mut meters)?;
     sources(plan, &node, &api, &lanes, &mut pipeline, &mut meters);
     Ok((pipeline, Arc::new(meters)))
 }
@@ -62,17 +63,27 @@ fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &mut Meters) -> anyhow:
     Ok(outlets)
 }
 
+/// Loads the module of every lane. Compiling takes its time, so it is done beside the executor: probes are answered meanwhile.
+async fn load_all(plan: &Plan) -> anyhow::Result<Vec<Result<Module, LoadError>>> {
+    let engine = Engine::new()?;
+    let (lanes, directory) = (plan.lanes.clone(), plan.cache_directory.clone());
+    let load_each = move || {
+        let cache = cache(directory.as_deref());
+        lanes.iter().map(|lane| load(&engine, lane, cache.as_ref())).collect()
+    };
+    tokio::task::spawn_blocking(load_each).await.context("cannot load the modules")
+}
+
 fn lanes(
     plan: &Plan,
+    modules: Vec<Result<Module, LoadError>>,
     node: &str,
     outlets: &[(String, OutletHandle)],
     pipeline: &mut Pipeline,
     meters: &mut Meters,
 ) -> anyhow::Result<Vec<Running>> {
-    let engine = Engine::new()?;
-    let cache = cache(plan.cache_directory.as_deref());
     let mut running = Vec::new();
-    for lane in &plan.lanes {
+    for (lane, module) in plan.lanes.iter().zip(modules) {
         let meter = Arc::<LaneMeter>::default();
         let mut row = LaneMeters {
             name: lane.name.clone(),
@@ -81,7 +92,7 @@ fn lanes(
             meter: Arc::clone(&meter),
             failure: None,
         };
-        match load(&engine, lane, cache.as_ref()) {
+        match module {
             Ok(module) => {
                 module.version().clone_into(&mut row.version);
                 info!(lane = %lane.name, module = %lane.component, version = %row.version, "module loaded");
@@ -89,7 +100,8 @@ fn lanes(
                 let to = outlets.iter().filter(|(name, _)| lane.to.contains(name)).map(|(_, handle)| *handle).collect();
                 let settings = LaneSettings { batch: lane.batch, ..LaneSettings::default() };
                 let from = useful(lane, handlers);
-                let terms = LaneTerms { settings, bounds: lane.bounds, meter, outlets: to, sources: from.len() };
+                let label = format!("{} {}", row.module, row.version);
+                let terms = LaneTerms { module: label, settings, bounds: lane.bounds, meter, outlets: to, sources: from.len() };
                 let handle = pipeline
                     .lane(&lane.name, shaper(module, lane, node), terms)
                     .with_context(|| format!("cannot start a thread for module `{}`", lane.name))?;

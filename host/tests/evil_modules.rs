@@ -16,14 +16,14 @@ fn hostile() -> PathBuf {
 }
 
 /// Runs a hostile lane beside a good one; gives what was logged about the hostile one, and the metrics.
-async fn beside(component: &Path, settings: &str, limits: &str) -> (String, String) {
+async fn beside(component: &Path, settings: &str, limits: &str, awaited: &str) -> (String, String) {
     let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
     let config = place.configure(
         &api.url(),
         &format!(
             "sources: {{pods: {{}}}}\n\
              modules:\n\
-             \x20 bad: {{use: {}, settings: {settings}, limits: {limits}, to: [folder]}}\n\
+             \x20 bad: {{use: {}, settings: {settings}, limits: {limits}, queue: {{items: 8}}, batch: 4, when-full: drop-oldest, to: [folder]}}\n\
              \x20 good: {{use: json-lines, settings: {{fields: compact}}, to: [lines]}}\n\
              sinks: {{lines: {{stdout: {{}}}}, folder: {{files: {{directory: \"{}\"}}}}}}\n",
             component.display(),
@@ -32,13 +32,14 @@ async fn beside(component: &Path, settings: &str, limits: &str) -> (String, Stri
     );
     let mut program = place.run(&config);
     program.until_alive(PATIENCE).await.unwrap();
-    for number in 0..20 {
+    // More events than the bad lane's queue holds.
+    for number in 0..100 {
         api.create_pod(pending(&format!("pod-{number}"))).unwrap();
     }
-    program.until_lines(PATIENCE, |lines| lines.len() >= 20).await.unwrap();
+    program.until_lines(PATIENCE, |lines| lines.len() >= 100).await.unwrap();
     // The good lane may be faster than the bad one fails.
-    for _ in 0..500 {
-        if program.log().unwrap().lines().any(about_bad) {
+    for _ in 0..3_000 {
+        if program.log().unwrap().lines().any(|line| about_bad(line) && line.contains(awaited)) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -48,7 +49,9 @@ async fn beside(component: &Path, settings: &str, limits: &str) -> (String, Stri
     let (_, metrics) = program.get("/metrics").await.unwrap();
     let status = program.stop(PATIENCE).await.unwrap();
     let log = program.log().unwrap();
-    assert!(status.success(), "{status}\n{log}");
+    // An end that leaves events of the bad lane unshaped is no clean end.
+    let unshaped = log.contains("events left unshaped");
+    assert_eq!(status.code(), Some(i32::from(unshaped)), "{status}\n{log}");
     let about: Vec<&str> = log.lines().filter(|line| about_bad(line)).collect();
     (about.join("\n"), metrics)
 }
@@ -60,7 +63,7 @@ fn about_bad(line: &str) -> bool {
 
 /// The log names module, version and reason.
 async fn told(settings: &str, limits: &str, reason: &str) {
-    let (log, metrics) = beside(&hostile(), settings, limits).await;
+    let (log, metrics) = beside(&hostile(), settings, limits, reason).await;
     assert!(log.contains(reason), "`{reason}` is not in:\n{log}");
     assert!(log.contains("hostile"), "the module is not named:\n{log}");
     let row = metrics.lines().find(|line| line.starts_with("sluicebox_lane_events_total") && line.contains(r#"lane="bad""#));
@@ -95,23 +98,27 @@ async fn a_panic_is_told_in_its_own_words() {
 
 #[tokio::test]
 async fn ten_million_entries_are_refused() {
-    told("{evil: many-entries, size: 10000000}", "{memory: 1GiB, deadline: 10s}", "limit").await;
+    told("{evil: many-entries, size: 10000000, only: pod-99}", "{memory: 2GiB, deadline: 20s}", "8 MiB").await;
 }
 
 #[tokio::test]
 async fn one_entry_of_a_gibibyte_is_refused() {
-    told("{evil: large-entry, size: 1073741824}", "{memory: 64MiB}", "memory").await;
+    told("{evil: large-entry, size: 1073741824, only: pod-99}", "{memory: 3GiB, deadline: 20s}", "8 MiB").await;
 }
 
 #[tokio::test]
 async fn a_file_name_that_escapes_is_refused_by_the_sink() {
-    let (log, _) = beside(&hostile(), "{evil: escaping-name}", "{}").await;
-    assert!(log.contains("../../x") && log.contains("refused"), "{log}");
+    let (log, _) = beside(&hostile(), "{evil: escaping-name}", "{}", "../../x").await;
+    let line = log.lines().find(|line| line.contains("sink refused an entry for good")).unwrap_or_else(|| panic!("{log}"));
+    for part in ["../../x", r#""lane":"bad""#, "hostile.wasm"] {
+        assert!(line.contains(part), "`{part}` is not in {line}");
+    }
+    assert!(log.lines().count() < 40, "{} lines for 100 refusals", log.lines().count());
 }
 
 #[tokio::test]
 async fn a_log_flood_neither_fills_the_log_nor_slows_the_other_lane() {
-    let (log, _) = beside(&hostile(), "{evil: log-flood, size: 100000}", "{deadline: 5s}").await;
+    let (log, _) = beside(&hostile(), "{evil: log-flood, size: 100000}", "{deadline: 5s}", "refused").await;
     assert!(log.len() < 100_000, "{} bytes of log", log.len());
 }
 
@@ -123,9 +130,32 @@ async fn what_is_no_component_leaves_the_other_lane_at_work() {
     for (name, bytes) in [("text.wasm", b"hello".to_vec()), ("truncated.wasm", cut), ("empty.wasm", Vec::new())] {
         let path = place.path(name);
         std::fs::write(&path, bytes).unwrap();
-        let (log, _) = beside(&path, "{}", "{}").await;
+        let (log, _) = beside(&path, "{}", "{}", "not loaded").await;
         assert!(log.contains("module not loaded") && log.contains(name) && log.contains("hint"), "{name}:\n{log}");
     }
-    let (log, _) = beside(&place.path("missing.wasm"), "{}", "{}").await;
+    let (log, _) = beside(&place.path("missing.wasm"), "{}", "{}", "not loaded").await;
     assert!(log.contains("cannot read") && log.contains("missing.wasm"), "{log}");
+}
+
+#[tokio::test]
+async fn an_import_that_is_not_granted_and_another_version_leave_the_other_lane_at_work() {
+    let place = Place::new();
+    for (name, text, reason) in [
+        (
+            "sockets.wasm",
+            r#"(component (import "wasi:sockets/network@0.2.6" (instance)) (import "acme:secrets/store" (instance (export "get" (func)))))"#,
+            "acme:secrets/store",
+        ),
+        (
+            "future.wasm",
+            r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m)) (func $f (canon lift (core func $i "f")))
+               (instance $l (export "start" (func $f))) (export "sluicebox:module/lifecycle@9.0.0" (instance $l)))"#,
+            "sluicebox:module 9.0.0; this host accepts",
+        ),
+    ] {
+        let path = place.path(name);
+        std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+        let (log, _) = beside(&path, "{}", "{}", "not loaded").await;
+        assert!(log.contains("module not loaded") && log.contains(name) && log.contains(reason), "{name}:\n{log}");
+    }
 }

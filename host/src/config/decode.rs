@@ -29,14 +29,29 @@ pub fn decode<T: DeserializeOwned>(document: &Document) -> (Option<T>, Vec<Probl
         let message = error.inner().to_string();
         let known = missing(&message).is_some_and(|name| removed.contains(&step(&path, name)));
         if !known {
-            problems.push(describe(&message, &path, document));
+            problems.push(describe(&message, &as_written(&path, &removed), document));
         }
         if !remove(&mut value, &path) {
             break;
         }
-        removed.insert(path);
+        removed.insert(as_written(&path, &removed));
     }
     (None, problems)
+}
+
+/// The path of a list's item as the user wrote it, before items ahead of it were taken out.
+fn as_written(path: &str, removed: &BTreeSet<String>) -> String {
+    let Some((list, item)) = path.rsplit_once('/') else { return path.to_owned() };
+    let Ok(mut index) = item.parse::<usize>() else { return path.to_owned() };
+    let mut before: Vec<usize> =
+        removed.iter().filter_map(|path| path.strip_prefix(list)?.strip_prefix('/')?.parse().ok()).collect();
+    before.sort_unstable();
+    for earlier in before {
+        if earlier <= index {
+            index += 1;
+        }
+    }
+    format!("{list}/{index}")
 }
 
 /// The name of a field that is not there.
@@ -103,5 +118,45 @@ fn remove(value: &mut Value, path: &str) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::config::yaml::parse;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only the mistakes are looked at")]
+    struct Sample {
+        names: Vec<String>,
+        count: u8,
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        let (document, _) = parse(text, &|_| None).unwrap();
+        let (_, problems) = decode::<Sample>(&document);
+        problems.iter().map(|problem| format!("{}: {}", problem.line.unwrap(), problem.text)).collect()
+    }
+
+    #[test]
+    fn each_mistake_in_a_list_is_named_with_its_own_line() {
+        let found = problems("names:\n  - a\n  - 1\n  - b\n  - [2]\n  - 3\ncount: 1\n");
+        assert_eq!(
+            found,
+            [
+                "3: `names.1`: invalid type: integer `1`, expected a string",
+                "5: `names.3`: invalid type: sequence, expected a string",
+                "6: `names.4`: invalid type: integer `3`, expected a string",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lacks_because_it_was_wrong_is_no_second_mistake() {
+        assert_eq!(problems("names: 5\ncount: many\nmore: 1\n").len(), 3);
     }
 }

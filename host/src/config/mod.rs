@@ -127,6 +127,21 @@ pub struct Module {
     /// What may wait for it.
     #[serde(default)]
     pub queue: Queue,
+    /// What happens to its events when its queue is full: `wait` makes the source wait, and with it every other lane that the
+    /// source feeds, so that nothing is lost; `drop-oldest` drops and counts the oldest events, so that it holds up no other lane.
+    #[serde(default)]
+    pub when_full: WhenFull,
+}
+
+/// What happens to a lane's events when its queue is full.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The source waits, and with it every other lane that it feeds; nothing is lost.
+    #[default]
+    Wait,
+    /// The oldest events are dropped and counted, so that a slow module or sink holds up no other lane.
+    DropOldest,
 }
 
 /// What a module may use. What is exceeded ends the call, and a fresh instance takes its place.
@@ -149,7 +164,7 @@ pub struct Limits {
     pub component: ByteSize,
 }
 
-/// What may wait. A full queue makes its source wait.
+/// What may wait.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Queue {

@@ -82,10 +82,10 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     command::say("--- SIGTERM: what was accepted is written, then the program ends");
     let counted = program.metrics(&COUNTERS).await?;
     let status = program.stop(Duration::from_secs(30)).await?;
-    conclude(&folder, &counted);
     if !status.success() {
         bail!("the program ended with {status}; its log is {}", folder.join("sluicebox.log").display());
     }
+    conclude(&folder, &counted);
     Ok(())
 }
 
