@@ -3,12 +3,14 @@
 mod entries;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use entries::{document, document_in, forget, forget_in, message};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use sluicebox_contract::{ByteSize, Class, Entry, Outcome, Sink};
 use sluicebox_sinks::files::{Config, FileMode};
 use sluicebox_sinks::{AnySink, Config as SinkConfig};
@@ -65,6 +67,67 @@ async fn ten_thousand_rewrites_with_a_reader_in_a_loop_never_show_an_empty_or_pa
     let seen = reader.join().expect("the reader saw only whole files");
     assert!(seen > 1_000, "the reader read {seen} times only");
     assert_eq!(names(folder.path()), ["default_web.meta"]);
+}
+
+/// A file or directory that nobody may change, for as long as this lives.
+struct Immutable(PathBuf);
+
+impl Immutable {
+    /// None, loudly, where the user or the file system cannot do that.
+    fn new(path: PathBuf) -> Option<Self> {
+        let done = Self::set(&path, true);
+        if let Err(error) = &done {
+            let _unheard = writeln!(std::io::stderr(), "NOT RUN: {} cannot be made immutable: {error}", path.display());
+        }
+        done.ok().map(|()| Self(path))
+    }
+
+    fn set(path: &Path, on: bool) -> rustix::io::Result<()> {
+        let file = fs::File::open(path).expect("it is there");
+        let mut flags = ioctl_getflags(&file)?;
+        flags.set(IFlags::IMMUTABLE, on);
+        ioctl_setflags(&file, flags)
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        Self::set(&self.0, false).expect("it was set before");
+    }
+}
+
+#[tokio::test]
+async fn a_file_or_a_collection_that_may_not_be_touched_refuses_its_entries_and_holds_up_no_other() {
+    let folder = folder();
+    fs::write(folder.path().join("a"), "0").expect("a file");
+    fs::create_dir(folder.path().join("c")).expect("a directory");
+    let made = ["a", "c"].map(|name| Immutable::new(folder.path().join(name)));
+    let [Some(_file), Some(_collection)] = made else {
+        return;
+    };
+    let mut sink = sink(Config::new(folder.path()));
+    let outcome = sink.write(&[document("a", "1"), document_in("c", "a", "1"), forget("a"), document("b", "1")]).await;
+    assert_eq!(outcome.stopped, None);
+    let refused: Vec<_> = outcome.refused.iter().map(|refusal| (refusal.index, refusal.reason.as_str())).collect();
+    let reason = "others can be written here, but this one may not be touched: permission denied";
+    assert_eq!(refused, [(0, reason), (1, reason), (2, reason)]);
+    assert_eq!(names(folder.path()), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_written_to_stops_the_sink() {
+    let folder = folder();
+    fs::write(folder.path().join("a"), "0").expect("a file");
+    let Some(directory) = Immutable::new(folder.path().to_owned()) else {
+        return;
+    };
+    let mut sink = sink(Config::new(folder.path()));
+    for entry in [document("a", "1"), document_in("c", "a", "1"), forget("a")] {
+        let (index, fault) = sink.write(&[entry.clone()]).await.stopped.expect("a fault");
+        assert_eq!((index, fault.class), (0, Class::Retry), "{entry:?}");
+    }
+    drop(directory);
+    assert_eq!(sink.write(&[document("a", "1"), document_in("c", "a", "1"), forget("a")]).await, Outcome::written());
 }
 
 #[tokio::test]

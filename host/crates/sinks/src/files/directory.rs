@@ -61,6 +61,13 @@ impl Directory {
         self.put_into(self.root.as_fd(), name, body, manner)
     }
 
+    /// Whether a file can be made here and removed again.
+    pub(super) fn takes_files(&self, manner: Manner) -> bool {
+        let made = self.write_temporary(&[], manner);
+        let removed = unlink(self.root.as_fd(), TEMPORARY);
+        made.and(removed).is_ok()
+    }
+
     /// Removes a file; one that is not there is removed already. A collection that has become empty goes, too.
     pub(super) fn remove(&self, place: &Place) -> Result<(), Errno> {
         let Some(name) = &place.collection else {

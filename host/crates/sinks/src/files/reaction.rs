@@ -8,9 +8,14 @@ use sluicebox_contract::Fault;
 use crate::cause::cause;
 use crate::obstacle::Obstacle;
 
-/// What an error at one file means.
-pub(super) fn at_file(errno: Errno, tried: String, directory: &Path) -> Obstacle {
+/// What an error at one file means. `takes_others`: whether the directory takes another file now; asked only where the error does
+/// not say which of both is at fault.
+pub(super) fn at_file(errno: Errno, tried: String, directory: &Path, takes_others: impl Fn() -> bool) -> Obstacle {
     let reason = match errno {
+        Errno::ACCESS | Errno::PERM | Errno::BUSY | Errno::ROFS | Errno::XDEV if takes_others() => {
+            return Obstacle::Refused(format!("others can be written here, but this one may not be touched: {}", cause(errno)));
+        }
+        Errno::MLINK => "the file system cannot hold another collection in this directory",
         Errno::NAMETOOLONG => "the file system cannot hold a name of this length",
         Errno::INVAL | Errno::ILSEQ => "the file system cannot hold this name",
         Errno::ISDIR | Errno::NOTEMPTY => "a directory of this name is in the way",
@@ -61,7 +66,7 @@ mod tests {
         for errno in
             [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::ACCESS, Errno::PERM, Errno::MFILE, Errno::NFILE, Errno::WOULDBLOCK]
         {
-            match at_file(errno, "cannot write a".to_owned(), Path::new("/d")) {
+            match at_file(errno, "cannot write a".to_owned(), Path::new("/d"), || false) {
                 Obstacle::Stopped(fault) => assert!(fault.class == Class::Retry && fault.hint.is_some(), "{fault}"),
                 Obstacle::Refused(reason) => panic!("{errno}: {reason}"),
             }
@@ -70,10 +75,21 @@ mod tests {
 
     #[test]
     fn what_lies_in_the_name_is_refused() {
-        for errno in [Errno::NAMETOOLONG, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP, Errno::FBIG] {
-            let obstacle = at_file(errno, "cannot write a".to_owned(), Path::new("/d"));
+        for errno in [Errno::NAMETOOLONG, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP, Errno::FBIG, Errno::MLINK] {
+            let obstacle = at_file(errno, "cannot write a".to_owned(), Path::new("/d"), || false);
             assert!(matches!(obstacle, Obstacle::Refused(_)), "{obstacle:?}");
         }
+    }
+
+    #[test]
+    fn what_lies_in_one_file_or_in_all_is_for_the_directory_to_say() {
+        for errno in [Errno::ACCESS, Errno::PERM, Errno::BUSY, Errno::ROFS, Errno::XDEV] {
+            let obstacle = |takes_others| at_file(errno, "cannot write a".to_owned(), Path::new("/d"), || takes_others);
+            assert!(matches!(obstacle(true), Obstacle::Refused(_)), "{errno}");
+            assert!(matches!(obstacle(false), Obstacle::Stopped(_)), "{errno}");
+        }
+        let full = at_file(Errno::NOSPC, "cannot write a".to_owned(), Path::new("/d"), || true);
+        assert!(matches!(full, Obstacle::Stopped(_)), "an empty file fits, this one may not: {full:?}");
     }
 
     #[test]

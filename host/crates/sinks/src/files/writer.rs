@@ -210,7 +210,8 @@ impl Writer {
             self.unsaved = true;
             done = work(self.open(now).map_err(Obstacle::Stopped)?);
         }
-        done.map_err(|errno| at_file(errno, tried, &self.config.directory))
+        let takes_others = || self.directory.as_ref().is_some_and(|directory| directory.takes_files(self.manner()));
+        done.map_err(|errno| at_file(errno, tried, &self.config.directory, takes_others))
     }
 
     fn open(&mut self, now: Moment) -> Result<&Directory, Fault> {
