@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{Class, Entry, Event, Fault, Notice, Shaper, Subject, SubjectId, UnixNanos};
+use sluicebox_contract::{Backoff, Class, Entry, Event, Fault, Notice, Shaper, Subject, SubjectId, UnixNanos};
 use tracing::{error, info, warn};
 
-use crate::backoff::Backoff;
 use crate::outlet::{Origin, Parcel, is_worth_a_line};
 use crate::queue::{Receiver, Sender};
 use crate::trouble::{Patience, Trouble};

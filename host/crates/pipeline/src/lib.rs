@@ -3,7 +3,6 @@
 //! Data flows one way: a source speaks to its [`fanout`], which fills the [`queue`] of each [`lane`]; a lane asks its shaper and
 //! hands the entries to the queue of each [`outlet`]; an outlet writes them. [`supervise`] starts all of it and ends it by closing.
 
-pub mod backoff;
 pub mod fanout;
 pub mod lane;
 pub mod outlet;

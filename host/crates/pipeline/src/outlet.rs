@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Class, Entry, Fault, Outcome, Sink, UnixNanos};
+use sluicebox_contract::{Backoff, Class, Entry, Fault, Outcome, Sink, UnixNanos};
 use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use crate::backoff::Backoff;
 use crate::queue::{Item, Receiver};
 
 /// How an outlet works.

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_contract::meter::{LaneMeter, OutletMeter};
-use sluicebox_contract::{Fault, Shaper, Sink, Source};
+use sluicebox_contract::{Backoff, Fault, Shaper, Sink, Source};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use crate::backoff::Backoff;
 use crate::fanout::{Branch, Fanout};
 use crate::lane::{Lane, LaneSettings};
 use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
