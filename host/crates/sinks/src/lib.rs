@@ -9,6 +9,7 @@ mod obstacle;
 mod problem;
 pub mod redis;
 mod retention;
+mod shown;
 pub mod stdout;
 
 use std::sync::Arc;

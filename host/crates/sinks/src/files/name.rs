@@ -1,5 +1,9 @@
 //! Which names the files sink can hold. Pure: what the file system thinks of a name beyond this is said when it is written.
 
+use std::fmt;
+
+use crate::shown::{NAME, shown};
+
 /// The longest name that file systems hold, in bytes.
 const LONGEST: usize = 255;
 
@@ -17,6 +21,16 @@ pub(super) const STATE: &str = ".sluicebox-retention";
 pub(super) struct Place {
     pub(super) collection: Option<String>,
     pub(super) name: String,
+}
+
+/// For a line of the log.
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(collection) = &self.collection {
+            write!(formatter, "{}/", shown(collection, NAME))?;
+        }
+        formatter.write_str(&shown(&self.name, NAME))
+    }
 }
 
 impl Place {

@@ -125,7 +125,7 @@ impl Writer {
                     self.retention.keep(&place);
                 }
                 Err(Obstacle::Refused(reason)) => {
-                    warn!(sink = %self.sink, name = %place.name, reason, "a file cannot be forgotten");
+                    warn!(sink = %self.sink, name = %place, reason, "a file cannot be forgotten");
                     self.retention.keep(&place);
                 }
                 Err(Obstacle::Stopped(fault)) => {
@@ -164,7 +164,7 @@ impl Writer {
             return Err(Obstacle::Refused(reason));
         }
         let manner = self.manner();
-        let tried = format!("cannot write `{}`", self.config.directory.join(&place.name).display());
+        let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
         self.with_directory(tried, now, |directory| directory.put(&place, &document.body, manner))?;
         self.unsaved |= self.retention.keep(&place);
         if place.collection.is_none()
@@ -192,7 +192,7 @@ impl Writer {
     }
 
     fn remove(&mut self, place: &Place, now: Moment) -> Result<(), Obstacle> {
-        let tried = format!("cannot remove `{}`", self.config.directory.join(&place.name).display());
+        let tried = format!("cannot remove `{}/{place}`", self.config.directory.display());
         self.with_directory(tried, now, |directory| directory.remove(place))
     }
 

@@ -6,6 +6,7 @@ use sluicebox_contract::{Entry, Fault};
 use super::config::Config;
 use super::reaction::{text, to_error};
 use crate::obstacle::Obstacle;
+use crate::shown::{NAME, shown};
 
 /// A field of a hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,11 +86,11 @@ impl<'a> Command<'a> {
     pub(super) fn tried(&self, address: &str) -> String {
         match self {
             Self::Publish { channel, .. } => {
-                format!("cannot publish to `{channel}` on redis at {address}")
+                format!("cannot publish to `{}` on redis at {address}", shown(channel, NAME))
             }
-            Self::Put { hash, .. } => format!("cannot write to `{hash}` in redis at {address}"),
+            Self::Put { hash, .. } => format!("cannot write to `{}` in redis at {address}", shown(hash, NAME)),
             Self::Remove { hash, .. } => {
-                format!("cannot delete from `{hash}` in redis at {address}")
+                format!("cannot delete from `{}` in redis at {address}", shown(hash, NAME))
             }
         }
     }
@@ -184,6 +185,19 @@ mod tests {
 
     fn lost() -> Fault {
         Fault::retry("talk", "closed")
+    }
+
+    #[test]
+    fn what_was_tried_fits_in_a_line_whatever_the_names_are() {
+        let name = format!("a\nlevel=error {}", "x".repeat(1 << 20));
+        for command in [
+            Command::Publish { channel: &name, body: b"" },
+            Command::Put { hash: &name, name: &name, body: b"" },
+            Command::Remove { hash: &name, name: &name },
+        ] {
+            let tried = command.tried("r:1");
+            assert!(tried.contains(r"`a\nlevel=error xxx") && tried.contains("xxx…` ") && tried.len() < 200, "{tried}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 pub use config::Config;
 
 use crate::retention::Retention;
+use crate::shown::{NAME, shown};
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
 use connection::{Connection, broken};
@@ -223,7 +224,8 @@ impl Redis {
             let group: Vec<_> = commands.enumerate().collect();
             let verdict = self.transact(&group).await;
             for (position, reason) in &verdict.refused {
-                let field = fields.get(*position).map(|field| format!("{} of {}", field.name, field.hash));
+                let field =
+                    fields.get(*position).map(|field| format!("{} of {}", shown(&field.name, NAME), shown(&field.hash, NAME)));
                 warn!(address = %self.address, field, reason, "a field cannot be forgotten");
             }
             let done = verdict.stopped.as_ref().map_or(fields.len(), |(position, _)| *position);

@@ -4,6 +4,10 @@ use redis::ServerError;
 use sluicebox_contract::Fault;
 
 use crate::obstacle::Obstacle;
+use crate::shown::shown;
+
+/// Characters of an error reply that are repeated: redis itself needs no more than half of that.
+const LONGEST: usize = 800;
 
 /// What an error reply means. Whatever is not known to lie in the entry alone is tried again: nothing is lost by mistake.
 pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
@@ -20,11 +24,11 @@ pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
     })
 }
 
-/// The error as the server wrote it.
+/// The error as the server wrote it, made fit for a line.
 pub(super) fn text(error: &ServerError) -> String {
     match error.details() {
-        Some(details) => format!("{} {details}", error.code()),
-        None => error.code().to_owned(),
+        Some(details) => shown(&format!("{} {details}", error.code()), LONGEST),
+        None => shown(error.code(), LONGEST),
     }
 }
 
