@@ -61,6 +61,8 @@ async fn a_user_whose_password_lies_in_a_file_goes_on_after_it_was_changed() -> 
     assert!(fault.tried.contains("cannot read the password from"), "{fault}");
     fs::write(&file, "")?;
     assert_eq!(refused(&mut sink).await.cause, "it is empty");
+    fs::write(&file, "x".repeat(65_537))?;
+    assert_eq!(refused(&mut sink).await.cause, "it is larger than 64KiB");
     fs::write(&file, "wrong\n")?;
     let fault = refused(&mut sink).await;
     assert!(fault.tried.starts_with("cannot log in to redis at 127.0.0.1:") && fault.cause.starts_with("WRONGPASS "), "{fault}");
@@ -249,6 +251,8 @@ async fn files_that_are_no_certificates_are_named_and_read_again_at_the_next_try
     fs::write(&file, "no certificate\n")?;
     let fault = refused(&mut sink).await;
     assert!(fault.tried.contains("ca.crt") && fault.cause == "there is no certificate in it", "{fault}");
+    fs::File::create(&file)?.set_len((1 << 20) + 1)?;
+    assert_eq!(refused(&mut sink).await.cause, "it is larger than 1MiB");
     fs::copy(authority(&server)?, &file)?;
     accepted(&mut sink).await;
     Ok(())

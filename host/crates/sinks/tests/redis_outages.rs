@@ -9,6 +9,8 @@ use entries::{document, message};
 use sluicebox_contract::{Class, Entry, Outcome, Sink};
 use sluicebox_sinks::redis::{Config, Redis};
 use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, Subscription, require};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -217,6 +219,38 @@ async fn a_write_that_is_dropped_half_way_is_written_anew() -> Result<()> {
         assert_eq!(sink.write(&[document("a", &number.to_string())]).await, Outcome::written());
         let value = server.command(&["HGET", "h", "a"]).await?;
         assert_eq!(value.text(), Some(number.to_string().as_str()));
+    }
+    Ok(())
+}
+
+/// Answers without an end, as long as somebody reads; says how much was read.
+async fn answer(listener: &TcpListener, begin: &str) -> Result<usize> {
+    let (mut stream, _) = listener.accept().await?;
+    let chunk = [b'x'; 64 << 10];
+    let mut sent = 0;
+    if stream.write_all(begin.as_bytes()).await.is_ok() {
+        while sent < (64 << 20) && stream.write_all(&chunk).await.is_ok() {
+            sent += chunk.len();
+        }
+    }
+    Ok(sent)
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_redis_is_read_no_further_than_redis_would_answer() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut sink = Redis::new(&Config::new(format!("redis://{}", listener.local_addr()?))).expect("a sink");
+    for (begin, cause) in [
+        ("$1000000000\r\n", "the answer is longer than any of redis"),
+        ("*1000000000\r\n+", "the answer is longer than any of redis"),
+        ("HTTP/1.1 400 Bad Request\r\n", "the answer is not that of redis"),
+    ] {
+        let entries = [message("c", "1")];
+        let (outcome, sent) = tokio::join!(sink.write(&entries), answer(&listener, begin));
+        let (index, fault) = outcome.stopped.context("nothing was written")?;
+        assert_eq!((index, fault.class, fault.cause.as_str()), (0, Class::Retry, cause));
+        assert!(fault.hint.is_some_and(|hint| hint.contains("`url`")));
+        assert!(sent? < 32 << 20, "{begin:?}");
     }
     Ok(())
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use combine::parser::combinator::AnySendSyncPartialState;
 use combine::stream::{Decoder, PointerOffset};
 use futures::FutureExt;
-use redis::{RedisError, RedisResult, Value, cmd, parse_redis_value_async};
+use redis::{ErrorKind, RedisError, Value, cmd, parse_redis_value_async};
 use rustls::pki_types::ServerName;
-use sluicebox_contract::Fault;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use sluicebox_contract::{ByteSize, Fault};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ use crate::cause::cause;
 use crate::obstacle::Obstacle;
 
 use super::config::{Address, Config, Target};
+use super::file;
 use super::reaction::to_error;
 use super::tls;
 
@@ -30,8 +31,17 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// The largest password.
+const PASSWORD: ByteSize = ByteSize(64 << 10);
+
+/// How long all answers together may be: redis says no more than a status, a number or an error to each command.
+const ANSWERS: u64 = 64 << 10;
+const ANSWER: u64 = 1 << 10;
+
 /// A connection that is logged in.
 pub(super) struct Connection {
+    /// How much more may be read before the next commands are sent.
+    left: u64,
     stream: Box<dyn Stream>,
     decoder: Decoder<AnySendSyncPartialState, PointerOffset<[u8]>>,
 }
@@ -42,7 +52,7 @@ impl Connection {
         let limit = config.connect_timeout;
         let opened = timeout(limit.0, async {
             let stream = dial(config, &target.address).await?;
-            let mut connection = Self { stream, decoder: Decoder::new() };
+            let mut connection = Self { left: ANSWERS, stream, decoder: Decoder::new() };
             connection.log_in(config, target).await?;
             Ok(connection)
         });
@@ -54,16 +64,23 @@ impl Connection {
         })
     }
 
-    /// Sends commands.
-    pub(super) async fn send(&mut self, commands: &[u8]) -> RedisResult<()> {
-        self.stream.write_all(commands).await?;
-        self.stream.flush().await?;
+    /// Sends commands that bring so many replies.
+    pub(super) async fn send(&mut self, commands: &[u8], replies: usize) -> Result<(), Broken> {
+        self.left = ANSWERS.saturating_add(ANSWER.saturating_mul(replies as u64));
+        self.stream.write_all(commands).await.map_err(RedisError::from)?;
+        self.stream.flush().await.map_err(RedisError::from)?;
         Ok(())
     }
 
     /// Reads the next reply; an error reply is a value, an error the end of the connection.
-    pub(super) async fn reply(&mut self) -> RedisResult<Value> {
-        parse_redis_value_async(&mut self.decoder, &mut self.stream).await
+    pub(super) async fn reply(&mut self) -> Result<Value, Broken> {
+        let mut stream = (&mut self.stream).take(self.left);
+        let reply = parse_redis_value_async(&mut self.decoder, &mut stream).await;
+        self.left = stream.limit();
+        match reply {
+            Err(_) if self.left == 0 => Err(Broken::endless()),
+            reply => Ok(reply?),
+        }
     }
 
     /// Whether the server has closed it, or said something unasked, while nobody looked.
@@ -90,8 +107,8 @@ impl Connection {
         cmd("PING").write_packed_command(&mut commands);
         names.push("talk to");
 
-        let lost = |error: RedisError| unreachable(&target.address, broken(&error));
-        self.send(&commands).await.map_err(lost)?;
+        let lost = |broken: Broken| broken.into_fault(connecting(&target.address));
+        self.send(&commands, names.len()).await.map_err(lost)?;
         for name in names {
             let Value::ServerError(error) = self.reply().await.map_err(lost)? else {
                 continue;
@@ -112,6 +129,39 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+/// Why a connection is of no use any more.
+#[derive(Debug)]
+pub(super) struct Broken {
+    cause: String,
+    hint: &'static str,
+}
+
+const REACHABLE: &str = "is the server alive, and reachable from this node?";
+const STRANGER: &str = "does `url` lead to a redis, or does something else listen there?";
+
+impl Broken {
+    fn endless() -> Self {
+        Self { cause: "the answer is longer than any of redis".to_owned(), hint: STRANGER }
+    }
+
+    /// As what becomes of the attempt that met it.
+    pub(super) fn into_fault(self, tried: String) -> Fault {
+        Fault::retry(tried, self.cause).hint(self.hint)
+    }
+}
+
+impl From<RedisError> for Broken {
+    fn from(error: RedisError) -> Self {
+        let (cause, hint) = match error.kind() {
+            _ if error.is_connection_dropped() => ("the server has closed the connection".to_owned(), REACHABLE),
+            // The parser would show what it has read.
+            ErrorKind::Parse => ("the answer is not that of redis".to_owned(), STRANGER),
+            _ => (error.to_string(), REACHABLE),
+        };
+        Self { cause, hint }
     }
 }
 
@@ -154,7 +204,10 @@ async fn password(config: &Config, target: &Target) -> Result<Option<String>, Fa
     let Some(path) = &config.password_file else {
         return Ok(target.password.clone());
     };
-    let text = tokio::fs::read_to_string(path).await.map_err(|error| unreadable(path, error))?;
+    let file = path.clone();
+    let bytes = spawn_blocking(move || file::read(&file, PASSWORD)).await.map_err(std::io::Error::from).flatten();
+    let bytes = bytes.map_err(|error| unreadable(path, error))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable(path, "it is no text"))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
@@ -173,10 +226,5 @@ fn connecting(address: &Address) -> String {
 }
 
 fn unreachable(address: &Address, cause: String) -> Fault {
-    Fault::retry(connecting(address), cause).hint("is the server alive, and reachable from this node?")
-}
-
-/// Why a connection is of no use any more.
-pub(super) fn broken(error: &RedisError) -> String {
-    if error.is_connection_dropped() { "the server has closed the connection".to_owned() } else { error.to_string() }
+    Fault::retry(connecting(address), cause).hint(REACHABLE)
 }

@@ -7,6 +7,7 @@
 mod command;
 mod config;
 mod connection;
+mod file;
 mod reaction;
 mod tls;
 
@@ -25,7 +26,7 @@ use crate::retention::Retention;
 use crate::shown::{NAME, shown};
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
-use connection::{Connection, broken};
+use connection::{Broken, Connection};
 
 /// Entries sent together, at most.
 const GROUP_ENTRIES: usize = 1_024;
@@ -186,16 +187,16 @@ impl Redis {
         let mut replies = Vec::with_capacity(count);
         let limit = self.config.write_timeout;
         let talk = async {
-            connection.send(bytes).await?;
+            connection.send(bytes, count).await?;
             while replies.len() < count {
                 replies.push(connection.reply().await?);
             }
-            Ok(())
+            Ok::<_, Broken>(())
         };
         let tried = || format!("cannot talk to redis at {}", self.address);
         let lost = match timeout(limit.0, talk).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Fault::retry(tried(), broken(&error))),
+            Ok(Err(broken)) => Some(broken.into_fault(tried())),
             Err(_) => Some(
                 Fault::retry(tried(), format!("no answer within {limit}"))
                     .hint("the server hangs, or the network loses what is sent"),

@@ -8,9 +8,13 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use sluicebox_contract::Fault;
+use sluicebox_contract::{ByteSize, Fault};
 
 use super::config::Config;
+use super::file;
+
+/// All authorities that systems know have a third of this.
+const LARGEST: ByteSize = ByteSize(1 << 20);
 
 /// What the files say now. Blocks while it reads them.
 pub(super) fn client(config: &Config) -> Result<ClientConfig, Fault> {
@@ -27,8 +31,8 @@ pub(super) fn client(config: &Config) -> Result<ClientConfig, Fault> {
         return Ok(builder.with_no_client_auth());
     };
     let chain = certificates(certificate)?;
-    let read = PrivateKeyDer::from_pem_file(key);
-    let private = read.map_err(|error| unreadable("client-key-file", key, error))?;
+    let private = PrivateKeyDer::from_pem_slice(&read("client-key-file", key)?)
+        .map_err(|error| unreadable("client-key-file", key, error))?;
     builder.with_client_auth_cert(chain, private).map_err(|error| unreadable("client-key-file", key, error))
 }
 
@@ -51,12 +55,17 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Fault> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|error| unreadable("a certificate file", path, error))?;
+    let bytes = read("a certificate file", path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let certificates = certificates.map_err(|error| unreadable("a certificate file", path, error))?;
     if certificates.is_empty() {
         return Err(unreadable("a certificate file", path, "there is no certificate in it"));
     }
     Ok(certificates)
+}
+
+fn read(what: &str, path: &Path) -> Result<Vec<u8>, Fault> {
+    file::read(path, LARGEST).map_err(|error| unreadable(what, path, error))
 }
 
 fn unreadable(what: &str, path: &Path, cause: impl std::fmt::Display) -> Fault {
