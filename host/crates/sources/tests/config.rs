@@ -43,6 +43,15 @@ fn mistakes_are_told_with_their_cure() {
             "max-page-bytes 1KiB is less than an object may need; write at least 64KiB",
         ]
     );
+    let config: pods::Config =
+        serde_json::from_str(r#"{"max-page-bytes": "1MiB", "max-object-bytes": "2MiB"}"#).expect("it parses");
+    let told: Vec<_> =
+        config.problems().into_iter().map(|problem| format!("{} {}; {}", problem.field, problem.cause, problem.cure)).collect();
+    assert_eq!(
+        told,
+        ["max-page-bytes 1MiB is less than the 2MiB of `max-object-bytes`, so some objects could be watched but never listed; \
+          write at least 2MiB, or a smaller `max-object-bytes`"]
+    );
     let config: nodes::Config =
         serde_json::from_str(r#"{"scope": "cluster", "node": "a", "refresh": "10ms"}"#).expect("it parses");
     assert_eq!(config.problems().len(), 2);

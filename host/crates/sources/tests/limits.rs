@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use cluster::bench::{Bench, NODE};
 use cluster::{Recorder, TYPED, during, pod, running};
-use serde_json::json;
+use serde_json::{Value, json};
 use sluicebox_contract::Change;
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_sources::Scope;
 use sluicebox_sources::pods::{Config, Wants};
-use sluicebox_testkit::api_server::{RequestFaultKind, WatchFault};
+use sluicebox_testkit::api_server::{Request, RequestFaultKind, WatchFault};
 
 /// Objects that are not understood are left out and counted; the others are told.
 #[tokio::test]
@@ -75,6 +75,112 @@ async fn a_page_that_is_too_long_is_asked_for_in_smaller_ones() {
         .await;
         assert_eq!(bench.meter.retries.get(), 0);
     }
+}
+
+/// A pod that is longer than a page may be. Its uid stands where a real server has it: near the name.
+fn long_pod(name: &str) -> Value {
+    let mut body = pod("s", name, NODE);
+    body["metadata"] = json!({"name": name, "namespace": "s", "uid": name, "annotations": {"long": "x".repeat(100_000)}});
+    body
+}
+
+fn limits(request: &Request) -> Option<String> {
+    (!request.is_watch()).then(|| request.parameter("limit").unwrap_or_else(|| "all".to_owned()))
+}
+
+/// An object that fits in no page is left out and counted; the list goes on after it, in pages as long as before.
+#[tokio::test]
+async fn an_object_that_fits_in_no_page_is_left_out() {
+    let bench = Bench::with(&["a", "b", "y", "z"]).await;
+    bench.server.create_pod(long_pod("long")).expect("it is created");
+    let config =
+        Config { page_size: 4, max_page_bytes: ByteSize(64 << 10), max_object_bytes: ByteSize(64 << 10), ..Config::default() };
+    let recorder = Recorder::default();
+    let log = cluster::log::Log;
+    let source = bench.source_as(&config, TYPED).await;
+    log.catch();
+    during(source, &recorder, async {
+        let lines = recorder.until_complete().await;
+        let listed: Vec<_> = lines.iter().filter(|line| line.starts_with("listed")).collect();
+        assert_eq!(listed, ["listed a Pending", "listed b Pending", "listed y Pending", "listed z Pending"]);
+        bench.create("c");
+        recorder.until_line("added c Pending").await;
+    })
+    .await;
+    assert_eq!((bench.meter.skipped.get(), bench.meter.lists.get(), bench.meter.retries.get()), (1, 1, 0));
+    let requests = bench.server.requests();
+    assert_eq!(requests.iter().filter_map(limits).collect::<Vec<_>>(), ["all", "4", "2", "2", "1", "4"]);
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("an object of a list (s/long) that is longer than 65536 bytes (`max-page-bytes`)"), "{}", lines[0]);
+}
+
+/// A pod that has become too long for a page has not gone; another one of its name has taken its place.
+#[tokio::test]
+async fn an_object_that_has_become_too_long_is_not_told_as_gone() {
+    for (uid, gone, kept) in [("long", 0, 2), ("another", 1, 1)] {
+        let bench = Bench::with(&["a"]).await;
+        let mut short = long_pod("long");
+        short["metadata"]["annotations"] = json!({});
+        short["metadata"]["uid"] = uid.into();
+        bench.server.create_pod(short).expect("it is created");
+        let config = Config { max_page_bytes: ByteSize(64 << 10), max_object_bytes: ByteSize(64 << 10), ..Config::default() };
+        let recorder = Recorder::default();
+        during(bench.source_as(&config, TYPED).await, &recorder, async {
+            recorder.until_complete().await;
+            bench.server.pause().await.expect("it pauses");
+            bench.delete("long");
+            bench.delete("a");
+            bench.server.create_pod(long_pod("long")).expect("it is created");
+            bench.server.compact();
+            bench.server.resume().await.expect("it resumes");
+            bench.create("b");
+            recorder.until_line("deleted a Pending, was Pending").await;
+            recorder.until_line("added b Pending").await;
+        })
+        .await;
+        assert_eq!(recorder.count("deleted long Pending, was Pending"), gone, "{:#?}", recorder.lines());
+        assert_eq!(bench.meter.cached_objects.get(), kept);
+    }
+}
+
+/// A page that does not say where the list goes on cannot be passed over: that is said, and said again.
+#[tokio::test]
+async fn a_page_that_cannot_be_passed_over_is_said_each_time() {
+    let bench = Bench::with(&["a"]).await;
+    let text = json!({"items": [long_pod("long")], "metadata": {"resourceVersion": "1"}});
+    bench.fail(Some(false), 5, RequestFaultKind::Body(text.to_string()));
+    let config = Config { page_size: 1, max_page_bytes: ByteSize(64 << 10), ..Config::default() };
+    let recorder = Recorder::default();
+    let log = cluster::log::Log;
+    let source = bench.source_as(&config, TYPED).await;
+    log.catch();
+    during(source, &recorder, recorder.until_complete()).await;
+    assert_eq!((bench.meter.skipped.get(), bench.meter.lists.get()), (4, 5));
+    let lines = log.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("raise `max-page-bytes`")).count(), 4, "{lines:#?}");
+}
+
+/// After a list that needed small pages the next one begins with long ones again.
+#[tokio::test]
+async fn pages_are_as_long_as_before_in_the_next_list() {
+    let bench = Bench::new().await;
+    for number in 0..4 {
+        let mut body = pod("s", &format!("pod-{number}"), NODE);
+        body["metadata"]["annotations"]["long"] = "x".repeat(20_000).into();
+        bench.server.create_pod(body).expect("it is created");
+    }
+    bench.server.fail_next_watch(WatchFault::Gone(0));
+    let config = Config { scope: Scope::Cluster, page_size: 4, max_page_bytes: ByteSize(64 << 10), ..Config::default() };
+    let recorder = Recorder::default();
+    during(bench.source_as(&config, TYPED).await, &recorder, async {
+        recorder.until_complete().await;
+        bench.create("last");
+        recorder.until_line("added last Pending").await;
+    })
+    .await;
+    let requests = bench.server.requests();
+    assert_eq!(requests.iter().filter_map(limits).take(4).collect::<Vec<_>>(), ["4", "2", "2", "4"]);
 }
 
 /// What does not fit in the cache is told all the same.

@@ -1,6 +1,7 @@
 //! The two requests: a page of a list, and a watch.
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use kube::api::{ListParams, WatchParams};
 use kube::client::Body;
 use kube::core::Request;
@@ -38,8 +39,8 @@ pub(super) enum Extent {
 
 /// Why there is no page.
 pub(super) enum PageError {
-    /// It is longer than allowed.
-    TooBig,
+    /// It is longer than allowed. This is what was read of it.
+    TooBig(Bytes),
     Trouble(Trouble),
 }
 
@@ -74,11 +75,18 @@ impl Fetch {
         let trouble = |cause: String| PageError::Trouble(self.trouble("list", cause));
         let request = Request::new(self.target.path).list(&parameters).map_err(|error| trouble(error.to_string()))?;
         let response = self.api.send(request, &self.tried("list")).await.map_err(PageError::Trouble)?;
-        match Limited::new(response.into_body(), self.target.max_page_bytes).collect().await {
-            Ok(collected) => read::page(&collected.to_bytes()).map_err(trouble),
-            Err(error) if error.is::<LengthLimitError>() => Err(PageError::TooBig),
-            Err(error) => Err(trouble(chain(error.as_ref()))),
+        let mut body = response.into_body();
+        let mut text = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| trouble(chain(&error)))?;
+            let data = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
+            let room = self.target.max_page_bytes.saturating_sub(text.len());
+            text.extend_from_slice(data.get(..room).unwrap_or(data));
+            if data.len() > room {
+                return Err(PageError::TooBig(text.freeze()));
+            }
         }
+        read::page(&text).map_err(trouble)
     }
 
     /// Opens a watch from a version on.

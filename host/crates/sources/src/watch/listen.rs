@@ -11,6 +11,7 @@ use kube::client::Body;
 use sluicebox_contract::Backoff;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::cut::{self, Cut, Identity};
 use super::fetch::{Extent, Fetch, PageError, Target};
 use super::lines::{Line, Lines};
 use super::read::{self, Object, Page, Verb, WatchLine};
@@ -42,6 +43,8 @@ pub(super) enum Heard {
     Changed(Verb, Object),
     /// Something was left out.
     Refused(String),
+    /// What was left out of the list has not gone.
+    Remains(Identity),
     /// Something did not work. It is tried again after a pause.
     Trouble(Trouble),
 }
@@ -63,7 +66,7 @@ pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Se
 
 struct Listener {
     fetch: Fetch,
-    /// Shrinks when a page is too big.
+    /// Shrinks when a page is too big, until that part of the list has been read.
     page_size: u32,
     state: State,
     /// Nothing was heard yet that an older answer could contradict.
@@ -120,13 +123,9 @@ impl Listener {
                 self.refusals = 0;
                 let (token, version) = (page.token.clone(), page.version.clone());
                 self.heard.push_back(Heard::Page(page));
-                if token.is_some() {
-                    return State::Listing { token };
-                }
-                self.heard.push_back(Heard::ListEnds);
-                State::Listed { version }
+                self.after_page(token, version)
             }
-            Err(PageError::TooBig) => self.shrink(token, extent),
+            Err(PageError::TooBig(text)) => self.shrink(token, extent, &text),
             Err(PageError::Trouble(trouble)) => {
                 let another = self.needs_another_request(&trouble);
                 self.trouble(trouble);
@@ -139,18 +138,22 @@ impl Listener {
         }
     }
 
+    fn after_page(&mut self, token: Option<String>, version: String) -> State {
+        if token.is_some() {
+            return State::Listing { token };
+        }
+        self.page_size = self.fetch.target.page_size;
+        self.heard.push_back(Heard::ListEnds);
+        State::Listed { version }
+    }
+
     /// A page was too big: the next one shall be smaller.
-    fn shrink(&mut self, token: Option<String>, extent: Extent) -> State {
+    fn shrink(&mut self, token: Option<String>, extent: Extent, text: &[u8]) -> State {
         self.nothing_heard = false;
         match extent {
             Extent::Cached => {}
             Extent::Page(size) if size > 1 => self.page_size = size / 2,
-            Extent::Page(_) => {
-                let limit = self.fetch.target.max_page_bytes;
-                let trouble = self.fetch.trouble("list", format!("a page with one object is longer than {limit} bytes"));
-                self.trouble(trouble.hint("raise `max-page-bytes`"));
-                return State::Unlisted;
-            }
+            Extent::Page(_) => return self.pass_over(text),
         }
         tracing::debug!(
             source = self.fetch.target.source,
@@ -158,6 +161,27 @@ impl Listener {
             "a page was too big, asking for smaller ones"
         );
         State::Listing { token }
+    }
+
+    /// A page with one object was too big: the list goes on after it, if what was read of it says where.
+    fn pass_over(&mut self, text: &[u8]) -> State {
+        self.refusals = 0;
+        // It was this object that made pages too big.
+        self.page_size = self.fetch.target.page_size;
+        let limit = self.fetch.target.max_page_bytes;
+        let Some(Cut { version, token, identity }) = cut::cut(text) else {
+            self.heard.push_back(Heard::Refused(format!(
+                "a page with one object that is longer than {limit} bytes, and the list with it, as the page does not begin with where \
+                 the list goes on: raise `max-page-bytes`"
+            )));
+            self.pause = Some(self.backoff.wait());
+            return State::Unlisted;
+        };
+        self.heard.push_back(Heard::Refused(format!(
+            "an object of a list ({identity}) that is longer than {limit} bytes (`max-page-bytes`); it is as it was until its next event"
+        )));
+        self.heard.push_back(Heard::Remains(identity));
+        self.after_page(token, version)
     }
 
     async fn open(&mut self, version: String) -> State {

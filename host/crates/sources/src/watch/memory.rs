@@ -8,6 +8,7 @@ use sluicebox_contract::{
     Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Pod, PodEvent, Subject, SubjectId, SubjectIds, SubjectKind, UnixNanos,
 };
 
+use super::cut::Identity;
 use super::read::{Object, Verb};
 
 /// How much is remembered at most.
@@ -104,6 +105,15 @@ impl Memory {
         self.present(object, new, now, notices)
     }
 
+    /// An object stands in the list, of which nothing could be read but who it is.
+    pub(super) fn remains(&mut self, identity: &Identity) {
+        let entry = self.entries.get_mut(&key(&identity.namespace, &identity.name));
+        // The uid may be missing; another one is that of another object.
+        if let Some(entry) = entry.filter(|entry| identity.uid.is_empty() || *entry.uid == *identity.uid) {
+            entry.seen_in_list = self.list;
+        }
+    }
+
     /// The list has come to its end.
     pub(super) fn end_list(&mut self, now: UnixNanos, notices: &mut Vec<Notice>) {
         let list = self.list;
@@ -143,7 +153,7 @@ impl Memory {
 
     /// `new` is what is said of an object that is not known.
     fn present(&mut self, object: Object, new: Change, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
-        let key = key(&object);
+        let key = key(&object.namespace, &object.name);
         let list = self.list;
         let known = match self.entries.entry(key.clone()) {
             hash_map::Entry::Occupied(mut entry) if entry.get().uid == object.uid => {
@@ -176,7 +186,7 @@ impl Memory {
     }
 
     fn absent(&mut self, object: &Object, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
-        let key = key(object);
+        let key = key(&object.namespace, &object.name);
         let known = match self.entries.entry(key) {
             hash_map::Entry::Occupied(entry) if entry.get().uid == object.uid => Some(entry.remove()),
             _ => None,
@@ -288,8 +298,8 @@ impl Memory {
 }
 
 /// Neither part can hold a slash.
-fn key(object: &Object) -> String {
-    format!("{}/{}", object.namespace, object.name)
+fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
 }
 
 #[cfg(test)]

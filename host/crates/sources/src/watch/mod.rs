@@ -1,11 +1,12 @@
 //! Follows one kind of Kubernetes object: what is heard from the API becomes notices for the lanes.
 //!
-//! `listen.rs` decides what is asked when and yields what the API says, with all its retries; `fetch.rs` does the asking; `read.rs` and
-//! `lines.rs` turn bytes into objects;
+//! `listen.rs` decides what is asked when and yields what the API says, with all its retries; `fetch.rs` does the asking; `read.rs`,
+//! `lines.rs` and `cut.rs` turn bytes into objects;
 //! `memory.rs` compares them with what was known and makes notices; `outage.rs` decides what an operator reads. The loop of kube's
 //! own watcher is not used: it puts no bound on what a server sends, keeps asking for a version that was answered with status 410,
 //! reopens a watch that ends at once without a pause, and does not say when the API is back.
 
+mod cut;
 mod fetch;
 mod lines;
 mod listen;
@@ -159,6 +160,7 @@ impl Teller {
                 self.memory.changed(verb, object, now, &mut self.notices)?;
             }
             Heard::Refused(refused) => self.skipped(&refused),
+            Heard::Remains(identity) => self.memory.remains(&identity),
             Heard::Reached | Heard::Trouble(_) => {}
         }
         self.hand_on(feed).await
@@ -231,6 +233,13 @@ pub(crate) fn check_sizes(page_size: u32, page: ByteSize, object: ByteSize, cach
         if size.0 < LEAST_BYTES {
             problems.push(Problem::new(field, format!("{size} is less than an object may need"), "write at least 64KiB"));
         }
+    }
+    if page < object && page.0 >= LEAST_BYTES {
+        problems.push(Problem::new(
+            "max-page-bytes",
+            format!("{page} is less than the {object} of `max-object-bytes`, so some objects could be watched but never listed"),
+            format!("write at least {object}, or a smaller `max-object-bytes`"),
+        ));
     }
     for (field, size) in [("max-page-bytes", page), ("max-object-bytes", object), ("max-cached-bytes", cached)] {
         if usize::try_from(size.0).is_err() {

@@ -76,10 +76,10 @@ struct Items {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PageMetadata {
-    resource_version: String,
+pub(super) struct PageMetadata {
+    pub(super) resource_version: String,
     #[serde(rename = "continue")]
-    token: Option<String>,
+    pub(super) token: Option<String>,
 }
 
 #[derive(Deserialize)]
