@@ -14,12 +14,17 @@ use crate::Problem;
 /// Messages are published to channels, documents are kept as fields of hashes; a message's key and headers are not sent, since
 /// `PUBLISH` has no place for them.
 ///
-/// Order is kept: after an error the sink connects again and goes on with the first entry that was not acknowledged, so that a
-/// subscriber may see an entry twice but never one before its predecessor. Consecutive documents are written in one transaction:
-/// a reader sees all of them or none. A document to be forgotten later is remembered in memory only: after a restart it stays
-/// until it is forgotten again. Redis 6 and later; a cluster is not spoken to as such.
+/// Order is kept across a lost connection: the sink connects again and goes on with the first entry that was not acknowledged, so
+/// that a subscriber may see an entry twice but never one before its predecessor. There is one exception: messages go out in groups,
+/// and when the server refuses one of them for now, as when the right to `PUBLISH` is taken away and given back meanwhile, those
+/// behind it in its group may be published before it; they are published once more after it.
+///
+/// Consecutive documents are written in one transaction: a reader sees all of them or none. A document to be forgotten later is
+/// remembered in memory only: after a restart it stays until it is forgotten again. Redis 6 and later; a cluster is not spoken to as
+/// such.
 ///
 /// Rights needed: `+publish` and the channels (`&...`) for messages; `+hset +hdel +multi +exec` and the keys (`~...`) for documents.
+/// Without the right to a command the entries wait for it; an entry for a channel or a key that the user may not reach is refused.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "RedisSink")]

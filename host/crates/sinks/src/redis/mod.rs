@@ -2,7 +2,8 @@
 //!
 //! Entries are sent in groups and every reply is awaited before the next group goes out. Messages go as they are; documents go as
 //! a transaction, of which the server carries out all or nothing. So at every moment it is known which entry is the first that may
-//! not have arrived, and nothing after it has been sent in another group.
+//! not have arrived, and nothing after it has been sent in another group. Within a group of messages the server may have taken what
+//! stands behind one that it refused for now.
 
 mod command;
 mod config;
