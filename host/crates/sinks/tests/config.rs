@@ -26,6 +26,8 @@ fn what_is_not_known_is_refused_with_what_is() {
     assert!(error.contains("expected one of `redis`, `files`, `stdout`"), "{error}");
     let error = read(r#"{"stdout":{"fromat":"json"}}"#).expect_err("no such field");
     assert!(error.contains("unknown field `fromat`, expected `format`"), "{error}");
+    let error = read(r#"{"redis":{"url":"rediss://h","tls-verify":"never"}}"#).expect_err("no such word");
+    assert!(error.contains("expected `always` or `never-and-i-accept-the-risk`"), "{error}");
     let error = read(r#"{"redis":{"url":"redis://h","connect-timeout":5}}"#).expect_err("no unit");
     assert!(error.contains("`5` is not a length of time"), "{error}");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use entries::{document_in, message};
 use sluicebox_contract::{Class, Entry, Fault, Outcome, Sink, TimeSpan};
-use sluicebox_sinks::redis::{Config, Redis};
+use sluicebox_sinks::redis::{Config, Redis, TlsVerify};
 use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, RedisUser, require};
 use tempfile::tempdir;
 use tokio::time::timeout;
@@ -184,7 +184,7 @@ async fn a_server_is_accepted_with_its_own_authority_and_with_no_other() -> Resu
     config.ca_file = Some(authority(&server)?.to_owned());
     accepted(&mut sink(&config)).await;
     config.ca_file = None;
-    config.tls_verify = false;
+    config.tls_verify = TlsVerify::NeverAndIAcceptTheRisk;
     accepted(&mut sink(&config)).await;
     Ok(())
 }
@@ -211,7 +211,7 @@ async fn a_server_without_tls_is_not_spoken_to_in_the_clear() -> Result<()> {
     }
     let server = RedisServer::start(RedisOptions::default()).await?;
     let mut config = Config::new(format!("rediss://{}", server.address()));
-    config.tls_verify = false;
+    config.tls_verify = TlsVerify::NeverAndIAcceptTheRisk;
     config.connect_timeout = TimeSpan(Duration::from_millis(300));
     let mut subscription = server.subscribe("*").await?;
     let fault = refused(&mut sink(&config)).await;

@@ -60,16 +60,28 @@ pub struct Config {
     /// The private key of that certificate, as PEM. Read at every connect.
     #[serde(default)]
     pub client_key_file: Option<PathBuf>,
-    /// Whether the server's certificate is verified. `false` lets anybody between here and there read and change everything,
+    /// Whether the server's certificate is verified. Without it anybody between here and there can read and change everything,
     /// the password included.
-    #[serde(default = "verify")]
-    pub tls_verify: bool,
+    #[serde(default)]
+    pub tls_verify: TlsVerify,
     /// How long connecting may take, with TLS and logging in.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: TimeSpan,
     /// How long the server may take for a group of commands that were sent together; a connection that takes longer is given up.
     #[serde(default = "write_timeout")]
     pub write_timeout: TimeSpan,
+}
+
+/// Whether the server's certificate is verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "RedisTlsVerify")]
+pub enum TlsVerify {
+    /// It is.
+    #[default]
+    Always,
+    /// It is not: whoever answers at the address is believed, and is sent the password.
+    NeverAndIAcceptTheRisk,
 }
 
 /// The settings, understood.
@@ -122,7 +134,7 @@ impl Config {
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,
-            tls_verify: true,
+            tls_verify: TlsVerify::Always,
             connect_timeout: connect_timeout(),
             write_timeout: write_timeout(),
         }
@@ -169,15 +181,15 @@ impl Config {
         let files = [
             ("ca-file", self.ca_file.is_some()),
             ("client-certificate-file", self.client_certificate_file.is_some()),
-            ("tls-verify", !self.tls_verify),
+            ("tls-verify", self.tls_verify != TlsVerify::Always),
         ];
         for (field, said) in files {
             if said && !tls {
                 add(field, "this has no effect without TLS", "begin the url with `rediss://`");
             }
         }
-        if self.ca_file.is_some() && !self.tls_verify {
-            add("ca-file", "authorities are named, but nothing is verified", "leave out `tls-verify: false`");
+        if self.ca_file.is_some() && self.tls_verify != TlsVerify::Always {
+            add("ca-file", "authorities are named, but nothing is verified", "leave out `tls-verify`");
         }
         problems
     }
@@ -192,7 +204,8 @@ impl Config {
         let address = match info.addr() {
             ConnectionAddr::Tcp(host, port) => Address::Tcp { host: host.clone(), port: *port, tls: false },
             ConnectionAddr::TcpTls { insecure: true, .. } => {
-                return Err(Problem::new(&["url"], "`#insecure` is not taken").hint("say `tls-verify: false` if you mean it"));
+                return Err(Problem::new(&["url"], "`#insecure` is not taken")
+                    .hint("say `tls-verify: never-and-i-accept-the-risk` if you mean it"));
             }
             ConnectionAddr::TcpTls { host, port, .. } => Address::Tcp { host: host.clone(), port: *port, tls: true },
             ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
@@ -214,10 +227,6 @@ impl Config {
     fn password_in_url(&self) -> bool {
         self.info().is_ok_and(|info| info.redis_settings().password().is_some())
     }
-}
-
-fn verify() -> bool {
-    true
 }
 
 fn connect_timeout() -> TimeSpan {
@@ -277,6 +286,13 @@ mod tests {
                 "connect-timeout: nothing can be done in no time",
                 "client-key-file: `client-certificate-file` is missing",
             ]
+        );
+        let unverified = r#""tls-verify":"never-and-i-accept-the-risk""#;
+        assert_eq!(said(&format!(r#"{{"url":"rediss://h",{unverified}}}"#)), Vec::<String>::new());
+        assert_eq!(said(&format!(r#"{{"url":"redis://h",{unverified}}}"#)), ["tls-verify: this has no effect without TLS"]);
+        assert_eq!(
+            said(&format!(r#"{{"url":"rediss://h","ca-file":"/d",{unverified}}}"#)),
+            ["ca-file: authorities are named, but nothing is verified"]
         );
         assert_eq!(said(r#"{"url":"rediss://h#insecure"}"#), ["url: `#insecure` is not taken"]);
         assert_eq!(said(r#"{"url":"redis://h","username":"u"}"#), ["username: there is no password for this user"]);

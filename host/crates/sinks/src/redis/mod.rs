@@ -21,7 +21,7 @@ use sluicebox_contract::{Entry, Fault, Outcome, Refusal, Sink};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
-pub use config::Config;
+pub use config::{Config, TlsVerify};
 
 use crate::retention::Retention;
 use crate::shown::{NAME, shown};

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sluicebox_contract::{ByteSize, Fault};
 
-use super::config::Config;
+use super::config::{Config, TlsVerify};
 use super::file;
 
 /// All authorities that systems know have a third of this.
@@ -22,10 +22,9 @@ pub(super) fn client(config: &Config) -> Result<ClientConfig, Fault> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Fault::fatal("cannot set up TLS", error))?;
-    let builder = if config.tls_verify {
-        builder.with_root_certificates(roots(config.ca_file.as_deref())?)
-    } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+    let builder = match config.tls_verify {
+        TlsVerify::Always => builder.with_root_certificates(roots(config.ca_file.as_deref())?),
+        TlsVerify::NeverAndIAcceptTheRisk => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
     };
     let (Some(certificate), Some(key)) = (&config.client_certificate_file, &config.client_key_file) else {
         return Ok(builder.with_no_client_auth());
@@ -73,7 +72,7 @@ fn unreadable(what: &str, path: &Path, cause: impl std::fmt::Display) -> Fault {
         .hint("it must be a PEM file that sluicebox may read; it is read again at the next try")
 }
 
-/// Takes every certificate: `tls-verify: false`.
+/// Takes every certificate.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 
