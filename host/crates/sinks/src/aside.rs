@@ -4,6 +4,8 @@
 //! So whoever blocks is handed to the blocking pool, and comes back with what it did. When the caller gives up waiting, the work
 //! goes on; the next call waits for it to come back. Two pieces of work never run at once, which is what keeps the order.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use sluicebox_contract::Fault;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -13,6 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 pub(crate) enum Aside<W> {
     Here(W),
     Away(JoinHandle<W>),
+    /// The executor has ended and taken the worker with it.
     Lost,
 }
 
@@ -40,18 +43,25 @@ impl<W: Send + 'static> Aside<W> {
         };
         let (answer, result) = oneshot::channel();
         *self = Self::Away(spawn_blocking(move || {
-            // Nobody listens when the caller has given up.
-            let _unheard = answer.send(work(&mut worker));
+            // A worker is kept whatever it met: it knows what a fresh one would not.
+            if let Ok(done) = catch_unwind(AssertUnwindSafe(|| work(&mut worker))) {
+                // Nobody listens when the caller has given up.
+                let _unheard = answer.send(done);
+            }
             worker
         }));
         self.worker().await?;
-        result.await.map_err(|_| lost())
+        result.await.map_err(|_| panicked())
     }
 }
 
+fn panicked() -> Fault {
+    Fault::retry("cannot write", "the writing thread has panicked")
+        .hint("this is a defect of sluicebox: please report it with the lines of the log before this one")
+}
+
 fn lost() -> Fault {
-    Fault::fatal("cannot write", "the writing thread has panicked")
-        .hint("this is a defect of sluicebox: please report it, and restart the program")
+    Fault::retry("cannot write", "the program is ending")
 }
 
 #[cfg(test)]
@@ -59,6 +69,7 @@ mod tests {
     use std::sync::mpsc::sync_channel;
     use std::time::Duration;
 
+    use sluicebox_contract::Class;
     use tokio::time::timeout;
 
     use super::*;
@@ -83,10 +94,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_panics_is_reported_from_then_on() {
-        let mut aside = Aside::new(());
-        let fault = aside.call(|()| panic!("on purpose")).await.map(|(): ()| ());
-        assert_eq!(fault, Err(lost()));
-        assert_eq!(aside.call(|()| ()).await, Err(lost()));
+    async fn a_worker_that_panics_is_reported_and_works_again() {
+        let mut aside = Aside::new(1);
+        let fault = aside.call(|_| panic!("on purpose")).await.map(|(): ()| ());
+        assert_eq!(fault, Err(panicked()));
+        assert_eq!(panicked().class, Class::Retry);
+        assert_eq!(aside.call(|worker| *worker).await, Ok(1));
     }
 }
