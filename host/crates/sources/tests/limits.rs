@@ -9,8 +9,8 @@ use std::time::Duration;
 use cluster::bench::{Bench, NODE};
 use cluster::{Recorder, TYPED, during, pod, running};
 use serde_json::{Value, json};
-use sluicebox_contract::Change;
 use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::{Change, Source as _};
 use sluicebox_sources::Scope;
 use sluicebox_sources::pods::{Config, Wants};
 use sluicebox_testkit::api_server::{Request, RequestFaultKind, WatchFault};
@@ -217,6 +217,25 @@ async fn a_full_queue_is_waited_for() {
     })
     .await;
     assert_eq!(recorder.lines().len(), 6);
+}
+
+/// When nobody listens any more, a source ends by itself: in the list, at the next event, and while it waits for room.
+#[tokio::test]
+async fn a_source_ends_when_nobody_listens() {
+    for (room, told) in [(0, 0), (100, 5), (3, 3)] {
+        let bench = Bench::with(&["a", "b"]).await;
+        let recorder = Recorder::with_room(room);
+        let run = bench.source().await.run(recorder.clone(), std::future::pending());
+        let scenario = async {
+            recorder.until(|lines| lines.len() == told).await;
+            recorder.close();
+            bench.create("c");
+        };
+        let (ended, ()) = tokio::time::timeout(Duration::from_secs(5), async { futures::join!(run, scenario) })
+            .await
+            .expect("the source ends though it is not told to stop");
+        assert_eq!((ended, recorder.lines().len()), (Ok(()), told));
+    }
 }
 
 /// Stopping is quick while nothing can be reached and while a request hangs.

@@ -41,6 +41,11 @@ impl Recorder {
         self.room.add_permits(room);
     }
 
+    /// From now on nobody listens.
+    pub(crate) fn close(&self) {
+        self.room.close();
+    }
+
     pub(crate) fn notices(&self) -> Vec<Notice> {
         self.notices.lock().expect("the record").clone()
     }
