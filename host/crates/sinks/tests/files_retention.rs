@@ -144,6 +144,43 @@ async fn a_name_put_again_after_a_restart_is_kept() {
     assert!(there(&folder, "a"));
 }
 
+fn state(folder: &TempDir) -> String {
+    fs::read_to_string(folder.path().join(STATE)).expect("the state")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_forgotten_is_written_down_once_a_second_and_what_is_to_be_forgotten_at_once() {
+    let folder = folder();
+    let mut sink = open(folder.path());
+    let names: Vec<_> = (0..10).map(|number| format!("n{number}")).collect();
+    for (name, tenths) in names.iter().zip(10..) {
+        write(&mut sink, &[document(name, "1"), forget_after(name, Duration::from_millis(100 * tenths))]).await;
+        assert!(state(&folder).contains(name.as_str()));
+    }
+    let before = state(&folder);
+    rest(&mut sink, 1.95).await;
+    assert!(names.iter().all(|name| !there(&folder, name)));
+    assert_eq!(state(&folder), before, "the second is not over");
+    rest(&mut sink, 0.1).await;
+    assert!(!there(&folder, STATE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_put_again_before_it_is_written_down_that_it_was_forgotten_is_kept_after_a_crash() {
+    let folder = folder();
+    let mut sink = open(folder.path());
+    let (soon, late) = (Duration::from_secs(1), Duration::from_hours(1));
+    write(&mut sink, &[document("a", "1"), forget_after("a", soon), document("b", "1"), forget_after("b", late)]).await;
+    rest(&mut sink, 1.1).await;
+    assert!(!there(&folder, "a") && state(&folder).contains(r#""a""#));
+    write(&mut sink, &[document("a", "2")]).await;
+    assert!(!state(&folder).contains(r#""a""#));
+    drop(sink);
+    let mut sink = open(folder.path());
+    rest(&mut sink, 1_000.0).await;
+    assert!(there(&folder, "a"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn garbage_in_the_retention_file_is_ignored_and_replaced() {
     for garbage in [

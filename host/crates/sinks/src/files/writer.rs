@@ -21,6 +21,9 @@ use crate::retention::Retention;
 /// A name that could not be forgotten is tried again after this time.
 const FORGET_AGAIN: Duration = Duration::from_secs(5);
 
+/// What has been forgotten is written down after this time, together with all that is forgotten meanwhile.
+const WRITTEN_DOWN: Duration = Duration::from_secs(1);
+
 /// The sink's state. All of it can be found again after a crash, except what the run has claimed.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -28,8 +31,12 @@ pub(super) struct Writer {
     config: Config,
     directory: Option<Directory>,
     retention: Retention<Place>,
-    /// The retention differs from what is kept in the directory.
+    /// The directory must be told of the retention before anything else counts as written.
     unsaved: bool,
+    /// What has been forgotten and is kept in the directory nevertheless, and since when. Nothing is lost if that stays: forgetting
+    /// what is gone does no harm.
+    forgotten: HashSet<Place>,
+    forgotten_since: Option<Instant>,
     /// The state of an earlier run has been read.
     recalled: bool,
     /// What this run has written; none when nobody will ask.
@@ -45,6 +52,8 @@ impl Writer {
             directory: None,
             retention: Retention::new(),
             unsaved: false,
+            forgotten: HashSet::new(),
+            forgotten_since: None,
             recalled: false,
         }
     }
@@ -53,9 +62,10 @@ impl Writer {
         self.directory.is_some()
     }
 
-    /// When the next name is to be forgotten.
+    /// When there is something to do between writes.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.retention.next(Instant::now())
+        let written_down = self.forgotten_since.map(|since| since + WRITTEN_DOWN);
+        [self.retention.next(Instant::now()), written_down].into_iter().flatten().min()
     }
 
     /// See [`sluicebox_contract::Sink::write`].
@@ -121,21 +131,24 @@ impl Writer {
         let mut first = Ok(());
         for place in self.retention.due(now.instant) {
             match self.remove(&place, now) {
-                Ok(()) => {
-                    self.retention.keep(&place);
-                }
+                Ok(()) => self.forgotten(place, now),
                 Err(Obstacle::Refused(reason)) => {
                     warn!(sink = %self.sink, name = %place, reason, "a file cannot be forgotten");
-                    self.retention.keep(&place);
+                    self.forgotten(place, now);
                 }
                 Err(Obstacle::Stopped(fault)) => {
                     self.retention.forget_at(place, now.instant + FORGET_AGAIN);
                     first = first.and(Err(fault));
                 }
             }
-            self.unsaved = true;
         }
         first
+    }
+
+    fn forgotten(&mut self, place: Place, now: Moment) {
+        self.retention.keep(&place);
+        self.forgotten.insert(place);
+        self.forgotten_since.get_or_insert(now.instant);
     }
 
     /// [`Self::forget_due`] as the work between writes.
@@ -166,7 +179,7 @@ impl Writer {
         let manner = self.manner();
         let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
         self.with_directory(tried, now, |directory| directory.put(&place, &document.body, manner))?;
-        self.unsaved |= self.retention.keep(&place);
+        self.unsaved |= self.retention.keep(&place) || self.forgotten.contains(&place);
         if place.collection.is_none()
             && let Some(claimed) = &mut self.claimed
         {
@@ -257,7 +270,8 @@ impl Writer {
     }
 
     fn save(&mut self, now: Moment) -> Result<(), Fault> {
-        if !self.unsaved {
+        let is_time = self.forgotten_since.is_some_and(|since| since + WRITTEN_DOWN <= now.instant);
+        if !self.unsaved && !is_time {
             return Ok(());
         }
         let manner = self.manner();
@@ -268,6 +282,8 @@ impl Writer {
         let done = if is_empty { directory.remove_own(STATE) } else { directory.put_own(STATE, &text, manner) };
         done.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
         self.unsaved = false;
+        self.forgotten.clear();
+        self.forgotten_since = None;
         Ok(())
     }
 
