@@ -145,7 +145,8 @@ impl Check<'_> {
         ];
         for (source, problems) in problems {
             for problem in problems.into_iter().flatten() {
-                self.problem(&format!("/sources/{source}/{}", problem.field), problem.cause, problem.cure);
+                let path = format!("/sources/{source}/{}", problem.field.replace('.', "/"));
+                self.problem(&path, problem.cause, problem.cure);
             }
         }
     }
@@ -294,8 +295,8 @@ impl Check<'_> {
             return None;
         };
         for problem in config.problems() {
-            let path = format!("{path}/{}", problem.field_path.join("/"));
-            self.problem(&path, problem.message, problem.hint.unwrap_or_default());
+            let path = format!("{path}/{}", problem.field.replace('.', "/"));
+            self.problem(&path, problem.cause, problem.cure);
         }
         let write_deadline = sink.write_deadline.0;
         if write_deadline < Duration::from_millis(100) {

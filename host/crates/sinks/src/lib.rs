@@ -6,7 +6,6 @@ mod aside;
 mod cause;
 pub mod files;
 mod obstacle;
-mod problem;
 pub mod redis;
 mod retention;
 mod shown;
@@ -16,9 +15,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicebox_contract::{Entry, Fault, Outcome, Sink};
-
-pub use problem::Problem;
+use sluicebox_contract::{Entry, Fault, Outcome, Problem, Sink};
 
 /// A sink as the configuration names it: its kind, and under it the settings of that kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,7 +68,7 @@ impl AnySink {
     /// Makes the sink of this name; the name stands in its log lines. Refuses what [`Config::problems`] would name.
     pub fn new(name: &str, config: &Config) -> Result<Self, Fault> {
         if let Some(problem) = config.problems().into_iter().next() {
-            return Err(problem.into_fault(name));
+            return Err(unusable(name, problem));
         }
         let name: Arc<str> = name.into();
         Ok(match config {
@@ -80,6 +77,11 @@ impl AnySink {
             Config::Stdout(config) => Self::Stdout(stdout::Stdout::new(config)),
         })
     }
+}
+
+/// A mistake in its settings keeps a sink from being made.
+fn unusable(sink: &str, problem: Problem) -> Fault {
+    Fault::fatal(format!("cannot make sink `{sink}` with this `{}`", problem.field), problem.cause).hint(problem.cure)
 }
 
 impl Sink for AnySink {

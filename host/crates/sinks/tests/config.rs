@@ -37,8 +37,8 @@ fn a_problem_says_where_what_and_how_to_cure_it() {
     let config = read(r#"{"redis":{"url":"http://h"}}"#).expect("readable");
     let problems = config.problems();
     assert_eq!(problems.len(), 1);
-    assert_eq!(problems[0].field_path, ["redis", "url"]);
-    assert!(problems[0].hint.as_deref().is_some_and(|hint| hint.contains("`redis://host:port`")));
+    assert_eq!(problems[0].field, "redis.url");
+    assert!(problems[0].cure.contains("`redis://host:port`"));
     let fault = AnySink::new("events", &config).expect_err("a bad url");
     assert_eq!(fault.class, Class::Fatal);
     assert!(fault.tried.starts_with("cannot make sink `events` with this `redis.url`"), "{fault}");

@@ -8,7 +8,6 @@ pub mod namespaces;
 pub mod node_name;
 pub mod nodes;
 pub mod pods;
-mod problem;
 mod scope;
 mod watch;
 
@@ -16,5 +15,5 @@ pub use namespaces::Namespaces;
 pub use node_name::resolve_node;
 pub use nodes::Nodes;
 pub use pods::{Pods, Wants};
-pub use problem::Problem;
 pub use scope::Scope;
+pub use sluicebox_contract::Problem;

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sluicebox_contract::{ByteSize, TimeSpan};
+use sluicebox_contract::{ByteSize, Problem, TimeSpan};
 
 use super::name;
-use crate::Problem;
 
 /// Keeps each document as one file of a directory: the file's name is the document's, its content the body. A reader never sees
 /// an empty or partial file: the content is written beside it and takes the place of the old one in one step.
@@ -75,20 +74,18 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.directory.as_os_str().is_empty() {
-            problems.push(Problem::new(&["directory"], "the directory has no name"));
+            problems.push(Problem::new("directory", "the directory has no name", "name one, such as `/var/run/meta`"));
         }
         if self.max_bytes_per_file.0 == 0 {
-            problems.push(Problem::new(&["max-bytes-per-file"], "no document fits in 0 bytes").hint("leave it out for 16MiB"));
+            problems.push(Problem::new("max-bytes-per-file", "no document fits in 0 bytes", "leave it out for 16MiB"));
         }
         if let Some(unclaimed) = &self.remove_unclaimed {
-            let path = ["remove-unclaimed", "suffix"];
+            let field = "remove-unclaimed.suffix";
+            let cure = "name the end that only our files have, such as `.meta`";
             if unclaimed.suffix.is_empty() {
-                problems.push(
-                    Problem::new(&path, "an empty suffix would remove every file of the directory")
-                        .hint("name the end that only our files have, such as `.meta`"),
-                );
+                problems.push(Problem::new(field, "an empty suffix would remove every file of the directory", cure));
             } else if let Err(reason) = name::check(&unclaimed.suffix) {
-                problems.push(Problem::new(&path, format!("no file name ends like this: {reason}")));
+                problems.push(Problem::new(field, format!("no file name ends like this: {reason}"), cure));
             }
         }
         problems
@@ -188,7 +185,7 @@ mod tests {
         let config: Config =
             serde_json::from_str(r#"{"directory":"","max-bytes-per-file":"0B","remove-unclaimed":{"suffix":""}}"#)
                 .expect("readable");
-        let paths: Vec<_> = config.problems().into_iter().map(|problem| problem.field_path.join(".")).collect();
+        let paths: Vec<_> = config.problems().into_iter().map(|problem| problem.field).collect();
         assert_eq!(paths, ["directory", "max-bytes-per-file", "remove-unclaimed.suffix"]);
     }
 }

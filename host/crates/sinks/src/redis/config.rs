@@ -7,9 +7,7 @@ use std::time::Duration;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicebox_contract::TimeSpan;
-
-use crate::Problem;
+use sluicebox_contract::{Problem, TimeSpan};
 
 /// Messages are published to channels, documents are kept as fields of hashes; a message's key and headers are not sent, since
 /// `PUBLISH` has no place for them.
@@ -149,7 +147,7 @@ impl Config {
         }
         for (field, span) in [("connect-timeout", self.connect_timeout), ("write-timeout", self.write_timeout)] {
             if span.0.is_zero() {
-                problems.push(Problem::new(&[field], "nothing can be done in no time").hint("leave it out for the default"));
+                problems.push(Problem::new(field, "nothing can be done in no time", "leave it out for the default"));
             }
         }
         if let Some((present, missing)) = match (&self.client_certificate_file, &self.client_key_file) {
@@ -157,8 +155,7 @@ impl Config {
             (None, Some(_)) => Some(("client-key-file", "client-certificate-file")),
             _ => None,
         } {
-            problems
-                .push(Problem::new(&[present], format!("`{missing}` is missing")).hint("a certificate and its key go together"));
+            problems.push(Problem::new(present, format!("`{missing}` is missing"), "a certificate and its key go together"));
         }
         problems
     }
@@ -166,9 +163,7 @@ impl Config {
     /// What the fields say against each other.
     fn contradictions(&self, target: &Target) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut add = |field, message: &str, hint: &str| {
-            problems.push(Problem::new(&[field], message).hint(hint));
-        };
+        let mut add = |field: &str, cause: &str, cure: &str| problems.push(Problem::new(field, cause, cure));
         let secrets = [self.password.is_some(), self.password_file.is_some(), self.password_in_url()];
         if secrets.into_iter().filter(|said| *said).count() > 1 {
             let field = if self.password_file.is_some() { "password-file" } else { "password" };
@@ -197,15 +192,17 @@ impl Config {
     pub(super) fn target(&self) -> Result<Target, Problem> {
         // The url itself is not repeated in the message: it may hold a password.
         let problem = |message: String| {
-            Problem::new(&["url"], message)
-                .hint("write `redis://host:port`, `rediss://host:port` for TLS, or `unix:///path/to/socket`")
+            Problem::new("url", message, "write `redis://host:port`, `rediss://host:port` for TLS, or `unix:///path/to/socket`")
         };
         let info = self.info().map_err(|error| problem(format!("this is no address of a redis: {error}")))?;
         let address = match info.addr() {
             ConnectionAddr::Tcp(host, port) => Address::Tcp { host: host.clone(), port: *port, tls: false },
             ConnectionAddr::TcpTls { insecure: true, .. } => {
-                return Err(Problem::new(&["url"], "`#insecure` is not taken")
-                    .hint("say `tls-verify: never-and-i-accept-the-risk` if you mean it"));
+                return Err(Problem::new(
+                    "url",
+                    "`#insecure` is not taken",
+                    "say `tls-verify: never-and-i-accept-the-risk` if you mean it",
+                ));
             }
             ConnectionAddr::TcpTls { host, port, .. } => Address::Tcp { host: host.clone(), port: *port, tls: true },
             ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
@@ -243,7 +240,7 @@ mod tests {
 
     fn said(json: &str) -> Vec<String> {
         let config: Config = serde_json::from_str(json).expect("readable");
-        config.problems().into_iter().map(|problem| format!("{}: {}", problem.field_path.join("."), problem.message)).collect()
+        config.problems().into_iter().map(|problem| format!("{}: {}", problem.field, problem.cause)).collect()
     }
 
     #[test]
@@ -270,7 +267,7 @@ mod tests {
         {
             let problems = Config::new(url).problems();
             assert_eq!(problems.len(), 1, "{url}");
-            assert!(problems[0].field_path == ["url"] && !problems[0].message.contains("secret"), "{problems:?}");
+            assert!(problems[0].field == "url" && !problems[0].cause.contains("secret"), "{problems:?}");
         }
     }
 

@@ -25,6 +25,7 @@ pub use config::{Config, TlsVerify};
 
 use crate::retention::Retention;
 use crate::shown::{NAME, shown};
+use crate::unusable;
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
 use connection::{Broken, Connection};
@@ -57,7 +58,7 @@ impl fmt::Debug for Redis {
 impl Redis {
     /// Touches nothing: the first write connects.
     pub fn new(config: &Config) -> Result<Self, Fault> {
-        let target = config.target().map_err(|problem| problem.into_fault("redis"))?;
+        let target = config.target().map_err(|problem| unusable("redis", problem))?;
         Ok(Self {
             config: config.clone(),
             address: target.address.to_string(),
