@@ -113,3 +113,50 @@ async fn a_watch_goes_on_from_a_version_until_it_has_gone() {
     let answer = ask(&server, "GET", "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn1", "").await;
     assert!(answer.contains(r#"{"type":"ADDED""#), "what is there comes first: {answer}");
 }
+
+/// The most memory that this process has had, in MiB.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+}
+
+/// A list in pages costs its objects once, and the history does not grow without end: who is too far behind is told so.
+#[tokio::test]
+async fn fifty_thousand_pods_are_borne() {
+    let server = ApiServer::start().await.expect("it starts");
+    let name = |number: usize| format!("pod-{number:05}");
+    let mut version = String::new();
+    for number in 0..50_000 {
+        let pod = json!({"metadata": {"name": name(number)}, "spec": {"nodeName": "n1"}});
+        let pod = server.create_pod(pod).expect("it is created");
+        if number % 10_000 == 0 {
+            pod["metadata"]["resourceVersion"].as_str().expect("a version").clone_into(&mut version);
+        }
+    }
+    let (mut token, mut pages, mut pods) = (String::new(), 0, 0);
+    while pages == 0 || !token.is_empty() {
+        let (_, page) = json(&server, "GET", &format!("/api/v1/pods?limit=500&continue={token}"), Value::Null).await;
+        token = page["metadata"]["continue"].as_str().unwrap_or_default().replace(' ', "%20");
+        pods += page["items"].as_array().expect("items").len();
+        pages += 1;
+    }
+    assert_eq!((pages, pods), (100, 50_000));
+    // A reader that does not keep up holds nothing back.
+    let address = server.url().trim_start_matches("http://").to_owned();
+    let mut slow = TcpStream::connect(&address).await.expect("a connection");
+    let path = format!("/api/v1/pods?watch=true&resourceVersion={version}");
+    slow.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).await.expect("it is sent");
+    for phase in ["Running", "Succeeded"] {
+        for number in 0..50_000 {
+            server.patch_status("default", &name(number), &json!({"phase": phase})).expect("it is patched");
+            if number % 1000 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    let answer = ask(&server, "GET", &path, "").await;
+    assert!(answer.contains(r#""code":410"#), "the version has gone: {answer}");
+    let memory = most_memory();
+    assert!(memory < 800, "{memory} MiB");
+}

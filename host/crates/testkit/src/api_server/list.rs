@@ -1,13 +1,14 @@
 //! Lists, whole or in pages. All pages of a list show the same version. No IO.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::json;
 
 use super::answer::Refusal;
 use super::route::Selector;
-use super::store::{Kind, Store};
+use super::store::{Kind, Object, Store};
 
 /// So many lists that were begun are kept.
 const MOST_SNAPSHOTS: usize = 64;
@@ -19,10 +20,14 @@ pub(super) struct Snapshots {
     open: VecDeque<Snapshot>,
 }
 
+/// All pages of a list share its objects: a copy of them for each page would be the square of a long list.
+#[derive(Clone)]
 struct Snapshot {
     token: String,
     version: u64,
-    rest: VecDeque<String>,
+    objects: Arc<[Arc<Object>]>,
+    /// How many of them were in the pages before.
+    told: usize,
 }
 
 impl Snapshots {
@@ -40,10 +45,10 @@ impl Snapshots {
         limit: usize,
         token: Option<&str>,
     ) -> Result<String, Refusal> {
-        let (version, mut rest) = match token {
+        let mut snapshot = match token {
             None => {
-                let items = store.all(kind).filter(|object| selector.matches(object)).map(|object| object.bare.clone());
-                (store.version(), items.collect::<VecDeque<_>>())
+                let objects = store.all(kind).filter(|object| selector.matches(object)).cloned().collect();
+                Snapshot { token: String::new(), version: store.version(), objects, told: 0 }
             }
             Some(token) => {
                 let place = self.open.iter().position(|snapshot| snapshot.token == token);
@@ -54,25 +59,30 @@ impl Snapshots {
                     )
                 })?;
                 // The same page may be asked for again.
-                self.keep(snapshot.token.clone(), snapshot.version, snapshot.rest.clone());
-                (snapshot.version, snapshot.rest)
+                self.keep(snapshot.clone());
+                snapshot
             }
         };
+        let rest = snapshot.objects.get(snapshot.told..).unwrap_or_default();
         let count = if limit == 0 { rest.len() } else { limit.min(rest.len()) };
-        let items: Vec<String> = rest.drain(..count).collect();
+        let items: Vec<&str> = rest.iter().take(count).map(|object| object.bare.as_str()).collect();
+        let items = items.join(",");
+        let (version, remaining) = (snapshot.version, rest.len() - count);
         let mut metadata = json!({"resourceVersion": version.to_string()});
-        if !rest.is_empty() {
+        if remaining > 0 {
             self.numbers += 1;
-            let token = format!("list {} of version {version}", self.numbers);
-            metadata = json!({"resourceVersion": version.to_string(), "continue": token, "remainingItemCount": rest.len()});
-            self.keep(token, version, rest);
+            snapshot.token = format!("list {} of version {version}", self.numbers);
+            metadata =
+                json!({"resourceVersion": version.to_string(), "continue": snapshot.token, "remainingItemCount": remaining});
+            snapshot.told += count;
+            self.keep(snapshot);
         }
         let kind = kind.singular();
-        Ok(format!(r#"{{"kind":"{kind}List","apiVersion":"v1","metadata":{metadata},"items":[{}]}}"#, items.join(",")))
+        Ok(format!(r#"{{"kind":"{kind}List","apiVersion":"v1","metadata":{metadata},"items":[{items}]}}"#))
     }
 
-    fn keep(&mut self, token: String, version: u64, rest: VecDeque<String>) {
-        self.open.push_back(Snapshot { token, version, rest });
+    fn keep(&mut self, snapshot: Snapshot) {
+        self.open.push_back(snapshot);
         if self.open.len() > MOST_SNAPSHOTS {
             self.open.pop_front();
         }

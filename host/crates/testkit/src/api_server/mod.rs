@@ -13,7 +13,7 @@ mod serve;
 mod store;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,9 @@ pub use store::Kind;
 use fault::Faults;
 use list::Snapshots;
 use store::Store;
+
+/// So many requests are remembered.
+const MOST_REQUESTS: usize = 10_000;
 
 /// A request that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +85,18 @@ struct State {
     faults: Faults,
     /// None: whoever asks is answered.
     tokens: Option<BTreeSet<String>>,
-    requests: Vec<Request>,
+    requests: VecDeque<Request>,
     /// Each watch sends a bookmark when it sees a new number here.
     bookmarks: u64,
+}
+
+impl State {
+    fn note(&mut self, request: Request) {
+        self.requests.push_back(request);
+        if self.requests.len() > MOST_REQUESTS {
+            self.requests.pop_front();
+        }
+    }
 }
 
 impl Shared {
@@ -199,9 +211,9 @@ impl ApiServer {
         self.shared.lock().tokens = None;
     }
 
-    /// The requests that were made, in order.
+    /// The requests that were made, in order: the last ten thousand.
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.lock().requests.clone()
+        self.shared.lock().requests.iter().cloned().collect()
     }
 
     /// Forgets the requests that were made.

@@ -108,7 +108,7 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Respon
     let watch = noted.is_watch();
     let fault = {
         let mut state = shared.lock();
-        state.requests.push(noted.clone());
+        state.note(noted.clone());
         state.faults.request(watch)
     };
     let answered = match fault {

@@ -1,6 +1,6 @@
 //! The objects, and the history of their changes. No IO.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Refusal;
 use super::{clock, json as tools};
+
+/// So many changes are remembered. Whoever watches from before is told that his version has gone, as a real server does.
+const MOST_CHANGES: usize = 20_000;
 
 /// A kind of object that the server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +71,7 @@ pub(super) struct Store {
     uids: u64,
     compacted: u64,
     objects: BTreeMap<Key, Arc<Object>>,
-    history: Vec<Change>,
+    history: VecDeque<Change>,
 }
 
 type Stored = Result<Arc<Object>, Refusal>;
@@ -171,13 +174,7 @@ impl Store {
         let mut value = before.value.clone();
         metadata(&mut value)?.insert("resourceVersion".to_owned(), self.version.to_string().into());
         let object = Arc::new(render(kind, &value));
-        self.history.push(Change {
-            version: self.version,
-            kind,
-            before: Some(before),
-            object: Arc::clone(&object),
-            deleted: true,
-        });
+        self.note(Change { version: self.version, kind, before: Some(before), object: Arc::clone(&object), deleted: true });
         Ok(object)
     }
 
@@ -187,8 +184,17 @@ impl Store {
         let kind = key.0;
         let object = Arc::new(render(kind, &value));
         let before = self.objects.insert(key, Arc::clone(&object));
-        self.history.push(Change { version: self.version, kind, before, object: Arc::clone(&object), deleted: false });
+        self.note(Change { version: self.version, kind, before, object: Arc::clone(&object), deleted: false });
         Ok(object)
+    }
+
+    fn note(&mut self, change: Change) {
+        self.history.push_back(change);
+        if self.history.len() > MOST_CHANGES
+            && let Some(oldest) = self.history.pop_front()
+        {
+            self.compacted = oldest.version;
+        }
     }
 
     fn key(kind: Kind, value: &mut Value) -> Result<Key, Refusal> {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::answer::Refusal;
 use super::fault::WatchFault;
 use super::route::Selector;
-use super::store::{Change, Kind};
+use super::store::{Change, Kind, Object};
 use super::{Breaks, Shared};
 
 /// How often a real server sends a bookmark.
@@ -38,7 +38,8 @@ struct Watch {
     wanted: Wanted,
     version: u64,
     events: usize,
-    waiting: VecDeque<String>,
+    /// Asked for again only when it is empty: a slow reader holds no more than the history does.
+    waiting: VecDeque<Event>,
     news: signal::Receiver<u64>,
     breaks: signal::Receiver<Breaks>,
     broken_at: u64,
@@ -46,6 +47,15 @@ struct Watch {
     bookmark_due: Instant,
     ends: Instant,
     over: bool,
+}
+
+/// What is to be sent: the verb, and the object that the history has as well.
+struct Event(&'static str, Arc<Object>);
+
+impl Event {
+    fn line(&self) -> String {
+        line(self.0, &self.1.whole)
+    }
 }
 
 /// What a fault does now.
@@ -65,7 +75,7 @@ pub(super) fn body(shared: Arc<Shared>, wanted: Wanted) -> impl Stream<Item = Pi
         if wanted.from.is_none() {
             version = state.store.version();
             let there = state.store.all(wanted.kind).filter(|object| wanted.selector.matches(object));
-            waiting.extend(there.map(|object| line("ADDED", &object.whole)));
+            waiting.extend(there.map(|object| Event("ADDED", Arc::clone(object))));
         }
         state.bookmarks
     };
@@ -96,15 +106,18 @@ impl Watch {
                 return None;
             }
             self.news.mark_unchanged();
-            self.fetch();
+            if let Some(last) = self.fetch() {
+                self.over = true;
+                return Some(Ok(frame(last)));
+            }
             match self.fault() {
                 Due::Nothing => {}
                 Due::End => return None,
                 Due::Text(text) => return Some(Ok(frame(text))),
             }
-            if let Some(line) = self.waiting.pop_front() {
+            if let Some(event) = self.waiting.pop_front() {
                 self.events += 1;
-                return Some(Ok(frame(line)));
+                return Some(Ok(frame(event.line())));
             }
             if let Some(line) = self.bookmark() {
                 return Some(Ok(frame(line)));
@@ -121,20 +134,20 @@ impl Watch {
         }
     }
 
-    /// Takes what has happened since the last time.
-    fn fetch(&mut self) {
+    /// Takes what has happened since the last time. A last word, if that is not known any more.
+    fn fetch(&mut self) -> Option<String> {
+        if !self.waiting.is_empty() {
+            return None;
+        }
         let shared = Arc::clone(&self.shared);
         let state = shared.lock();
         match state.store.since(self.wanted.kind, self.version) {
             Ok(changes) => {
                 self.version = state.store.version();
-                self.waiting.extend(changes.iter().filter_map(|change| event(change, &self.wanted.selector)));
+                self.waiting.extend(changes.into_iter().filter_map(|change| event(change, &self.wanted.selector)));
+                None
             }
-            Err(refusal) => {
-                self.waiting.clear();
-                self.waiting.push_back(line("ERROR", &refusal.status().to_string()));
-                self.wanted.fault = Some(WatchFault::End(self.events + 1));
-            }
+            Err(refusal) => Some(line("ERROR", &refusal.status().to_string())),
         }
     }
 
@@ -157,7 +170,7 @@ impl Watch {
             },
             WatchFault::Huge(_, bytes) => self.once(line("ADDED", &format!("\"{}\"", "x".repeat(bytes)))),
             WatchFault::Cut(_) => {
-                let Some(line) = self.waiting.pop_front() else {
+                let Some(line) = self.waiting.pop_front().map(|event| event.line()) else {
                     return Due::Nothing;
                 };
                 // Once the half has gone out, the connection breaks off.
@@ -194,7 +207,7 @@ impl Watch {
 }
 
 /// The event for a change, as whoever asks by this selector sees it.
-fn event(change: &Change, selector: &Selector) -> Option<String> {
+fn event(change: Change, selector: &Selector) -> Option<Event> {
     let before = change.before.as_ref().is_some_and(|object| selector.matches(object));
     let after = !change.deleted && selector.matches(&change.object);
     let verb = match (before, after) {
@@ -203,7 +216,7 @@ fn event(change: &Change, selector: &Selector) -> Option<String> {
         (true, false) => "DELETED",
         (false, false) => return None,
     };
-    Some(line(verb, &change.object.whole))
+    Some(Event(verb, change.object))
 }
 
 fn line(verb: &str, object: &str) -> String {
