@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::quantity::TimeSpan;
+use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_contract::{Change, SubjectIds};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::pods::Config;
@@ -37,6 +37,7 @@ macro_rules! scenarios {
             a_cluster_sees_all_pods,
             b1_unknown_fields_and_the_order_of_keys_are_kept,
             five_hundred_pods_come_in_pages,
+            a_pod_that_fits_in_no_page_is_left_out,
             a_rotated_token_file_is_read_again,
             namespaces_are_told,
             nodes_are_told_and_repeated,
@@ -293,6 +294,30 @@ pub(crate) async fn five_hundred_pods_come_in_pages(cluster: &mut impl Cluster) 
     })
     .await;
     assert_eq!((meter.uncached.get(), meter.retries.get()), (0, 0));
+}
+
+pub(crate) async fn a_pod_that_fits_in_no_page_is_left_out(cluster: &mut impl Cluster) {
+    let (space, node) = place(cluster).await;
+    for name in ["a", "long", "z"] {
+        let mut body = pod(&space, name, &node);
+        if name == "long" {
+            body["metadata"]["annotations"]["long"] = "x".repeat(100_000).into();
+        }
+        cluster.create_pod(body).await;
+    }
+    cluster.settle(&node, 3).await;
+    let bytes = ByteSize(64 << 10);
+    let config = Config { max_page_bytes: bytes, max_object_bytes: bytes, ..Config::default() };
+    let Watched { gate: _gate, meter, source } = pods_with(cluster, &config, &node, TYPED).await;
+    let recorder = Recorder::default();
+    during(source, &recorder, async {
+        let lines = recorder.until_complete().await;
+        assert_eq!(lines, ["define a", "listed a Pending", "define z", "listed z Pending", "complete"]);
+        cluster.create_pod(pod(&space, "b", &node)).await;
+        recorder.until_line("added b Pending").await;
+    })
+    .await;
+    assert_eq!((meter.lists.get(), meter.skipped.get(), meter.retries.get()), (1, 1, 0));
 }
 
 pub(crate) async fn a_rotated_token_file_is_read_again(cluster: &mut impl Cluster) {
