@@ -5,7 +5,7 @@ mod entries;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use entries::{document, message};
+use entries::{document, forget_after, message};
 use sluicebox_contract::{Class, Entry, Outcome, Sink};
 use sluicebox_sinks::redis::{Config, Redis};
 use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, Subscription, require};
@@ -253,4 +253,20 @@ async fn a_server_that_is_no_redis_is_read_no_further_than_redis_would_answer() 
         assert!(sent? < 32 << 20, "{begin:?}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn names_to_be_forgotten_later_do_not_pile_up_while_nobody_is_there() {
+    let mut config = Config::new("redis://127.0.0.1:1");
+    config.hash = Some("h".to_owned());
+    let mut sink = Redis::new(&config).expect("a sink");
+    let batch = |number: u32| {
+        let name = |part: u32| format!("{number} {part} {}", "x".repeat(1 << 20));
+        (0..8).map(|part| forget_after(&name(part), Duration::from_hours(1))).collect::<Vec<_>>()
+    };
+    let mut taken = 0;
+    while taken < 10 && sink.write(&batch(taken)).await.stopped.is_none() {
+        taken += 1;
+    }
+    assert!(taken < 10, "{taken} batches of 8 MiB");
 }

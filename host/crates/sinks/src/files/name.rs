@@ -34,6 +34,10 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    pub(super) fn weight(&self) -> usize {
+        self.name.len() + self.collection.as_ref().map_or(0, String::len)
+    }
+
     /// The place of a document; the reason when the sink cannot hold it.
     pub(super) fn new(collection: Option<String>, name: String) -> Result<Self, String> {
         if let Some(collection) = &collection {

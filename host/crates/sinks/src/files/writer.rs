@@ -50,7 +50,7 @@ impl Writer {
             claimed: config.remove_unclaimed.as_ref().map(|_| HashSet::new()),
             config,
             directory: None,
-            retention: Retention::new(),
+            retention: Retention::new(Place::weight),
             unsaved: false,
             forgotten: HashSet::new(),
             forgotten_since: None,

@@ -15,6 +15,12 @@ pub(super) struct Field {
     pub(super) name: String,
 }
 
+impl Field {
+    pub(super) fn weight(&self) -> usize {
+        self.hash.len() + self.name.len()
+    }
+}
+
 /// What is sent for one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {

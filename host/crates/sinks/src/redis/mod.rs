@@ -64,7 +64,7 @@ impl Redis {
             address: target.address.to_string(),
             target,
             connection: None,
-            retention: Retention::new(),
+            retention: Retention::new(Field::weight),
             careful: false,
         })
     }
@@ -245,6 +245,12 @@ impl Redis {
 
 impl Sink for Redis {
     async fn write(&mut self, batch: &[Entry]) -> Outcome {
+        // What is remembered has a bound also while the server is away.
+        if self.retention.is_full()
+            && let Err(fault) = self.forget_due().await
+        {
+            return Outcome::stopped_at(0, fault);
+        }
         let mut outcome = Outcome::default();
         let mut next = 0;
         while next < batch.len() && outcome.stopped.is_none() {
