@@ -123,7 +123,7 @@ async fn a_directory_that_may_not_be_written_to_stops_the_sink() {
     };
     let mut sink = sink(Config::new(folder.path()));
     for entry in [document("a", "1"), document_in("c", "a", "1"), forget("a"), document("b\nlevel=error", "1")] {
-        let (index, fault) = sink.write(&[entry.clone()]).await.stopped.expect("a fault");
+        let (index, fault) = sink.write(std::slice::from_ref(&entry)).await.stopped.expect("a fault");
         assert_eq!((index, fault.class), (0, Class::Retry), "{entry:?}");
         assert!(!fault.to_string().contains('\n'), "{fault}");
     }

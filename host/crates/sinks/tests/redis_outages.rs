@@ -226,7 +226,7 @@ async fn a_write_that_is_dropped_half_way_is_written_anew() -> Result<()> {
 /// Answers without an end, as long as somebody reads; says how much was read.
 async fn answer(listener: &TcpListener, begin: &str) -> Result<usize> {
     let (mut stream, _) = listener.accept().await?;
-    let chunk = [b'x'; 64 << 10];
+    let chunk = vec![b'x'; 64 << 10];
     let mut sent = 0;
     if stream.write_all(begin.as_bytes()).await.is_ok() {
         while sent < (64 << 20) && stream.write_all(&chunk).await.is_ok() {
