@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use super::Cache;
 use crate::command::{self, say};
 
-/// A Python that can import `galileodb` and `redis`.
+/// A Python that can import the recorder of `galileodb`, which needs `telemc` without saying so, and `redis`.
 pub(super) fn environment(cache: &Cache) -> Result<PathBuf> {
-    let folder = made(cache, "python", &["galileo-db", "redis"])?;
+    let folder = made(cache, "python", &["galileo-db", "redis", "telemc"])?;
     let python = folder.join("bin/python");
-    command::capture(Command::new(&python).args(["-c", "import galileodb, redis"]))?;
+    command::capture(Command::new(&python).args(["-c", "import redis, galileodb.recorder.events"]))?;
     Ok(python)
 }
 
@@ -28,11 +28,11 @@ pub(super) fn kubectl(cache: &Cache) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// An environment with some packages. It knows its own path, so it is made where it stays, and a mark says that it is whole.
+/// An environment with some packages. It knows its own path, so it is made where it stays, and a mark says of what it is made.
 fn made(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = cache.path(name);
     let mark = folder.join("whole");
-    if mark.is_file() {
+    if std::fs::read_to_string(&mark).is_ok_and(|made| made == packages.join("\n")) {
         return Ok(folder);
     }
     say(format!("lab: making a Python environment with {} (about 10 s)", packages.join(" and ")));
