@@ -9,7 +9,7 @@ use entries::{document, forget_after, message};
 use sluicebox_contract::{Class, Entry, Outcome, Sink};
 use sluicebox_sinks::redis::{Config, Redis};
 use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, Subscription, require};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -269,4 +269,27 @@ async fn names_to_be_forgotten_later_do_not_pile_up_while_nobody_is_there() {
         taken += 1;
     }
     assert!(taken < 10, "{taken} batches of 8 MiB");
+}
+
+/// Accepts the log-in, then refuses what is sent in the middle and closes, as redis does with what is too large.
+async fn refuse_in_the_middle(listener: &TcpListener) -> Result<()> {
+    let (mut stream, _) = listener.accept().await?;
+    let mut begin = vec![0; 14];
+    stream.read_exact(&mut begin).await?;
+    stream.write_all(b"+PONG\r\n").await?;
+    stream.read_exact(&mut begin).await?;
+    stream.write_all(b"-ERR Protocol error: invalid bulk length\r\n").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_although_the_server_has_not_read_what_it_refuses() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut sink = Redis::new(&Config::new(format!("redis://{}", listener.local_addr()?))).expect("a sink");
+    let entries = [message("c", &"x".repeat(64 << 20))];
+    let (outcome, served) = tokio::join!(sink.write(&entries), refuse_in_the_middle(&listener));
+    served?;
+    assert_eq!(outcome.stopped, None);
+    assert!(outcome.refused[0].reason.contains("invalid bulk length"), "{outcome:?}");
+    Ok(())
 }

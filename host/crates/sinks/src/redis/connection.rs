@@ -64,8 +64,20 @@ impl Connection {
         })
     }
 
-    /// Sends commands that bring so many replies.
-    pub(super) async fn send(&mut self, commands: &[u8], replies: usize) -> Result<(), Broken> {
+    /// Sends commands and reads the so many replies that they bring, as far as they come. A server that closes the connection because
+    /// of what it is sent says why before it has read everything: what it says is read although not all could be sent.
+    pub(super) async fn ask(&mut self, commands: &[u8], count: usize, replies: &mut Vec<Value>) -> Result<(), Broken> {
+        let sent = self.send(commands, count).await;
+        while replies.len() < count {
+            match self.reply().await {
+                Ok(reply) => replies.push(reply),
+                Err(broken) => return Err(sent.err().unwrap_or(broken)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, commands: &[u8], replies: usize) -> Result<(), Broken> {
         self.left = ANSWERS.saturating_add(ANSWER.saturating_mul(replies as u64));
         self.stream.write_all(commands).await.map_err(RedisError::from)?;
         self.stream.flush().await.map_err(RedisError::from)?;
@@ -73,7 +85,7 @@ impl Connection {
     }
 
     /// Reads the next reply; an error reply is a value, an error the end of the connection.
-    pub(super) async fn reply(&mut self) -> Result<Value, Broken> {
+    async fn reply(&mut self) -> Result<Value, Broken> {
         let mut stream = (&mut self.stream).take(self.left);
         let reply = parse_redis_value_async(&mut self.decoder, &mut stream).await;
         self.left = stream.limit();
@@ -108,9 +120,10 @@ impl Connection {
         names.push("talk to");
 
         let lost = |broken: Broken| broken.into_fault(connecting(&target.address));
-        self.send(&commands, names.len()).await.map_err(lost)?;
-        for name in names {
-            let Value::ServerError(error) = self.reply().await.map_err(lost)? else {
+        let mut replies = Vec::new();
+        let asked = self.ask(&commands, names.len(), &mut replies).await;
+        for (name, reply) in names.into_iter().zip(replies) {
+            let Value::ServerError(error) = reply else {
                 continue;
             };
             // A user may lack the right to ping and have all that we need.
@@ -122,7 +135,7 @@ impl Connection {
                 return Err(fault);
             }
         }
-        Ok(())
+        asked.map_err(lost)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::shown::{NAME, shown};
 use crate::unusable;
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
-use connection::{Broken, Connection};
+use connection::Connection;
 
 /// Entries sent together, at most.
 const GROUP_ENTRIES: usize = 1_024;
@@ -188,13 +188,7 @@ impl Redis {
         };
         let mut replies = Vec::with_capacity(count);
         let limit = self.config.write_timeout;
-        let talk = async {
-            connection.send(bytes, count).await?;
-            while replies.len() < count {
-                replies.push(connection.reply().await?);
-            }
-            Ok::<_, Broken>(())
-        };
+        let talk = connection.ask(bytes, count, &mut replies);
         let tried = || format!("cannot talk to redis at {}", self.address);
         let lost = match timeout(limit.0, talk).await {
             Ok(Ok(())) => None,
