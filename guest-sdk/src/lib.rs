@@ -25,13 +25,47 @@
 //! sluicebox_sdk::export!(Hello: pods);
 //! ```
 //!
-//! Its `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]` under `[lib]` and this crate as a dependency. Then
+//! That is `src/lib.rs`. Beside it stands `Cargo.toml`:
 //!
-//! ```text
-//! cargo build --profile module --target wasm32-unknown-unknown
+//! ```toml
+//! [package]
+//! name = "hello"
+//! version = "0.1.0"
+//! edition = "2024"
+//!
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]
+//!
+//! [dependencies]
+//! sluicebox-sdk = { path = "../sluicebox/guest-sdk" }
+//! serde = { version = "1", features = ["derive"] }
+//!
+//! [profile.release]
+//! lto = "fat"
+//! codegen-units = 1
+//! panic = "abort"
+//! strip = true
+//!
+//! [workspace]
 //! ```
 //!
-//! writes a component, ready for the host: `modules: {greeter: {use: ./hello.wasm, to: [out]}}`.
+//! and `.cargo/config.toml`, with the linker that makes a component (every Rust by rustup has it):
+//!
+//! ```toml
+//! [target.wasm32-unknown-unknown]
+//! linker = "wasm-component-ld"
+//! ```
+//!
+//! Then
+//!
+//! ```text
+//! rustup target add wasm32-unknown-unknown
+//! cargo test
+//! cargo build --release --target wasm32-unknown-unknown
+//! ```
+//!
+//! writes a component, `target/wasm32-unknown-unknown/release/hello.wasm`, ready for the host: `modules: {greeter: {use: ./hello.wasm, to:
+//! [out]}}`. In the modules of this repository the profile is called `module`.
 //!
 //! # Settings and state
 //!

@@ -12,11 +12,11 @@ use crate::config::load::{Checked, load};
 use crate::config::yaml::{Document, step};
 use crate::plan::{LanePlan, Plan};
 use crate::run::complain;
+use crate::say;
 use crate::telemetry;
 use crate::wire;
 
 /// Checks a configuration and says what it would run.
-#[allow(clippy::print_stdout, reason = "a command that answers a person")]
 pub fn check(arguments: &ConfigArguments) -> ExitCode {
     let name = arguments.config.display().to_string();
     let Checked { plan, document, mut problems } = load(&arguments.config);
@@ -37,7 +37,7 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
     }
     match plan {
         Some(plan) if problems.is_empty() => {
-            println!("{name} is right: {}", summary(&plan));
+            say::line(format_args!("{name} is right: {}", summary(&plan)));
             ExitCode::SUCCESS
         }
         _ => {
@@ -85,7 +85,8 @@ fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static st
         }
     };
     let useful = wire::useful(lane, module.handlers());
-    if useful.is_empty() {
+    // Without sources something is wrong that was named before.
+    if useful.is_empty() && !lane.from.is_empty() {
         let text = format!("the module handles no events of {}", lane.from.join(", "));
         return Some(("use", (text, Some("`sluicebox modules` shows what it handles; add such a source".to_owned()))));
     }

@@ -11,6 +11,7 @@ pub mod modules;
 pub mod plan;
 pub mod presets;
 pub mod run;
+pub mod say;
 pub mod schema;
 pub mod signals;
 pub mod telemetry;

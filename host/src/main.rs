@@ -1,7 +1,5 @@
 //! The program: reads the command line and hands over.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user through its output")]
-
 use std::process::ExitCode;
 
 use clap::Parser as _;

@@ -7,31 +7,36 @@ use sluicebox_wasm::{Description, Engine, LoadError, LoadOptions, Module};
 
 use crate::cli::ModulesArguments;
 use crate::presets::{self, PRESETS};
+use crate::say;
 
 /// Lists the presets, or describes the modules that are named.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that answers a person")]
 pub fn modules(arguments: &ModulesArguments) -> ExitCode {
     if arguments.modules.is_empty() {
-        println!("Presets, for `use:` in a configuration:\n");
+        say::line(format_args!("Presets, for `use:` in a configuration:\n"));
         for preset in PRESETS {
-            println!("  {:<18} {}", preset.name, preset.summary);
+            say::line(format_args!("  {:<18} {}", preset.name, preset.summary));
         }
-        println!("\n`sluicebox modules PRESET|FILE...` says what a module exports, imports and weighs.");
+        say::line(format_args!("\n`sluicebox modules PRESET|FILE...` says what a module exports, imports and weighs."));
         return ExitCode::SUCCESS;
     }
     let engine = match Engine::new() {
         Ok(engine) => engine,
         Err(error) => {
-            eprintln!("error: {error}");
+            say::complaint(format_args!("error: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let mut code = ExitCode::SUCCESS;
     for name in &arguments.modules {
         match describe(&engine, name) {
-            Ok(description) => print!("{}", page(&description)),
+            Ok(description) => say::line(page(&description).trim_end()),
             Err(error) => {
-                eprintln!("error: cannot load module `{}`: {}\nhint: {}", error.module, error.refusal, error.refusal.hint());
+                say::complaint(format_args!(
+                    "error: cannot load module `{}`: {}\nhint: {}",
+                    error.module,
+                    error.refusal,
+                    error.refusal.hint()
+                ));
                 code = ExitCode::from(2);
             }
         }

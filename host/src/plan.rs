@@ -152,7 +152,6 @@ impl Check<'_> {
     }
 
     fn lane(&mut self, name: &str, module: &Module, sources: &[String], sinks: &[String]) -> Option<LanePlan> {
-        let before = self.problems.len();
         let path = step("/modules", name);
         self.name(&path, name);
         let component = self.component(&step(&path, "use"), &module.component);
@@ -168,7 +167,7 @@ impl Check<'_> {
             self.problem(&step(&path, "batch"), format!("{} is not between 1 and 4096", module.batch), "leave it out for 64");
         }
         let component = component?;
-        (self.problems.len() == before).then(|| LanePlan {
+        Some(LanePlan {
             name: name.to_owned(),
             component,
             settings: serde_json::Value::Object(module.settings.clone()).to_string(),

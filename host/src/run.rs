@@ -10,6 +10,7 @@ use crate::cli::ConfigArguments;
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::plan::Plan;
+use crate::say;
 use crate::telemetry::Meters;
 use crate::{admin, signals, telemetry, wire};
 
@@ -88,11 +89,10 @@ async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
 }
 
 /// Prints the problems of a configuration for people.
-#[allow(clippy::print_stderr, reason = "a mistake in the configuration is told to whoever typed the command")]
 pub fn complain(name: &str, problems: &[Problem]) {
     for problem in problems {
-        eprintln!("error: {name}: {problem}");
+        say::complaint(format_args!("error: {name}: {problem}"));
     }
     let count = problems.len();
-    eprintln!("{count} mistake{} in {name}", if count == 1 { "" } else { "s" });
+    say::complaint(format_args!("{count} mistake{} in {name}", if count == 1 { "" } else { "s" }));
 }

@@ -48,8 +48,11 @@ pub fn log(log: &Log) {
         Level::Debug => "debug,kube_client=info,kube_runtime=info,hyper=info,tower=info,rustls=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start in one process keeps the first's logging.
     let _already = match log.format {
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -36,6 +36,9 @@ pub fn decode<T: DeserializeOwned>(document: &Document) -> (Option<T>, Vec<Probl
         }
         removed.insert(as_written(&path, &removed));
     }
+    if problems.len() >= MOST {
+        problems.push(Problem::whole(format!("more than {MOST} mistakes: the rest is not looked for")));
+    }
     (None, problems)
 }
 

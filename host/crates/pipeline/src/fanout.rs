@@ -1,6 +1,12 @@
 //! Hands what one source says to every lane that wants it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sluicebox_contract::{Closed, Event, Feed, Handlers, Notice, ObjectKind};
+
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::queue::{Item, Sender};
 
@@ -11,6 +17,25 @@ pub struct Branch {
     pub handlers: Handlers,
     /// The lane's queue.
     pub queue: Sender<Notice>,
+    /// The lane's name.
+    pub lane: Arc<str>,
+}
+
+/// A source that has waited so long for one lane says so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Branch {
+    async fn send(&self, notice: &Notice) -> Result<(), Closed> {
+        let sent = self.queue.send(notice.clone(), weight(notice));
+        tokio::pin!(sent);
+        if let Ok(result) = timeout(PATIENCE, &mut sent).await {
+            return result;
+        }
+        warn!(lane = %self.lane, hint = "`when-full: drop-oldest` lets the others go on", "its queue is full: the source waits, and with it every lane that it feeds");
+        let result = sent.await;
+        info!(lane = %self.lane, "the source goes on");
+        result
+    }
 }
 
 /// Only facts may be dropped: what exists is always told.
@@ -37,7 +62,7 @@ impl Feed for Fanout {
         // A lane whose thread has ended takes nothing any more; the others go on.
         let mut ended = Vec::new();
         for (index, branch) in self.branches.iter().enumerate() {
-            if wants(branch.handlers, &notice) && branch.queue.send(notice.clone(), weight(&notice)).await.is_err() {
+            if wants(branch.handlers, &notice) && branch.send(&notice).await.is_err() {
                 ended.push(index);
             }
         }

@@ -220,7 +220,9 @@ impl<S: Shaper> Lane<S> {
         if self.trouble.succeed() {
             info!(lane = %self.origin.lane, "module works again");
         }
-        self.backoff.reset();
+        if self.trouble.is_calm() {
+            self.backoff.reset();
+        }
     }
 
     fn emit(&self, entries: Vec<Entry>, observed_at: UnixNanos) {

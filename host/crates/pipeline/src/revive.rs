@@ -13,6 +13,8 @@ use crate::lane::{GivenUp, Lane, events_in};
 const SUBJECTS: usize = 1024;
 /// How often a module that does not start is tried when the host stops.
 const LAST_STARTS: u32 = 3;
+/// A call that ends badly after so long has kept others waiting.
+const SLOW: Duration = Duration::from_millis(20);
 /// How long a resting lane sleeps before it looks around.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -22,10 +24,14 @@ impl<S: Shaper> Lane<S> {
         self.meter.traps.increment();
         self.meter.ready.set(0);
         let too_much = self.trouble.fault(events, took);
-        let (lane, module) = (&self.origin.lane, &self.origin.module);
+        let (lane, module) = (Arc::clone(&self.origin.lane), &self.origin.module);
         warn!(%lane, %module, event, events, %fault, "module stopped; a fresh instance takes its place");
         if too_much {
             self.rest();
+        } else if took >= SLOW && self.queue.is_blocked() {
+            // Others have waited for this call, and would for the next.
+            let missed = self.make_room();
+            error!(%lane, events = missed, "events left out: the module ran into its deadline and its queue is full");
         }
         self.revive()
     }

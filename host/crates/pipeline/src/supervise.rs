@@ -181,7 +181,7 @@ impl Pipeline {
             // The pipeline may have given up waiting for this thread.
             let _late = done.send(unshaped);
         })?;
-        self.start(Kind::Lane, name, async move {
+        self.start(Kind::Lane, Arc::clone(&name), async move {
             match ended.await {
                 Ok(0) => Ok(()),
                 Ok(events) => {
@@ -190,7 +190,7 @@ impl Pipeline {
                 Err(_) => Err(Fault::fatal("cannot go on", "the thread has panicked")),
             }
         });
-        self.lanes.push(Branch { handlers, queue: sender });
+        self.lanes.push(Branch { handlers, queue: sender, lane: name });
         Ok(LaneHandle(self.lanes.len() - 1))
     }
 

@@ -14,7 +14,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { events: 8, time: Duration::from_secs(10) }
+        Self { events: 8, time: Duration::from_secs(3) }
     }
 }
 
@@ -27,6 +27,9 @@ pub(crate) struct Trouble {
     since: Instant,
     reported: bool,
 }
+
+/// So long without a fault, and what was before is forgotten.
+const CALM: Duration = Duration::from_mins(2);
 
 impl Trouble {
     pub(crate) fn new(patience: Patience) -> Self {
@@ -55,6 +58,11 @@ impl Trouble {
     pub(crate) fn succeed(&mut self) -> bool {
         self.events = 0;
         std::mem::take(&mut self.reported)
+    }
+
+    /// Whether the last fault is long ago: a module that fails now and then rests longer each time.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.since.elapsed() >= CALM
     }
 
     /// The lane has rested: time is forgiven, the events in a row are not.

@@ -28,7 +28,7 @@ const COUNTERS: [&str; 4] = [
 /// Pods come, start, restart and go. Their `.meta` files stand in a folder, their events come to this terminal, and to Redis if one answers.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Where a Redis may answer; nothing is started there
+    /// Address and port where a Redis may answer; nothing is started there
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:6379")]
     redis: SocketAddr,
     /// Time between the steps
@@ -108,7 +108,7 @@ fn conclude(folder: &Path, counted: &[String]) {
         command::say(format!("  {line}"));
     }
     command::say(format!("the program has ended with code 0; look at {}:", folder.display()));
-    command::say("  sluicebox.yaml  the configuration, to try with `sluicebox run` on a cluster of your own");
+    command::say("  sluicebox.yaml  the configuration; for a cluster of your own leave out `kubernetes` and `node-name`");
     command::say("  meta/           the .meta files of the pods that are still there");
     command::say("  sluicebox.log   what it logged");
 }
