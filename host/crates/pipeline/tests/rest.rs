@@ -116,3 +116,22 @@ async fn a_slow_module_whose_queue_drops_its_oldest_holds_up_nobody() {
     assert_eq!(meter.events.get() + meter.queue.dropped.get(), 5000);
     assert!(meter.queue.dropped.get() > 4000, "{}", meter.queue.dropped.get());
 }
+
+#[tokio::test]
+async fn a_lane_that_runs_into_its_deadline_now_and_then_lets_the_other_run() {
+    let sink = Recorder::default();
+    let mut pipeline = Pipeline::default();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let meter = Arc::<LaneMeter>::default();
+    let bad = Scripted { deadly: (0..2000).step_by(40).collect(), trap_takes: Duration::from_millis(100), ..Scripted::default() };
+    let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[]) }).unwrap();
+    let good = pipeline.lane("good", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    pipeline.source("source", Script((0..2000).map(event).collect()), &[bad, good]);
+    let begin = std::time::Instant::now();
+    let told = Arc::clone(&sink.log);
+    pipeline.run_until(reaches(&told, 2000), Duration::from_secs(20)).await;
+    assert!(lines(&sink.log) == numbers(0..2000), "something is missing, or in another order");
+    // Each of the 50 bad events would cost seven such calls: 35 s.
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    assert_eq!(meter.entries.get() + meter.deadly.get() + meter.missed.get(), 2000);
+}

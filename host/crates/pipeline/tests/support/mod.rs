@@ -71,6 +71,8 @@ pub struct Scripted {
     pub bad_starts: Arc<Mutex<usize>>,
     /// Time for each call.
     pub takes: Duration,
+    /// Time for a call that ends in a trap, as one that runs into its deadline.
+    pub trap_takes: Duration,
     /// Subjects whose definition kills the instance.
     pub deadly_subjects: BTreeSet<u32>,
     /// Starts, definitions and calls, in order.
@@ -112,6 +114,7 @@ impl Shaper for Scripted {
             .collect();
         std::thread::park_timeout(self.takes);
         if names.iter().any(|name| self.deadly.contains(name)) {
+            std::thread::park_timeout(self.trap_takes);
             self.say(format!("trap at {}", names.len()));
             return Err(Fault::replace("called", "trap"));
         }
