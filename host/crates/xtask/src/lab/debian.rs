@@ -15,7 +15,6 @@ use crate::command::{self, say};
 pub(crate) const SUITE: &str = "bookworm";
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// A folder of the cache with the packages and whatever they need that the system lacks, unpacked.
 pub(crate) fn unpacked(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
@@ -95,7 +94,7 @@ impl Apt {
              APT::Sandbox::User \"root\";\n\
              Acquire::Retries \"3\";\n"
         );
-        let lists = sources(&mirror());
+        let lists = sources(&mirror()?);
         let fresh = cache.path("apt/fresh");
         let known = fs::read_to_string(&fresh).is_ok_and(|known| known == lists && !is_old(&fresh));
         fs::write(&apt.configuration, configuration)?;
@@ -151,17 +150,15 @@ fn sources(mirror: &str) -> String {
     suites.iter().flat_map(|suite| [line("deb", suite), line("deb-src", suite)]).collect()
 }
 
-/// The mirror that this machine uses, so that a company's own is honoured.
-fn mirror() -> String {
+/// The mirror that this machine uses.
+fn mirror() -> Result<String> {
+    let suite = own_suite().context("this is no Debian machine, so no mirror of Debian's packages is known")?;
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]);
-    let suite = own_suite().unwrap_or_else(|| SUITE.to_owned());
-    let known = command::capture(&mut targets).unwrap_or_default();
-    known
-        .lines()
-        .find_map(|line| line.strip_suffix(&format!(" {suite} main")))
-        .filter(|_| own_suite().is_some())
-        .map_or_else(|| MIRROR.to_owned(), |mirror| mirror.trim_end_matches('/').to_owned())
+    let known = command::capture(&mut targets)?;
+    let mirror = known.lines().find_map(|line| line.strip_suffix(&format!(" {suite} main")));
+    let mirror = mirror.with_context(|| format!("apt's sources name no mirror with `{suite} main`"))?;
+    Ok(mirror.trim_end_matches('/').to_owned())
 }
 
 /// The suite of this machine when it runs Debian.
