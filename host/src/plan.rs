@@ -10,6 +10,8 @@ use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets::{self, Preset};
 
+/// The sources that there are.
+const SOURCES: [&str; 3] = ["pods", "namespaces", "nodes"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::Wait };
 /// What may wait for a sink, likewise.
@@ -89,7 +91,8 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     check.kubernetes(&config);
     check.sources(&config.sources);
     // What is there by name but could not be read is wrong where it stands, not where it is referred to.
-    let (sources, sinks) = (check.names("/sources"), check.names("/sinks"));
+    let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
+    sources.retain(|name| SOURCES.contains(&name.as_str()));
     check.nothing_to_do();
     let lanes = config.modules.iter().filter_map(|(name, module)| check.lane(name, module, &sources, &sinks)).collect();
     let sinks = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
