@@ -88,6 +88,22 @@ fn describe(message: &str, path: &str, document: &Document) -> Problem {
     }
 }
 
+/// For a value of another type, how to write the right one.
+fn shape(given: &str, expected: &str) -> Option<String> {
+    let hint = if expected.starts_with("a string") && !given.contains("map") && !given.contains("sequence") {
+        "put it in quotes"
+    } else if expected.starts_with("struct ") {
+        "give a section: its fields below it, or `{}` for its defaults"
+    } else if expected.starts_with("usize") || expected.starts_with('u') {
+        "give a whole number, zero or more"
+    } else if expected.starts_with("a sequence") {
+        "give a list: `[one, other]`"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
+}
+
 /// For a name that does not exist, the one that was probably meant.
 fn suggestion(message: &str) -> Option<String> {
     if message.contains("expected map with a single key") {
@@ -96,7 +112,13 @@ fn suggestion(message: &str) -> Option<String> {
     if let Some(name) = missing(message) {
         return Some(format!("add `{name}: …` here; `sluicebox schema --reference` explains it"));
     }
+    if message.contains("invalid socket address") {
+        return Some("give an address and a port, such as `127.0.0.1:9420`; a name is not looked up".to_owned());
+    }
     let (given, expected) = message.split_once(", expected ")?;
+    if given.starts_with("invalid ") {
+        return shape(given, expected);
+    }
     if !given.starts_with("unknown ") {
         return None;
     }
@@ -156,6 +178,14 @@ mod tests {
                 "6: `names.4`: invalid type: integer `3`, expected a string",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_of_another_type_comes_with_its_cure() {
+        let (document, _) = parse("names: [true]\ncount: -1\n", &|_| None).unwrap();
+        let (_, problems) = decode::<Sample>(&document);
+        let hints: Vec<_> = problems.iter().filter_map(|problem| problem.hint.as_deref()).collect();
+        assert_eq!(hints, ["put it in quotes", "give a whole number, zero or more"]);
     }
 
     #[test]
