@@ -11,7 +11,7 @@ fn everything(redis: &str, meta: &str) -> String {
     format!(
         "sources: {{pods: {{}}, nodes: {{refresh: 1s}}, namespaces: {{}}}}\n\
          modules:\n\
-         \x20 meta: {{use: fluent-bit-meta, settings: {{retention: 1s, namespaces: true}}, from: [pods, namespaces], to: [folder]}}\n\
+         \x20 meta: {{use: fluent-bit-meta, settings: {{retention: 5s, namespaces: true}}, from: [pods, namespaces], to: [folder]}}\n\
          \x20 galileo: {{use: galileo-events, from: [pods, nodes], to: [events, lines]}}\n\
          \x20 podwise: {{use: galileo-events, settings: {{schema: pod, channel: podwise}}, from: [pods], to: [events]}}\n\
          \x20 json: {{use: json-lines, from: [pods], to: [lines]}}\n\
@@ -73,6 +73,10 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     assert_eq!(containers, ["pod/create a", "pod/delete a", "pod/create b", "pod/delete b"]);
     assert_eq!(pods, ["pod/create", "pod/running", "pod/running", "pod/shutdown", "pod/delete"]);
 
+    let file = story.meta("shop_web.meta").expect("the file stays for its retention");
+    assert!(file.ends_with("}\n") && file.lines().count() == 1, "{file}");
+    assert!(story.meta("shop.namespace_meta").is_some_and(|file| file.contains(r#""team":"x""#)));
+
     let hash = story.redis.command(&["HGETALL", "telemd.info:n1"]).await.unwrap();
     assert_eq!(hash.texts(), ["labels", r#"{"a":"1","b":"2"}"#, "allocatable", r#"{"cpu":"4","memory":"8Gi"}"#]);
 
@@ -88,11 +92,11 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     }
     assert_eq!(fields, 2, "the hash has not come back");
 
-    let file = story.meta("shop_web.meta").expect("the file stays for its retention");
-    assert!(file.ends_with("}\n") && file.lines().count() == 1, "{file}");
-    assert!(story.meta("shop.namespace_meta").is_some_and(|file| file.contains(r#""team":"x""#)));
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
-    assert_eq!(story.meta("shop_web.meta"), None, "the retention is over");
+    let begin = std::time::Instant::now();
+    while story.meta("shop_web.meta").is_some() {
+        assert!(begin.elapsed() < PATIENCE, "the file stays after its retention");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 
     let changes = |lines: &[String]| -> Vec<String> {
         let objects = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
