@@ -30,6 +30,18 @@ impl Story {
         Self { place: Place::new(), redis: RedisServer::start(RedisOptions::default()).await.unwrap() }
     }
 
+    /// Waits for a file: sinks work side by side, so Redis may have heard of a pod before its file is written.
+    async fn written(&self, name: &str) -> String {
+        let begin = std::time::Instant::now();
+        loop {
+            match self.meta(name) {
+                Some(file) => return file,
+                None => assert!(begin.elapsed() < PATIENCE, "{name} is not written"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     fn meta(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.place.path("meta").join(name)).ok()
     }
@@ -73,9 +85,9 @@ async fn a_pod_s_life_reaches_redis_files_and_stdout() {
     assert_eq!(containers, ["pod/create a", "pod/delete a", "pod/create b", "pod/delete b"]);
     assert_eq!(pods, ["pod/create", "pod/running", "pod/running", "pod/shutdown", "pod/delete"]);
 
-    let file = story.meta("shop_web.meta").expect("the file stays for its retention");
+    let file = story.written("shop_web.meta").await;
     assert!(file.ends_with("}\n") && file.lines().count() == 1, "{file}");
-    assert!(story.meta("shop.namespace_meta").is_some_and(|file| file.contains(r#""team":"x""#)));
+    assert!(story.written("shop.namespace_meta").await.contains(r#""team":"x""#));
 
     let hash = story.redis.command(&["HGETALL", "telemd.info:n1"]).await.unwrap();
     assert_eq!(hash.texts(), ["labels", r#"{"a":"1","b":"2"}"#, "allocatable", r#"{"cpu":"4","memory":"8Gi"}"#]);
@@ -134,9 +146,16 @@ async fn the_same_pods_of_a_real_api_server_reach_redis_and_files() {
     let (_, message) = heard.next().await.unwrap();
     assert!(message.contains(" pod/create {\"podUid\":\"") && message.contains("containerd://aaaa"), "{message}");
     let raw = api.get_pod("shop", "web").await.unwrap();
-    let file = story.meta("shop_web.meta").unwrap();
-    let written: Value = serde_json::from_str(&file).unwrap();
-    assert_eq!((&written["metadata"], &written["spec"], &written["status"]), (&raw["metadata"], &raw["spec"], &raw["status"]));
+    let parts = |pod: &Value| [pod["metadata"].clone(), pod["spec"].clone(), pod["status"].clone()];
+    let begin = std::time::Instant::now();
+    loop {
+        let file: Value = serde_json::from_str(&story.written("shop_web.meta").await).unwrap();
+        if parts(&file) == parts(&raw) {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{file}\nis not\n{raw}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     api.delete_pod("shop", "web").await.unwrap();
     let (_, message) = heard.next().await.unwrap();
     assert!(message.contains(" pod/delete "), "{message}");
