@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A shaped piece of output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entry {
     /// Say something once.
@@ -33,59 +33,86 @@ impl Entry {
 }
 
 /// Something said once: a line on stdout, a Redis publication, a Kafka record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Message {
     /// The channel or topic; none leaves the choice to the sink's configuration.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// What keeps messages in one order, where the sink knows keys.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Name and value, where the sink knows headers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
     /// The payload: UTF-8 text unless the module says that it is bytes.
-    #[serde(serialize_with = "text_or_bytes")]
+    #[serde(with = "text_or_bytes")]
     pub body: Vec<u8>,
 }
 
 /// Something kept under a name: a file, a field of a Redis hash, a key of a `ConfigMap`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Document {
     /// What holds the name: a Redis hash, a `ConfigMap`; none leaves the choice to the sink's configuration.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
     /// The name: a file name, a field, a key.
     pub name: String,
     /// The content.
-    #[serde(serialize_with = "text_or_bytes")]
+    #[serde(with = "text_or_bytes")]
     pub body: Vec<u8>,
 }
 
 /// Nothing is to be kept under this name. A document put under the same name before the time has come cancels it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Forget {
     /// As in [`Document`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
     /// As in [`Document`].
     pub name: String,
     /// How long the document stays; zero forgets at once.
-    #[serde(rename = "after-milliseconds", serialize_with = "milliseconds")]
+    #[serde(rename = "after-milliseconds", with = "milliseconds")]
     pub after: Duration,
 }
 
 /// A body as JSON: a string when it is UTF-8, else an array of numbers.
-fn text_or_bytes<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    match std::str::from_utf8(body) {
-        Ok(text) => serializer.serialize_str(text),
-        Err(_) => body.serialize(serializer),
+mod text_or_bytes {
+    use super::{Deserialize, Serialize};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Body {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(body) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => body.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Body::deserialize(deserializer).map(|body| match body {
+            Body::Text(text) => text.into_bytes(),
+            Body::Bytes(bytes) => bytes,
+        })
     }
 }
 
-fn milliseconds<S: serde::Serializer>(after: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+/// A span of time as a number of milliseconds.
+mod milliseconds {
+    use super::{Deserialize, Duration};
+
+    pub(super) fn serialize<S: serde::Serializer>(after: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
 }

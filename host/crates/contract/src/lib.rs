@@ -4,6 +4,7 @@
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
 pub mod backoff;
+pub mod dead_letter;
 pub mod entry;
 pub mod event;
 pub mod fault;
@@ -18,13 +19,14 @@ pub mod subject;
 pub mod time;
 
 pub use backoff::Backoff;
+pub use dead_letter::{DeadLetter, DeadLetters, Held, ModuleIdentity};
 pub use entry::{Document, Entry, Forget, Message};
 pub use event::{Change, Event, Notice, ObjectEvent, ObjectKind, PodEvent};
 pub use fault::{Class, Fault};
 pub use pod::Pod;
 pub use problem::Problem;
 pub use quantity::{ByteSize, TimeSpan};
-pub use shaper::{Handlers, Shaper};
+pub use shaper::{Handlers, Saved, Shaper};
 pub use sink::{Outcome, Refusal, Sink};
 pub use source::{Closed, Feed, Source};
 pub use subject::{Subject, SubjectId, SubjectIds, SubjectKind};

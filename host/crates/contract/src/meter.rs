@@ -158,6 +158,42 @@ pub struct LaneMeter {
     pub queue: Arc<QueueMeter>,
     /// 1 while an instance is at work.
     pub ready: Gauge,
+    /// 1 while the lane rests because its module fails again and again.
+    pub resting: Gauge,
+    /// Instances that were replaced as planned: after so many calls, or above so much memory.
+    pub recycles: Counter,
+    /// Bytes of memory that the instance holds.
+    pub memory_bytes: Gauge,
+    /// Processor time that the lane's thread has used, nanoseconds.
+    pub cpu_nanos: Counter,
+    /// Time for which the lane has waited because its module had used its share of the processor, nanoseconds.
+    pub throttled_nanos: Counter,
+}
+
+/// What becomes of new versions of a lane's module. Outlives them.
+#[derive(Debug, Default)]
+pub struct SwapMeter {
+    /// How long events have waited for a swap: from the end of one batch to when the next could begin.
+    pub pauses: Durations,
+    /// From the moment that a change was seen until the new version was in place.
+    pub reloads: Durations,
+    /// New versions that were put in place.
+    pub swapped: Counter,
+    /// New versions that were refused; the old one went on.
+    pub failed: Counter,
+    /// Times that the last good version was put back.
+    pub rolled_back: Counter,
+}
+
+/// What dead letters count.
+#[derive(Debug, Default)]
+pub struct DeadLetterMeter {
+    /// Letters kept.
+    pub kept: Counter,
+    /// Letters that could not be kept.
+    pub lost: Counter,
+    /// What waits to be written to disk.
+    pub queue: Arc<QueueMeter>,
 }
 
 /// What an outlet counts.

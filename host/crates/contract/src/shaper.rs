@@ -15,6 +15,15 @@ pub struct Handlers {
     pub objects: bool,
 }
 
+/// What a module asks its successor to remember: saved by one instance, restored in the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The version of its form, as the module numbers it; a successor that does not know it refuses.
+    pub version: u32,
+    /// Its content, in a form that only the module knows.
+    pub data: Vec<u8>,
+}
+
 /// Shapes events into entries. Lives on a thread of its own, so its calls block; each of them ends within the shaper's own
 /// deadline. Knows no sink. After a fault of class `Replace` only [`Shaper::renew`] may be called.
 pub trait Shaper: Send + 'static {
@@ -33,4 +42,21 @@ pub trait Shaper: Send + 'static {
     /// Puts a fresh instance, started with its settings and knowing no subject, in place of the present one. Also the way in
     /// which the first instance is made.
     fn renew(&mut self) -> Result<(), Fault>;
+
+    /// What the instance wants its successor to remember; none when it keeps nothing. The instance is still to be used after it.
+    fn save(&mut self) -> Result<Option<Saved>, Fault> {
+        Ok(None)
+    }
+
+    /// Hands over what the predecessor has saved: after `renew` and `define`, before the first event. A fault of class `Skip` says
+    /// that the module refuses it; the instance is then without it, and still to be used.
+    fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {
+        let _ = saved;
+        Ok(())
+    }
+
+    /// Bytes of memory that the instance holds; zero where that is not known, or without an instance.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
