@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sluicebox_contract::TimeSpan;
 use sluicebox_pipeline::{Bounds, WhenFull};
 
 use crate::config::yaml::{Document, step};
@@ -36,6 +37,14 @@ pub struct Plan {
     pub log: Log,
     /// Where compiled modules are kept.
     pub cache_directory: Option<PathBuf>,
+    /// Where dead letters and last good modules are kept.
+    pub state_directory: Option<PathBuf>,
+    /// How many dead letters are kept.
+    pub dead_letters: config::DeadLetters,
+    /// How changes are noticed.
+    pub reload: config::Reload,
+    /// How modules are compiled.
+    pub compiler: config::Compiler,
     /// Time for a clean end.
     pub shutdown_grace: Duration,
 }
@@ -90,6 +99,7 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     let mut check = Check { document, problems: Vec::new() };
     check.kubernetes(&config);
     check.sources(&config.sources);
+    check.changes(&config);
     // What is there by name but could not be read is wrong where it stands, not where it is referred to.
     let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
     sources.retain(|name| SOURCES.contains(&name.as_str()));
@@ -105,6 +115,10 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
         admin: config.admin,
         log: config.log,
         cache_directory: config.cache_directory,
+        state_directory: config.state_directory,
+        dead_letters: config.dead_letters,
+        reload: config.reload,
+        compiler: config.compiler,
         shutdown_grace: config.shutdown_grace.0,
     };
     (plan, check.problems)
@@ -271,6 +285,16 @@ impl Check<'_> {
                 self.problem(&step(path, name), format!("{deadline} cannot be kept"), hint);
             }
         }
+        if limits.cpu.millicores == 0 {
+            self.problem(&step(path, "cpu"), "no processor at all", "give at least `1m`; `1` is a whole core");
+        }
+        if limits.recycle_after_calls == Some(0) {
+            self.problem(&step(path, "recycle-after-calls"), "an instance that may not be called", "leave it out for never");
+        }
+        if let Some(mark) = limits.recycle_above_memory.filter(|mark| mark.0 > limits.memory.0) {
+            let text = format!("{mark} is never reached: `memory` is {}", limits.memory);
+            self.problem(&step(path, "recycle-above-memory"), text, "give less, or leave it out for three quarters");
+        }
         if limits.entries == 0 || limits.output.0 == 0 || limits.component.0 == 0 {
             self.problem(path, "a limit of zero", "leave it out for the default");
         }
@@ -306,6 +330,25 @@ impl Check<'_> {
             self.problem(&step(&path, "write-deadline"), text, "give at least `100ms`, or leave it out");
         }
         (self.problems.len() == before).then(|| SinkPlan { name: name.to_owned(), config, bounds, write_deadline })
+    }
+
+    /// What is about changes while the program runs.
+    fn changes(&mut self, config: &Config) {
+        let spans = [
+            ("/reload/poll", config.reload.poll, Duration::from_millis(100), Duration::from_hours(1)),
+            ("/reload/debounce", config.reload.debounce, Duration::from_millis(10), Duration::from_mins(1)),
+            ("/compiler/deadline", config.compiler.deadline, Duration::from_secs(1), Duration::from_mins(30)),
+        ];
+        for (path, span, least, most) in spans {
+            if span.0 < least || span.0 > most {
+                let hint = format!("give {} to {}, or leave it out", TimeSpan(least), TimeSpan(most));
+                self.problem(path, format!("{span} is of no use"), hint);
+            }
+        }
+        if config.compiler.memory.0 < 64 << 20 {
+            let text = format!("{} is too little for any module", config.compiler.memory);
+            self.problem("/compiler/memory", text, "give at least `64MiB`, or leave it out");
+        }
     }
 
     fn kubernetes(&mut self, config: &Config) {

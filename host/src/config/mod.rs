@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{files, redis, stdout};
 use sluicebox_sources::{kubernetes, namespaces, nodes, pods};
@@ -83,6 +84,17 @@ pub struct Config {
     /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/sluicebox` or `$HOME/.cache/sluicebox` is taken, the first that is set; with none of them
     /// modules are compiled at each start.
     pub cache_directory: Option<PathBuf>,
+    /// Where what must survive a restart is kept: dead letters, and the last good version of each module. Only the collector may write
+    /// there. Without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/sluicebox` or `$HOME/.local/state/sluicebox` is taken, the first that is
+    /// set; with none of them nothing is kept.
+    pub state_directory: Option<PathBuf>,
+    /// Events that stopped their module and entries that a sink refused for good are kept, for `sluicebox dead-letters`. What exceeds
+    /// the bounds goes, the oldest first.
+    pub dead_letters: DeadLetters,
+    /// How changes of this file and of module files are noticed while the program runs.
+    pub reload: Reload,
+    /// How modules are compiled: in a process of its own, with low priority.
+    pub compiler: Compiler,
     /// How long everything that was accepted may take to be written after SIGTERM. Keep it below the pod's
     /// `terminationGracePeriodSeconds`.
     pub shutdown_grace: TimeSpan,
@@ -162,6 +174,47 @@ pub struct Limits {
     pub log_lines_per_second: u32,
     /// Size of the component file.
     pub component: ByteSize,
+    /// Share of the processor over time, as Kubernetes writes it: `250m` is a quarter of a core. A module may use one second at once;
+    /// one that wants more than its share is slowed down, and no other is.
+    pub cpu: CpuShare,
+    /// A fresh instance takes the place of one that has made so many calls. Without it, none does.
+    #[schemars(range(min = 1))]
+    pub recycle_after_calls: Option<u64>,
+    /// A fresh instance takes the place of one that holds so much memory. Without it, three quarters of `memory`.
+    pub recycle_above_memory: Option<ByteSize>,
+}
+
+/// How much is kept of what could not be dealt with.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// Letters, at most; 0 keeps none.
+    pub letters: usize,
+    /// Bytes on disk, at most, all letters together.
+    pub bytes: ByteSize,
+}
+
+/// How changes are noticed while the program runs.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Reload {
+    /// How often files are looked at where the system does not tell of changes.
+    pub poll: TimeSpan,
+    /// Files must be quiet for so long before they are read: a burst of changes is one reload.
+    pub debounce: TimeSpan,
+    /// Whether a change that is refused, and a module that is put back, are told as Kubernetes Events, too. Without it they are when the
+    /// program runs in a pod. Needs the right to create and patch events.
+    pub kubernetes_events: Option<bool>,
+}
+
+/// How modules are compiled.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Compiler {
+    /// Memory of the process that compiles.
+    pub memory: ByteSize,
+    /// Time for compiling one module.
+    pub deadline: TimeSpan,
 }
 
 /// What may wait.
@@ -262,8 +315,34 @@ impl Default for Config {
             admin: Admin::default(),
             log: Log::default(),
             cache_directory: None,
+            state_directory: None,
+            dead_letters: DeadLetters::default(),
+            reload: Reload::default(),
+            compiler: Compiler::default(),
             shutdown_grace: TimeSpan(Duration::from_secs(20)),
         }
+    }
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        Self { letters: 1000, bytes: ByteSize(16 << 20) }
+    }
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            poll: TimeSpan(Duration::from_secs(2)),
+            debounce: TimeSpan(Duration::from_millis(200)),
+            kubernetes_events: None,
+        }
+    }
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self { memory: ByteSize(512 << 20), deadline: TimeSpan(Duration::from_mins(1)) }
     }
 }
 
@@ -277,6 +356,9 @@ impl Default for Limits {
             output: ByteSize(8 << 20),
             log_lines_per_second: 20,
             component: ByteSize(32 << 20),
+            cpu: CpuShare { millicores: 500 },
+            recycle_after_calls: None,
+            recycle_above_memory: None,
         }
     }
 }

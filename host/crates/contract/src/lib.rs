@@ -4,6 +4,7 @@
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
 pub mod backoff;
+pub mod cpu_share;
 pub mod dead_letter;
 pub mod entry;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod subject;
 pub mod time;
 
 pub use backoff::Backoff;
+pub use cpu_share::CpuShare;
 pub use dead_letter::{DeadLetter, DeadLetters, Held, ModuleIdentity};
 pub use entry::{Document, Entry, Forget, Message};
 pub use event::{Change, Event, Notice, ObjectEvent, ObjectKind, PodEvent};
