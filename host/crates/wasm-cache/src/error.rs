@@ -21,6 +21,14 @@ pub enum CacheError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The compiled code alone is more than the cache may hold; it is not stored.
+    #[error("compiled it has {bytes} bytes, more than the {most} bytes that the cache may hold")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The bound of the cache.
+        most: u64,
+    },
     /// The system refused something.
     #[error("cannot {tried} {}: {cause}", path.display())]
     Io {

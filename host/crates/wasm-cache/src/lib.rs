@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod load;
 mod store;
+mod temporary;
 
 pub use directory::{Bounds, Cache};
 pub use error::CacheError;

@@ -1,6 +1,7 @@
 //! Compiled code is put on disk: whole or not at all, and never more than the bounds allow.
 
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
@@ -11,7 +12,7 @@ use crate::{Cache, CacheError, Key};
 
 /// How the names of our files end; others are left alone.
 pub(crate) const ENDING: &str = ".cwasm";
-const UNFINISHED: &str = ".cwasm.new";
+pub(crate) const UNFINISHED: &str = ".cwasm.new";
 /// What an interrupted host leaves behind is removed when it is older than this.
 const UNFINISHED_SECONDS: i64 = 600;
 
@@ -19,28 +20,30 @@ const UNFINISHED_SECONDS: i64 = 600;
 pub(crate) const DIGEST_BYTES: u64 = 32;
 
 impl Cache {
-    /// Stores what `Component::serialize` gave, in place of what was there. Code larger than the bounds is not stored.
+    /// Stores what `Component::serialize` or `Engine::precompile_component` gave, in place of what was there. Code larger than the bounds
+    /// is not stored, which is an error.
     pub fn store(&self, key: &Key, code: &[u8]) -> Result<(), CacheError> {
         let bytes = code.len() as u64 + DIGEST_BYTES;
         if bytes > self.bounds.bytes || self.bounds.files == 0 {
-            return Ok(());
+            return Err(CacheError::TooLarge { bytes, most: self.bounds.bytes });
         }
         let name = key.file_name();
-        self.make_room(bytes, &name);
+        let directory = self.directory()?;
+        self.make_room(&directory, bytes, &name);
         let unfinished = format!("{}-{}-{name}.new", std::process::id(), self.stored.fetch_add(1, Ordering::Relaxed));
-        let stored = self.write(&unfinished, code).and_then(|()| {
-            let renamed = rustix::fs::renameat(&self.directory, &unfinished, &self.directory, &name);
+        let stored = self.write(&directory, &unfinished, code).and_then(|()| {
+            let renamed = rustix::fs::renameat(&directory, &unfinished, &directory, &name);
             renamed.map_err(|cause| self.failed("put in place", &name, cause))
         });
         if stored.is_err() {
-            let _ = rustix::fs::unlinkat(&self.directory, &unfinished, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&directory, &unfinished, AtFlags::empty());
         }
         stored
     }
 
-    fn write(&self, name: &str, code: &[u8]) -> Result<(), CacheError> {
+    fn write(&self, directory: &OwnedFd, name: &str, code: &[u8]) -> Result<(), CacheError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR);
+        let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR);
         let mut file = std::fs::File::from(file.map_err(|cause| self.failed("make", name, cause))?);
         // No fsync: a file that a power cut left half written does not have its digest, and is compiled again.
         file.write_all(code)
@@ -50,8 +53,8 @@ impl Cache {
 
     /// Removes what was used longest ago until another file of this size fits. What cannot be listed or removed stays: the cache
     /// is then too large, which is no reason to stop.
-    fn make_room(&self, bytes: u64, name: &str) {
-        let mut files = self.files();
+    fn make_room(&self, directory: &OwnedFd, bytes: u64, name: &str) {
+        let mut files = files(directory);
         files.retain(|file| file.name != name);
         files.sort_by_key(|file| std::cmp::Reverse(file.used));
         let (mut total, mut count) = (bytes, 1);
@@ -59,35 +62,35 @@ impl Cache {
             total += file.bytes;
             count += 1;
             if total > self.bounds.bytes || count > self.bounds.files {
-                let _ = rustix::fs::unlinkat(&self.directory, &file.name, AtFlags::empty());
+                let _ = rustix::fs::unlinkat(directory, &file.name, AtFlags::empty());
             }
         }
     }
+}
 
-    /// Our files; unfinished ones that are old are removed on the way.
-    fn files(&self) -> Vec<StoredFile> {
-        let Ok(directory) = Dir::read_from(&self.directory) else {
-            return Vec::new();
+/// Our files; unfinished ones that are old are removed on the way.
+fn files(directory: &OwnedFd) -> Vec<StoredFile> {
+    let Ok(entries) = Dir::read_from(directory) else {
+        return Vec::new();
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().to_str() else {
+            continue;
         };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let mut files = Vec::new();
-        for entry in directory.flatten() {
-            let Ok(name) = entry.file_name().to_str() else {
-                continue;
-            };
-            let Ok(status) = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
-                continue;
-            };
-            if name.ends_with(ENDING) {
-                let used = (status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(0));
-                files.push(StoredFile { name: name.to_owned(), bytes: u64::try_from(status.st_size).unwrap_or(0), used });
-            } else if name.ends_with(UNFINISHED) && now.saturating_sub(status.st_mtime) > UNFINISHED_SECONDS {
-                let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
-            }
+        let Ok(status) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        if name.ends_with(ENDING) {
+            let used = (status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(0));
+            files.push(StoredFile { name: name.to_owned(), bytes: u64::try_from(status.st_size).unwrap_or(0), used });
+        } else if name.ends_with(UNFINISHED) && now.saturating_sub(status.st_mtime) > UNFINISHED_SECONDS {
+            let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
         }
-        files
     }
+    files
 }
 
 struct StoredFile {

@@ -207,7 +207,8 @@ fn the_bytes_are_bounded() {
     }
     assert_eq!(place.files().len(), 2);
     let tiny = place.open(Bounds { bytes: size - 1, files: 100 });
-    tiny.store(&place.key(9), &place.code).unwrap();
+    let error = tiny.store(&place.key(9), &place.code).unwrap_err();
+    assert!(error.to_string().contains("more than the"), "{error}");
     assert!(tiny.load(&place.engine, &place.key(9)).unwrap().is_none());
 }
 
@@ -238,4 +239,61 @@ fn many_threads_store_at_once() {
     });
     place.only_file();
     assert!(cache.load(&place.engine, &place.key(1)).unwrap().is_some());
+}
+
+#[test]
+fn a_directory_that_disappears_is_made_again() {
+    let place = Place::new();
+    let cache = place.open(Bounds::default());
+    cache.store(&place.key(1), &place.code).unwrap();
+    std::fs::remove_dir_all(place.path()).unwrap();
+    assert!(cache.load(&place.engine, &place.key(1)).unwrap().is_none());
+    std::fs::remove_dir_all(place.path()).unwrap();
+    cache.store(&place.key(1), &place.code).unwrap();
+    assert!(cache.load(&place.engine, &place.key(1)).unwrap().is_some());
+}
+
+#[test]
+fn a_directory_that_is_opened_to_others_while_it_is_used_is_refused() {
+    let place = Place::new();
+    let cache = place.open(Bounds::default());
+    cache.store(&place.key(1), &place.code).unwrap();
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(matches!(cache.load(&place.engine, &place.key(1)), Err(CacheError::Unsafe { .. })));
+    assert!(matches!(cache.store(&place.key(1), &place.code), Err(CacheError::Unsafe { .. })));
+}
+
+#[test]
+fn a_temporary_directory_is_private_and_goes_with_the_cache() {
+    let place = Place::new();
+    let cache = Cache::temporary(place.folder.path(), Bounds::default()).unwrap();
+    let path = cache.path().to_owned();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
+    cache.store(&place.key(1), &place.code).unwrap();
+    assert!(cache.load(&place.engine, &place.key(1)).unwrap().is_some());
+    let other = Cache::temporary(place.folder.path(), Bounds::default()).unwrap();
+    assert_ne!(other.path(), path);
+    assert!(path.exists(), "another run leaves it alone");
+    drop(cache);
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_a_run_left_behind_is_removed_by_the_next() {
+    let place = Place::new();
+    let left = place.folder.path().join("sluicebox-modules-1-0");
+    let others = place.folder.path().join("sluicebox-modules-1-1");
+    for path in [&left, &others] {
+        std::fs::create_dir(path).unwrap();
+        std::fs::write(path.join("ab.cwasm"), b"x").unwrap();
+    }
+    std::fs::write(others.join("diary"), b"x").unwrap();
+    let _cache = Cache::temporary(place.folder.path(), Bounds::default()).unwrap();
+    assert!(!left.exists() && others.join("diary").exists());
+}
+
+#[test]
+fn a_temporary_directory_that_cannot_be_made_is_told() {
+    let error = Cache::temporary(Path::new("/does/not/exist"), Bounds::default()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot make a temporary directory in /does/not/exist: "), "{error}");
 }
