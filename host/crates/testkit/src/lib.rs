@@ -1,5 +1,6 @@
 //! testkit
 pub mod api_server;
 pub mod cases;
+pub mod components;
 pub mod program;
 pub mod servers;
