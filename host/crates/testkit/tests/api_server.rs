@@ -160,3 +160,24 @@ async fn fifty_thousand_pods_are_borne() {
     let memory = most_memory();
     assert!(memory < 800, "{memory} MiB");
 }
+
+#[tokio::test]
+async fn events_are_posted_where_their_object_lives_and_selected_by_it() {
+    let server = ApiServer::start().await.expect("it starts");
+    let event = |name: &str, object: Value| json!({"metadata": {"name": name}, "involvedObject": object, "reason": "Tested"});
+    let of_pod = json!({"kind": "Pod", "namespace": "shop", "name": "a"});
+    let shop = "/api/v1/namespaces/shop/events";
+    assert_eq!(json(&server, "POST", shop, event("a.1", of_pod.clone())).await.0, 201);
+    assert_eq!(json(&server, "POST", "/api/v1/namespaces/default/events", event("a.2", of_pod)).await.0, 422);
+    let of_node = json!({"kind": "Node", "name": "n1"});
+    assert_eq!(json(&server, "POST", "/api/v1/namespaces/default/events", event("n1.1", of_node.clone())).await.0, 201);
+    assert_eq!(json(&server, "POST", shop, event("n1.2", of_node)).await.0, 422);
+    let names: Vec<_> = server.events().iter().map(|event| event["metadata"]["name"].clone()).collect();
+    assert_eq!(names, ["n1.1", "a.1"]);
+
+    let (_, list) = json(&server, "GET", "/api/v1/events?fieldSelector=involvedObject.name%3Da", Value::Null).await;
+    assert_eq!((&list["kind"], list["items"].as_array().map(Vec::len)), (&json!("EventList"), Some(1)));
+    assert_eq!(json(&server, "GET", "/api/v1/pods?fieldSelector=involvedObject.name%3Da", Value::Null).await.0, 400);
+    let (code, patched) = json(&server, "PATCH", &format!("{shop}/a.1"), json!({"count": 2})).await;
+    assert_eq!((code, &patched["count"], &patched["reason"]), (200, &json!(2), &json!("Tested")));
+}

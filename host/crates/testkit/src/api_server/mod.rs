@@ -1,4 +1,5 @@
-//! A Kubernetes API server that behaves like the real one for pods, namespaces and nodes, and misbehaves when asked to.
+//! A Kubernetes API server that behaves like the real one for pods, namespaces, nodes and events, and misbehaves when
+//! asked to.
 //!
 //! It lists (in pages, by field selector), watches (from any version that is not compacted, with bookmarks), creates, updates, patches
 //! and deletes, by HTTP and by the methods of [`ApiServer`]. It runs in the caller's runtime, on loopback, on a port of its own.
@@ -180,6 +181,11 @@ impl ApiServer {
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value> {
         let state = self.shared.lock();
         Ok(state.store.get(kind, namespace, name)?.value.clone())
+    }
+
+    /// The Kubernetes Events that were posted, by namespace and name.
+    pub fn events(&self) -> Vec<Value> {
+        self.shared.lock().store.all(Kind::Events).map(|event| event.value.clone()).collect()
     }
 
     fn change(&self, work: impl FnOnce(&mut Store) -> Result<Arc<store::Object>, answer::Refusal>) -> Result<Value> {

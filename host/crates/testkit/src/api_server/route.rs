@@ -31,6 +31,9 @@ pub(super) fn place(path: &str) -> Result<Place, Refusal> {
         ["api", "v1", "namespaces", name] | ["api", "v1", "namespaces", name, "status"] => {
             place(Kind::Namespaces, "", Some(name))
         }
+        ["api", "v1", "events"] => place(Kind::Events, "", None),
+        ["api", "v1", "namespaces", namespace, "events"] => place(Kind::Events, namespace, None),
+        ["api", "v1", "namespaces", namespace, "events", name] => place(Kind::Events, namespace, Some(name)),
         ["api", "v1", "nodes"] => place(Kind::Nodes, "", None),
         ["api", "v1", "nodes", name] | ["api", "v1", "nodes", name, "status"] => place(Kind::Nodes, "", Some(name)),
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "the server could not find the requested resource")),
@@ -74,7 +77,7 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    pub(super) fn new(namespace: &str, fields: &str) -> Result<Self, Refusal> {
+    pub(super) fn new(kind: Kind, namespace: &str, fields: &str) -> Result<Self, Refusal> {
         let mut terms = Vec::new();
         for term in fields.split(',').filter(|term| !term.is_empty()) {
             let (path, equal, text) = if let Some((path, text)) = term.split_once("!=") {
@@ -84,7 +87,7 @@ impl Selector {
             } else {
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("invalid selector: '{term}'")));
             };
-            if !matches!(path, "metadata.name" | "metadata.namespace" | "spec.nodeName" | "status.phase") {
+            if !is_selectable(kind, path) {
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("field label not supported: {path}")));
             }
             terms.push((path.to_owned(), equal, text.to_owned()));
@@ -96,6 +99,17 @@ impl Selector {
         let fits = |path: &str, equal: bool, text: &str| (json::text(&object.value, path) == text) == equal;
         (self.namespace.is_empty() || fits("metadata.namespace", true, &self.namespace))
             && self.terms.iter().all(|(path, equal, text)| fits(path, *equal, text))
+    }
+}
+
+/// Whether the server selects by this field.
+fn is_selectable(kind: Kind, path: &str) -> bool {
+    match path {
+        "metadata.name" | "metadata.namespace" | "spec.nodeName" | "status.phase" => true,
+        "involvedObject.kind" | "involvedObject.namespace" | "involvedObject.name" | "involvedObject.uid" | "reason" | "type" => {
+            kind == Kind::Events
+        }
+        _ => false,
     }
 }
 

@@ -166,7 +166,7 @@ fn authorise(noted: &Request, shared: &Shared) -> Result<(), Refusal> {
 }
 
 fn list(place: &Place, noted: &Request, shared: &Shared) -> Answer {
-    let selector = Selector::new(&place.namespace, &noted.parameter("fieldSelector").unwrap_or_default())?;
+    let selector = Selector::new(place.kind, &place.namespace, &noted.parameter("fieldSelector").unwrap_or_default())?;
     let limit = noted.parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
     let token = noted.parameter("continue").filter(|token| !token.is_empty());
     let mut state = shared.lock();
@@ -176,7 +176,7 @@ fn list(place: &Place, noted: &Request, shared: &Shared) -> Answer {
 }
 
 fn open_watch(place: &Place, noted: &Request, shared: &Arc<Shared>) -> Answer {
-    let selector = Selector::new(&place.namespace, &noted.parameter("fieldSelector").unwrap_or_default())?;
+    let selector = Selector::new(place.kind, &place.namespace, &noted.parameter("fieldSelector").unwrap_or_default())?;
     let version = noted.parameter("resourceVersion").filter(|version| !version.is_empty() && version != "0");
     let from = match version.map(|version| version.parse::<u64>()) {
         None => None,

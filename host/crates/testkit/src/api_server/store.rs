@@ -22,6 +22,8 @@ pub enum Kind {
     Namespaces,
     /// Nodes.
     Nodes,
+    /// Kubernetes Events, which live in namespaces. They are about an object, which need not be there.
+    Events,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Pods => "Pod",
             Self::Namespaces => "Namespace",
             Self::Nodes => "Node",
+            Self::Events => "Event",
         }
     }
 
@@ -38,7 +41,12 @@ impl Kind {
             Self::Pods => "pods",
             Self::Namespaces => "namespaces",
             Self::Nodes => "nodes",
+            Self::Events => "events",
         }
+    }
+
+    fn lives_in_a_namespace(self) -> bool {
+        matches!(self, Self::Pods | Self::Events)
     }
 }
 
@@ -106,6 +114,9 @@ impl Store {
 
     pub(super) fn create(&mut self, kind: Kind, mut value: Value) -> Stored {
         let key = Self::key(kind, &mut value)?;
+        if kind == Kind::Events {
+            agree(&value, &key)?;
+        }
         if self.objects.contains_key(&key) {
             let mut refusal = Refusal::new(StatusCode::CONFLICT, format!("{} \"{}\" already exists", kind.plural(), key.2));
             refusal.reason = "AlreadyExists";
@@ -203,12 +214,27 @@ impl Store {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "metadata.name is missing"));
         }
         let metadata = metadata(value)?;
-        if kind != Kind::Pods {
+        if !kind.lives_in_a_namespace() {
             return Ok((kind, String::new(), name));
         }
         let namespace = metadata.entry("namespace").or_insert_with(|| "default".into());
         Ok((kind, namespace.as_str().unwrap_or("default").to_owned(), name))
     }
+}
+
+/// An event lives where its object does; that of an object without a namespace lives in `default`.
+fn agree(event: &Value, (_, namespace, name): &Key) -> Result<(), Refusal> {
+    let wanted = match tools::text(event, "involvedObject.namespace") {
+        "" => "default",
+        wanted => wanted,
+    };
+    if wanted == namespace {
+        return Ok(());
+    }
+    let words = format!("Event \"{name}\" is invalid: involvedObject.namespace: does not match event.namespace");
+    let mut refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, words);
+    refusal.reason = "Invalid";
+    Err(refusal)
 }
 
 fn render(kind: Kind, value: &Value) -> Object {
