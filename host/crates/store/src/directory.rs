@@ -1,0 +1,252 @@
+//! A directory that nobody else can write: opened once, checked by its handle, never looked up by its path again.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::StoreError;
+
+/// More names than this are not read from one directory.
+pub(crate) const MOST_NAMES: usize = 100_000;
+/// What an interrupted program leaves behind is removed when it is older than this.
+const UNFINISHED_SECONDS: i64 = 600;
+const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// What is promised of a file that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endures {
+    /// It survives the end of the program, however that came.
+    Program,
+    /// It survives a power cut, too, once its directory was synced.
+    Power,
+}
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    handle: OwnedFd,
+    path: PathBuf,
+    /// Distinguishes the files that several threads are writing.
+    written: AtomicU64,
+}
+
+impl Directory {
+    /// Opens a directory, or makes it (and what is missing above it), readable and writable by this user only.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(StoreError::Io { tried: "make the directory", path: path.to_owned(), cause: errno(&error) });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        Self::check(path.to_owned(), rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty()))
+    }
+
+    /// Opens a directory in this one, or makes it.
+    pub(crate) fn below(&self, name: &str) -> Result<Self, StoreError> {
+        match rustix::fs::mkdirat(&self.handle, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(cause) => return Err(self.failed("make the directory", name, cause)),
+        }
+        Self::check(self.path.join(name), rustix::fs::openat(&self.handle, name, OPEN_DIRECTORY, Mode::empty()))
+    }
+
+    /// Opens a directory in this one if it is there.
+    pub(crate) fn existing(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        match rustix::fs::openat(&self.handle, name, OPEN_DIRECTORY, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(None),
+            opened => Self::check(self.path.join(name), opened).map(Some),
+        }
+    }
+
+    fn check(path: PathBuf, opened: Result<OwnedFd, Errno>) -> Result<Self, StoreError> {
+        let handle = match opened {
+            Ok(handle) => handle,
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                return Err(StoreError::Unsafe { path, reason: "it is a link, or no directory".to_owned() });
+            }
+            Err(cause) => return Err(StoreError::Io { tried: "open the directory", path, cause }),
+        };
+        match rustix::fs::fstat(&handle) {
+            Err(cause) => Err(StoreError::Io { tried: "look at the directory", path, cause }),
+            Ok(status) => match writable_by_others(&status) {
+                Some(reason) => Err(StoreError::Unsafe { path, reason }),
+                None => Ok(Self { handle, path, written: AtomicU64::new(0) }),
+            },
+        }
+    }
+
+    /// The names in it. Files that an interrupted program left unfinished are no part of them, and are removed when they are old.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>, StoreError> {
+        let listed = Dir::read_from(&self.handle).map_err(|cause| self.failed("list", "", cause))?;
+        let mut names = Vec::new();
+        for entry in listed {
+            let entry = entry.map_err(|cause| self.failed("list", "", cause))?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if unfinished(name) {
+                self.remove_when_old(name);
+                continue;
+            }
+            if names.len() == MOST_NAMES {
+                break;
+            }
+            names.push(name.to_owned());
+        }
+        Ok(names)
+    }
+
+    /// When something last came or went: seconds and nanoseconds.
+    pub(crate) fn changed(&self) -> Option<(i64, i64)> {
+        let status = rustix::fs::fstat(&self.handle).ok()?;
+        Some((status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(0)))
+    }
+
+    /// The size of a file in bytes; none when it is gone or no regular file.
+    pub(crate) fn size(&self, name: impl AsRef<OsStr>) -> Option<u64> {
+        let status = rustix::fs::statat(&self.handle, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let regular = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        regular.then(|| u64::try_from(status.st_size).unwrap_or(0))
+    }
+
+    /// A file of ours with at most `most` bytes; none when it is not there.
+    pub(crate) fn read(&self, name: impl AsRef<OsStr>, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.as_ref();
+        let damaged = |reason: &str| StoreError::Damaged { path: self.path.join(name), reason: reason.to_owned() };
+        let too_large =
+            |bytes| StoreError::TooLarge { what: format!("the file {}", self.path.join(name).display()), bytes, most };
+        // Not to be held up by what is no file: opening a pipe would wait for whoever writes into it.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(damaged("it is a link")),
+            Err(Errno::NXIO) => return Err(damaged("it is no regular file")),
+            Err(cause) => return Err(self.failed("open", name, cause)),
+        };
+        let status = rustix::fs::fstat(&file).map_err(|cause| self.failed("look at", name, cause))?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Err(damaged("it is no regular file"));
+        }
+        if let Some(reason) = writable_by_others(&status) {
+            return Err(damaged(&reason));
+        }
+        let size = u64::try_from(status.st_size).unwrap_or(0);
+        if size > most {
+            return Err(too_large(size));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+        let read = read.map_err(|error| self.failed("read", name, errno(&error)))? as u64;
+        // It may have grown since it was looked at.
+        if read > most { Err(too_large(read)) } else { Ok(Some(bytes)) }
+    }
+
+    /// Writes a file in place of what was there under this name: whole or not at all.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], endures: Endures) -> Result<(), StoreError> {
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let new = format!(".{name}.{}-{number}.new", std::process::id());
+        let written = self.fill(&new, bytes, endures).and_then(|()| {
+            let renamed = rustix::fs::renameat(&self.handle, &new, &self.handle, name);
+            renamed.map_err(|cause| self.failed("put in place", name, cause))
+        });
+        if written.is_err() {
+            let _gone = rustix::fs::unlinkat(&self.handle, &new, AtFlags::empty());
+        }
+        written
+    }
+
+    fn fill(&self, name: &str, bytes: &[u8], endures: Endures) -> Result<(), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = match rustix::fs::openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR) {
+            // Left behind by a program that had our number before.
+            Err(Errno::EXIST) => {
+                let _gone = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty());
+                rustix::fs::openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR)
+            }
+            made => made,
+        };
+        let mut file = File::from(made.map_err(|cause| self.failed("make", name, cause))?);
+        let filled = file.write_all(bytes).and_then(|()| if endures == Endures::Power { file.sync_all() } else { Ok(()) });
+        filled.map_err(|error| self.failed("write", name, errno(&error)))
+    }
+
+    /// Has what came and went in this directory survive a power cut.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        rustix::fs::fsync(&self.handle).map_err(|cause| self.failed("sync", "", cause))
+    }
+
+    /// Removes a file; says whether it was there.
+    pub(crate) fn remove(&self, name: impl AsRef<OsStr>) -> Result<bool, StoreError> {
+        match rustix::fs::unlinkat(&self.handle, name.as_ref(), AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(cause) => Err(self.failed("remove", name, cause)),
+        }
+    }
+
+    /// Removes an empty directory in this one.
+    pub(crate) fn remove_directory(&self, name: &str) -> Result<(), StoreError> {
+        match rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(cause) => Err(self.failed("remove", name, cause)),
+        }
+    }
+
+    /// Moves a file into another directory; says whether it was there.
+    pub(crate) fn hand_over(&self, name: &str, to: &Self) -> Result<bool, StoreError> {
+        match rustix::fs::renameat(&self.handle, name, &to.handle, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(cause) => Err(self.failed("move", name, cause)),
+        }
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.path.join(name.as_ref())
+    }
+
+    /// Errors of removal are left to the next time.
+    fn remove_when_old(&self, name: &OsStr) {
+        let Ok(status) = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return;
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(status.st_mtime) > UNFINISHED_SECONDS {
+            let _gone = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty());
+        }
+    }
+
+    fn failed(&self, tried: &'static str, name: impl AsRef<OsStr>, cause: Errno) -> StoreError {
+        StoreError::Io { tried, path: self.path.join(name.as_ref()), cause }
+    }
+}
+
+fn unfinished(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b".") && name.ends_with(b".new")
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// Why somebody else than this user could write here, if so.
+fn writable_by_others(status: &Stat) -> Option<String> {
+    let us = rustix::process::geteuid().as_raw();
+    if status.st_uid != us {
+        return Some(format!("it belongs to user {}, and this program runs as user {us}", status.st_uid));
+    }
+    let mode = status.st_mode & 0o7777;
+    (mode & 0o022 != 0).then(|| format!("its mode {mode:04o} lets others write"))
+}
