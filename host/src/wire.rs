@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sluicebox_contract::meter::{LaneMeter, OutletMeter, SourceMeter};
-use sluicebox_contract::{Handlers, SubjectIds};
+use sluicebox_contract::{Handlers, ModuleIdentity, SubjectIds};
 use sluicebox_pipeline::{LaneHandle, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline};
 use sluicebox_sinks::AnySink;
 use sluicebox_sources::kubernetes::Api;
@@ -100,11 +100,18 @@ fn lanes(
                 let to = outlets.iter().filter(|(name, _)| lane.to.contains(name)).map(|(_, handle)| *handle).collect();
                 let settings = LaneSettings { batch: lane.batch, ..LaneSettings::default() };
                 let from = useful(lane, handlers);
-                let label = format!("{} {}", row.module, row.version);
-                let terms = LaneTerms { module: label, settings, bounds: lane.bounds, meter, outlets: to, sources: from.len() };
+                let identity = ModuleIdentity {
+                    name: row.module.clone(),
+                    version: row.version.clone(),
+                    digest: module.describe().digest.clone(),
+                };
+                let sources = from.len();
+                let terms =
+                    LaneTerms { module: identity, settings, bounds: lane.bounds, meter, outlets: to, sources, joins: false };
                 let handle = pipeline
                     .lane(&lane.name, shaper(module, lane, node), terms)
-                    .with_context(|| format!("cannot start a thread for module `{}`", lane.name))?;
+                    .with_context(|| format!("cannot start a thread for module `{}`", lane.name))?
+                    .handle();
                 running.push(Running { handle, handlers, from });
             }
             // The others are not to blame for it.

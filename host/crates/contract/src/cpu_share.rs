@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn shares_are_cores_or_thousandths_of_one() {
-        for (text, millicores) in [("250m", 250), ("1", 1000), ("0.5", 500), ("1.25", 1250), ("0.001", 1), ("2000m", 2000), ("0", 0)] {
+        for (text, millicores) in
+            [("250m", 250), ("1", 1000), ("0.5", 500), ("1.25", 1250), ("0.001", 1), ("2000m", 2000), ("0", 0)]
+        {
             assert_eq!(share(text), Some(millicores), "{text}");
         }
     }

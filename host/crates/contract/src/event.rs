@@ -38,6 +38,16 @@ impl Event {
         }
     }
 
+    /// The same event under another number: ids change from run to run.
+    #[must_use]
+    pub fn about(mut self, subject: SubjectId) -> Self {
+        match &mut self {
+            Self::Pod(event) => event.subject = subject,
+            Self::Object(event) => event.subject = subject,
+        }
+        self
+    }
+
     /// When the host observed it.
     pub fn observed_at(&self) -> UnixNanos {
         match self {

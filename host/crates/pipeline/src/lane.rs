@@ -1,16 +1,23 @@
 //! One module at work: takes batches from its queue, asks its shaper, hands the entries on, and puts a fresh instance in place of a
 //! dead one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{Backoff, Class, Entry, Event, Fault, Notice, Shaper, Subject, SubjectId, UnixNanos};
+use sluicebox_contract::{
+    Backoff, Class, CpuShare, DeadLetter, Entry, Event, Fault, Held, Notice, Saved, Shaper, Subject, SubjectId, UnixNanos,
+};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use crate::batch::{Run, events_in, kind};
+use crate::letters::Letterbox;
+use crate::order::Order;
 use crate::outlet::{Origin, Parcel, is_worth_a_line};
 use crate::queue::{Receiver, Sender};
+use crate::share::Account;
 use crate::trouble::{Patience, Trouble};
 
 /// How a lane works.
@@ -24,6 +31,12 @@ pub struct LaneSettings {
     pub first_rest: Duration,
     /// The longest rest.
     pub longest_rest: Duration,
+    /// The lane's share of the processor over time.
+    pub share: CpuShare,
+    /// A fresh instance takes the place of one that has made so many calls.
+    pub recycle_after_calls: Option<u64>,
+    /// A fresh instance takes the place of one that holds more memory, bytes.
+    pub recycle_above_bytes: Option<usize>,
 }
 
 impl Default for LaneSettings {
@@ -33,9 +46,17 @@ impl Default for LaneSettings {
             patience: Patience::default(),
             first_rest: Duration::from_secs(1),
             longest_rest: Duration::from_mins(1),
+            share: CpuShare { millicores: 1000 },
+            recycle_after_calls: None,
+            recycle_above_bytes: None,
         }
     }
 }
+
+/// How long a lane that waits sleeps before it looks around.
+const NAP: Duration = Duration::from_millis(20);
+/// Events kept of the last batch, by their weight in bytes.
+const LAST_BYTES: usize = 256 << 10;
 
 /// The host is stopping and the module cannot be brought to work.
 pub(crate) struct GivenUp;
@@ -45,6 +66,8 @@ pub(crate) struct Lane<S> {
     pub(crate) origin: Arc<Origin>,
     pub(crate) shaper: S,
     pub(crate) queue: Receiver<Notice>,
+    pub(crate) orders: mpsc::Receiver<Order<S>>,
+    pub(crate) letterbox: Option<Letterbox>,
     pub(crate) outlets: Vec<Sender<Parcel>>,
     pub(crate) settings: LaneSettings,
     pub(crate) meter: Arc<LaneMeter>,
@@ -55,7 +78,7 @@ pub(crate) struct Lane<S> {
     /// What the instance has been told, or will be told when it starts.
     pub(crate) subjects: BTreeMap<SubjectId, Arc<Subject>>,
     /// Subjects that stop the module when they are defined: neither they nor their events are given to it.
-    pub(crate) shunned: BTreeSet<SubjectId>,
+    pub(crate) shunned: BTreeMap<SubjectId, Arc<Subject>>,
     /// Subjects that were forgotten while the lane rested; the module is told after the batch in hand, which may still name them.
     pub(crate) forgotten: Vec<SubjectId>,
     pub(crate) trouble: Trouble,
@@ -64,17 +87,44 @@ pub(crate) struct Lane<S> {
     pub(crate) open: u64,
     /// Events left out so far; not each of them is worth a line in the log.
     pub(crate) complaints: u64,
+    /// Whether there is an instance that can be called.
+    pub(crate) alive: bool,
+    /// A part of the last batch that was shaped, for the rehearsal of a successor.
+    pub(crate) last: Vec<Event>,
+    /// What the instance before has saved for the next one.
+    pub(crate) carried: Option<Saved>,
+    pub(crate) account: Account,
+    pub(crate) age: Age,
+}
+
+/// How long an instance has been at work.
+#[derive(Debug, Default)]
+pub(crate) struct Age {
+    pub(crate) calls: u64,
+    /// When an instance was last replaced as planned, or could not be.
+    pub(crate) recycled: Option<Instant>,
+}
+
+/// What comes next for a lane.
+enum Next<S> {
+    Notices(Vec<Notice>),
+    Order(Order<S>),
+    End,
 }
 
 impl<S: Shaper> Lane<S> {
     /// Works until the queue is closed and empty. Gives the number of events that were left unshaped at the end.
     pub(crate) fn run(mut self) -> u64 {
+        // The account is that of this thread.
+        self.account = Account::new(self.settings.share);
         let mut result = self.revive();
         while result.is_ok() {
-            let Some(notices) = self.queue.take_blocking(self.settings.batch) else {
-                return 0;
+            result = match self.next() {
+                Next::Notices(notices) => self.work(notices).and_then(|()| self.recycle_if_due()),
+                Next::Order(order) => self.obey(order),
+                Next::End => return 0,
             };
-            result = self.work(notices);
+            self.throttle();
         }
         let (left, _) = self.queue.take_now(usize::MAX);
         let events = self.open + events_in(&left);
@@ -83,6 +133,47 @@ impl<S: Shaper> Lane<S> {
             error!(lane = %self.origin.lane, events, "the host stops and the module does not work: events left unshaped");
         }
         events
+    }
+
+    /// As [`Lane::run`], for a lane that was added while the program runs.
+    pub(crate) fn join_and_run(self) -> u64 {
+        self.hand_on(Parcel::Joined);
+        self.run()
+    }
+
+    /// Orders come before notices: they wait for a moment between two batches, and this is one.
+    fn next(&mut self) -> Next<S> {
+        let Self { queue, orders, settings, .. } = self;
+        futures::executor::block_on(async {
+            tokio::select! {
+                biased;
+                Some(order) = orders.recv() => Next::Order(order),
+                notices = queue.take(settings.batch) => notices.map_or(Next::End, Next::Notices),
+            }
+        })
+    }
+
+    /// Waits when the lane's thread has used more than its share of the processor. A lane that ends does not wait.
+    fn throttle(&mut self) {
+        let (used, wait) = self.account.settle();
+        self.meter.cpu_nanos.add(nanos(used));
+        if wait.is_zero() {
+            return;
+        }
+        let begin = Instant::now();
+        self.nap_until(begin + wait, |lane| !lane.orders.is_empty());
+        self.meter.throttled_nanos.add(nanos(begin.elapsed()));
+    }
+
+    /// Sleeps until then, or until the lane shall end or `enough` says so.
+    pub(crate) fn nap_until(&mut self, end: Instant, mut enough: impl FnMut(&mut Self) -> bool) {
+        loop {
+            let now = Instant::now();
+            if now >= end || self.queue.is_closed() || enough(self) {
+                return;
+            }
+            std::thread::park_timeout((end - now).min(NAP));
+        }
     }
 
     /// Goes through notices in their order, events of one kind in one call.
@@ -112,7 +203,7 @@ impl<S: Shaper> Lane<S> {
             Run::None => Ok(()),
             Run::Defined(subjects) => self.define(&subjects),
             Run::Forgotten(subjects) => self.forget(&subjects),
-            Run::Events(events) => self.shape(&events),
+            Run::Events(events) => self.shape_all(events),
             Run::Listed => {
                 self.listed();
                 Ok(())
@@ -159,13 +250,30 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
+    /// Shapes a batch, and keeps a part of it for rehearsals.
+    fn shape_all(&mut self, mut events: Vec<Event>) -> Result<(), GivenUp> {
+        self.shape(&events)?;
+        let mut bytes = 0;
+        let fit = |event: &Event| {
+            bytes += event.weight();
+            bytes <= LAST_BYTES && !self.shunned.contains_key(&event.subject())
+        };
+        events.truncate(events.iter().map(fit).take_while(|fits| *fits).count());
+        // What has stopped this module is not kept: a successor shall not have to stand more than it.
+        if !events.is_empty() && self.trouble.is_quiet() {
+            self.last = events;
+        }
+        Ok(())
+    }
+
     /// Shapes events; after a fault each half again, until the guilty event is alone and is left out.
     fn shape(&mut self, events: &[Event]) -> Result<(), GivenUp> {
         let Some(first) = events.first() else { return Ok(()) };
-        if !self.shunned.is_empty() && events.iter().any(|event| self.shunned.contains(&event.subject())) {
+        if !self.shunned.is_empty() && events.iter().any(|event| self.shunned.contains_key(&event.subject())) {
             return self.shape_around_shunned(events);
         }
         let begin = Instant::now();
+        self.age.calls += 1;
         let fault = match self.shaper.shape(events) {
             Ok(entries) => {
                 self.meter.calls.observe(begin.elapsed());
@@ -192,7 +300,10 @@ impl<S: Shaper> Lane<S> {
 
     fn shape_around_shunned(&mut self, events: &[Event]) -> Result<(), GivenUp> {
         let (shunned, others): (Vec<Event>, Vec<Event>) =
-            events.iter().cloned().partition(|event| self.shunned.contains(&event.subject()));
+            events.iter().cloned().partition(|event| self.shunned.contains_key(&event.subject()));
+        for event in &shunned {
+            self.bury(event, "its subject stops the module when it is defined".to_owned());
+        }
         self.open = self.open.saturating_sub(shunned.len() as u64);
         self.meter.deadly.add(shunned.len() as u64);
         self.incomplete |= self.unlisted > 0;
@@ -204,6 +315,9 @@ impl<S: Shaper> Lane<S> {
         self.incomplete |= self.unlisted > 0;
         let counter = if fault.class == Class::Skip { &self.meter.refused } else { &self.meter.deadly };
         counter.increment();
+        if fault.class != Class::Skip {
+            self.bury(event, fault.to_string());
+        }
         self.complaints += 1;
         if is_worth_a_line(self.complaints) {
             let (lane, module) = (&self.origin.lane, &self.origin.module);
@@ -216,7 +330,21 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    fn succeed(&mut self) {
+    /// Keeps an event that stops the module, for whoever mends it.
+    fn bury(&self, event: &Event, reason: String) {
+        let Some(letterbox) = &self.letterbox else { return };
+        let subject = self.subjects.get(&event.subject()).or_else(|| self.shunned.get(&event.subject()));
+        letterbox.post_blocking(DeadLetter {
+            at: UnixNanos::now(),
+            lane: self.origin.lane.to_string(),
+            module: self.origin.module.clone(),
+            reason,
+            replays: 0,
+            held: Held::Event { subject: subject.map(|subject| Subject::clone(subject)), event: event.clone() },
+        });
+    }
+
+    pub(crate) fn succeed(&mut self) {
         if self.trouble.succeed() {
             info!(lane = %self.origin.lane, "module works again");
         }
@@ -225,7 +353,7 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    fn emit(&self, entries: Vec<Entry>, observed_at: UnixNanos) {
+    pub(crate) fn emit(&self, entries: Vec<Entry>, observed_at: UnixNanos) {
         if entries.is_empty() {
             return;
         }
@@ -244,51 +372,19 @@ impl<S: Shaper> Lane<S> {
     }
 }
 
+/// A lane is at work no longer than its thread lives, however that ends.
+impl<S> Drop for Lane<S> {
+    fn drop(&mut self) {
+        self.meter.ready.set(0);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn send(outlet: &Sender<Parcel>, parcel: Parcel) {
     let weight = parcel.weight();
     // An outlet that has ended has said why; the others still want their entries.
     let _ended = futures::executor::block_on(outlet.send(parcel, weight));
-}
-
-/// Notices that can be given in one call.
-enum Run {
-    None,
-    Defined(Vec<Arc<Subject>>),
-    Forgotten(Vec<SubjectId>),
-    Events(Vec<Event>),
-    Listed,
-}
-
-impl Run {
-    /// Takes in `next`, a run of one; gives it back if it is of another kind.
-    fn join(&mut self, next: Self) -> Option<Self> {
-        match (self, next) {
-            (Self::Defined(run), Self::Defined(mut next)) => {
-                run.append(&mut next);
-            }
-            (Self::Forgotten(run), Self::Forgotten(mut next)) => {
-                run.append(&mut next);
-            }
-            (Self::Events(run), Self::Events(mut next)) if same_kind(run.first(), next.first()) => {
-                run.append(&mut next);
-            }
-            (_, next) => return Some(next),
-        }
-        None
-    }
-}
-
-pub(crate) fn events_in(notices: &[Notice]) -> u64 {
-    notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
-}
-
-fn same_kind(one: Option<&Event>, other: Option<&Event>) -> bool {
-    one.map(std::mem::discriminant) == other.map(std::mem::discriminant)
-}
-
-fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::Pod(_) => "pod",
-        Event::Object(_) => "object",
-    }
 }

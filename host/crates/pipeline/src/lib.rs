@@ -1,18 +1,29 @@
 //! Queues, lanes, outlets and their supervision. Knows only the contract: no source, no engine, no client library.
 //!
 //! Data flows one way: a source speaks to its [`fanout`], which fills the [`queue`] of each [`lane`]; a lane asks its shaper and
-//! hands the entries to the queue of each [`outlet`]; an outlet writes them. [`supervise`] starts all of it and ends it by closing.
+//! hands the entries to the queue of each [`outlet`]; an outlet writes them. [`supervise`] starts all of it and ends it by closing. While it
+//! runs, an [`order`] puts another module into a lane, and [`Changes`] add and remove lanes.
 
+mod batch;
+mod change;
 pub mod fanout;
 pub mod lane;
+mod letters;
+pub mod order;
 pub mod outlet;
 pub mod queue;
+mod rehearse;
 mod revive;
+mod share;
 pub mod supervise;
+mod swap;
 mod trouble;
 
+pub use change::Changes;
 pub use lane::LaneSettings;
+pub use order::{LaneControl, Replay, Snapshot, StateMove, Successor, Swapped};
 pub use outlet::OutletSettings;
 pub use queue::{Bounds, WhenFull};
-pub use supervise::{LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline, Report};
+pub use rehearse::rehearse;
+pub use supervise::{LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline, Replayed, Report};
 pub use trouble::Patience;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Backoff, Class, Entry, Fault, Outcome, Sink, UnixNanos};
+use sluicebox_contract::{Backoff, Class, DeadLetter, Entry, Fault, Held, ModuleIdentity, Outcome, Sink, UnixNanos};
+use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use crate::letters::Letterbox;
 use crate::queue::{Item, Receiver};
 
 /// How an outlet works.
@@ -38,8 +40,9 @@ impl Default for OutletSettings {
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) lane: Arc<str>,
-    /// The module with its version.
-    pub(crate) module: String,
+    pub(crate) module: ModuleIdentity,
+    /// Who wants to know when the entry is refused: it is replayed, and was a dead letter before.
+    pub(crate) replay: Option<mpsc::Sender<String>>,
 }
 
 /// What a lane hands to an outlet.
@@ -49,13 +52,15 @@ pub(crate) enum Parcel {
     Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos },
     /// The lane has shaped everything that was there when its sources began.
     Settled,
+    /// A lane that was added while the program runs: it has everything to shape yet.
+    Joined,
 }
 
 impl Parcel {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Entries { entries, .. } => entries.iter().map(Entry::weight).sum(),
-            Self::Settled => 16,
+            Self::Settled | Self::Joined => 16,
         }
     }
 }
@@ -75,6 +80,7 @@ pub(crate) struct Outlet<K> {
     pub(crate) name: Arc<str>,
     pub(crate) sink: K,
     pub(crate) queue: Receiver<Parcel>,
+    pub(crate) letterbox: Option<Letterbox>,
     pub(crate) settings: OutletSettings,
     pub(crate) meter: Arc<OutletMeter>,
     /// Lanes that have not settled.
@@ -99,10 +105,10 @@ pub(crate) struct Upkeep {
 #[derive(Default)]
 struct Gathered {
     entries: Vec<Entry>,
-    /// Up to which entry which lane made them.
-    origins: Vec<(usize, Arc<Origin>)>,
-    times: Vec<UnixNanos>,
+    /// Up to which entry which lane made them, from an event of when.
+    origins: Vec<(usize, Arc<Origin>, UnixNanos)>,
     settled: usize,
+    joined: usize,
 }
 
 impl Gathered {
@@ -111,19 +117,19 @@ impl Gathered {
         for parcel in parcels {
             match parcel {
                 Parcel::Entries { origin, entries, observed_at } => {
-                    gathered.times.push(observed_at);
                     gathered.entries.extend(entries);
-                    gathered.origins.push((gathered.entries.len(), origin));
+                    gathered.origins.push((gathered.entries.len(), origin, observed_at));
                 }
                 Parcel::Settled => gathered.settled += 1,
+                Parcel::Joined => gathered.joined += 1,
             }
         }
         gathered
     }
 
-    fn origin(&self, index: usize) -> Option<&Origin> {
-        let place = self.origins.partition_point(|(end, _)| *end <= index);
-        self.origins.get(place).map(|(_, origin)| origin.as_ref())
+    fn origin(&self, index: usize) -> Option<(&Origin, UnixNanos)> {
+        let place = self.origins.partition_point(|(end, ..)| *end <= index);
+        self.origins.get(place).map(|(_, origin, observed_at)| (origin.as_ref(), *observed_at))
     }
 }
 
@@ -134,9 +140,10 @@ impl<K: Sink> Outlet<K> {
             let gathered = Gathered::new(parcels);
             self.write(&gathered).await?;
             let now = UnixNanos::now();
-            for time in &gathered.times {
+            for (.., time) in &gathered.origins {
                 self.meter.delay.observe(time.elapsed_until(now));
             }
+            self.unsettled += gathered.joined;
             self.settle(gathered.settled).await?;
         }
         Ok(())
@@ -177,7 +184,7 @@ impl<K: Sink> Outlet<K> {
             };
             self.meter.writes.observe(begin.elapsed());
             let written = outcome.stopped.as_ref().map_or(slice.len(), |(index, _)| (*index).min(slice.len()));
-            self.count(gathered, done, written, &outcome);
+            self.count(gathered, done, written, &outcome).await;
             done += written;
             match outcome.stopped {
                 None => self.succeed(),
@@ -190,22 +197,37 @@ impl<K: Sink> Outlet<K> {
         Ok(())
     }
 
-    /// Counts what became of the entries from `first` on, of which so many were dealt with.
-    fn count(&mut self, gathered: &Gathered, first: usize, written: usize, outcome: &Outcome) {
+    /// Counts what became of the entries from `first` on, of which so many were dealt with, and keeps those that were refused.
+    async fn count(&mut self, gathered: &Gathered, first: usize, written: usize, outcome: &Outcome) {
         let mut count = 0;
         for refusal in outcome.refused.iter().filter(|refusal| refusal.index < written) {
             count += 1;
-            self.complaints += 1;
-            if is_worth_a_line(self.complaints) {
-                let index = first + refusal.index;
-                let entry = gathered.entries.get(index).map_or_else(String::new, describe);
-                let (lane, module) = gathered.origin(index).map_or(("", ""), |origin| (&origin.lane, &origin.module));
-                let so_far = self.complaints;
-                warn!(sink = %self.name, lane, module, %entry, reason = %refusal.reason, so_far, "sink refused an entry for good");
+            let index = first + refusal.index;
+            if let (Some(entry), Some((origin, observed_at))) = (gathered.entries.get(index), gathered.origin(index)) {
+                self.bury(entry, origin, observed_at, &refusal.reason).await;
             }
         }
         self.meter.refused.add(count);
         self.meter.written.add((written as u64).saturating_sub(count));
+    }
+
+    async fn bury(&mut self, entry: &Entry, origin: &Origin, observed_at: UnixNanos, reason: &str) {
+        if let Some(replay) = &origin.replay {
+            // Whoever replays it keeps it; when he has given up, it is still where it was.
+            let _given_up = replay.try_send(reason.to_owned());
+            return;
+        }
+        let (lane, module) = (&origin.lane, &origin.module);
+        self.complaints += 1;
+        if is_worth_a_line(self.complaints) {
+            let (so_far, what) = (self.complaints, describe(entry));
+            warn!(sink = %self.name, %lane, %module, entry = %what, %reason, so_far, "sink refused an entry for good");
+        }
+        if let Some(letterbox) = &self.letterbox {
+            let held = Held::Entry { sink: self.name.to_string(), observed_at, entry: entry.clone() };
+            let (lane, module, reason) = (lane.to_string(), module.clone(), reason.to_owned());
+            letterbox.post(DeadLetter { at: UnixNanos::now(), lane, module, reason, replays: 0, held }).await;
+        }
     }
 
     async fn settle(&mut self, lanes: usize) -> Result<(), Fault> {

@@ -35,16 +35,18 @@ pub trait Item {
 }
 
 struct State<T> {
+    bounds: Bounds,
     items: VecDeque<(T, usize)>,
     bytes: usize,
     senders: usize,
     /// Senders that wait for room.
     waiting: usize,
     receiver: bool,
+    /// Nothing more is taken in, whoever still has a sender.
+    shut: bool,
 }
 
 struct Shared<T> {
-    bounds: Bounds,
     state: Mutex<State<T>>,
     filled: Notify,
     drained: Notify,
@@ -57,8 +59,14 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_room(&self, state: &State<T>, weight: usize) -> bool {
-        let fits = state.items.len() < self.bounds.items && state.bytes.saturating_add(weight) <= self.bounds.bytes;
+    /// Whether nothing more is taken in.
+    fn is_shut(&self) -> bool {
+        let state = self.lock();
+        state.shut || !state.receiver
+    }
+
+    fn has_room(state: &State<T>, weight: usize) -> bool {
+        let fits = state.items.len() < state.bounds.items && state.bytes.saturating_add(weight) <= state.bounds.bytes;
         fits || state.items.is_empty()
     }
 
@@ -73,7 +81,7 @@ impl<T> Shared<T> {
             weight += bytes;
         }
         state.bytes -= weight;
-        let closed = state.senders == 0;
+        let closed = state.shut || state.senders == 0;
         self.measure(&state);
         drop(state);
         if count > 0 {
@@ -121,10 +129,13 @@ pub struct Sender<T>(Arc<Shared<T>>);
 /// The end that takes items out.
 pub struct Receiver<T>(Arc<Shared<T>>);
 
+/// Shuts a queue and changes its bounds from outside. Does not keep it open.
+pub struct Valve<T>(Arc<Shared<T>>);
+
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    let state = State { items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, receiver: true };
-    let shared = Arc::new(Shared { bounds, state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), meter });
+    let state = State { bounds, items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, receiver: true, shut: false };
+    let shared = Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
@@ -146,11 +157,11 @@ impl<T: Item> Sender<T> {
     /// Puts an item in if there is room; gives it back if not.
     fn offer(&self, item: T, weight: usize) -> Result<Option<T>, Closed> {
         let mut state = self.0.lock();
-        if !state.receiver {
+        if !state.receiver || state.shut {
             return Err(Closed);
         }
-        while !self.0.has_room(&state, weight) {
-            if self.0.bounds.when_full == WhenFull::Wait || !self.0.drop_oldest(&mut state) {
+        while !Shared::has_room(&state, weight) {
+            if state.bounds.when_full == WhenFull::Wait || !self.0.drop_oldest(&mut state) {
                 return Ok(Some(item));
             }
         }
@@ -160,6 +171,45 @@ impl<T: Item> Sender<T> {
         drop(state);
         self.0.filled.notify_one();
         Ok(None)
+    }
+}
+
+impl<T> Sender<T> {
+    /// A way to shut the queue.
+    pub fn valve(&self) -> Valve<T> {
+        Valve(Arc::clone(&self.0))
+    }
+
+    /// Waits until nothing more is taken in.
+    pub async fn shut(&self) {
+        loop {
+            let drained = self.0.drained.notified();
+            if self.0.is_shut() {
+                return;
+            }
+            drained.await;
+        }
+    }
+}
+
+impl<T> Valve<T> {
+    /// Nothing more is taken in; what is there can still be taken out. Senders are told that the queue is closed.
+    pub fn shut(&self) {
+        self.0.lock().shut = true;
+        self.0.filled.notify_one();
+        self.0.drained.notify_waiters();
+    }
+
+    /// Changes what the queue may hold from now on.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.0.lock().bounds = bounds;
+        self.0.drained.notify_waiters();
+    }
+}
+
+impl<T> Clone for Valve<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -215,7 +265,8 @@ impl<T> Receiver<T> {
 
     /// Whether the senders have gone; items may still be there.
     pub fn is_closed(&self) -> bool {
-        self.0.lock().senders == 0
+        let state = self.0.lock();
+        state.shut || state.senders == 0
     }
 }
 
@@ -233,109 +284,5 @@ impl<T> Drop for Receiver<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    impl Item for u32 {
-        fn may_be_dropped(&self) -> bool {
-            *self < 100
-        }
-    }
-
-    fn small(items: usize, bytes: usize) -> (Sender<u32>, Receiver<u32>) {
-        queue(Bounds { items, bytes, when_full: WhenFull::Wait }, Arc::default())
-    }
-
-    #[tokio::test]
-    async fn the_oldest_that_may_go_makes_room_and_is_counted() {
-        let meter = Arc::<QueueMeter>::default();
-        let (sender, mut receiver) = queue(Bounds { items: 3, bytes: 100, when_full: WhenFull::DropOldest }, Arc::clone(&meter));
-        for number in [1, 100, 2, 3, 4] {
-            sender.send(number, 1).await.unwrap();
-        }
-        assert_eq!(receiver.take(9).await, Some(vec![100, 3, 4]));
-        assert_eq!((meter.dropped.get(), meter.bytes.get()), (2, 0));
-    }
-
-    #[tokio::test]
-    async fn a_queue_in_which_nothing_may_go_makes_its_sender_wait() {
-        let (sender, mut receiver) = queue(Bounds { items: 1, bytes: 100, when_full: WhenFull::DropOldest }, Arc::default());
-        sender.send(100, 1).await.unwrap();
-        let mut second = Box::pin(sender.send(1, 1));
-        assert!(futures::poll!(&mut second).is_pending());
-        assert!(receiver.is_blocked());
-        drop(second);
-        assert!(!receiver.is_blocked(), "a sender that has given up waits no more");
-        assert_eq!(receiver.take(9).await, Some(vec![100]));
-    }
-
-    #[tokio::test]
-    async fn items_come_out_in_the_order_in_which_they_went_in() {
-        let (sender, mut receiver) = small(10, 100);
-        for number in 0..5 {
-            sender.send(number, 1).await.unwrap();
-        }
-        assert_eq!(receiver.take(3).await, Some(vec![0, 1, 2]));
-        assert_eq!(receiver.take(3).await, Some(vec![3, 4]));
-        drop(sender);
-        assert_eq!(receiver.take(3).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_makes_the_sender_wait_by_items_and_by_bytes() {
-        for (sender, mut receiver) in [small(1, 100), small(10, 3)] {
-            sender.send(1, 2).await.unwrap();
-            let mut second = Box::pin(sender.send(2, 2));
-            assert!(futures::poll!(&mut second).is_pending());
-            assert_eq!(receiver.take(1).await, Some(vec![1]));
-            second.await.unwrap();
-            assert_eq!(receiver.take(1).await, Some(vec![2]));
-        }
-    }
-
-    #[tokio::test]
-    async fn an_item_heavier_than_the_queue_passes_alone() {
-        let (sender, mut receiver) = small(10, 3);
-        sender.send(1, 1000).await.unwrap();
-        assert!(futures::poll!(Box::pin(sender.send(2, 1))).is_pending());
-        assert_eq!(receiver.take(9).await, Some(vec![1]));
-    }
-
-    #[tokio::test]
-    async fn a_sender_without_receiver_is_told_so_even_while_it_waits() {
-        let (sender, receiver) = small(1, 100);
-        sender.send(1, 1).await.unwrap();
-        let mut second = Box::pin(sender.send(2, 1));
-        assert!(futures::poll!(&mut second).is_pending());
-        drop(receiver);
-        assert_eq!(second.await, Err(Closed));
-    }
-
-    #[test]
-    fn a_thread_waits_for_a_sender_on_another_thread() {
-        let (sender, mut receiver) = small(4, 100);
-        let thread = std::thread::spawn(move || {
-            let mut taken = Vec::new();
-            while let Some(items) = receiver.take_blocking(2) {
-                taken.extend(items);
-            }
-            taken
-        });
-        for number in 0..1000 {
-            futures::executor::block_on(sender.send(number, 1)).unwrap();
-        }
-        drop(sender);
-        assert_eq!(thread.join().unwrap(), (0..1000).collect::<Vec<_>>());
-    }
-
-    #[tokio::test]
-    async fn the_meter_shows_what_is_held() {
-        let meter = Arc::<QueueMeter>::default();
-        let (sender, mut receiver) = queue(Bounds { items: 4, bytes: 100, when_full: WhenFull::Wait }, Arc::clone(&meter));
-        sender.send(1, 7).await.unwrap();
-        sender.send(2, 5).await.unwrap();
-        assert_eq!((meter.length.get(), meter.bytes.get()), (2, 12));
-        receiver.take(1).await;
-        assert_eq!((meter.length.get(), meter.bytes.get()), (1, 5));
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

@@ -4,30 +4,32 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluicebox_contract::{Fault, Notice, Shaper, Subject};
+use sluicebox_contract::{Class, Fault, Notice, Shaper, Subject};
 use tracing::{debug, error, warn};
 
-use crate::lane::{GivenUp, Lane, events_in};
+use crate::batch::events_in;
+use crate::lane::{GivenUp, Lane};
 
 /// Subjects told in one call.
-const SUBJECTS: usize = 1024;
+pub(crate) const SUBJECTS: usize = 1024;
 /// How often a module that does not start is tried when the host stops.
 const LAST_STARTS: u32 = 3;
 /// A call that ends badly after so long has kept others waiting.
 const SLOW: Duration = Duration::from_millis(20);
-/// How long a resting lane sleeps before it looks around.
-const NAP: Duration = Duration::from_millis(20);
 
 impl<S: Shaper> Lane<S> {
     /// A fresh instance in place of one that has died in a call with so many events, after so long.
     pub(crate) fn replace(&mut self, fault: &Fault, event: &str, events: usize, took: Duration) -> Result<(), GivenUp> {
         self.meter.traps.increment();
         self.meter.ready.set(0);
+        self.alive = false;
         let too_much = self.trouble.fault(events, took);
         let (lane, module) = (Arc::clone(&self.origin.lane), &self.origin.module);
         warn!(%lane, %module, event, events, %fault, "module stopped; a fresh instance takes its place");
         if too_much {
-            self.rest();
+            if self.rest() {
+                return Ok(());
+            }
         } else if took >= SLOW && self.queue.is_blocked() {
             // Others have waited for this call, and would for the next.
             let missed = self.make_room();
@@ -41,6 +43,7 @@ impl<S: Shaper> Lane<S> {
         let mut last_starts = 0;
         loop {
             let Err(fault) = self.begin() else { return Ok(()) };
+            self.alive = false;
             self.meter.traps.increment();
             self.trouble.bad_start();
             let (lane, module) = (&self.origin.lane, &self.origin.module);
@@ -51,7 +54,9 @@ impl<S: Shaper> Lane<S> {
                     return Err(GivenUp);
                 }
             }
-            self.rest();
+            if self.rest() {
+                return Ok(());
+            }
         }
     }
 
@@ -62,8 +67,15 @@ impl<S: Shaper> Lane<S> {
             let subjects: Vec<_> = self.subjects.values().cloned().collect();
             let failed = subjects.chunks(SUBJECTS).find_map(|part| self.shaper.define(part).err().map(|fault| (part, fault)));
             let Some((part, fault)) = failed else {
+                if !self.hand_over() {
+                    // It has died of what its predecessor left; the next one begins without it.
+                    continue;
+                }
                 self.meter.instances.increment();
                 self.meter.ready.set(1);
+                self.meter.memory_bytes.set(bytes(self.shaper.memory_bytes()));
+                self.alive = true;
+                self.age.calls = 0;
                 debug!(lane = %self.origin.lane, subjects = subjects.len(), "instance started");
                 return Ok(());
             };
@@ -74,6 +86,15 @@ impl<S: Shaper> Lane<S> {
             }
             self.shun(part, &fault)?;
         }
+    }
+
+    /// Gives a started instance what its predecessor has saved; says whether it lives.
+    fn hand_over(&mut self) -> bool {
+        let Some(saved) = self.carried.take() else { return true };
+        let Err(fault) = self.shaper.restore(&saved) else { return true };
+        let (lane, module) = (&self.origin.lane, &self.origin.module);
+        warn!(%lane, %module, %fault, "the module's state is lost: the fresh instance does not take what the one before has saved");
+        fault.class == Class::Skip
     }
 
     /// Finds the subject among these that stops the module, by halves on fresh instances, and leaves it out from now on.
@@ -87,33 +108,31 @@ impl<S: Shaper> Lane<S> {
         for subject in suspects {
             self.meter.traps.increment();
             self.subjects.remove(&subject.id);
-            self.shunned.insert(subject.id);
+            self.shunned.insert(subject.id, Arc::clone(subject));
             let (lane, module) = (&self.origin.lane, &self.origin.module);
             warn!(%lane, %module, subject = subject.id.0, name = %subject.name, %fault, "subject left out: it stops the module when it is defined");
         }
         Ok(())
     }
 
-    /// Waits before the next try. Nobody else waits meanwhile: when a source has to wait for this lane's queue, its oldest events
-    /// are left out. Ends at once when the host stops.
-    fn rest(&mut self) {
+    /// Waits before the next try; says whether a successor has been put in place meanwhile, which ends the rest. Nobody else waits:
+    /// when a source has to wait for this lane's queue, its oldest events are left out. Ends at once when the host stops.
+    fn rest(&mut self) -> bool {
         let end = Instant::now() + self.backoff.wait();
         let mut missed = 0;
-        loop {
-            let now = Instant::now();
-            if self.queue.is_closed() || now >= end {
-                break;
+        self.meter.resting.set(1);
+        self.nap_until(end, |lane| {
+            while lane.queue.is_blocked() && !lane.queue.is_closed() {
+                missed += lane.make_room();
             }
-            if self.queue.is_blocked() {
-                missed += self.make_room();
-            } else {
-                std::thread::park_timeout((end - now).min(NAP));
-            }
-        }
+            lane.obey_while_resting()
+        });
+        self.meter.resting.set(0);
         self.trouble.rested();
         if missed > 0 {
             error!(lane = %self.origin.lane, events = missed, "events left out: the lane rests and its queue was full");
         }
+        self.alive
     }
 
     /// Takes the oldest notices out of the queue without asking the module; says how many events were among them.
@@ -138,4 +157,8 @@ impl<S: Shaper> Lane<S> {
         self.forgotten = forgotten.into_iter().collect();
         missed
     }
+}
+
+pub(crate) fn bytes(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

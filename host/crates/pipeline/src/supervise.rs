@@ -1,22 +1,27 @@
 //! Starts every task and thread, waits for the stop, and ends them by closing: sources first, then lanes, then outlets.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicebox_contract::meter::{LaneMeter, OutletMeter};
-use sluicebox_contract::{Backoff, Fault, Shaper, Sink, Source};
-use tokio::sync::{oneshot, watch};
+use futures::future::{join_all, select};
+use sluicebox_contract::meter::{DeadLetterMeter, LaneMeter, OutletMeter};
+use sluicebox_contract::{Backoff, CpuShare, DeadLetters, Entry, Fault, ModuleIdentity, Shaper, Sink, Source, UnixNanos};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use crate::change::{Change, Changes, changes};
 use crate::fanout::{Branch, Fanout};
-use crate::lane::{Lane, LaneSettings};
+use crate::lane::{Age, Lane, LaneSettings};
+use crate::letters::{Letterbox, letterbox};
+use crate::order::{LaneControl, orders};
 use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
 use crate::queue::{Bounds, Sender, queue};
+use crate::share::Account;
 use crate::trouble::Trouble;
 
 /// Everything that runs. Built from the sinks up, so that whoever sends has somewhere to send to; each part starts when it is added.
@@ -24,7 +29,11 @@ pub struct Pipeline {
     tasks: JoinSet<Result<(), Fault>>,
     parts: HashMap<Id, Part>,
     outlets: Vec<Sender<Parcel>>,
-    lanes: Vec<Branch>,
+    lanes: BTreeMap<LaneHandle, (Branch, Vec<OutletHandle>)>,
+    /// How many lanes there were so far.
+    numbered: usize,
+    letterbox: Option<Letterbox>,
+    changes: Option<mpsc::Receiver<Change>>,
     stop: watch::Sender<bool>,
 }
 
@@ -33,7 +42,7 @@ pub struct Pipeline {
 pub struct OutletHandle(usize);
 
 /// Names a lane of the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LaneHandle(usize);
 
 /// How a sink takes part.
@@ -50,8 +59,8 @@ pub struct OutletTerms {
 
 /// How a module takes part.
 pub struct LaneTerms {
-    /// The module with its version, for whoever reads the log.
-    pub module: String,
+    /// The module, for whoever reads the log.
+    pub module: ModuleIdentity,
     /// How it works.
     pub settings: LaneSettings,
     /// What its queue may hold.
@@ -62,6 +71,21 @@ pub struct LaneTerms {
     pub outlets: Vec<OutletHandle>,
     /// How many sources will feed it.
     pub sources: usize,
+    /// Whether the program runs already: the sinks have not counted on this lane.
+    pub joins: bool,
+}
+
+/// An entry that is written once more.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The lane that made it.
+    pub lane: String,
+    /// The module that made it.
+    pub module: ModuleIdentity,
+    /// The entry.
+    pub entry: Entry,
+    /// When the event was observed that it was made from.
+    pub observed_at: UnixNanos,
 }
 
 /// What an operator calls a task: `source pods`, `lane galileo`, `sink events`.
@@ -69,6 +93,8 @@ pub struct LaneTerms {
 struct Part {
     kind: Kind,
     name: Arc<str>,
+    /// It was to end: how it does is no fault of the run.
+    removed: bool,
 }
 
 /// What kind of part a task is.
@@ -77,6 +103,7 @@ enum Kind {
     Source,
     Lane,
     Sink,
+    DeadLetters,
 }
 
 impl fmt::Display for Kind {
@@ -85,16 +112,8 @@ impl fmt::Display for Kind {
             Self::Source => "source",
             Self::Lane => "module",
             Self::Sink => "sink",
+            Self::DeadLetters => "dead letters",
         })
-    }
-}
-
-/// A lane is ready no longer than its thread lives, however that ends.
-struct Ready(Arc<LaneMeter>);
-
-impl Drop for Ready {
-    fn drop(&mut self) {
-        self.0.ready.set(0);
     }
 }
 
@@ -120,13 +139,38 @@ impl Default for Pipeline {
             tasks: JoinSet::new(),
             parts: HashMap::new(),
             outlets: Vec::new(),
-            lanes: Vec::new(),
+            lanes: BTreeMap::new(),
+            numbered: 0,
+            letterbox: None,
+            changes: None,
             stop: watch::Sender::new(false),
         }
     }
 }
 
 impl Pipeline {
+    /// Keeps what cannot be dealt with. Those parts keep theirs that are added after it.
+    pub fn dead_letters(&mut self, keeper: impl DeadLetters, meter: Arc<DeadLetterMeter>) -> std::io::Result<()> {
+        let (letterbox, work) = letterbox(keeper, meter);
+        let (done, ended) = oneshot::channel();
+        std::thread::Builder::new().name("dead-letters".to_owned()).spawn(move || {
+            work.run();
+            // The pipeline may have given up waiting for this thread.
+            let _late = done.send(());
+        })?;
+        let panicked = |_| Fault::fatal("cannot keep dead letters", "the thread has panicked");
+        self.start(Kind::DeadLetters, "disk".into(), async move { ended.await.map_err(panicked) });
+        self.letterbox = Some(letterbox);
+        Ok(())
+    }
+
+    /// The way to change the pipeline while it runs. With it, the run does not end by itself when its sources do.
+    pub fn changes(&mut self) -> Changes {
+        let (changes, receiver) = changes();
+        self.changes = Some(receiver);
+        changes
+    }
+
     /// Adds a sink.
     pub fn outlet<K: Sink>(&mut self, name: &str, sink: K, terms: OutletTerms) -> OutletHandle {
         let OutletTerms { settings, bounds, meter, lanes } = terms;
@@ -136,6 +180,7 @@ impl Pipeline {
             name: Arc::clone(&name),
             sink,
             queue: receiver,
+            letterbox: self.letterbox.clone(),
             settings,
             meter,
             unsettled: lanes,
@@ -151,33 +196,39 @@ impl Pipeline {
     }
 
     /// Adds a module. It runs on a thread of its own.
-    pub fn lane<S: Shaper>(&mut self, name: &str, shaper: S, terms: LaneTerms) -> std::io::Result<LaneHandle> {
-        let LaneTerms { module, settings, bounds, meter, outlets, sources } = terms;
+    pub fn lane<S: Shaper>(&mut self, name: &str, shaper: S, terms: LaneTerms) -> std::io::Result<LaneControl<S>> {
+        let LaneTerms { module, settings, bounds, meter, outlets, sources, joins } = terms;
         let (sender, receiver) = queue(bounds, Arc::clone(&meter.queue));
+        let (orders, waiting_orders) = orders();
         let name: Arc<str> = name.into();
         let handlers = shaper.handlers();
-        let ready = Ready(Arc::clone(&meter));
         let lane = Lane {
-            origin: Arc::new(Origin { lane: Arc::clone(&name), module }),
+            origin: Arc::new(Origin { lane: Arc::clone(&name), module, replay: None }),
             shaper,
             queue: receiver,
+            orders: waiting_orders,
+            letterbox: self.letterbox.clone(),
             outlets: outlets.iter().filter_map(|outlet| self.outlets.get(outlet.0).cloned()).collect(),
             settings,
             meter,
             unlisted: sources,
             incomplete: false,
             subjects: BTreeMap::new(),
-            shunned: BTreeSet::new(),
+            shunned: BTreeMap::new(),
             forgotten: Vec::new(),
             trouble: Trouble::new(settings.patience),
             backoff: Backoff::new(settings.first_rest, settings.longest_rest),
             open: 0,
             complaints: 0,
+            alive: false,
+            last: Vec::new(),
+            carried: None,
+            account: Account::new(CpuShare { millicores: 1000 }),
+            age: Age::default(),
         };
         let (done, ended) = oneshot::channel();
         std::thread::Builder::new().name(format!("lane-{name}")).spawn(move || {
-            let _ready = ready;
-            let unshaped = lane.run();
+            let unshaped = if joins { lane.join_and_run() } else { lane.run() };
             // The pipeline may have given up waiting for this thread.
             let _late = done.send(unshaped);
         })?;
@@ -190,42 +241,85 @@ impl Pipeline {
                 Err(_) => Err(Fault::fatal("cannot go on", "the thread has panicked")),
             }
         });
-        self.lanes.push(Branch { handlers, queue: sender, lane: name });
-        Ok(LaneHandle(self.lanes.len() - 1))
+        let handle = LaneHandle(self.numbered);
+        self.numbered += 1;
+        let valve = sender.valve();
+        self.lanes.insert(handle, (Branch { handlers, queue: sender, lane: name }, outlets));
+        Ok(LaneControl { handle, orders, valve })
     }
 
-    /// Adds a source that feeds these lanes.
+    /// Ends a lane: it takes nothing more, shapes what it has, and ends. A source that feeds no other lane ends with it.
+    pub fn remove_lane(&mut self, lane: LaneHandle) {
+        let Some((branch, _)) = self.lanes.remove(&lane) else { return };
+        branch.queue.valve().shut();
+        for part in self.parts.values_mut().filter(|part| part.kind == Kind::Lane && part.name == branch.lane) {
+            part.removed = true;
+        }
+    }
+
+    /// Adds a source that feeds these lanes. It ends when the pipeline stops, or when none of the lanes is there any more.
     pub fn source<S: Source>(&mut self, name: &str, source: S, lanes: &[LaneHandle]) {
-        let branches = lanes.iter().filter_map(|lane| self.lanes.get(lane.0).cloned()).collect();
+        let branches: Vec<Branch> =
+            lanes.iter().filter_map(|lane| self.lanes.get(lane)).map(|(branch, _)| branch.clone()).collect();
         let mut stop = self.stop.subscribe();
+        let queues: Vec<_> = branches.iter().map(|branch| branch.queue.clone()).collect();
         let stopped = async move {
+            let deserted = join_all(queues.iter().map(Sender::shut));
             // An error means that the pipeline is gone: stop as well.
-            let _gone = stop.wait_for(|stop| *stop).await;
+            let asked = stop.wait_for(|stop| *stop);
+            tokio::pin!(asked);
+            let _either = select(asked, deserted).await;
         };
         self.start(Kind::Source, name.into(), source.run(Fanout::new(branches), stopped));
     }
 
+    /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The receiver yields the reason when it
+    /// is refused again, and nothing when it was written.
+    pub fn replay(
+        &self,
+        outlet: OutletHandle,
+        letter: Replayed,
+    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+        let sender = self.outlets.get(outlet.0)?.clone();
+        let Replayed { lane, module, entry, observed_at } = letter;
+        let (replay, mut refused) = mpsc::channel(1);
+        let origin = Arc::new(Origin { lane: lane.into(), module, replay: Some(replay) });
+        let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at };
+        Some(async move {
+            let weight = parcel.weight();
+            if sender.send(parcel, weight).await.is_err() {
+                return Some("the sink has ended".to_owned());
+            }
+            drop(sender);
+            refused.recv().await
+        })
+    }
+
     fn start(&mut self, kind: Kind, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) {
         let id = self.tasks.spawn(task).id();
-        self.parts.insert(id, Part { kind, name });
+        self.parts.insert(id, Part { kind, name, removed: false });
     }
 
     /// Runs until `stop` is ready or a part cannot go on; then stops the sources, lets everything drain, and gives up after `grace`.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>, grace: Duration) -> Report {
-        // From here on only sources hold the lanes' queues and only lanes the outlets': closing runs down by itself.
-        self.outlets.clear();
-        self.lanes.clear();
         let mut report = Report::default();
+        let mut changes = self.changes.take();
+        if changes.is_none() {
+            self.let_go();
+        }
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
+                Some(change) = next(&mut changes) => change(&mut self),
                 ended = self.tasks.join_next_with_id() => match ended {
                     None => break,
                     Some(ended) => if self.note(ended, &mut report) { break },
                 },
             }
         }
+        drop(changes);
+        self.let_go();
         info!(grace = ?grace, "stopping: sources first, then what they have told is written");
         self.stop.send_replace(true);
         let drained = timeout(grace, async {
@@ -242,6 +336,13 @@ impl Pipeline {
         report
     }
 
+    /// From here on only sources hold the lanes' queues and only lanes the outlets': closing runs down by itself.
+    fn let_go(&mut self) {
+        self.outlets.clear();
+        self.lanes.clear();
+        self.letterbox = None;
+    }
+
     /// Takes note of a part that has ended; says whether that ends the run. A lane that ends leaves the others at work.
     fn note(&mut self, ended: Result<(Id, Result<(), Fault>), JoinError>, report: &mut Report) -> bool {
         let (id, result) = match ended {
@@ -252,8 +353,19 @@ impl Pipeline {
             return false;
         };
         let Err(fault) = result else { return false };
+        if part.removed {
+            warn!(part = %part.kind, name = %part.name, %fault, "removed, but not everything that it had was dealt with");
+            return false;
+        }
         error!(part = %part.kind, name = %part.name, %fault, "ended by a fault");
         report.faults.push(format!("{} `{}`: {fault}", part.kind, part.name));
         part.kind != Kind::Lane
+    }
+}
+
+async fn next(changes: &mut Option<mpsc::Receiver<Change>>) -> Option<Change> {
+    match changes {
+        Some(changes) => changes.recv().await,
+        None => None,
     }
 }

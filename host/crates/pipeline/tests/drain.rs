@@ -12,7 +12,7 @@ async fn everything_accepted_is_written_in_order_before_the_end() {
     let (sink, shaper) = (Recorder::default(), Scripted { takes: Duration::from_millis(1), ..Scripted::default() });
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
-    let lane = pipeline.lane("lane", shaper, lane_terms(&[outlet])).unwrap();
+    let lane = pipeline.lane("lane", shaper, lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..1000).map(event).collect()), &[lane]);
     let report = pipeline.run_until(reaches(&sink.log, 1), Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
@@ -26,8 +26,8 @@ async fn one_source_feeds_two_lanes_and_two_lanes_feed_one_sink() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
-    let one = pipeline.lane("one", Scripted::default(), lane_terms(&[outlet])).unwrap();
-    let other = pipeline.lane("other", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let one = pipeline.lane("one", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
+    let other = pipeline.lane("other", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..100).map(event).collect()), &[one, other]);
     let report = pipeline.run_until(reaches(&sink.log, 200), Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
@@ -43,7 +43,7 @@ async fn a_sink_that_never_answers_is_named_at_the_deadline() {
     let sink = Recorder { stalls: true, ..Recorder::default() };
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("stuck", sink, outlet_terms(1));
-    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);
     let begin = std::time::Instant::now();
     let report = pipeline.run_until(tokio::time::sleep(Duration::from_millis(50)), Duration::from_millis(300)).await;

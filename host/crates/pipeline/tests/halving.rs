@@ -15,7 +15,7 @@ async fn shape(shaper: Scripted, notices: Vec<Notice>, expected: usize) -> (Vec<
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
     let meter = Arc::<LaneMeter>::default();
-    let lane = pipeline.lane("lane", shaper, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap();
+    let lane = pipeline.lane("lane", shaper, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap().handle();
     pipeline.source("source", Script(notices), &[lane]);
     let report = pipeline.run_until(reaches(&sink.log, expected), Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");

@@ -15,7 +15,7 @@ async fn write(sink: Recorder, notices: Vec<Notice>, expected: usize) -> (Arc<Ou
     let meter = Arc::<OutletMeter>::default();
     let log = Arc::clone(&sink.log);
     let outlet = pipeline.outlet("out", sink, OutletTerms { meter: Arc::clone(&meter), ..outlet_terms(1) });
-    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(notices), &[lane]);
     (meter, pipeline.run_until(reaches(&log, expected), Duration::from_secs(5)).await)
 }
@@ -44,7 +44,7 @@ async fn a_sink_that_never_worked_and_cannot_ends_the_run() {
     let sink = Recorder { bad_writes: Arc::new(Mutex::new(1)), fatal: true, ..Recorder::default() };
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink, outlet_terms(1));
-    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);
     let report = pipeline.run_until(std::future::pending(), Duration::from_secs(5)).await;
     assert_eq!(report.faults, ["sink `out`: write: wrong address"]);

@@ -15,8 +15,8 @@ async fn beside(bad: Scripted) -> Arc<LaneMeter> {
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
     let meter = Arc::<LaneMeter>::default();
-    let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap();
-    let good = pipeline.lane("good", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap().handle();
+    let good = pipeline.lane("good", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..2000).map(event).collect()), &[bad, good]);
     let report = pipeline.run_until(reaches(&sink.log, 2000), Duration::from_secs(5)).await;
     assert!(report.late.is_empty(), "{report:?}");
@@ -46,7 +46,7 @@ async fn alone(shaper: Scripted, notices: Vec<Notice>) -> (Vec<String>, Report, 
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
     let meter = Arc::<LaneMeter>::default();
     let terms = LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) };
-    let lane = pipeline.lane("lane", shaper, terms).unwrap();
+    let lane = pipeline.lane("lane", shaper, terms).unwrap().handle();
     let count = notices.len();
     pipeline.source("source", Script(notices), &[lane]);
     let told = Arc::clone(&meter);
@@ -107,8 +107,8 @@ async fn a_slow_module_whose_queue_drops_its_oldest_holds_up_nobody() {
     let terms = lane_terms(&[]);
     let bounds = Bounds { when_full: WhenFull::DropOldest, ..terms.bounds };
     let slow = Scripted { takes: Duration::from_millis(100), ..Scripted::default() };
-    let slow = pipeline.lane("slow", slow, LaneTerms { meter: Arc::clone(&meter), bounds, ..terms }).unwrap();
-    let quick = pipeline.lane("quick", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let slow = pipeline.lane("slow", slow, LaneTerms { meter: Arc::clone(&meter), bounds, ..terms }).unwrap().handle();
+    let quick = pipeline.lane("quick", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..5000).map(event).collect()), &[slow, quick]);
     let report = pipeline.run_until(reaches(&sink.log, 5000), Duration::from_secs(5)).await;
     assert!(report.is_clean(), "{report:?}");
@@ -124,8 +124,8 @@ async fn a_lane_that_runs_into_its_deadline_now_and_then_lets_the_other_run() {
     let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
     let meter = Arc::<LaneMeter>::default();
     let bad = Scripted { deadly: (0..2000).step_by(40).collect(), trap_takes: Duration::from_millis(100), ..Scripted::default() };
-    let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[]) }).unwrap();
-    let good = pipeline.lane("good", Scripted::default(), lane_terms(&[outlet])).unwrap();
+    let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[]) }).unwrap().handle();
+    let good = pipeline.lane("good", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..2000).map(event).collect()), &[bad, good]);
     let begin = std::time::Instant::now();
     let told = Arc::clone(&sink.log);

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluicebox_contract::{
-    Change, Entry, Event, Fault, Feed, Forget, Handlers, Message, Notice, ObjectEvent, ObjectKind, Outcome, Refusal, Shaper,
-    Sink, Source, Subject, SubjectId, SubjectKind, UnixNanos,
+    Change, Entry, Event, Fault, Feed, Forget, Handlers, Message, ModuleIdentity, Notice, ObjectEvent, ObjectKind, Outcome,
+    Refusal, Shaper, Sink, Source, Subject, SubjectId, SubjectKind, UnixNanos,
 };
 use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms, WhenFull};
 
@@ -227,12 +227,13 @@ pub fn lane_terms(outlets: &[OutletHandle]) -> LaneTerms {
     let settings =
         LaneSettings { first_rest: Duration::from_millis(2), longest_rest: Duration::from_millis(20), ..LaneSettings::default() };
     LaneTerms {
-        module: "scripted".to_owned(),
+        module: ModuleIdentity { name: "scripted".into(), version: "1".into(), digest: "00".into() },
         settings,
         bounds: Bounds { items: 128, bytes: 1 << 20, when_full: WhenFull::Wait },
         meter: Arc::default(),
         outlets: outlets.to_vec(),
         sources: 1,
+        joins: false,
     }
 }
 

@@ -1,0 +1,133 @@
+//! What can be asked of a lane that runs: to show what a successor of its module needs, to put one in place, to shape an event again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicebox_contract::meter::LaneMeter;
+use sluicebox_contract::{Closed, Event, Fault, ModuleIdentity, Notice, Subject, SubjectId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::LaneSettings;
+use crate::queue::{Bounds, Valve};
+use crate::supervise::LaneHandle;
+
+/// Orders that may wait for a lane.
+const ORDERS: usize = 8;
+
+/// What a successor of the module needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The subjects that the module has been told, by id.
+    pub subjects: Vec<Arc<Subject>>,
+    /// Subjects that stop the present module when they are defined.
+    pub shunned: Vec<Arc<Subject>>,
+    /// A part of the last batch that was shaped; empty before the first one.
+    pub batch: Vec<Event>,
+}
+
+/// A module that was started, told and rehearsed elsewhere.
+pub struct Successor<S> {
+    /// The instance, ready to be called.
+    pub shaper: S,
+    /// What it was told, by id.
+    pub told: Vec<Arc<Subject>>,
+    /// Which module it is.
+    pub module: ModuleIdentity,
+    /// How the lane works with it.
+    pub settings: LaneSettings,
+    /// What it counts. Its queue's meter is that of the lane.
+    pub meter: Arc<LaneMeter>,
+}
+
+/// A swap that was done.
+pub struct Swapped<S> {
+    /// The old module, to be dropped where that delays nobody.
+    pub old: S,
+    /// How long events have waited for it.
+    pub pause: Duration,
+    /// What happened to what the old module had to save.
+    pub state: StateMove,
+}
+
+/// What became of a module's state in a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateMove {
+    /// There was none.
+    None,
+    /// The new instance has it.
+    Moved,
+    /// It is lost, because the old instance was dead or died when it was asked.
+    Lost,
+}
+
+pub(crate) enum Order<S> {
+    Look(oneshot::Sender<Snapshot>),
+    Swap(Box<Successor<S>>, oneshot::Sender<Result<Swapped<S>, Fault>>),
+    Replay(Box<Replay>, oneshot::Sender<Result<(), String>>),
+}
+
+/// An event that is to be shaped again.
+pub struct Replay {
+    /// The event.
+    pub event: Event,
+    /// What it is about, where that is known.
+    pub subject: Option<Subject>,
+    /// A number for the subject if the lane does not know it.
+    pub spare: SubjectId,
+}
+
+/// The way to give orders to a lane. Does not keep the lane alive.
+pub struct LaneControl<S> {
+    pub(crate) handle: LaneHandle,
+    pub(crate) orders: mpsc::Sender<Order<S>>,
+    pub(crate) valve: Valve<Notice>,
+}
+
+pub(crate) fn orders<S>() -> (mpsc::Sender<Order<S>>, mpsc::Receiver<Order<S>>) {
+    mpsc::channel(ORDERS)
+}
+
+impl<S> LaneControl<S> {
+    /// Names the lane.
+    pub fn handle(&self) -> LaneHandle {
+        self.handle
+    }
+
+    /// What a successor of the module needs; answered between two batches.
+    pub async fn look(&self) -> Result<Snapshot, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Look(reply)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Puts a successor in place between two batches. A fault leaves the old module at work. When the future is dropped before that
+    /// time has come, nothing happens.
+    pub async fn swap(&self, successor: Successor<S>) -> Result<Result<Swapped<S>, Fault>, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Swap(Box::new(successor), reply)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Has an event shaped by today's module and its entries written. The error says why the module does not take it.
+    pub async fn replay(&self, again: Replay) -> Result<Result<(), String>, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Replay(Box::new(again), reply)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Changes what the lane's queue may hold.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.valve.set_bounds(bounds);
+    }
+
+    /// Waits until the lane has ended.
+    pub async fn ended(&self) {
+        self.orders.closed().await;
+    }
+}
+
+impl<S> Clone for LaneControl<S> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle, orders: self.orders.clone(), valve: self.valve.clone() }
+    }
+}

@@ -1,0 +1,132 @@
+use super::*;
+
+impl Item for u32 {
+    fn may_be_dropped(&self) -> bool {
+        *self < 100
+    }
+}
+
+fn small(items: usize, bytes: usize) -> (Sender<u32>, Receiver<u32>) {
+    queue(Bounds { items, bytes, when_full: WhenFull::Wait }, Arc::default())
+}
+
+#[tokio::test]
+async fn the_oldest_that_may_go_makes_room_and_is_counted() {
+    let meter = Arc::<QueueMeter>::default();
+    let (sender, mut receiver) = queue(Bounds { items: 3, bytes: 100, when_full: WhenFull::DropOldest }, Arc::clone(&meter));
+    for number in [1, 100, 2, 3, 4] {
+        sender.send(number, 1).await.unwrap();
+    }
+    assert_eq!(receiver.take(9).await, Some(vec![100, 3, 4]));
+    assert_eq!((meter.dropped.get(), meter.bytes.get()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_queue_in_which_nothing_may_go_makes_its_sender_wait() {
+    let (sender, mut receiver) = queue(Bounds { items: 1, bytes: 100, when_full: WhenFull::DropOldest }, Arc::default());
+    sender.send(100, 1).await.unwrap();
+    let mut second = Box::pin(sender.send(1, 1));
+    assert!(futures::poll!(&mut second).is_pending());
+    assert!(receiver.is_blocked());
+    drop(second);
+    assert!(!receiver.is_blocked(), "a sender that has given up waits no more");
+    assert_eq!(receiver.take(9).await, Some(vec![100]));
+}
+
+#[tokio::test]
+async fn items_come_out_in_the_order_in_which_they_went_in() {
+    let (sender, mut receiver) = small(10, 100);
+    for number in 0..5 {
+        sender.send(number, 1).await.unwrap();
+    }
+    assert_eq!(receiver.take(3).await, Some(vec![0, 1, 2]));
+    assert_eq!(receiver.take(3).await, Some(vec![3, 4]));
+    drop(sender);
+    assert_eq!(receiver.take(3).await, None);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_the_sender_wait_by_items_and_by_bytes() {
+    for (sender, mut receiver) in [small(1, 100), small(10, 3)] {
+        sender.send(1, 2).await.unwrap();
+        let mut second = Box::pin(sender.send(2, 2));
+        assert!(futures::poll!(&mut second).is_pending());
+        assert_eq!(receiver.take(1).await, Some(vec![1]));
+        second.await.unwrap();
+        assert_eq!(receiver.take(1).await, Some(vec![2]));
+    }
+}
+
+#[tokio::test]
+async fn an_item_heavier_than_the_queue_passes_alone() {
+    let (sender, mut receiver) = small(10, 3);
+    sender.send(1, 1000).await.unwrap();
+    assert!(futures::poll!(Box::pin(sender.send(2, 1))).is_pending());
+    assert_eq!(receiver.take(9).await, Some(vec![1]));
+}
+
+#[tokio::test]
+async fn a_sender_without_receiver_is_told_so_even_while_it_waits() {
+    let (sender, receiver) = small(1, 100);
+    sender.send(1, 1).await.unwrap();
+    let mut second = Box::pin(sender.send(2, 1));
+    assert!(futures::poll!(&mut second).is_pending());
+    drop(receiver);
+    assert_eq!(second.await, Err(Closed));
+}
+
+#[test]
+fn a_thread_waits_for_a_sender_on_another_thread() {
+    let (sender, mut receiver) = small(4, 100);
+    let thread = std::thread::spawn(move || {
+        let mut taken = Vec::new();
+        while let Some(items) = receiver.take_blocking(2) {
+            taken.extend(items);
+        }
+        taken
+    });
+    for number in 0..1000 {
+        futures::executor::block_on(sender.send(number, 1)).unwrap();
+    }
+    drop(sender);
+    assert_eq!(thread.join().unwrap(), (0..1000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_shut_takes_nothing_more_and_gives_what_it_has() {
+    let (sender, mut receiver) = small(1, 100);
+    let valve = sender.valve();
+    sender.send(1, 1).await.unwrap();
+    let mut second = Box::pin(sender.send(2, 1));
+    assert!(futures::poll!(&mut second).is_pending());
+    let mut shut = Box::pin(sender.shut());
+    assert!(futures::poll!(&mut shut).is_pending());
+    valve.shut();
+    shut.await;
+    assert_eq!(second.await, Err(Closed));
+    assert!(receiver.is_closed());
+    assert_eq!(receiver.take(9).await, Some(vec![1]));
+    assert_eq!(receiver.take(9).await, None);
+}
+
+#[tokio::test]
+async fn wider_bounds_let_those_go_on_who_wait() {
+    let (sender, receiver) = small(1, 100);
+    sender.send(1, 1).await.unwrap();
+    let mut second = Box::pin(sender.send(2, 1));
+    assert!(futures::poll!(&mut second).is_pending());
+    sender.valve().set_bounds(Bounds { items: 2, bytes: 100, when_full: WhenFull::Wait });
+    second.await.unwrap();
+    drop(receiver);
+}
+
+#[tokio::test]
+async fn the_meter_shows_what_is_held() {
+    let meter = Arc::<QueueMeter>::default();
+    let (sender, mut receiver) = queue(Bounds { items: 4, bytes: 100, when_full: WhenFull::Wait }, Arc::clone(&meter));
+    sender.send(1, 7).await.unwrap();
+    sender.send(2, 5).await.unwrap();
+    assert_eq!((meter.length.get(), meter.bytes.get()), (2, 12));
+    receiver.take(1).await;
+    assert_eq!((meter.length.get(), meter.bytes.get()), (1, 5));
+}

@@ -1,0 +1,202 @@
+//! Obeys orders between two batches: puts a successor of the module in place, shapes an event again; and replaces an instance as planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::{Class, Fault, Shaper, Subject, SubjectId};
+use tracing::{info, warn};
+
+use crate::lane::{GivenUp, Lane};
+use crate::order::{Order, Replay, Snapshot, StateMove, Successor, Swapped};
+use crate::outlet::Origin;
+use crate::revive::bytes;
+use crate::trouble::Trouble;
+
+/// An instance lives at least so long before its memory is a reason to replace it: a module that needs so much needs it again.
+const RECYCLE_PAUSE: Duration = Duration::from_mins(1);
+
+impl<S: Shaper> Lane<S> {
+    pub(crate) fn obey(&mut self, order: Order<S>) -> Result<(), GivenUp> {
+        match order {
+            // Whoever has given up waiting does not get what he asked for.
+            Order::Look(reply) => drop(reply.send(self.snapshot())),
+            Order::Swap(_, reply) if reply.is_closed() => {}
+            Order::Swap(successor, reply) => {
+                let swapped = self.swap(*successor);
+                drop(reply.send(swapped));
+                if !self.alive {
+                    return self.revive();
+                }
+            }
+            Order::Replay(_, reply) if reply.is_closed() => {}
+            Order::Replay(again, reply) => {
+                let (answer, result) = self.replay(*again);
+                drop(reply.send(answer));
+                return result;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether a successor was put in place.
+    pub(crate) fn obey_while_resting(&mut self) -> bool {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Replay(_, reply) => {
+                    drop(reply.send(Err("the lane rests because its module fails again and again".to_owned())));
+                }
+                // A dead instance has nothing to save, so nothing of it can fail.
+                order => drop(self.obey_dead(order)),
+            }
+            if self.alive {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn obey_dead(&mut self, order: Order<S>) -> Option<()> {
+        match order {
+            Order::Swap(successor, reply) if !reply.is_closed() => {
+                let swapped = self.swap(*successor);
+                reply.send(swapped).ok()
+            }
+            Order::Look(reply) => reply.send(self.snapshot()).ok(),
+            Order::Swap(..) | Order::Replay(..) => None,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            subjects: self.subjects.values().cloned().collect(),
+            shunned: self.shunned.values().cloned().collect(),
+            batch: self.last.clone(),
+        }
+    }
+
+    /// Puts the successor in place. With a fault everything stays as it was.
+    fn swap(&mut self, successor: Successor<S>) -> Result<Swapped<S>, Fault> {
+        let begin = Instant::now();
+        let Successor { mut shaper, told, module, settings, meter } = successor;
+        let shunned = self.catch_up(&mut shaper, &told)?;
+        let state = self.move_state(&mut shaper)?;
+        for (id, subject) in std::mem::take(&mut self.shunned) {
+            if shunned.contains(&id) {
+                self.shunned.insert(id, subject);
+            } else {
+                self.subjects.insert(id, subject);
+            }
+        }
+        let old = std::mem::replace(&mut self.shaper, shaper);
+        self.origin = Arc::new(Origin { lane: Arc::clone(&self.origin.lane), module, replay: None });
+        self.meter.ready.set(0);
+        self.meter = meter;
+        self.meter.instances.increment();
+        self.meter.ready.set(1);
+        self.meter.memory_bytes.set(bytes(self.shaper.memory_bytes()));
+        self.settings = settings;
+        self.account.set_share(settings.share);
+        self.trouble = Trouble::new(settings.patience);
+        self.backoff.reset();
+        self.age.calls = 0;
+        self.carried = None;
+        self.alive = true;
+        Ok(Swapped { old, pause: begin.elapsed(), state })
+    }
+
+    /// Tells the successor what has changed since it was told; gives the subjects that it was not told on purpose.
+    fn catch_up(&self, shaper: &mut S, told: &[Arc<Subject>]) -> Result<BTreeSet<SubjectId>, Fault> {
+        let told: BTreeMap<SubjectId, &Arc<Subject>> = told.iter().map(|subject| (subject.id, subject)).collect();
+        let come: Vec<Arc<Subject>> = self.subjects.values().filter(|subject| !told.contains_key(&subject.id)).cloned().collect();
+        let exists = |id: &SubjectId| self.subjects.contains_key(id) || self.shunned.contains_key(id);
+        let gone: Vec<SubjectId> = told.keys().copied().filter(|id| !exists(id)).collect();
+        if !come.is_empty() {
+            shaper.define(&come)?;
+        }
+        if !gone.is_empty() {
+            shaper.forget(&gone)?;
+        }
+        Ok(self.shunned.keys().copied().filter(|id| !told.contains_key(id)).collect())
+    }
+
+    fn move_state(&mut self, shaper: &mut S) -> Result<StateMove, Fault> {
+        if !self.alive {
+            return Ok(StateMove::None);
+        }
+        match self.shaper.save() {
+            Ok(None) => Ok(StateMove::None),
+            Ok(Some(saved)) => shaper.restore(&saved).map(|()| StateMove::Moved),
+            Err(fault) if fault.class == Class::Skip => Err(fault),
+            Err(fault) => {
+                self.meter.traps.increment();
+                let (lane, module) = (&self.origin.lane, &self.origin.module);
+                warn!(%lane, %module, %fault, "the module's state is lost: it stopped when it was to save it");
+                self.alive = false;
+                Ok(StateMove::Lost)
+            }
+        }
+    }
+
+    /// Shapes a dead letter's event. The module's answer goes to whoever asked; only what must end the lane is an error here.
+    fn replay(&mut self, replay: Replay) -> (Result<(), String>, Result<(), GivenUp>) {
+        let Replay { event, subject, spare } = replay;
+        let known = |wanted: &Subject| {
+            let same = |subject: &&Arc<Subject>| subject.kind == wanted.kind && subject.uid == wanted.uid;
+            self.subjects.values().chain(self.shunned.values()).find(same).map(|subject| subject.id)
+        };
+        let known = subject.as_ref().and_then(known);
+        let event = event.about(known.unwrap_or(spare));
+        let begin = Instant::now();
+        let stranger = subject.filter(|_| known.is_none()).map(|subject| Arc::new(Subject { id: spare, ..subject }));
+        let shaped = match &stranger {
+            Some(stranger) => self.shaper.define(std::slice::from_ref(stranger)),
+            None => Ok(()),
+        }
+        .and_then(|()| self.shaper.shape(std::slice::from_ref(&event)));
+        let died = |fault: &Fault| fault.class != Class::Skip;
+        let (answer, mut fault) = match shaped {
+            Ok(entries) => {
+                self.succeed();
+                self.emit(entries, event.observed_at());
+                (Ok(()), None)
+            }
+            Err(fault) => (Err(fault.to_string()), Some(fault).filter(died)),
+        };
+        if fault.is_none() && stranger.is_some() {
+            fault = self.shaper.forget(&[spare]).err();
+        }
+        let result = fault.map_or(Ok(()), |fault| self.replace(&fault, "replayed", 1, begin.elapsed()));
+        (answer, result)
+    }
+
+    /// Puts a fresh instance in place of one that has made enough calls or holds too much memory.
+    pub(crate) fn recycle_if_due(&mut self) -> Result<(), GivenUp> {
+        let memory = self.shaper.memory_bytes();
+        self.meter.memory_bytes.set(bytes(memory));
+        let worn = self.settings.recycle_after_calls.is_some_and(|most| self.age.calls >= most);
+        let large = self.settings.recycle_above_bytes.is_some_and(|most| memory > most);
+        let lately = self.age.recycled.is_some_and(|time| time.elapsed() < RECYCLE_PAUSE);
+        if !self.alive || !(worn || large && !lately) {
+            return Ok(());
+        }
+        self.age.recycled = Some(Instant::now());
+        match self.shaper.save() {
+            Ok(saved) => self.carried = saved,
+            Err(fault) if fault.class == Class::Skip => {
+                let (lane, module) = (&self.origin.lane, &self.origin.module);
+                warn!(%lane, %module, %fault, "instance not replaced as planned: it does not save its state");
+                self.age.calls = 0;
+                return Ok(());
+            }
+            Err(fault) => return self.replace(&fault, "state", 0, Duration::ZERO),
+        }
+        let (lane, module, calls) = (&self.origin.lane, &self.origin.module, self.age.calls);
+        if large {
+            info!(%lane, %module, calls, memory, "instance replaced as planned: it holds much memory");
+        }
+        self.meter.recycles.increment();
+        self.alive = false;
+        self.revive()
+    }
+}
