@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::dead_letters::DeadLettersArguments;
+
 /// Collects what happens on a Kubernetes node, has it shaped by WebAssembly modules, and writes it to sinks.
 ///
 /// A configuration names sources (what is watched), modules (what shapes events into entries) and sinks (where entries go). Try:
@@ -11,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 ///   sluicebox check config.yaml      says what is wrong with a configuration
 ///   sluicebox run config.yaml        runs it until SIGTERM
 ///   sluicebox modules                lists the modules that the program carries
+///   sluicebox dead-letters list      lists what a module or a sink could not deal with
 ///   sluicebox schema --reference     explains every field of a configuration
 ///
 /// Exit codes: 0 ended as asked, 1 ended by a fault, 2 wrong configuration or command line.
@@ -33,6 +36,8 @@ pub enum Command {
     Check(ConfigArguments),
     /// List the modules that the program carries, or describe component files
     Modules(ModulesArguments),
+    /// List, show, replay or drop what a module or a sink could not deal with
+    DeadLetters(DeadLettersArguments),
     /// Print the JSON Schema of the configuration
     Schema(SchemaArguments),
 }

@@ -1,0 +1,81 @@
+//! `sluicebox dead-letters replay`: asks the running collector through the state directory, and watches what becomes of the letters.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use sluicebox_store::{Id, Letters, StoreError};
+
+use super::harmless;
+use crate::say;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A reason on one line is no longer.
+const REASON_CHARACTERS: usize = 400;
+
+pub(super) fn replay(letters: &Letters, directory: &Path, ids: Vec<Id>, wait: Duration) -> Result<ExitCode, StoreError> {
+    for id in &ids {
+        letters.ask_for_replay(*id)?;
+    }
+    if wait.is_zero() {
+        for id in &ids {
+            say::line(format_args!("asked for {id}"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (waiting, all_well) = watch(letters, ids, wait);
+    if waiting.is_empty() {
+        return Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    for id in &waiting {
+        say::line(format_args!("{id} not taken yet"));
+    }
+    say::complaint(format_args!(
+        "error: no collector seems to run with the state directory {}: it has taken nothing for {wait:?}\n\
+         hint: {} will be replayed as soon as one does",
+        directory.display(),
+        if waiting.len() == 1 {
+            "1 letter stays asked for and".to_owned()
+        } else {
+            format!("{} letters stay asked for and", waiting.len())
+        },
+    ));
+    Ok(ExitCode::FAILURE)
+}
+
+/// Says what becomes of each, until nothing has happened for the time given; which are left, and whether the others went well.
+fn watch(letters: &Letters, mut waiting: Vec<Id>, wait: Duration) -> (Vec<Id>, bool) {
+    let mut all_well = true;
+    let mut last_sign = Instant::now();
+    while !waiting.is_empty() && last_sign.elapsed() < wait {
+        let before = waiting.len();
+        waiting.retain(|id| {
+            let waits = letters.is_asked_for(*id);
+            if !waits {
+                all_well &= went_well(letters, *id);
+            }
+            waits
+        });
+        if waiting.len() < before {
+            last_sign = Instant::now();
+        } else {
+            #[allow(clippy::disallowed_methods, reason = "a command of one thread that has nothing else to do")]
+            std::thread::sleep(PAUSE);
+        }
+    }
+    (waiting, all_well)
+}
+
+fn went_well(letters: &Letters, id: Id) -> bool {
+    let reason = match letters.read(id) {
+        Err(StoreError::Unknown(_)) => {
+            say::line(format_args!("{id} replayed"));
+            return true;
+        }
+        Ok(letter) => letter.reason,
+        Err(error) => error.to_string(),
+    };
+    say::line(format_args!("{id} dead again: {}", harmless::line(&reason, REASON_CHARACTERS)));
+    false
+}
