@@ -20,8 +20,8 @@ pub mod started {
         generate_unused_types: true,
         additional_derives: [PartialEq],
         additional_type_attributes: {
-            "sluicebox:module/lifecycle@0.1.0/context": [#[derive(Default)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]],
-            "sluicebox:module/types@0.1.0/change": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/lifecycle@0.2.0/context": [#[derive(Default)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]],
+            "sluicebox:module/types@0.2.0/change": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
         },
         pub_export_macro: true,
         export_macro_name: "export_started",
@@ -34,15 +34,28 @@ pub mod subjects {
     wit_bindgen::generate!({
         path: "../wit",
         world: "with-subjects",
-        with: { "sluicebox:module/types@0.1.0": crate::bindings::started::sluicebox::module::types },
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
         additional_derives: [PartialEq],
         additional_type_attributes: {
-            "sluicebox:module/subjects@0.1.0/subject-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
-            "sluicebox:module/subjects@0.1.0/subject": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/subjects@0.2.0/subject-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/subjects@0.2.0/subject": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
         },
         pub_export_macro: true,
         export_macro_name: "export_subjects",
         default_bindings_module: "sluicebox_sdk::bindings::subjects",
+    });
+}
+
+/// Modules that take their state from one instance to the next.
+pub mod state {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-state",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_state",
+        default_bindings_module: "sluicebox_sdk::bindings::state",
     });
 }
 
@@ -51,29 +64,29 @@ pub mod pods {
     wit_bindgen::generate!({
         path: "../wit",
         world: "with-pods",
-        with: { "sluicebox:module/types@0.1.0": crate::bindings::started::sluicebox::module::types },
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
         additional_derives: [PartialEq],
         additional_type_attributes: {
-            "sluicebox:module/pod-handler@0.1.0/pod-event": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
-            "sluicebox:module/pod-handler@0.1.0/pod": [#[derive(Default)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]],
-            "sluicebox:module/pod-handler@0.1.0/owner": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
-            "sluicebox:module/pod-handler@0.1.0/qos-class": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
-            "sluicebox:module/pod-handler@0.1.0/phase": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
-            "sluicebox:module/pod-handler@0.1.0/container": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
-            "sluicebox:module/pod-handler@0.1.0/container-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
-            "sluicebox:module/pod-handler@0.1.0/container-port": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
-            "sluicebox:module/pod-handler@0.1.0/container-status": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
-            "sluicebox:module/pod-handler@0.1.0/container-state": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
-            "sluicebox:module/pod-handler@0.1.0/terminated": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/pod-handler@0.2.0/pod-event": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/pod-handler@0.2.0/pod": [#[derive(Default)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]],
+            "sluicebox:module/pod-handler@0.2.0/owner": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/pod-handler@0.2.0/qos-class": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/pod-handler@0.2.0/phase": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/pod-handler@0.2.0/container": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/pod-handler@0.2.0/container-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/pod-handler@0.2.0/container-port": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/pod-handler@0.2.0/container-status": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/pod-handler@0.2.0/container-state": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/pod-handler@0.2.0/terminated": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
         },
         additional_member_attributes: {
-            "sluicebox:module/pod-handler@0.1.0/owner.controller": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
-            "sluicebox:module/pod-handler@0.1.0/container.ports": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
-            "sluicebox:module/pod-handler@0.1.0/container.requests": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
-            "sluicebox:module/pod-handler@0.1.0/container.limits": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
-            "sluicebox:module/pod-handler@0.1.0/container-status.image-id": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
-            "sluicebox:module/pod-handler@0.1.0/container-status.ready": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
-            "sluicebox:module/pod-handler@0.1.0/container-status.restart-count": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/owner.controller": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/container.ports": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/container.requests": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/container.limits": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/container-status.image-id": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/container-status.ready": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/pod-handler@0.2.0/container-status.restart-count": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
         },
         pub_export_macro: true,
         export_macro_name: "export_pods",
@@ -86,14 +99,14 @@ pub mod objects {
     wit_bindgen::generate!({
         path: "../wit",
         world: "with-objects",
-        with: { "sluicebox:module/types@0.1.0": crate::bindings::started::sluicebox::module::types },
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
         additional_derives: [PartialEq],
         additional_type_attributes: {
-            "sluicebox:module/object-handler@0.1.0/object-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
-            "sluicebox:module/object-handler@0.1.0/object-event": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/object-handler@0.2.0/object-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/object-handler@0.2.0/object-event": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
         },
         additional_member_attributes: {
-            "sluicebox:module/object-handler@0.1.0/object-event.namespace": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/object-handler@0.2.0/object-event.namespace": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
         },
         pub_export_macro: true,
         export_macro_name: "export_objects",

@@ -28,6 +28,7 @@
 //! | `events`, `expect` | the events are handed over in one batch, and exactly these entries come, in this order (left out: none) |
 //! | `events`, `expect-error` | the batch is refused, and the text contains this |
 //! | `restart: true` | a fresh instance takes over, as after a panic; all subjects are defined again |
+//! | `swap: true` | a fresh instance takes over on purpose; all subjects are defined again, and it is given what the old one saves |
 //! | `define`, `forget` | subjects are defined (`id`, `kind`, `uid`, `namespace`, `name`) or forgotten (ids) by hand |
 //!
 //! **Events** are `{"pod": {...}}` and `{"object": {...}}` with the fields of the WIT. What may be left out: `subject` (one is given to

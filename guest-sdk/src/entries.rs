@@ -67,6 +67,24 @@ impl Forget {
     }
 }
 
+impl Payload {
+    /// The bytes, of a text as of bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// The text; none when it is bytes.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bytes(_) => None,
+        }
+    }
+}
+
 impl From<String> for Payload {
     fn from(text: String) -> Self {
         Self::Text(text)

@@ -3,9 +3,9 @@
 #[cfg(target_family = "wasm")]
 use std::cell::RefCell;
 
-use crate::{Entries, Module, ObjectEvent, PodEvent, Subject, SubjectId};
+use crate::{Entries, Module, ObjectEvent, Payload, PodEvent, Subject, SubjectId};
 
-/// Makes a component of a module: `export!(Hello: pods, objects, subjects);`, naming the handlers that it has.
+/// Makes a component of a module: `export!(Hello: pods, objects, subjects, state);`, naming the handlers that it has.
 ///
 /// The named handlers are those that the host finds, and so decide which events the module is given. Stands once in a crate, which has
 /// `crate-type = ["cdylib", "rlib"]`. In a native build nothing is exported; there the line tells the
@@ -75,8 +75,19 @@ macro_rules! __forward {
             $crate::Subjects::forget(self, subjects);
         }
     };
+    (state) => {
+        const STATE: bool = true;
+
+        fn save(&self) -> ::std::result::Result<(u32, $crate::Payload), ::std::string::String> {
+            ::std::result::Result::Ok((<Self as $crate::State>::VERSION, $crate::State::save(self)?))
+        }
+
+        fn restore(&mut self, version: u32, data: $crate::Payload) -> ::std::result::Result<(), ::std::string::String> {
+            $crate::State::restore(self, version, data)
+        }
+    };
     ($other:ident) => {
-        ::std::compile_error!("unknown handler: `pods`, `objects` and `subjects` can be exported");
+        ::std::compile_error!("unknown handler: `pods`, `objects`, `subjects` and `state` can be exported");
     };
 }
 
@@ -116,6 +127,26 @@ macro_rules! __component {
         }
         $crate::bindings::subjects::export_subjects!(Component);
     };
+    (state) => {
+        impl $crate::bindings::state::exports::sluicebox::module::state::Guest for Component {
+            fn save()
+            -> ::std::result::Result<$crate::bindings::state::exports::sluicebox::module::state::Saved, ::std::string::String>
+            {
+                let (version, data) =
+                    MODULE.with(|module| $crate::instance::call(module, |module| $crate::Exported::save(module)))?;
+                ::std::result::Result::Ok($crate::bindings::state::exports::sluicebox::module::state::Saved { version, data })
+            }
+
+            fn restore(
+                saved: $crate::bindings::state::exports::sluicebox::module::state::Saved,
+            ) -> ::std::result::Result<(), ::std::string::String> {
+                MODULE.with(|module| {
+                    $crate::instance::call(module, |module| $crate::State::restore(module, saved.version, saved.data))
+                })
+            }
+        }
+        $crate::bindings::state::export_state!(Component);
+    };
 }
 
 /// A module with the handlers that it exports. Implemented by [`export!`](crate::export), not by hand.
@@ -124,6 +155,7 @@ pub trait Exported: Module {
     const PODS: bool = false;
     const OBJECTS: bool = false;
     const SUBJECTS: bool = false;
+    const STATE: bool = false;
 
     fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String> {
         let _ = events;
@@ -141,6 +173,15 @@ pub trait Exported: Module {
 
     fn forget(&mut self, subjects: &[SubjectId]) {
         let _ = subjects;
+    }
+
+    fn save(&self) -> Result<(u32, Payload), String> {
+        Err("the module does not export `state`".to_owned())
+    }
+
+    fn restore(&mut self, version: u32, data: Payload) -> Result<(), String> {
+        let _ = (version, data);
+        Err("the module does not export `state`".to_owned())
     }
 }
 

@@ -125,6 +125,65 @@
 //! assert_eq!(images.pods(vec![event]).unwrap(), Entries::Plain(vec![Document::new("u1", "").within("images").into()]));
 //! ```
 //!
+//! # State that survives a change of instance
+//!
+//! A host changes an instance on purpose, too: a new version of the module takes over, new settings do, or the instance has grown old.
+//! A module that would miss what it has in memory exports `state`: it is asked for it in the old instance, and given it in the new one,
+//! which has been started and told of all subjects. This one counts, and goes on counting:
+//!
+//! ```
+//! use sluicebox_sdk::{Context, Entries, Message, Module, NoSettings, Payload, PodEvent, Pods, State};
+//!
+//! struct Counter { seen: u64 }
+//!
+//! impl Module for Counter {
+//!     type Settings = NoSettings;
+//!     fn start(_: NoSettings, _: &Context) -> Result<Self, String> {
+//!         Ok(Self { seen: 0 })
+//!     }
+//! }
+//!
+//! impl Pods for Counter {
+//!     fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String> {
+//!         self.seen += events.len() as u64;
+//!         Ok([Message::new(format!("{} so far", self.seen))].into_iter().collect())
+//!     }
+//! }
+//!
+//! impl State for Counter {
+//!     const VERSION: u32 = 1;
+//!
+//!     fn save(&self) -> Result<Payload, String> {
+//!         Ok(self.seen.to_string().into())
+//!     }
+//!
+//!     fn restore(&mut self, version: u32, data: Payload) -> Result<(), String> {
+//!         let seen = match version {
+//!             1 => data.as_text().and_then(|text| text.parse().ok()),
+//!             _ => return Err(format!("cannot take over the count: its form {version} is not known here, only 1")),
+//!         };
+//!         self.seen = seen.ok_or("cannot take over the count: it is no number")?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! sluicebox_sdk::export!(Counter: pods, state);
+//!
+//! let context = Context::default();
+//! let mut old = Counter::start(NoSettings {}, &context).unwrap();
+//! old.pods(vec![PodEvent::added(Default::default())]).unwrap();
+//!
+//! let mut new = Counter::start(NoSettings {}, &context).unwrap();
+//! new.restore(Counter::VERSION, old.save().unwrap()).unwrap();
+//! let entries = new.pods(vec![PodEvent::added(Default::default())]).unwrap();
+//! assert_eq!(entries, Entries::Plain(vec![Message::new("2 so far").into()]));
+//! assert!(new.restore(2, "2".into()).is_err());
+//! ```
+//!
+//! State of many parts is a struct with serde's derives: `serde_json::to_string(&self.state)` in one method, `serde_json::from_slice(data.as_bytes())` in
+//! the other. An `Err` from either is what the operator reads, and the change does not take place: the old version goes on. After a
+//! panic there is nothing to save, and the fresh instance starts without.
+//!
 //! # The handlers
 //!
 //! | in `export!` | trait | given |
@@ -132,6 +191,7 @@
 //! | `pods` | [`Pods`] | pods with typed fields, and their state before |
 //! | `objects` | [`Objects`] | Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is exported, too |
 //! | `subjects` | [`Subjects`] | what events are about, before the first event about it and again after every fresh start |
+//! | `state` | [`State`] | what the instance before has saved, when it was changed on purpose |
 //!
 //! An `Err` from a handler refuses the whole batch. The host then hands its halves over again, and so on, and leaves out the events
 //! that are refused alone; a module with state must not have changed it when it refuses. The text is what the operator reads, so it
@@ -208,6 +268,20 @@ pub trait Pods: Module {
 pub trait Objects: Module {
     /// Shapes a batch, which is never empty.
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String>;
+}
+
+/// A module that takes what it remembers from one instance to the next, where the host changes the instance on purpose. Not after a
+/// panic or a call that took too long: then there is nothing to ask.
+pub trait State: Module {
+    /// Numbers the form of what [`save`](State::save) gives. Raise it when older versions of the module could not read it.
+    const VERSION: u32;
+
+    /// What the next instance is to know. The old instance may go on after it, so nothing changes by it.
+    fn save(&self) -> Result<Payload, String>;
+
+    /// Takes over what an instance of this version of the module or of another one has saved: after `start` and all subjects, before
+    /// the first event. A `version` that is not known is an error.
+    fn restore(&mut self, version: u32, data: Payload) -> Result<(), String>;
 }
 
 /// A module that is told what events are about, so that it renders names once and not with every event.

@@ -169,7 +169,7 @@ fn modules_are_listed_and_described() {
         assert!(list.contains(preset), "{list}");
     }
     let page = String::from_utf8(sluicebox(&["modules", "galileo-events"]).stdout).unwrap();
-    for part in ["weighs", "sha256:", "sluicebox:module/pod-handler@0.1.0", "sluicebox:module/log@0.1.0", "pods, objects"] {
+    for part in ["weighs", "sha256:", "sluicebox:module/pod-handler@0.2.0", "sluicebox:module/log@0.2.0", "pods, objects"] {
         assert!(page.contains(part), "`{part}` is not in:\n{page}");
     }
     let missing = sluicebox(&["modules", "./missing.wasm"]);

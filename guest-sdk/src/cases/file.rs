@@ -35,6 +35,8 @@ pub enum Step {
     Forget(Vec<u32>),
     /// A fresh instance takes over and is told of all subjects.
     Restart(Vec<Value>),
+    /// As `Restart`, and the fresh instance is given what the old one saves, where the module has state.
+    Swap(Vec<Value>),
     /// A batch is handed over.
     Batch {
         /// Subjects that the events name for the first time: they are defined before.
@@ -137,6 +139,8 @@ pub(super) struct FileStep {
     pub(super) forget: Option<Vec<u32>>,
     #[serde(default)]
     pub(super) restart: bool,
+    #[serde(default)]
+    pub(super) swap: bool,
     pub(super) events: Option<Vec<Value>>,
     pub(super) expect: Option<Vec<Value>>,
     pub(super) expect_error: Option<String>,

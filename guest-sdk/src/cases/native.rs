@@ -26,7 +26,8 @@ pub fn run<M: Exported>(case: &Case) -> Result<(), String> {
 }
 
 fn start<M: Exported>(case: &Case) -> Result<M, String> {
-    let context: Context = typed(&case.context)?;
+    // The host that the compiled module is tested with has the version of this crate.
+    let context = Context { host_version: env!("CARGO_PKG_VERSION").to_owned(), ..typed(&case.context)? };
     M::start(settings(&case.settings.to_string())?, &context)
 }
 
@@ -37,6 +38,14 @@ fn take<M: Exported>(case: &Case, step: &Step, module: &mut M) -> Result<(), Str
         Step::Restart(subjects) => {
             *module = start(case)?;
             define(subjects, module)?;
+        }
+        Step::Swap(subjects) => {
+            let saved = M::STATE.then(|| module.save()).transpose()?;
+            *module = start(case)?;
+            define(subjects, module)?;
+            if let Some((version, data)) = saved {
+                module.restore(version, data)?;
+            }
         }
         Step::Batch { define: subjects, events, expect } => {
             define(subjects, module)?;

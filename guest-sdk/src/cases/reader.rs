@@ -24,50 +24,49 @@ impl Reader {
     }
 
     pub(super) fn step(&mut self, step: FileStep, steps: &mut Vec<Step>) -> Result<(), String> {
-        match step {
-            FileStep { define: Some(subjects), forget: None, restart: false, events: None, expect: None, expect_error: None } => {
+        let FileStep { define, forget, restart, swap, events, expect, expect_error } = step;
+        let expects = expect.is_some() || expect_error.is_some();
+        steps.push(match (define, forget, restart, swap, events) {
+            (Some(subjects), None, false, false, None) if !expects => {
                 for subject in &subjects {
                     let id = subject.get("id").and_then(Value::as_u64).ok_or("a subject without a number as `id`")?;
                     self.subjects.insert(id, subject.clone());
                 }
-                steps.push(Step::Define(subjects));
+                Step::Define(subjects)
             }
-            FileStep { define: None, forget: Some(ids), restart: false, events: None, expect: None, expect_error: None } => {
+            (None, Some(ids), false, false, None) if !expects => {
                 self.subjects.retain(|id, _| !ids.iter().any(|forgotten| u64::from(*forgotten) == *id));
-                steps.push(Step::Forget(ids));
+                Step::Forget(ids)
             }
-            FileStep { define: None, forget: None, restart: true, events: None, expect: None, expect_error: None } => {
-                steps.push(Step::Restart(self.subjects.values().cloned().collect()));
-            }
-            FileStep { define: None, forget: None, restart: false, events: Some(events), expect, expect_error } => {
-                let expect = match (expect, expect_error) {
-                    (Some(_), Some(_)) => return Err("`expect` and `expect-error` exclude each other".to_owned()),
-                    (None, Some(error)) => Expect::Error(error),
-                    (entries, None) => Expect::Entries(
-                        entries
-                            .unwrap_or_default()
-                            .into_iter()
-                            .map(|entry| short::entry(&self.given, entry))
-                            .collect::<Result<_, String>>()?,
-                    ),
-                };
-                let mut defined = Vec::new();
-                let events = events.into_iter().map(|event| self.event(event, &mut defined)).collect::<Result<Vec<_>, _>>()?;
-                let pods = events.iter().filter(|event| matches!(event, Event::Pod(_))).count();
-                if events.is_empty() || (pods > 0 && pods < events.len()) {
-                    return Err(
-                        "a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned()
-                    );
-                }
-                steps.push(Step::Batch { define: defined, events, expect });
-            }
+            (None, None, true, false, None) if !expects => Step::Restart(self.subjects.values().cloned().collect()),
+            (None, None, false, true, None) if !expects => Step::Swap(self.subjects.values().cloned().collect()),
+            (None, None, false, false, Some(events)) => self.batch(events, expect, expect_error)?,
             _ => {
                 return Err(
-                    "a step is one of `events` (with `expect` or `expect-error`), `define`, `forget` and `restart`".to_owned()
+                    "a step is one of `events` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
+                        .to_owned(),
                 );
             }
-        }
+        });
         Ok(())
+    }
+
+    fn batch(&mut self, events: Vec<Value>, expect: Option<Vec<Value>>, expect_error: Option<String>) -> Result<Step, String> {
+        let expect = match (expect, expect_error) {
+            (Some(_), Some(_)) => return Err("`expect` and `expect-error` exclude each other".to_owned()),
+            (None, Some(error)) => Expect::Error(error),
+            (entries, None) => {
+                let entries = entries.unwrap_or_default().into_iter().map(|entry| short::entry(&self.given, entry));
+                Expect::Entries(entries.collect::<Result<_, String>>()?)
+            }
+        };
+        let mut define = Vec::new();
+        let events = events.into_iter().map(|event| self.event(event, &mut define)).collect::<Result<Vec<_>, _>>()?;
+        let pods = events.iter().filter(|event| matches!(event, Event::Pod(_))).count();
+        if events.is_empty() || (pods > 0 && pods < events.len()) {
+            return Err("a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned());
+        }
+        Ok(Step::Batch { define, events, expect })
     }
 
     fn event(&mut self, event: Value, defined: &mut Vec<Value>) -> Result<Event, String> {

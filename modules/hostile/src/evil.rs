@@ -1,5 +1,6 @@
 //! The evils, by name. Each has a test of its name.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 
 use crate::bindings::sluicebox::module::log::{self, Level};
@@ -31,7 +32,28 @@ pub(crate) fn forget(evil: &str) {
     }
 }
 
-pub(crate) fn handle(evil: &str, size: usize) -> Answer {
+/// What it saves in place of its state; none when it behaves.
+pub(crate) fn save(evil: &str, size: usize) -> Option<Result<Payload, String>> {
+    match evil {
+        "loop-in-save" => spin(),
+        "panic-in-save" => panic!("I keep it to myself"),
+        "refuse-to-save" => Some(Err("I have nothing\nto say".to_owned())),
+        "memory-bomb-in-save" => bomb(),
+        "large-save" => Some(Ok(Payload::Bytes(vec![0xff; size]))),
+        _ => None,
+    }
+}
+
+pub(crate) fn restore(evil: &str) -> Result<(), String> {
+    match evil {
+        "loop-in-restore" => spin(),
+        "panic-in-restore" => panic!("I remember nothing"),
+        "refuse-to-restore" => Err("this is not mine".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn handle(evil: &str, size: usize, events: usize) -> Answer {
     match evil {
         "loop" => spin(),
         "memory-bomb" => bomb(),
@@ -48,6 +70,8 @@ pub(crate) fn handle(evil: &str, size: usize) -> Answer {
         "claimed-entry" => Some(Ok(one(claimed(size)))),
         "broken-text" => Some(Ok(one(broken_text()))),
         "escaping-name" => Some(Ok(Entries::Plain(vec![document("../../x")]))),
+        "hoard" => hoard(size),
+        "work-busy" => busy(size.saturating_mul(events)),
         "log-flood" => log_flood(size),
         "long-line" => long_line(size),
         "ends-beyond" => Some(Ok(packed("abc", vec![PackedEnd { key_end: 1, body_end: 4 }]))),
@@ -116,6 +140,28 @@ fn claimed(size: usize) -> String {
 fn broken_text() -> String {
     // SAFETY: as above.
     unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) }
+}
+
+thread_local! {
+    static HOARD: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps so many bytes more with each call, as a module does that forgets to forget.
+fn hoard(size: usize) -> Answer {
+    HOARD.with_borrow_mut(|hoard| hoard.push(black_box(vec![1; size])));
+    None
+}
+
+/// Works for so many microseconds. A guest has no clock: this many rounds take about one on a machine of 3 GHz.
+fn busy(microseconds: usize) -> Answer {
+    const ROUNDS: usize = 600;
+    let mut number = 1_u64;
+    for _ in 0..microseconds.saturating_mul(ROUNDS) {
+        // Each round needs the result of the one before, so that a processor cannot do several at once.
+        number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+    black_box(number);
+    None
 }
 
 fn log_flood(lines: usize) -> Answer {

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use bindings::exports::sluicebox::module::lifecycle::{self, Context};
 use bindings::exports::sluicebox::module::object_handler::{self, ObjectEvent};
 use bindings::exports::sluicebox::module::pod_handler::{self, PodEvent};
+use bindings::exports::sluicebox::module::state::{self, Saved};
 use bindings::exports::sluicebox::module::subjects::{self, Subject};
 use bindings::sluicebox::module::log::{self, Level};
 use bindings::sluicebox::module::types::{Entries, Entry, Message, Payload};
@@ -36,7 +37,12 @@ struct State {
     only: Option<String>,
     /// How many, or how large, where the evil has a size.
     size: usize,
+    /// Say the number of each event behind its name.
+    count: bool,
+    /// Calls of this instance.
     calls: usize,
+    /// Events that were answered, by this instance and those before it.
+    events: usize,
     subjects: BTreeMap<u32, String>,
 }
 
@@ -57,9 +63,12 @@ impl lifecycle::Guest for Hostile {
             evil: text("evil").unwrap_or_default(),
             only: text("only"),
             size: settings.get("size").and_then(serde_json::Value::as_u64).map_or(0, |size| size as usize),
+            count: settings.get("count").and_then(serde_json::Value::as_bool).unwrap_or_default(),
             ..State::default()
         };
-        log::line(Level::Debug, &format!("lane {} on {} fed by {}", context.lane, context.node_name, context.sources.join(",")));
+        let Context { lane, node_name, sources, host_version } = context;
+        let sources = sources.join(",");
+        log::line(Level::Debug, &format!("lane {lane} on {node_name} fed by {sources}, host {host_version}"));
         let answer = evil::start(&state.evil);
         STATE.set(state);
         answer
@@ -81,6 +90,32 @@ impl subjects::Guest for Hostile {
                 state.subjects.remove(&subject);
             }
         });
+    }
+}
+
+/// The form of what is saved: the number of events, as text.
+const VERSION: u32 = 1;
+
+impl state::Guest for Hostile {
+    fn save() -> Result<Saved, String> {
+        STATE.with_borrow(|state| {
+            let data = evil::save(&state.evil, state.size);
+            let data = data.unwrap_or_else(|| Ok(Payload::Text(state.events.to_string())))?;
+            Ok(Saved { version: VERSION, data })
+        })
+    }
+
+    fn restore(saved: Saved) -> Result<(), String> {
+        STATE.with_borrow_mut(|state| {
+            evil::restore(&state.evil)?;
+            state.events = match (saved.version, saved.data) {
+                (VERSION, Payload::Text(text)) => text.parse().map_err(|error| format!("`{text}` is no count: {error}"))?,
+                // What `large-save` saves: as long as it was, it has come back.
+                (VERSION, Payload::Bytes(bytes)) => bytes.len(),
+                (version, _) => return Err(format!("state of version {version} is not known, only {VERSION}")),
+            };
+            Ok(())
+        })
     }
 }
 
@@ -106,7 +141,7 @@ fn handle(events: Vec<(u32, String)>) -> Result<Entries, String> {
         let struck = state.only.as_ref().is_none_or(|only| events.iter().any(|(_, name)| name == only));
         (if struck { state.evil.clone() } else { String::new() }, state.size)
     });
-    match evil::handle(&evil, size) {
+    match evil::handle(&evil, size, events.len()) {
         Some(answer) => answer,
         None => Ok(Entries::Plain(events.into_iter().map(good).collect())),
     }
@@ -114,7 +149,9 @@ fn handle(events: Vec<(u32, String)>) -> Result<Entries, String> {
 
 /// What a module without an evil answers.
 fn good((subject, name): (u32, String)) -> Entry {
-    STATE.with_borrow(|state| {
+    STATE.with_borrow_mut(|state| {
+        state.events += 1;
+        let name = if state.count { format!("{name} {}", state.events) } else { name };
         let channel = state.subjects.get(&subject).cloned();
         Entry::Message(Message { channel, key: Some(state.calls.to_string()), headers: Vec::new(), body: Payload::Text(name) })
     })

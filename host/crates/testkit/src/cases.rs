@@ -69,6 +69,12 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
             shaper.renew().map_err(|fault| unexpected(&fault))?;
             define(subjects, shaper)
         }
+        files::Step::Swap(subjects) => {
+            let saved = shaper.save().map_err(|fault| unexpected(&fault))?;
+            shaper.renew().map_err(|fault| unexpected(&fault))?;
+            define(subjects, shaper)?;
+            saved.map_or(Ok(()), |saved| shaper.restore(&saved).map_err(|fault| unexpected(&fault)))
+        }
         files::Step::Batch { define: subjects, events, expect } => {
             define(subjects, shaper)?;
             let events = events.iter().map(event).collect::<Result<Vec<_>, _>>()?;

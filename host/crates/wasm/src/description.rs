@@ -1,6 +1,8 @@
 //! What there is to say about a module without running it.
 
-use sluicebox_contract::Handlers;
+use sluicebox_contract::{Handlers, ModuleIdentity};
+
+use crate::Module;
 
 /// A module as `sluicebox modules` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Description {
     pub package_version: String,
     /// The handlers that it exports.
     pub handlers: Handlers,
+    /// Whether it takes its state from one instance to the next.
+    pub state: bool,
     /// Everything that it exports.
     pub exports: Vec<String>,
     /// Everything that it imports.
@@ -31,5 +35,18 @@ impl Description {
             Some(version) => format!("{version}+{digest}"),
             None => digest.to_owned(),
         }
+    }
+}
+
+impl Module {
+    /// SHA-256 of the component, 64 hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.describe().digest
+    }
+
+    /// Which module it is, and which build of it.
+    pub fn identity(&self) -> ModuleIdentity {
+        let (name, version) = (self.name().to_owned(), self.version().to_owned());
+        ModuleIdentity { name, version, digest: self.digest().to_owned() }
     }
 }

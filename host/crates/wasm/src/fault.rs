@@ -69,7 +69,7 @@ impl Call<'_> {
         Fault::retry(self.tried(), readable(text, limits.log_line_bytes))
     }
 
-    /// The module refuses the batch.
+    /// The module refuses the batch, or to save or restore its state.
     pub(crate) fn refused(&self, text: &str, limits: &Limits) -> Fault {
         Fault::skip(self.tried(), readable(text, limits.log_line_bytes))
     }

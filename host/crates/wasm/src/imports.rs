@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::sluicebox::module::{log, types};
+use crate::exports;
 use crate::limits::Limiter;
 use crate::log::Log;
 
@@ -39,5 +40,6 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>
     let mut linker = Linker::new(engine);
     log::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
     types::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+    exports::grant_before(&mut linker)?;
     Ok(linker)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use crate::Module;
-use crate::bindings::exports::sluicebox::module::{lifecycle, object_handler, pod_handler, subjects};
+use crate::exports::Guest;
 use crate::imports::Host;
 use crate::limits::{Limiter, Limits};
 use crate::log::Log;
@@ -18,15 +18,7 @@ const HANDLES: usize = 10_000;
 /// An instance and its memory. Dead after the first error of wasmtime.
 pub(crate) struct Instance {
     pub(crate) store: Store<Host>,
-    pub(crate) guest: Guest,
-}
-
-/// The functions that it exports.
-pub(crate) struct Guest {
-    pub(crate) lifecycle: lifecycle::Guest,
-    pub(crate) subjects: Option<subjects::Guest>,
-    pub(crate) pods: Option<pod_handler::Guest>,
-    pub(crate) objects: Option<object_handler::Guest>,
+    pub(crate) guest: Box<dyn Guest>,
 }
 
 /// An empty store behind its limits.
@@ -40,16 +32,10 @@ pub(crate) fn store(module: &Module, limits: &Limits, log: &Arc<Mutex<Log>>) -> 
 }
 
 /// Makes the instance; what a component runs while it is made counts as a call.
-pub(crate) fn instantiate(module: &Module, store: &mut Store<Host>, deadline: Duration) -> wasmtime::Result<Guest> {
+pub(crate) fn instantiate(module: &Module, store: &mut Store<Host>, deadline: Duration) -> wasmtime::Result<Box<dyn Guest>> {
     limited(module, store, deadline, |store| {
         let instance = module.pre().instantiate(&mut *store)?;
-        let exports = module.exports();
-        Ok(Guest {
-            lifecycle: exports.lifecycle.load(&mut *store, &instance)?,
-            subjects: exports.subjects.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?,
-            pods: exports.pods.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?,
-            objects: exports.objects.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?,
-        })
+        module.exports().load(store, &instance)
     })
 }
 

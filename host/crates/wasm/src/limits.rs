@@ -62,6 +62,11 @@ impl Limiter {
         Self { memory_limit, memory_bytes: 0, last_growth: 0, table_elements: 0, refused: false }
     }
 
+    /// Bytes of linear memory that the instance holds.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     /// Whether memory was refused since the last call of `forgive`.
     pub(crate) fn refused(&self) -> bool {
         self.refused

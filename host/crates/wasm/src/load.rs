@@ -10,6 +10,7 @@ use sluicebox_contract::Handlers;
 use sluicebox_wasm_cache::{Cache, Key};
 use wasmtime::component::{Component, InstancePre};
 
+use crate::exports::Exports;
 use crate::imports::{Host, linker};
 use crate::load_error::{LoadError, Refusal};
 use crate::text::readable;
@@ -42,7 +43,7 @@ pub struct Module {
 struct Inner {
     engine: Engine,
     pre: InstancePre<Host>,
-    exports: probe::Exports,
+    exports: Box<dyn Exports>,
     description: Description,
     version: String,
 }
@@ -101,8 +102,8 @@ impl Module {
         &self.inner.pre
     }
 
-    pub(crate) fn exports(&self) -> &probe::Exports {
-        &self.inner.exports
+    pub(crate) fn exports(&self) -> &dyn Exports {
+        &*self.inner.exports
     }
 
     fn checked(engine: &Engine, name: &str, bytes: &[u8], options: &LoadOptions<'_>) -> Result<Self, Refusal> {
@@ -132,6 +133,7 @@ impl Module {
             bytes: bytes.len(),
             package_version: package_version.unwrap_or_default(),
             handlers: found.handlers(),
+            state: found.has_state(),
             exports,
             imports,
         };

@@ -2,7 +2,8 @@
 
 use sluicebox_contract::Fault;
 
-use crate::probe::{ACCEPTED, GRANTED};
+use crate::CompileError;
+use crate::package::{ACCEPTED, GRANTED};
 use crate::text::size;
 
 /// A module that cannot be used.
@@ -54,6 +55,12 @@ pub enum Refusal {
         /// The version.
         found: String,
     },
+    /// Its parts were made for two minor versions of the interface.
+    #[error("it is made partly for sluicebox:module {} and partly for {}", found[0], found[1])]
+    MixedVersions {
+        /// One version of each.
+        found: [String; 2],
+    },
     /// It is a component, but none of ours.
     #[error("{cause}")]
     NotAModule {
@@ -66,6 +73,9 @@ pub enum Refusal {
         /// The compiler's reason.
         cause: String,
     },
+    /// It may be right, but there is no compiled code of it.
+    #[error(transparent)]
+    NotCompiled(#[from] CompileError),
 }
 
 impl Refusal {
@@ -78,9 +88,13 @@ impl Refusal {
             Self::NotGranted { .. } => {
                 "a Rust module built for wasm32-unknown-unknown imports no WASI; for other languages stub WASI when building"
             }
-            Self::OtherVersion { .. } => "build the module with the SDK of this host's version",
+            Self::OtherVersion { .. } => {
+                "build the module with the SDK of this host's version, or take a host that is no more than one version away from it"
+            }
+            Self::MixedVersions { .. } => "build all of the module's parts with one version of the SDK",
             Self::NotAModule { .. } => "does its world include `lifecycle` and a handler of sluicebox:module?",
             Self::Invalid { .. } => "is the file whole, and made by current component tools?",
+            Self::NotCompiled(error) => error.hint(),
         }
     }
 }

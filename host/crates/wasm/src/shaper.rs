@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bumpalo::Bump;
-use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Shaper, Subject, SubjectId};
+use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Saved, Shaper, Subject, SubjectId};
 use wasmtime::Store;
 
-use crate::bindings::exports::sluicebox::module::lifecycle;
 use crate::bindings::sluicebox::module::types::Entries;
 use crate::convert;
+use crate::exports::Guest;
 use crate::fault::Call;
 use crate::imports::Host;
-use crate::instance::{Guest, Instance, instantiate, limited, store};
+use crate::instance::{Instance, instantiate, limited, store};
 use crate::log::Log;
 use crate::{Limits, Module};
 
@@ -54,20 +54,25 @@ impl WasmShaper {
         &self.module
     }
 
+    /// Whether the module takes its state from one instance to the next.
+    pub fn has_state(&self) -> bool {
+        self.module.describe().state
+    }
+
     /// Calls a function of the guest, if there is an instance. One that does not survive is dropped at once, and its memory with it.
     fn call<R>(
         &mut self,
         export: &'static str,
         items: Option<usize>,
         deadline: Duration,
-        function: impl FnOnce(&mut Store<Host>, &Guest, &Bump) -> wasmtime::Result<R>,
+        function: impl FnOnce(&mut Store<Host>, &dyn Guest, &Bump) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let call = Call { module: self.module.name(), version: self.module.version(), export, items };
         let Some(Instance { mut store, guest }) = self.instance.take() else {
             return Err(call.no_instance());
         };
         let arena = &self.arena;
-        let returned = limited(&self.module, &mut store, deadline, |store| function(store, &guest, arena));
+        let returned = limited(&self.module, &mut store, deadline, |store| function(store, &*guest, arena));
         self.empty_arena();
         match returned {
             Ok(returned) => {
@@ -106,11 +111,9 @@ impl WasmShaper {
 
     fn shape_pods(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
         const EXPORT: &str = "pod-handler.handle";
-        let returned =
-            self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, arena| match &guest.pods {
-                Some(handler) => handler.call_handle(store, &convert::pods(arena, batch)).map(Some),
-                None => Ok(None),
-            })?;
+        let returned = self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, arena| {
+            guest.pods(store, &convert::pods(arena, batch))
+        })?;
         match returned {
             Some(returned) => self.judge(EXPORT, batch.len(), returned),
             None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
@@ -119,11 +122,9 @@ impl WasmShaper {
 
     fn shape_objects(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
         const EXPORT: &str = "object-handler.handle";
-        let returned =
-            self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, _| match &guest.objects {
-                Some(handler) => handler.call_handle(store, &convert::objects(batch)).map(Some),
-                None => Ok(None),
-            })?;
+        let returned = self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, _| {
+            guest.objects(store, &convert::objects(batch))
+        })?;
         match returned {
             Some(returned) => self.judge(EXPORT, batch.len(), returned),
             None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
@@ -140,9 +141,8 @@ impl Shaper for WasmShaper {
         if subjects.is_empty() || !self.handlers().subjects {
             return Ok(());
         }
-        self.call("subjects.define", Some(subjects.len()), self.limits.call_deadline, |store, guest, _| match &guest.subjects {
-            Some(handler) => handler.call_define(store, &convert::subjects(subjects)),
-            None => Ok(()),
+        self.call("subjects.define", Some(subjects.len()), self.limits.call_deadline, |store, guest, _| {
+            guest.define(store, &convert::subjects(subjects))
         })
     }
 
@@ -151,10 +151,7 @@ impl Shaper for WasmShaper {
             return Ok(());
         }
         let ids: Vec<u32> = subjects.iter().map(|subject| subject.0).collect();
-        self.call("subjects.forget", Some(ids.len()), self.limits.call_deadline, |store, guest, _| match &guest.subjects {
-            Some(handler) => handler.call_forget(store, &ids),
-            None => Ok(()),
-        })
+        self.call("subjects.forget", Some(ids.len()), self.limits.call_deadline, |store, guest, _| guest.forget(store, &ids))
     }
 
     fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
@@ -181,15 +178,39 @@ impl Shaper for WasmShaper {
         self.instance = Some(Instance { store, guest });
 
         let (settings, context) = (self.settings.clone(), self.context.clone());
-        let started = self.call("lifecycle.start", None, deadline, |store, guest, _| {
-            let sources: Vec<&str> = context.sources.iter().map(String::as_str).collect();
-            let context = lifecycle::Context { lane: &context.lane, node_name: &context.node_name, sources: &sources };
-            guest.lifecycle.call_start(store, &settings, context)
-        })?;
+        let started = self.call("lifecycle.start", None, deadline, |store, guest, _| guest.start(store, &settings, &context))?;
         started.map_err(|text| {
             self.instance = None;
             self.naming("lifecycle.start", None).refused_to_start(&text, &self.limits)
         })
+    }
+
+    fn save(&mut self) -> Result<Option<Saved>, Fault> {
+        const EXPORT: &str = "state.save";
+        if !self.has_state() {
+            return Ok(None);
+        }
+        match self.call(EXPORT, None, self.limits.call_deadline, |store, guest, _| guest.save(store))? {
+            Some(Ok(saved)) => Ok(Some(convert::saved(saved))),
+            Some(Err(text)) => Err(self.naming(EXPORT, None).refused(&text, &self.limits)),
+            None => Ok(None),
+        }
+    }
+
+    fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {
+        const EXPORT: &str = "state.restore";
+        if !self.has_state() {
+            return Ok(());
+        }
+        let saved = convert::restored(saved).map_err(|bad| self.naming(EXPORT, None).not_taken(&bad.to_string()))?;
+        match self.call(EXPORT, None, self.limits.call_deadline, |store, guest, _| guest.restore(store, &saved))? {
+            Some(Err(text)) => Err(self.naming(EXPORT, None).refused(&text, &self.limits)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.instance.as_ref().map_or(0, |instance| instance.store.data().limiter.memory_bytes())
     }
 }
 

@@ -43,44 +43,71 @@ fn unknown_imports_are_refused_with_the_list() {
     // An interface without functions of another package is as foreign as any.
     assert_eq!(
         error.to_string(),
-        "cannot load module `m`: it imports wasi:filesystem/types@0.2.6, wasi:cli/environment@0.2.6; granted: sluicebox:module/log@0.1.0 \
+        "cannot load module `m`: it imports wasi:filesystem/types@0.2.6, wasi:cli/environment@0.2.6; granted: sluicebox:module/log \
          (hint: a Rust module built for wasm32-unknown-unknown imports no WASI; for other languages stub WASI when building)"
     );
 }
 
 #[test]
 fn a_function_of_our_package_that_is_not_granted_is_refused() {
-    let error = refused_text(r#"(component (import "sluicebox:module/types@0.1.0" (instance (export "f" (func)))))"#);
-    assert!(matches!(&error.refusal, Refusal::NotGranted { wanted } if wanted == &["sluicebox:module/types@0.1.0"]), "{error}");
+    let error = refused_text(r#"(component (import "sluicebox:module/types@0.2.0" (instance (export "f" (func)))))"#);
+    assert!(matches!(&error.refusal, Refusal::NotGranted { wanted } if wanted == &["sluicebox:module/types@0.2.0"]), "{error}");
 }
 
 #[test]
 fn another_function_in_log_is_refused() {
-    let error = refused_text(r#"(component (import "sluicebox:module/log@0.1.0" (instance (export "shout" (func)))))"#);
-    assert_says(&Fault::from(error), &["does not fit this host", "shout"]);
+    for version in ["0.1.0", "0.2.0"] {
+        let text = format!(r#"(component (import "sluicebox:module/log@{version}" (instance (export "shout" (func)))))"#);
+        assert_says(&Fault::from(refused_text(&text)), &["does not fit this host", "shout"]);
+    }
 }
 
 #[test]
 fn another_version_of_the_package_is_refused_with_the_range() {
-    let error = refused(&exporting("sluicebox:module/lifecycle@0.2.0"));
-    assert!(
-        error.to_string().starts_with("cannot load module `m`: it is made for sluicebox:module 0.2.0; this host accepts 0.1.x"),
-        "{error}"
-    );
+    for found in ["0.3.0", "0.0.9", "0.2.0-rc.1", "1.2.0"] {
+        let error = refused(&exporting(&format!("sluicebox:module/lifecycle@{found}")));
+        let text = format!("cannot load module `m`: it is made for sluicebox:module {found}; this host accepts 0.2.x and 0.1.x");
+        assert!(error.to_string().starts_with(&text), "{error}");
+    }
     let error = refused_text(r#"(component (import "sluicebox:module/log@1.0.0" (instance)))"#);
     assert!(matches!(&error.refusal, Refusal::OtherVersion { found } if found == "1.0.0"), "{error}");
 }
 
 #[test]
-fn a_later_patch_of_the_package_is_looked_at() {
-    let error = refused(&exporting("sluicebox:module/lifecycle@0.1.9"));
-    assert_says(&error.into(), &["lifecycle.start differs from sluicebox:module"]);
+fn two_minor_versions_in_one_component_are_refused() {
+    let error = refused_text(
+        r#"(component
+            (import "sluicebox:module/log@0.1.0" (instance))
+            (import "sluicebox:module/types@0.2.0" (instance)))"#,
+    );
+    assert_says(
+        &error.into(),
+        &["it is made partly for sluicebox:module 0.1.0 and partly for 0.2.0", "with one version of the SDK"],
+    );
+}
+
+#[test]
+fn any_patch_of_the_package_is_looked_at() {
+    for version in ["0.1.9", "0.2.9"] {
+        let error = refused(&exporting(&format!("sluicebox:module/lifecycle@{version}")));
+        assert_says(&error.into(), &["lifecycle.start differs from sluicebox:module"]);
+    }
 }
 
 #[test]
 fn an_export_of_another_type_is_refused() {
-    let error = refused(&exporting("sluicebox:module/lifecycle@0.1.0"));
-    assert_says(&error.into(), &["what it exports as lifecycle.start differs from sluicebox:module"]);
+    for version in ["0.1.0", "0.2.0"] {
+        let error = refused(&exporting(&format!("sluicebox:module/lifecycle@{version}")));
+        assert_says(&error.into(), &["what it exports as lifecycle.start differs from sluicebox:module"]);
+    }
+}
+
+#[test]
+fn a_module_made_for_0_1_is_not_taken_for_one_of_today_with_its_version_changed() {
+    // The context has another type since then.
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/0.1.0/json-lines.wasm");
+    let error = refused(&support::renamed(&std::fs::read(fixture).unwrap(), "0.1.0", "0.2.0"));
+    assert_says(&error.into(), &["lifecycle.start differs from sluicebox:module", "record"]);
 }
 
 #[test]
@@ -165,12 +192,15 @@ fn a_module_says_what_it_is() {
     let module = Module::load(&Engine::new().unwrap(), "hostile", &bytes, &LoadOptions::default()).unwrap();
     let description = module.describe();
     assert_eq!(description.bytes, bytes.len());
-    assert_eq!(description.package_version, "0.1.0");
+    assert_eq!(description.package_version, "0.2.0");
     assert_eq!(description.digest.len(), 64);
     assert_eq!(module.version(), &description.digest[..12]);
-    assert!(description.exports.iter().any(|name| name == "sluicebox:module/pod-handler@0.1.0"));
+    assert!(description.exports.iter().any(|name| name == "sluicebox:module/pod-handler@0.2.0"));
     assert!(description.imports.iter().all(|name| name.starts_with("sluicebox:module/")));
-    assert!(description.handlers.pods && description.handlers.objects && description.handlers.subjects);
+    assert!(description.handlers.pods && description.handlers.objects && description.handlers.subjects && description.state);
+    let identity = module.identity();
+    assert_eq!((identity.name.as_str(), identity.version.as_str()), ("hostile", module.version()));
+    assert_eq!((identity.digest.as_str(), module.digest()), (description.digest.as_str(), description.digest.as_str()));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod entries;
 mod events;
+mod state;
 
 pub(crate) use entries::{BadEntries, entries};
 pub(crate) use events::{objects, pods, subjects};
+pub(crate) use state::{restored, saved};

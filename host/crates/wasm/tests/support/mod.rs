@@ -33,6 +33,20 @@ pub(crate) fn component(name: &str) -> Vec<u8> {
     })
 }
 
+/// The component with another version of the package in all of its names. Both have the same length, so that nothing moves.
+pub(crate) fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (from, to) = (format!("@{from}"), format!("@{to}"));
+    assert_eq!(from.len(), to.len());
+    let mut renamed = component.to_vec();
+    let mut place = 0;
+    while let Some(found) = renamed[place..].windows(from.len()).position(|window| window == from.as_bytes()) {
+        place += found;
+        renamed[place..place + to.len()].copy_from_slice(to.as_bytes());
+        place += to.len();
+    }
+    renamed
+}
+
 pub(crate) fn load(engine: &Engine, name: &str) -> Module {
     Module::load(engine, name, &component(name), &LoadOptions::default()).unwrap()
 }
