@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compile::CompileArguments;
 use crate::dead_letters::DeadLettersArguments;
 
 /// Collects what happens on a Kubernetes node, has it shaped by WebAssembly modules, and writes it to sinks.
@@ -40,6 +41,9 @@ pub enum Command {
     DeadLetters(DeadLettersArguments),
     /// Print the JSON Schema of the configuration
     Schema(SchemaArguments),
+    /// Compile the component on standard input: what the collector starts for itself
+    #[command(hide = true)]
+    CompileModule(CompileArguments),
 }
 
 /// A configuration, and what goes before it.

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod check;
 pub mod cli;
+pub mod compile;
 pub mod config;
 pub mod dead_letters;
 pub mod modules;

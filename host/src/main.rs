@@ -12,5 +12,6 @@ fn main() -> ExitCode {
         Command::Modules(arguments) => sluicebox::modules::modules(&arguments),
         Command::DeadLetters(arguments) => sluicebox::dead_letters::dead_letters(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),
+        Command::CompileModule(arguments) => sluicebox::compile::compile_module(&arguments),
     }
 }

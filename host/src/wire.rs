@@ -127,7 +127,8 @@ fn lanes(
 
 /// Loads the module of a lane.
 pub fn load(engine: &Engine, lane: &LanePlan, cache: Option<&Cache>) -> Result<Module, LoadError> {
-    let options = LoadOptions { cache, component_bytes: usize::try_from(lane.limits.component.0).unwrap_or(usize::MAX) };
+    let component_bytes = usize::try_from(lane.limits.component.0).unwrap_or(usize::MAX);
+    let options = LoadOptions { cache, component_bytes, ..LoadOptions::default() };
     match &lane.component {
         Component::Preset(preset) => Module::load(engine, preset.name, preset.component, &options),
         Component::File(path) => Module::load_file(engine, &lane.component.to_string(), path, &options),

@@ -1,7 +1,7 @@
 //! Wasmtime's configuration: the one place where it is chosen, because it decides what compiled code looks like.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ticker::Ticker;
 
@@ -19,6 +19,8 @@ const BACKTRACE_FRAMES: NonZeroUsize = match NonZeroUsize::new(8) {
 pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     pub(crate) ticker: Arc<Ticker>,
+    /// Whose turn it is to compile.
+    compiling: Arc<Mutex<()>>,
 }
 
 /// Why there is no engine.
@@ -41,10 +43,14 @@ pub enum EngineError {
 impl Engine {
     /// Starts the engine, and with it the thread that watches deadlines; it ends with the last clone, module and shaper.
     pub fn new() -> Result<Self, EngineError> {
-        let wasmtime =
-            wasmtime::Engine::new(&configuration()).map_err(|error| EngineError::Unsupported { cause: format!("{error:#}") })?;
+        let wasmtime = without_clock()?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(|cause| EngineError::Thread { cause })?;
-        Ok(Self { wasmtime, ticker: Arc::new(ticker) })
+        Ok(Self { wasmtime, ticker: Arc::new(ticker), compiling: Arc::default() })
+    }
+
+    /// Waits until nobody else compiles.
+    pub(crate) fn compiling(&self) -> MutexGuard<'_, ()> {
+        self.compiling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,6 +58,11 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Engine").finish_non_exhaustive()
     }
+}
+
+/// The very same engine, for who runs no guest.
+pub(crate) fn without_clock() -> Result<wasmtime::Engine, EngineError> {
+    wasmtime::Engine::new(&configuration()).map_err(|error| EngineError::Unsupported { cause: format!("{error:#}") })
 }
 
 /// Each setting is part of what compiled code depends on: the cache of another configuration is not used.

@@ -6,6 +6,7 @@
 
 mod binary;
 mod bindings;
+mod compile;
 mod convert;
 mod description;
 mod engine;
@@ -23,10 +24,11 @@ mod shaper;
 mod text;
 mod ticker;
 
+pub use compile::{COMMAND as COMPILE_COMMAND, CompileError, CompileTask, Compiler, TaskError};
 pub use description::Description;
 pub use engine::{Engine, EngineError, WASM_STACK_BYTES};
 pub use limits::Limits;
-pub use load::{COMPONENT_BYTES, LoadOptions, Module};
+pub use load::{COMPONENT_BYTES, LoadOptions, Module, digest, read_component};
 pub use load_error::{LoadError, Refusal};
 pub use shaper::{Context, WasmShaper};
 pub use sluicebox_wasm_cache::{Bounds, Cache, CacheError};

@@ -1,20 +1,23 @@
 //! A component becomes a module: checked, compiled or taken from the cache, linked, all of it once.
 
 use std::fmt::Write as _;
+use std::fs::{Metadata, OpenOptions};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use sluicebox_contract::Handlers;
-use sluicebox_wasm_cache::{Cache, Key};
-use wasmtime::component::{Component, InstancePre};
+use sluicebox_wasm_cache::Cache;
+use wasmtime::component::InstancePre;
 
 use crate::exports::Exports;
 use crate::imports::{Host, linker};
 use crate::load_error::{LoadError, Refusal};
 use crate::text::readable;
-use crate::{Description, Engine, binary, probe};
+use crate::{Compiler, Description, Engine, binary, compile, probe};
 
 /// Components may have so many bytes unless the caller says otherwise: twice a Python one.
 pub const COMPONENT_BYTES: usize = 32 << 20;
@@ -22,15 +25,17 @@ pub const COMPONENT_BYTES: usize = 32 << 20;
 /// How a module is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions<'a> {
-    /// Where compiled modules are kept; without it each load compiles.
+    /// Where compiled modules are kept; without it each load compiles, in this process.
     pub cache: Option<&'a Cache>,
+    /// What compiles into the cache, in a process of its own; without it this process compiles.
+    pub compiler: Option<&'a Compiler>,
     /// How many bytes a component may have.
     pub component_bytes: usize,
 }
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { cache: None, component_bytes: COMPONENT_BYTES }
+        Self { cache: None, compiler: None, component_bytes: COMPONENT_BYTES }
     }
 }
 
@@ -51,21 +56,7 @@ struct Inner {
 impl Module {
     /// Reads the file and loads it.
     pub fn load_file(engine: &Engine, name: &str, path: &Path, options: &LoadOptions<'_>) -> Result<Self, LoadError> {
-        let unreadable = |cause| refuse(name, Refusal::Unreadable { path: path.display().to_string(), cause });
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            // Opening a pipe would wait for somebody to write into it.
-            return Err(unreadable(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")));
-        }
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let mut bytes = Vec::new();
-        // Never more than allowed, even when the file grows meanwhile or is none.
-        let most = u64::try_from(options.component_bytes).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() > options.component_bytes {
-            let bytes = usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(bytes.len());
-            return Err(refuse(name, Refusal::TooLarge { bytes, limit: options.component_bytes }));
-        }
+        let bytes = read_component(name, path, options.component_bytes)?;
         Self::load(engine, name, &bytes, options)
     }
 
@@ -113,7 +104,7 @@ impl Module {
         let outer =
             binary::inspect(bytes).map_err(|mistake| Refusal::NotAComponent { found: mistake.found, cure: mistake.cure })?;
         let digest: [u8; 32] = Sha256::digest(bytes).into();
-        let component = compiled(engine, name, bytes, &digest, options.cache)?;
+        let component = compile::component(engine, name, bytes, &digest, options)?;
 
         let imports = probe::imports(&component);
         let exports = probe::exports(&component);
@@ -148,38 +139,45 @@ impl std::fmt::Debug for Module {
     }
 }
 
-fn refuse(name: &str, refusal: Refusal) -> LoadError {
-    LoadError { module: name.to_owned(), refusal }
-}
-
-/// From the cache if it is there. Trouble with the cache costs time, never the module.
-fn compiled(engine: &Engine, name: &str, bytes: &[u8], digest: &[u8; 32], cache: Option<&Cache>) -> Result<Component, Refusal> {
-    let Some(cache) = cache else {
-        return compile(engine, bytes);
-    };
-    let key = Key::new(digest, &engine.wasmtime);
-    match cache.load(&engine.wasmtime, &key) {
-        Ok(Some(component)) => return Ok(component),
-        Ok(None) => {}
-        Err(error) => tracing::warn!(module = name, %error, "the module is compiled again"),
+/// Reads a component, once: of a regular file only, and never more bytes than allowed. `name` is for the error.
+pub fn read_component(name: &str, path: &Path, most_bytes: usize) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |cause| refuse(name, Refusal::Unreadable { path: path.display().to_string(), cause });
+    // Looked at twice: opening a device may already do something, and the file may be replaced before it is opened.
+    regular(&std::fs::metadata(path).map_err(unreadable)?).map_err(unreadable)?;
+    // Without this flag opening a pipe would wait for somebody to write into it.
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    regular(&metadata).map_err(unreadable)?;
+    let bytes = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if bytes > most_bytes {
+        return Err(refuse(name, Refusal::TooLarge { bytes, limit: most_bytes }));
     }
-    let component = compile(engine, bytes)?;
-    let stored = component.serialize().map_err(|error| format!("{error:#}"));
-    if let Err(error) = stored.and_then(|code| cache.store(&key, &code).map_err(|error| error.to_string())) {
-        tracing::warn!(module = name, %error, "the compiled module is not kept: the next start compiles it again");
+    let mut component = Vec::new();
+    component.try_reserve_exact(bytes).map_err(|error| unreadable(error.into()))?;
+    // The file may grow meanwhile.
+    let most = u64::try_from(most_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut component).map_err(unreadable)?;
+    if component.len() > most_bytes {
+        return Err(refuse(name, Refusal::TooLarge { bytes: component.len(), limit: most_bytes }));
     }
     Ok(component)
 }
 
-#[cfg(feature = "compiler")]
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
-    Component::from_binary(&engine.wasmtime, bytes)
-        .map_err(|error| Refusal::Invalid { cause: readable(&format!("{error:#}"), 500) })
+/// SHA-256 of a component, 64 hexadecimal digits: what [`Description::digest`] would say.
+pub fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes).into())
 }
 
-#[cfg(not(feature = "compiler"))]
-fn compile(_engine: &Engine, _bytes: &[u8]) -> Result<Component, Refusal> {
-    Err(Refusal::Invalid { cause: "this build has no compiler, and the module is not in the cache".to_owned() })
+fn regular(metadata: &Metadata) -> std::io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file"))
+}
+
+fn refuse(name: &str, refusal: Refusal) -> LoadError {
+    LoadError { module: name.to_owned(), refusal }
 }
 
 fn hexadecimal(digest: &[u8; 32]) -> String {
