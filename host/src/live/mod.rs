@@ -1,0 +1,3 @@
+//! Changes while the program runs.
+
+pub mod watch;

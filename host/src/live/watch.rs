@@ -1,0 +1,271 @@
+//! Tells when files may have changed: modules and the configuration, on a node, where files are links that are swapped, directories
+//! come and go, and file systems hang.
+//!
+//! The truth is a look at each file, again and again ([`look`]); the kernel's events only make the next look come sooner ([`hints`]).
+
+mod hints;
+mod look;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use hints::Hints;
+pub use look::{Fingerprint, Marks, fingerprint};
+use look::{Look, Place};
+
+/// A burst of changes is gathered for this many times `debounce`, at most.
+const MOST_DEBOUNCES: u32 = 10;
+/// How long the others wait for a look that does not come back.
+const ROUND_PATIENCE: Duration = Duration::from_secs(1);
+/// A look that is out for longer is worth a line in the log.
+const LATE: Duration = Duration::from_secs(10);
+/// Neither pause is shorter, whatever is asked for.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// How often files are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchSettings {
+    /// Time between two looks at every file.
+    pub poll: Duration,
+    /// A change is reported when nothing has changed for this long, or after ten times that.
+    pub debounce: Duration,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self { poll: Duration::from_secs(2), debounce: Duration::from_millis(200) }
+    }
+}
+
+type Looker = Arc<dyn Fn(&Path, Option<&OwnedFd>) -> Look + Send + Sync>;
+
+/// Files, and what is known of them.
+///
+/// Keep one for as long as the program runs: it remembers which looks hang, and has one on each file at most. Dropping it ends everything
+/// but a look that hangs in the kernel, which ends when the kernel lets go.
+pub struct Watch {
+    settings: WatchSettings,
+    look: Looker,
+    /// `None` until the executor runs.
+    hints: Option<Hints>,
+    paths: BTreeMap<PathBuf, Watched>,
+    looks: JoinSet<Done>,
+    /// The looks that are not back, of paths that are followed and that were.
+    away: BTreeMap<PathBuf, Away>,
+    /// Counts calls of `follow`: a look that began before the last one says nothing of what follows.
+    epoch: u64,
+    round: u64,
+    phase: Phase,
+    /// When the first change was seen that is not reported.
+    gathering: Option<Instant>,
+    /// Whether something has changed, or seems to have, since the last round ended.
+    is_stirred: bool,
+}
+
+struct Watched {
+    reported: Fingerprint,
+    seen: Fingerprint,
+    places: Vec<Place>,
+}
+
+struct Away {
+    task: Id,
+    since: Instant,
+    round: u64,
+    is_late: bool,
+}
+
+struct Done {
+    path: PathBuf,
+    epoch: u64,
+    look: Look,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Nothing is done until then.
+    Resting { until: Instant },
+    /// A round of looks is under way; then it ends without those that are not back.
+    Looking { began: Instant, until: Instant },
+}
+
+impl Watch {
+    /// Follows nothing yet.
+    pub fn new(settings: WatchSettings) -> Self {
+        Self::with(settings, None, Arc::new(look::look))
+    }
+
+    fn with(settings: WatchSettings, hints: Option<Hints>, look: Looker) -> Self {
+        let settings = WatchSettings { poll: settings.poll.max(SHORTEST), debounce: settings.debounce.max(SHORTEST) };
+        Self {
+            settings,
+            look,
+            hints,
+            paths: BTreeMap::new(),
+            looks: JoinSet::new(),
+            away: BTreeMap::new(),
+            epoch: 0,
+            round: 0,
+            phase: Phase::Resting { until: Instant::now() },
+            gathering: None,
+            is_stirred: false,
+        }
+    }
+
+    /// From now on these files and no others are followed. Each counts as known in the state of its fingerprint: what is different from
+    /// it is reported, so a [`fingerprint`] that was taken before the file was read misses no change.
+    pub fn follow(&mut self, paths: BTreeMap<PathBuf, Fingerprint>) {
+        let mut before = std::mem::take(&mut self.paths);
+        let watched = |(path, known): (PathBuf, Fingerprint)| {
+            let places = before.remove(&path).map_or_else(Vec::new, |watched| watched.places);
+            (path, Watched { reported: known.clone(), seen: known, places })
+        };
+        self.paths = paths.into_iter().map(watched).collect();
+        self.epoch += 1;
+        self.phase = Phase::Resting { until: Instant::now() };
+    }
+
+    /// Waits until files are in another state than was last reported or given to [`Watch::follow`], and have settled; returns which.
+    ///
+    /// Dropping the future loses nothing. Files are looked at only while it is waited for.
+    pub async fn changed(&mut self) -> BTreeSet<PathBuf> {
+        loop {
+            let now = Instant::now();
+            let is_idle = self.gathering.is_none();
+            let (until, rests) = match self.phase {
+                Phase::Resting { until } if now >= until || (is_idle && self.is_stirred) => {
+                    self.begin_round(now);
+                    continue;
+                }
+                Phase::Looking { began, until } if now >= until || self.is_round_complete() => {
+                    let report = self.end_round(now, began);
+                    if !report.is_empty() {
+                        return report;
+                    }
+                    continue;
+                }
+                Phase::Resting { until } => (until, true),
+                Phase::Looking { until, .. } => (until, false),
+            };
+            let hints = self.hints.get_or_insert_with(Hints::new);
+            tokio::select! {
+                Some(done) = self.looks.join_next_with_id(), if !self.looks.is_empty() => self.take(done),
+                // While changes are gathered, hints are gathered too: in the kernel, until the next round.
+                () = hints.heard(), if rests && is_idle => self.is_stirred = true,
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    fn begin_round(&mut self, now: Instant) {
+        let hints = self.hints.get_or_insert_with(Hints::new);
+        self.is_stirred |= hints.drain();
+        self.round += 1;
+        for path in self.paths.keys() {
+            if let Some(away) = self.away.get_mut(path) {
+                away.complain(path, now);
+                continue;
+            }
+            let (look, kernel) = (Arc::clone(&self.look), hints.kernel.clone());
+            let (looked_at, epoch) = (path.clone(), self.epoch);
+            let task = self.looks.spawn_blocking(move || {
+                let look = look(&looked_at, kernel.as_deref());
+                Done { path: looked_at, epoch, look }
+            });
+            self.away.insert(path.clone(), Away { task: task.id(), since: now, round: self.round, is_late: false });
+        }
+        self.phase = Phase::Looking { began: now, until: now + ROUND_PATIENCE };
+    }
+
+    fn is_round_complete(&self) -> bool {
+        !self.away.values().any(|away| away.round == self.round)
+    }
+
+    fn take(&mut self, done: Result<(Id, Done), JoinError>) {
+        let Done { path, epoch, look } = match done {
+            Ok((_, done)) => done,
+            Err(error) => {
+                // The look has panicked, or the executor ends. The next round looks again.
+                self.away.retain(|_, away| away.task != error.id());
+                return;
+            }
+        };
+        if self.away.remove(&path).is_some_and(|away| away.is_late) {
+            info!(path = %path.display(), "the file can be looked at again");
+        }
+        if let Some(hints) = &mut self.hints {
+            hints.note(&look.places);
+            if let Some(trouble) = &look.trouble {
+                hints.complain(trouble);
+            }
+        }
+        let Some(watched) = self.paths.get_mut(&path) else {
+            return;
+        };
+        if epoch != self.epoch {
+            // It may have seen less than the caller, who read the file after.
+            self.is_stirred = true;
+            return;
+        }
+        self.is_stirred |= watched.seen != look.fingerprint;
+        watched.seen = look.fingerprint;
+        watched.places = look.places;
+    }
+
+    /// What is to be reported now.
+    fn end_round(&mut self, now: Instant, began: Instant) -> BTreeSet<PathBuf> {
+        if let Some(hints) = &mut self.hints {
+            hints.keep(self.paths.values().flat_map(|watched| &watched.places));
+        }
+        let is_stirred = std::mem::take(&mut self.is_stirred);
+        let since = *self.gathering.get_or_insert(now);
+        let bound = since + self.settings.debounce * MOST_DEBOUNCES;
+        if is_stirred && now < bound {
+            self.phase = Phase::Resting { until: bound.min(now + self.settings.debounce) };
+            return BTreeSet::new();
+        }
+        self.gathering = None;
+        self.phase = Phase::Resting { until: began + self.settings.poll };
+        let mut report = BTreeSet::new();
+        for (path, watched) in &mut self.paths {
+            if watched.reported != watched.seen {
+                watched.reported = watched.seen.clone();
+                report.insert(path.clone());
+            }
+        }
+        report
+    }
+}
+
+impl Away {
+    fn complain(&mut self, path: &Path, now: Instant) {
+        if !self.is_late && now.duration_since(self.since) >= LATE {
+            self.is_late = true;
+            warn!(
+                path = %path.display(),
+                seconds = LATE.as_secs(),
+                "a look at the file does not come back: its changes are noticed when its file system answers again"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Watch")
+            .field("settings", &self.settings)
+            .field("paths", &self.paths.keys())
+            .finish_non_exhaustive()
+    }
+}

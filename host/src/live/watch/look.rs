@@ -1,0 +1,192 @@
+//! What is at a path right now, and which directories would tell when that changes. Blocks: not for the executor's thread.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::hints;
+
+/// Links on the way to a file, at most: as many as Linux follows itself.
+const MOST_LINKS: usize = 40;
+
+/// What tells two states of a file apart without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// Something is there.
+    Present(Marks),
+    /// Nothing is there, or a link leads nowhere.
+    Absent,
+    /// It cannot be told, with the reason.
+    Unreadable(String),
+}
+
+/// What is compared of a file that is there, all links followed.
+///
+/// The owner and the mode belong to it because a file that could not be read may be readable after they have changed. The time of the
+/// last change of status does not: there are volumes whose owner is set to what it is every other minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified_seconds: i64,
+    modified_nanoseconds: i64,
+    mode: u32,
+    user: u32,
+    group: u32,
+}
+
+impl From<&Metadata> for Marks {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified_seconds: metadata.mtime(),
+            modified_nanoseconds: metadata.mtime_nsec(),
+            mode: metadata.mode(),
+            user: metadata.uid(),
+            group: metadata.gid(),
+        }
+    }
+}
+
+/// The state of what is at `path`, without opening it.
+///
+/// To miss no change, take it before the file is read and hand it to [`Watch::follow`](super::Watch::follow) after. It blocks, and for as
+/// long as the file system likes.
+pub fn fingerprint(path: &Path) -> Fingerprint {
+    match fs::metadata(path) {
+        Ok(metadata) => Fingerprint::Present(Marks::from(&metadata)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Fingerprint::Absent,
+        Err(error) => Fingerprint::Unreadable(error.to_string()),
+    }
+}
+
+/// What a look at a path has found.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) fingerprint: Fingerprint,
+    /// Where the kernel tells of changes.
+    pub(super) places: Vec<Place>,
+    /// Why the kernel does not tell of all of them.
+    pub(super) trouble: Option<String>,
+}
+
+/// A name in a directory that the kernel watches for us.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The number that the kernel gave to the directory.
+    pub(super) directory: i32,
+    pub(super) name: OsString,
+}
+
+/// Has the directories watched in which a change would show, where the kernel can be asked, and then looks: what changes after the look
+/// is told.
+pub(super) fn look(path: &Path, kernel: Option<&OwnedFd>) -> Look {
+    let mut places = Vec::new();
+    let mut trouble = None;
+    for (directory, name) in kernel.map_or_else(Vec::new, |_| turns(path)) {
+        match kernel.map(|kernel| hints::watch(kernel, &directory)) {
+            Some(Ok(directory)) => places.push(Place { directory, name }),
+            // It has just gone, and the next look finds out where to.
+            None | Some(Err(Errno::NOENT | Errno::NOTDIR)) => {}
+            Some(Err(error)) => trouble = Some(format!("cannot watch the directory {}: {error}", directory.display())),
+        }
+    }
+    Look { fingerprint: fingerprint(path), places, trouble }
+}
+
+/// Each directory on the way to `path` with the name in it at which the way could turn: every link, and the file itself or the first
+/// part that is missing.
+fn turns(path: &Path) -> Vec<(PathBuf, OsString)> {
+    let mut turns = Vec::new();
+    let Ok(path) = std::path::absolute(path) else {
+        return turns;
+    };
+    let mut here = PathBuf::from("/");
+    let mut ahead: Vec<OsString> = Vec::new();
+    let put_ahead = |ahead: &mut Vec<OsString>, path: &Path| {
+        ahead.extend(path.iter().rev().map(OsStr::to_owned));
+    };
+    put_ahead(&mut ahead, &path);
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        match name.as_encoded_bytes() {
+            b"/" => here = PathBuf::from("/"),
+            b"." => {}
+            b".." => {
+                here.pop();
+            }
+            _ => {
+                let next = here.join(&name);
+                let metadata = fs::symlink_metadata(&next);
+                let is = |kind: fn(&Metadata) -> bool| metadata.as_ref().is_ok_and(kind);
+                if is(Metadata::is_symlink) && links < MOST_LINKS {
+                    links += 1;
+                    turns.push((here.clone(), name));
+                    let Ok(target) = fs::read_link(&next) else {
+                        break;
+                    };
+                    put_ahead(&mut ahead, &target);
+                } else if is(Metadata::is_dir) && !ahead.is_empty() {
+                    here = next;
+                } else {
+                    turns.push((here, name));
+                    break;
+                }
+            }
+        }
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(path: &Path) -> Vec<String> {
+        turns(path).into_iter().map(|(directory, name)| directory.join(name).display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_way_turns_at_every_link_and_at_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("..1")).unwrap();
+        fs::write(root.join("..1/a.wasm"), "").unwrap();
+        symlink("..1", root.join("..data")).unwrap();
+        symlink("..data/a.wasm", root.join("a.wasm")).unwrap();
+        let root = root.display();
+        assert_eq!(
+            names(Path::new(&format!("{root}/a.wasm"))),
+            [format!("{root}/a.wasm"), format!("{root}/..data"), format!("{root}/..1/a.wasm")]
+        );
+        assert_eq!(names(Path::new(&format!("{root}/..1/../..1/./a.wasm"))), [format!("{root}/..1/a.wasm")]);
+    }
+
+    #[test]
+    fn a_way_that_ends_early_turns_at_the_first_part_that_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        assert_eq!(names(&root.join("a/b/c")), [root.join("a").display().to_string()]);
+        fs::write(root.join("a"), "").unwrap();
+        assert_eq!(names(&root.join("a/b/c")), [root.join("a").display().to_string()]);
+    }
+
+    #[test]
+    fn links_in_a_circle_have_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("b", folder.path().join("a")).unwrap();
+        symlink("a", folder.path().join("b")).unwrap();
+        assert_eq!(names(&folder.path().join("a")).len(), MOST_LINKS + 1);
+        assert!(matches!(fingerprint(&folder.path().join("a")), Fingerprint::Unreadable(_)));
+    }
+}
