@@ -15,6 +15,7 @@ use crate::text::{readable, size};
 const REASON_BYTES: usize = 500;
 /// So many of the last lines of a process that ended badly are shown.
 const LAST_LINES: usize = 4;
+const LINE_BYTES: usize = 200;
 
 /// Why a module could not be compiled, or what was compiled not be had.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +123,8 @@ fn reason(words: &str) -> String {
 fn last_lines(words: &str) -> String {
     let lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
-    readable(&last.join(" "), REASON_BYTES)
+    let last: Vec<String> = last.iter().map(|line| readable(line, LINE_BYTES)).collect();
+    last.join(" ")
 }
 
 /// The compiler's reason.
