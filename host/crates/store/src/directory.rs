@@ -106,10 +106,12 @@ impl Directory {
         Ok(names)
     }
 
-    /// When something last came or went: seconds and nanoseconds.
+    /// When something last came or went, in seconds and nanoseconds; none when that is so recent that the next change might bear the
+    /// same time.
     pub(crate) fn changed(&self) -> Option<(i64, i64)> {
         let status = rustix::fs::fstat(&self.handle).ok()?;
-        Some((status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(0)))
+        let settled = now_seconds().saturating_sub(status.st_mtime) > 2;
+        settled.then(|| (status.st_mtime, i64::try_from(status.st_mtime_nsec).unwrap_or(0)))
     }
 
     /// The size of a file in bytes; none when it is gone or no regular file.
@@ -183,7 +185,11 @@ impl Directory {
 
     /// Has what came and went in this directory survive a power cut.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        rustix::fs::fsync(&self.handle).map_err(|cause| self.failed("sync", "", cause))
+        match rustix::fs::fsync(&self.handle) {
+            // Some file systems of the network cannot do that with a directory.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(cause) => Err(self.failed("sync", "", cause)),
+        }
     }
 
     /// Removes a file; says whether it was there.
@@ -198,7 +204,8 @@ impl Directory {
     /// Removes an empty directory in this one.
     pub(crate) fn remove_directory(&self, name: &str) -> Result<(), StoreError> {
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            // What an interrupted program left unfinished may still be in it, until it is old.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => Ok(()),
             Err(cause) => Err(self.failed("remove", name, cause)),
         }
     }
@@ -221,8 +228,7 @@ impl Directory {
         let Ok(status) = rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) else {
             return;
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(status.st_mtime) > UNFINISHED_SECONDS {
+        if now_seconds().saturating_sub(status.st_mtime) > UNFINISHED_SECONDS {
             let _gone = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty());
         }
     }
@@ -235,6 +241,11 @@ impl Directory {
 fn unfinished(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") && name.ends_with(b".new")
+}
+
+fn now_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 fn errno(error: &std::io::Error) -> Errno {

@@ -50,7 +50,10 @@ pub struct LastGood {
 impl LastGood {
     /// Opens what is kept in a state directory, or makes the place for it.
     pub fn open(state_directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self { lanes: Directory::open(state_directory)?.below("last-good")? })
+        let state = Directory::open(state_directory)?;
+        let lanes = state.below("last-good")?;
+        state.sync()?;
+        Ok(Self { lanes })
     }
 
     /// Keeps a lane's module in place of the one before. Survives a power cut from the moment that this returns; interrupted before,
