@@ -62,8 +62,6 @@ pub struct Watch {
     looks: JoinSet<Done>,
     /// The looks that are not back, of paths that are followed and that were.
     away: BTreeMap<PathBuf, Away>,
-    /// Counts calls of `follow`: a look that began before the last one says nothing of what follows.
-    epoch: u64,
     round: u64,
     phase: Phase,
     /// When the first change was seen that is not reported.
@@ -87,7 +85,6 @@ struct Away {
 
 struct Done {
     path: PathBuf,
-    epoch: u64,
     look: Look,
 }
 
@@ -114,7 +111,6 @@ impl Watch {
             paths: BTreeMap::new(),
             looks: JoinSet::new(),
             away: BTreeMap::new(),
-            epoch: 0,
             round: 0,
             phase: Phase::Resting { until: Instant::now() },
             gathering: None,
@@ -131,7 +127,6 @@ impl Watch {
             (path, Watched { reported: known.clone(), seen: known, places })
         };
         self.paths = paths.into_iter().map(watched).collect();
-        self.epoch += 1;
         self.phase = Phase::Resting { until: Instant::now() };
     }
 
@@ -177,10 +172,10 @@ impl Watch {
                 continue;
             }
             let (look, kernel) = (Arc::clone(&self.look), hints.kernel.clone());
-            let (looked_at, epoch) = (path.clone(), self.epoch);
+            let looked_at = path.clone();
             let task = self.looks.spawn_blocking(move || {
                 let look = look(&looked_at, kernel.as_deref());
-                Done { path: looked_at, epoch, look }
+                Done { path: looked_at, look }
             });
             self.away.insert(path.clone(), Away { task: task.id(), since: now, round: self.round, is_late: false });
         }
@@ -192,7 +187,7 @@ impl Watch {
     }
 
     fn take(&mut self, done: Result<(Id, Done), JoinError>) {
-        let Done { path, epoch, look } = match done {
+        let Done { path, look } = match done {
             Ok((_, done)) => done,
             Err(error) => {
                 // The look has panicked, or the executor ends. The next round looks again.
@@ -212,11 +207,7 @@ impl Watch {
         let Some(watched) = self.paths.get_mut(&path) else {
             return;
         };
-        if epoch != self.epoch {
-            // It may have seen less than the caller, who read the file after.
-            self.is_stirred = true;
-            return;
-        }
+        // It may be older than what the caller has read: then it is another state, and the next look comes before any report.
         self.is_stirred |= watched.seen != look.fingerprint;
         watched.seen = look.fingerprint;
         watched.places = look.places;

@@ -3,6 +3,7 @@
 mod hardships;
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
@@ -180,6 +181,25 @@ async fn a_link_that_leads_elsewhere_is_reported() {
         fs::rename(scene.path("new"), scene.path("a")).unwrap();
         scene.expect_report("a").await;
     }
+}
+
+#[tokio::test]
+async fn directories_that_no_longer_matter_are_no_longer_watched() {
+    let mut scene = Scene::new();
+    for number in 0..5 {
+        fs::create_dir(scene.path(&number.to_string())).unwrap();
+        fs::write(scene.path(&format!("{number}/a")), "").unwrap();
+    }
+    symlink("0", scene.path("current")).unwrap();
+    scene.follow("current/a").await;
+    for number in 1..5 {
+        symlink(number.to_string(), scene.path("new")).unwrap();
+        fs::rename(scene.path("new"), scene.path("current")).unwrap();
+        scene.expect_report("current/a").await;
+    }
+    let kernel = scene.watches[0].hints.as_ref().unwrap().kernel.as_ref().unwrap();
+    let known = fs::read_to_string(format!("/proc/self/fdinfo/{}", kernel.as_raw_fd())).unwrap();
+    assert_eq!(known.lines().filter(|line| line.starts_with("inotify")).count(), 2, "{known}");
 }
 
 #[tokio::test]

@@ -1,0 +1,280 @@
+//! A new version on its way into a lane: read, compiled, rehearsed, put in place. Every step has a deadline, and whichever fails, what
+//! runs goes on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::meter::LaneMeter;
+use sluicebox_contract::{Closed, Fault, Handlers, Shaper as _};
+use sluicebox_pipeline::{Changes, LaneControl, Snapshot, StateMove, Successor, rehearse};
+use sluicebox_store::Good;
+use sluicebox_wasm::{LoadError, Module, Refusal, WasmShaper, digest};
+use tokio::time::timeout;
+
+use super::difference::{begins_anew, is_same};
+use crate::foundry::{self, identity, lane_settings, useful};
+use crate::metrics::LaneRow;
+use crate::plan::LanePlan;
+use crate::wire::{Cast, Parts};
+
+/// Time for reading a component.
+const READ: Duration = Duration::from_secs(10);
+/// Time for a rehearsal, besides the call that runs when it is over.
+const REHEARSAL: Duration = Duration::from_secs(30);
+/// Time until a lane has come to the end of a batch, besides the time of a call.
+const LANE: Duration = Duration::from_secs(30);
+/// Time for a change of the pipeline.
+const CHANGE: Duration = Duration::from_secs(10);
+
+/// What shall run in a lane, and what does.
+pub(super) struct Wish {
+    pub(super) lane: LanePlan,
+    /// The component, where it is not the one that the configuration names.
+    pub(super) good: Option<Good>,
+    pub(super) running: Option<Running>,
+    /// What was refused before: it is not tried again unless it shall be.
+    pub(super) refused: Option<Tried>,
+}
+
+/// What runs in a lane.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) tried: Tried,
+    pub(super) control: LaneControl<WasmShaper>,
+    pub(super) row: LaneRow,
+    pub(super) handlers: Handlers,
+}
+
+/// A component with everything that the configuration says of it.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    pub(super) lane: LanePlan,
+    pub(super) digest: String,
+}
+
+impl Tried {
+    fn is(&self, lane: &LanePlan, digest: &str) -> bool {
+        self.digest == digest && is_same(&self.lane, lane)
+    }
+}
+
+/// What became of a wish.
+pub(super) enum Placed {
+    /// It runs already, or was refused before.
+    Unchanged,
+    /// It was put in place between two batches.
+    Swapped { running: Running, pause: Duration, state: StateMove },
+    /// Its lane has begun.
+    Begun(Running),
+}
+
+/// Why a wish was not granted.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) step: Step,
+    pub(super) reason: String,
+    pub(super) tried: Option<Tried>,
+    /// Whether it may go better at another time, though nothing has changed.
+    pub(super) again: bool,
+}
+
+/// The steps on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Read,
+    Load,
+    Start,
+    Look,
+    Rehearse,
+    Swap,
+    Begin,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Read => "reading the component",
+            Self::Load => "loading the component",
+            Self::Start => "starting it",
+            Self::Look => "waiting for the end of a batch",
+            Self::Rehearse => "the rehearsal",
+            Self::Swap => "the swap",
+            Self::Begin => "beginning the lane",
+        })
+    }
+}
+
+/// Grants a wish, or says why not.
+pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Result<Placed, Refused> {
+    let Wish { lane, good, running, refused } = wish;
+    let missing = parts.missing(&lane);
+    if !missing.is_empty() {
+        let reason = format!("{} cannot be had before a restart", missing.join(", "));
+        return Err(Refused { step: Step::Begin, reason, tried: None, again: false });
+    }
+    let component = match good {
+        Some(good) => good.component,
+        None => read(&lane).await?,
+    };
+    let tried = Tried { lane: lane.clone(), digest: digest(&component) };
+    let is_known = |known: &Tried| known.is(&lane, &tried.digest);
+    if running.as_ref().is_some_and(|running| is_known(&running.tried)) || refused.as_ref().is_some_and(is_known) {
+        return Ok(Placed::Unchanged);
+    }
+    let at = |step, reason: String, again| Refused { step, reason, tried: Some(tried.clone()), again };
+    let module = load(&parts, &lane, component).await.map_err(|(reason, again)| at(Step::Load, reason, again))?;
+    let from = useful(&lane, module.handlers());
+    if from.is_empty() {
+        return Err(at(Step::Load, format!("it handles no events of {}", lane.from.join(", ")), false));
+    }
+    let row = row(&lane, &module, running.as_ref());
+    let handlers = module.handlers();
+    let shaper = parts.foundry.shaper(module, &lane);
+    let candidate = Candidate { parts, changes, lane, tried: tried.clone(), row, handlers, from };
+    let placed = match running {
+        Some(running) if running.handlers == handlers && !begins_anew(&running.tried.lane, &candidate.lane) => {
+            candidate.swap(running, shaper).await
+        }
+        running => candidate.begin(running, shaper).await,
+    };
+    placed.map_err(|(step, reason)| at(step, reason, true))
+}
+
+async fn read(lane: &LanePlan) -> Result<Cow<'static, [u8]>, Refused> {
+    let wanted = lane.clone();
+    let read = tokio::task::spawn_blocking(move || foundry::read(&wanted));
+    let failed = |reason: String| Refused { step: Step::Read, reason, tried: None, again: true };
+    match timeout(READ, read).await {
+        Ok(Ok(Ok(component))) => Ok(component),
+        Ok(Ok(Err(error))) => Err(failed(told(&error))),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("it was not read within {READ:?}"))),
+    }
+}
+
+/// The deadline of this step is the compiler's.
+async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: Cow<'static, [u8]>) -> Result<Module, (String, bool)> {
+    let (parts, lane) = (Arc::clone(parts), lane.clone());
+    let loaded = tokio::task::spawn_blocking(move || parts.foundry.load(&lane, &component)).await;
+    match loaded {
+        Ok(Ok(module)) => Ok(module),
+        Ok(Err(error)) => Err((told(&error), may_go_better(&error.refusal))),
+        Err(error) => Err((error.to_string(), true)),
+    }
+}
+
+/// The content of a component does not change by waiting.
+fn may_go_better(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::TooLarge { .. }
+            | Refusal::NotAComponent { .. }
+            | Refusal::NotGranted { .. }
+            | Refusal::OtherVersion { .. }
+            | Refusal::NotAModule { .. }
+            | Refusal::Invalid { .. }
+    )
+}
+
+fn told(error: &LoadError) -> String {
+    format!("{} (hint: {})", error.refusal, error.refusal.hint())
+}
+
+fn row(lane: &LanePlan, module: &Module, running: Option<&Running>) -> LaneRow {
+    let queue = running.map(|running| Arc::clone(&running.row.meter.queue)).unwrap_or_default();
+    LaneRow {
+        name: lane.name.clone(),
+        module: identity(lane, module),
+        meter: Arc::new(LaneMeter { queue, ..LaneMeter::default() }),
+        swaps: running.map(|running| Arc::clone(&running.row.swaps)).unwrap_or_default(),
+        failure: None,
+    }
+}
+
+/// A module that was loaded, for a lane.
+struct Candidate {
+    parts: Arc<Parts>,
+    changes: Changes,
+    lane: LanePlan,
+    tried: Tried,
+    row: LaneRow,
+    handlers: Handlers,
+    from: Vec<String>,
+}
+
+type Failed = (Step, String);
+
+impl Candidate {
+    /// In place of the running one, between two batches.
+    async fn swap(self, running: Running, shaper: WasmShaper) -> Result<Placed, Failed> {
+        let patience = LANE + self.lane.limits.deadline.0;
+        let snapshot = within(patience, Step::Look, running.control.look()).await?;
+        let (shaper, told) = rehearsed(shaper, snapshot, Step::Rehearse).await?;
+        let successor = Successor {
+            shaper,
+            told,
+            module: self.row.module.clone(),
+            settings: lane_settings(&self.lane),
+            meter: Arc::clone(&self.row.meter),
+        };
+        let swapped = within(patience, Step::Swap, running.control.swap(successor)).await?;
+        let swapped = swapped.map_err(|fault| (Step::Swap, fault.to_string()))?;
+        self.parts.meters.set_lane(self.row.clone());
+        let (pause, state) = (swapped.pause, swapped.state);
+        // Its memory is given back beside the executor.
+        drop(tokio::task::spawn_blocking(move || drop(swapped.old)));
+        let control = running.control;
+        Ok(Placed::Swapped { running: Running { tried: self.tried, control, row: self.row, handlers: self.handlers }, pause, state })
+    }
+
+    /// As a lane that is told everything that exists, after the one that runs has come to its end.
+    async fn begin(self, running: Option<Running>, shaper: WasmShaper) -> Result<Placed, Failed> {
+        let (shaper, _) = rehearsed(shaper, Snapshot::default(), Step::Start).await?;
+        if let Some(running) = running {
+            let lane = running.control.handle();
+            within(CHANGE, Step::Begin, self.changes.make(move |pipeline| pipeline.remove_lane(lane))).await?;
+            self.parts.meters.remove_lane(&self.lane.name);
+            let ended = async {
+                running.control.ended().await;
+                Ok(())
+            };
+            within(LANE, Step::Begin, ended).await?;
+        }
+        let Self { parts, changes, lane, tried, row, handlers, from } = self;
+        let cast = Cast { shaper, row: row.clone(), from };
+        let name = lane.name.clone();
+        let start = move |pipeline: &mut sluicebox_pipeline::Pipeline| {
+            let (control, fed) = parts.start(pipeline, &lane, cast, true)?;
+            parts.feed(pipeline, &[fed], Some(&name));
+            std::io::Result::Ok(control)
+        };
+        let control = within(CHANGE, Step::Begin, changes.make(start)).await?;
+        let control = control.map_err(|error| (Step::Begin, error.to_string()))?;
+        Ok(Placed::Begun(Running { tried, control, row, handlers }))
+    }
+}
+
+/// Calls of the module end by their own deadlines.
+async fn rehearsed(
+    mut shaper: WasmShaper,
+    snapshot: Snapshot,
+    step: Step,
+) -> Result<(WasmShaper, Vec<Arc<sluicebox_contract::Subject>>), Failed> {
+    let begin = Instant::now();
+    let run = move || rehearse(&mut shaper, &snapshot, REHEARSAL).map(|told| (shaper, told));
+    match tokio::task::spawn_blocking(run).await {
+        Ok(Ok(rehearsed)) => Ok(rehearsed),
+        Ok(Err(fault)) => Err((step, Fault::to_string(&fault))),
+        Err(error) => Err((step, format!("{error} after {:?}", begin.elapsed()))),
+    }
+}
+
+async fn within<T>(patience: Duration, step: Step, answer: impl Future<Output = Result<T, Closed>>) -> Result<T, Failed> {
+    match timeout(patience, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Closed)) => Err((step, "the lane has ended".to_owned())),
+        Err(_) => Err((step, format!("nothing happened within {patience:?}: does the lane wait for its sink?"))),
+    }
+}
