@@ -80,13 +80,37 @@ pub struct Forget {
 
 /// A body as JSON: a string when it is UTF-8, else an array of numbers.
 mod text_or_bytes {
-    use super::{Deserialize, Serialize};
+    use std::fmt;
 
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Body {
-        Text(String),
-        Bytes(Vec<u8>),
+    use serde::de::{SeqAccess, Visitor};
+
+    use super::Serialize;
+
+    /// Takes the numbers one by one: gathered first, each would take the room of a whole JSON value.
+    struct Body;
+
+    impl<'de> Visitor<'de> for Body {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a text, or a list of bytes")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Vec<u8>, E> {
+            Ok(text.as_bytes().to_vec())
+        }
+
+        fn visit_string<E>(self, text: String) -> Result<Vec<u8>, E> {
+            Ok(text.into_bytes())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Vec<u8>, A::Error> {
+            let mut bytes = Vec::new();
+            while let Some(byte) = numbers.next_element()? {
+                bytes.push(byte);
+            }
+            Ok(bytes)
+        }
     }
 
     pub(super) fn serialize<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -97,10 +121,7 @@ mod text_or_bytes {
     }
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        Body::deserialize(deserializer).map(|body| match body {
-            Body::Text(text) => text.into_bytes(),
-            Body::Bytes(bytes) => bytes,
-        })
+        deserializer.deserialize_any(Body)
     }
 }
 

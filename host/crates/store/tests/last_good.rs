@@ -37,7 +37,7 @@ impl Place {
 }
 
 fn good(component: &'static [u8]) -> Good {
-    let digest: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = format!("{:x}", Sha256::digest(component));
     let module = ModuleIdentity { name: "./shape.wasm".to_owned(), version: "1.0.0".to_owned(), digest };
     Good { module, settings: r#"{"a":"\u0000"}"#.to_owned(), component: Cow::Borrowed(component), kept_at: UnixNanos(9) }
 }

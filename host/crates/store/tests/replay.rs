@@ -114,7 +114,9 @@ fn not_more_than_a_bounded_number_and_size_comes_at_once() {
     let asked = collector.asked().unwrap();
     assert_eq!(asked.len(), 64);
     while let asked @ [_, ..] = collector.asked().unwrap().as_slice() {
-        asked.iter().for_each(|asked| collector.replayed(asked.id).unwrap());
+        for asked in asked {
+            collector.replayed(asked.id).unwrap();
+        }
     }
     for _ in 0..3 {
         collector.keep(&letter("large", 7 << 20)).unwrap();
