@@ -4,6 +4,7 @@ use sluicebox_contract::Closed;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Pipeline;
+use crate::order::answer_of;
 
 /// Changes that may wait.
 const WAITING: usize = 8;
@@ -28,6 +29,6 @@ impl Changes {
             let _given_up = reply.send(change(pipeline));
         });
         self.0.send(change).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        answer_of(answer, self.0.closed()).await
     }
 }

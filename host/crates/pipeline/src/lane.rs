@@ -214,11 +214,13 @@ impl<S: Shaper> Lane<S> {
     /// When everything that was there has been shaped, what the sinks keep besides is stale. When something of it was left out, that
     /// is not known.
     pub(crate) fn listed(&mut self) {
-        self.unlisted = self.unlisted.saturating_sub(1);
-        let dropped = self.meter.queue.dropped.get() > 0;
-        if self.unlisted > 0 {
+        let before = self.unlisted;
+        self.unlisted = before.saturating_sub(1);
+        // Once only: a source that is added later has nothing to do with the start.
+        if before != 1 {
             return;
         }
+        let dropped = self.meter.queue.dropped.get() > 0;
         if self.incomplete || dropped {
             warn!(lane = %self.origin.lane, "of what was there at the start something was left out: nothing that the sinks keep is taken for stale");
         } else {
@@ -252,6 +254,7 @@ impl<S: Shaper> Lane<S> {
 
     /// Shapes a batch, and keeps a part of it for rehearsals.
     fn shape_all(&mut self, mut events: Vec<Event>) -> Result<(), GivenUp> {
+        let traps = self.meter.traps.get();
         self.shape(&events)?;
         let mut bytes = 0;
         let fit = |event: &Event| {
@@ -260,7 +263,7 @@ impl<S: Shaper> Lane<S> {
         };
         events.truncate(events.iter().map(fit).take_while(|fits| *fits).count());
         // What has stopped this module is not kept: a successor shall not have to stand more than it.
-        if !events.is_empty() && self.trouble.is_quiet() {
+        if !events.is_empty() && self.meter.traps.get() == traps {
             self.last = events;
         }
         Ok(())
@@ -287,7 +290,12 @@ impl<S: Shaper> Lane<S> {
         if fault.class == Class::Skip {
             self.succeed();
         } else {
+            let origin = Arc::clone(&self.origin);
             self.replace(&fault, kind(first), events.len(), begin.elapsed())?;
+            if !Arc::ptr_eq(&origin, &self.origin) {
+                // Another module has taken over while the lane rested, which these need not stop.
+                return self.shape(events);
+            }
         }
         if events.len() == 1 {
             self.leave_out(first, &fault);

@@ -52,11 +52,11 @@ pub struct Swapped<S> {
 /// What became of a module's state in a swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateMove {
-    /// There was none.
+    /// There was none to be had: the module keeps none, or its instance was dead.
     None,
     /// The new instance has it.
     Moved,
-    /// It is lost, because the old instance was dead or died when it was asked.
+    /// It is lost, because the old instance died when it was asked, or the lane rested and the successor did not take it.
     Lost,
 }
 
@@ -87,6 +87,17 @@ pub(crate) fn orders<S>() -> (mpsc::Sender<Order<S>>, mpsc::Receiver<Order<S>>) 
     mpsc::channel(ORDERS)
 }
 
+/// Waits for an answer, but not for one that cannot come: what is sent in the moment in which the channel closes may stay in it.
+pub(crate) async fn answer_of<R>(mut answer: oneshot::Receiver<R>, closed: impl Future<Output = ()>) -> Result<R, Closed> {
+    tokio::select! {
+        biased;
+        answered = &mut answer => return answered.map_err(|_| Closed),
+        () = closed => {}
+    }
+    // An answer that was given was given before the channel closed.
+    answer.try_recv().map_err(|_| Closed)
+}
+
 impl<S> LaneControl<S> {
     /// Names the lane.
     pub fn handle(&self) -> LaneHandle {
@@ -96,23 +107,25 @@ impl<S> LaneControl<S> {
     /// What a successor of the module needs; answered between two batches.
     pub async fn look(&self) -> Result<Snapshot, Closed> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Look(reply)).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        self.order(Order::Look(reply), answer).await
     }
 
     /// Puts a successor in place between two batches. A fault leaves the old module at work. When the future is dropped before that
     /// time has come, nothing happens.
     pub async fn swap(&self, successor: Successor<S>) -> Result<Result<Swapped<S>, Fault>, Closed> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Swap(Box::new(successor), reply)).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        self.order(Order::Swap(Box::new(successor), reply), answer).await
     }
 
     /// Has an event shaped by today's module and its entries written. The error says why the module does not take it.
     pub async fn replay(&self, again: Replay) -> Result<Result<(), String>, Closed> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Replay(Box::new(again), reply)).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        self.order(Order::Replay(Box::new(again), reply), answer).await
+    }
+
+    async fn order<R>(&self, order: Order<S>, answer: oneshot::Receiver<R>) -> Result<R, Closed> {
+        self.orders.send(order).await.map_err(|_| Closed)?;
+        answer_of(answer, self.orders.closed()).await
     }
 
     /// Changes what the lane's queue may hold.

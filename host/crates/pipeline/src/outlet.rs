@@ -41,8 +41,8 @@ impl Default for OutletSettings {
 pub(crate) struct Origin {
     pub(crate) lane: Arc<str>,
     pub(crate) module: ModuleIdentity,
-    /// Who wants to know when the entry is refused: it is replayed, and was a dead letter before.
-    pub(crate) replay: Option<mpsc::Sender<String>>,
+    /// Who wants to know whether the entry is written, or else why it is refused: it is replayed, and was a dead letter before.
+    pub(crate) replay: Option<mpsc::Sender<Option<String>>>,
 }
 
 /// What a lane hands to an outlet.
@@ -140,8 +140,12 @@ impl<K: Sink> Outlet<K> {
             let gathered = Gathered::new(parcels);
             self.write(&gathered).await?;
             let now = UnixNanos::now();
-            for (.., time) in &gathered.origins {
+            for (_, origin, time) in &gathered.origins {
                 self.meter.delay.observe(time.elapsed_until(now));
+                if let Some(replay) = &origin.replay {
+                    // The first answer counts, and that an entry was refused has been said before.
+                    let _answered = replay.try_send(None);
+                }
             }
             self.unsettled += gathered.joined;
             self.settle(gathered.settled).await?;
@@ -214,7 +218,7 @@ impl<K: Sink> Outlet<K> {
     async fn bury(&mut self, entry: &Entry, origin: &Origin, observed_at: UnixNanos, reason: &str) {
         if let Some(replay) = &origin.replay {
             // Whoever replays it keeps it; when he has given up, it is still where it was.
-            let _given_up = replay.try_send(reason.to_owned());
+            let _given_up = replay.try_send(Some(reason.to_owned()));
             return;
         }
         let (lane, module) = (&origin.lane, &origin.module);

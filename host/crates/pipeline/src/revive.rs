@@ -94,7 +94,11 @@ impl<S: Shaper> Lane<S> {
         let Err(fault) = self.shaper.restore(&saved) else { return true };
         let (lane, module) = (&self.origin.lane, &self.origin.module);
         warn!(%lane, %module, %fault, "the module's state is lost: the fresh instance does not take what the one before has saved");
-        fault.class == Class::Skip
+        let lives = fault.class == Class::Skip;
+        if !lives {
+            self.meter.traps.increment();
+        }
+        lives
     }
 
     /// Finds the subject among these that stops the module, by halves on fresh instances, and leaves it out from now on.

@@ -273,7 +273,7 @@ impl Pipeline {
         self.start(Kind::Source, name.into(), source.run(Fanout::new(branches), stopped));
     }
 
-    /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The receiver yields the reason when it
+    /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The future gives the reason when it
     /// is refused again, and nothing when it was written.
     pub fn replay(
         &self,
@@ -282,7 +282,7 @@ impl Pipeline {
     ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
         let sender = self.outlets.get(outlet.0)?.clone();
         let Replayed { lane, module, entry, observed_at } = letter;
-        let (replay, mut refused) = mpsc::channel(1);
+        let (replay, mut answer) = mpsc::channel(1);
         let origin = Arc::new(Origin { lane: lane.into(), module, replay: Some(replay) });
         let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at };
         Some(async move {
@@ -291,7 +291,8 @@ impl Pipeline {
                 return Some("the sink has ended".to_owned());
             }
             drop(sender);
-            refused.recv().await
+            // Without an answer it is not known to be written.
+            answer.recv().await.unwrap_or_else(|| Some("the sink has ended".to_owned()))
         })
     }
 
@@ -312,7 +313,7 @@ impl Pipeline {
             tokio::select! {
                 () = &mut stop => break,
                 Some(change) = next(&mut changes) => change(&mut self),
-                ended = self.tasks.join_next_with_id() => match ended {
+                ended = self.tasks.join_next_with_id(), if changes.is_none() || !self.tasks.is_empty() => match ended {
                     None => break,
                     Some(ended) => if self.note(ended, &mut report) { break },
                 },

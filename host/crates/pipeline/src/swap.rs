@@ -31,9 +31,11 @@ impl<S: Shaper> Lane<S> {
             }
             Order::Replay(_, reply) if reply.is_closed() => {}
             Order::Replay(again, reply) => {
-                let (answer, result) = self.replay(*again);
+                let begin = Instant::now();
+                let (answer, fault) = self.replay(*again);
+                // Before the lane rests, if it must: whoever asked does not wait for that.
                 drop(reply.send(answer));
-                return result;
+                return fault.map_or(Ok(()), |fault| self.replace(&fault, "replayed", 1, begin.elapsed()));
             }
         }
         Ok(())
@@ -90,7 +92,9 @@ impl<S: Shaper> Lane<S> {
         }
         let old = std::mem::replace(&mut self.shaper, shaper);
         self.origin = Arc::new(Origin { lane: Arc::clone(&self.origin.lane), module, replay: None });
-        self.meter.ready.set(0);
+        for gauge in [&self.meter.ready, &self.meter.resting, &self.meter.memory_bytes] {
+            gauge.set(0);
+        }
         self.meter = meter;
         self.meter.instances.increment();
         self.meter.ready.set(1);
@@ -122,7 +126,7 @@ impl<S: Shaper> Lane<S> {
 
     fn move_state(&mut self, shaper: &mut S) -> Result<StateMove, Fault> {
         if !self.alive {
-            return Ok(StateMove::None);
+            return self.move_carried(shaper);
         }
         match self.shaper.save() {
             Ok(None) => Ok(StateMove::None),
@@ -138,16 +142,33 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    /// Shapes a dead letter's event. The module's answer goes to whoever asked; only what must end the lane is an error here.
-    fn replay(&mut self, replay: Replay) -> (Result<(), String>, Result<(), GivenUp>) {
+    /// An instance that was replaced as planned has saved its state; when no other has started since, the successor gets it. That it
+    /// refuses it is no reason to go on with a module that does not start.
+    fn move_carried(&self, shaper: &mut S) -> Result<StateMove, Fault> {
+        let Some(saved) = &self.carried else { return Ok(StateMove::None) };
+        match shaper.restore(saved) {
+            Ok(()) => Ok(StateMove::Moved),
+            Err(fault) if fault.class == Class::Skip => {
+                let (lane, module) = (&self.origin.lane, &self.origin.module);
+                warn!(%lane, %module, %fault, "the module's state is lost: its successor does not take it");
+                Ok(StateMove::Lost)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Shapes a dead letter's event. Gives the module's answer, and the fault that it has died of.
+    fn replay(&mut self, replay: Replay) -> (Result<(), String>, Option<Fault>) {
         let Replay { event, subject, spare } = replay;
         let known = |wanted: &Subject| {
             let same = |subject: &&Arc<Subject>| subject.kind == wanted.kind && subject.uid == wanted.uid;
             self.subjects.values().chain(self.shunned.values()).find(same).map(|subject| subject.id)
         };
         let known = subject.as_ref().and_then(known);
+        if known.is_some_and(|id| self.shunned.contains_key(&id)) {
+            return (Err("its subject stops the module when it is defined".to_owned()), None);
+        }
         let event = event.about(known.unwrap_or(spare));
-        let begin = Instant::now();
         let stranger = subject.filter(|_| known.is_none()).map(|subject| Arc::new(Subject { id: spare, ..subject }));
         let shaped = match &stranger {
             Some(stranger) => self.shaper.define(std::slice::from_ref(stranger)),
@@ -166,8 +187,7 @@ impl<S: Shaper> Lane<S> {
         if fault.is_none() && stranger.is_some() {
             fault = self.shaper.forget(&[spare]).err();
         }
-        let result = fault.map_or(Ok(()), |fault| self.replace(&fault, "replayed", 1, begin.elapsed()));
-        (answer, result)
+        (answer, fault)
     }
 
     /// Puts a fresh instance in place of one that has made enough calls or holds too much memory.
@@ -196,6 +216,7 @@ impl<S: Shaper> Lane<S> {
             info!(%lane, %module, calls, memory, "instance replaced as planned: it holds much memory");
         }
         self.meter.recycles.increment();
+        self.meter.ready.set(0);
         self.alive = false;
         self.revive()
     }

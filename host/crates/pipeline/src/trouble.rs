@@ -65,11 +65,6 @@ impl Trouble {
         self.since.elapsed() >= CALM
     }
 
-    /// Whether the last call has ended well.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.events == 0
-    }
-
     /// The lane has rested: time is forgiven, the events in a row are not.
     pub(crate) fn rested(&mut self) {
         self.time = Duration::ZERO;
