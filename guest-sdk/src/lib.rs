@@ -180,9 +180,10 @@
 //! assert!(new.restore(2, "2".into()).is_err());
 //! ```
 //!
-//! State of many parts is a struct with serde's derives: `serde_json::to_string(&self.state)` in one method, `serde_json::from_slice(data.as_bytes())` in
-//! the other. An `Err` from either is what the operator reads, and the change does not take place: the old version goes on. After a
-//! panic there is nothing to save, and the fresh instance starts without.
+//! State of many parts is a struct with serde's derives: `serde_json::to_string(&self.state)` in one method and
+//! `serde_json::from_slice(data.as_bytes())` in the other. The text of an `Err` is what the operator reads, and the old version goes on;
+//! a module that refuses to restore must not have taken over half of it. After a panic there is nothing to save: the fresh instance
+//! starts without.
 //!
 //! # The handlers
 //!
@@ -270,6 +271,15 @@ pub trait Objects: Module {
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String>;
 }
 
+/// A module that is told what events are about, so that it renders names once and not with every event.
+pub trait Subjects: Module {
+    /// These exist from now on.
+    fn define(&mut self, subjects: Vec<Subject>);
+
+    /// No later event names these.
+    fn forget(&mut self, subjects: &[SubjectId]);
+}
+
 /// A module that takes what it remembers from one instance to the next, where the host changes the instance on purpose. Not after a
 /// panic or a call that took too long: then there is nothing to ask.
 pub trait State: Module {
@@ -282,13 +292,4 @@ pub trait State: Module {
     /// Takes over what an instance of this version of the module or of another one has saved: after `start` and all subjects, before
     /// the first event. A `version` that is not known is an error.
     fn restore(&mut self, version: u32, data: Payload) -> Result<(), String>;
-}
-
-/// A module that is told what events are about, so that it renders names once and not with every event.
-pub trait Subjects: Module {
-    /// These exist from now on.
-    fn define(&mut self, subjects: Vec<Subject>);
-
-    /// No later event names these.
-    fn forget(&mut self, subjects: &[SubjectId]);
 }

@@ -112,7 +112,7 @@ fn reason(
         Some(trap) => (trap.to_string(), None),
         None if format!("{error:#}").contains(TOO_MUCH_COPIED) => (
             format!("it handed over more than {} in one call", size(limits.output_bytes_per_call)),
-            Some("return less for each event, or raise the limit of bytes for each call"),
+            Some("let it hand over less in one call, or raise the limit of bytes for each call"),
         ),
         None if refused => (memory_limit(), Some(MEMORY_HINT)),
         None => (readable(&error.root_cause().to_string(), limits.log_line_bytes), None),
