@@ -38,11 +38,10 @@ pub(crate) fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
     let (from, to) = (format!("@{from}"), format!("@{to}"));
     assert_eq!(from.len(), to.len());
     let mut renamed = component.to_vec();
-    let mut place = 0;
-    while let Some(found) = renamed[place..].windows(from.len()).position(|window| window == from.as_bytes()) {
-        place += found;
-        renamed[place..place + to.len()].copy_from_slice(to.as_bytes());
-        place += to.len();
+    for place in 0..renamed.len() {
+        if let Some(name) = renamed.get_mut(place..place + from.len()).filter(|name| *name == from.as_bytes()) {
+            name.copy_from_slice(to.as_bytes());
+        }
     }
     renamed
 }
