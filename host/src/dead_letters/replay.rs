@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use sluicebox_contract::TimeSpan;
 use sluicebox_store::{Id, Letters, StoreError};
 
 use super::harmless;
@@ -32,14 +33,11 @@ pub(super) fn replay(letters: &Letters, directory: &Path, ids: Vec<Id>, wait: Du
         say::line(format_args!("{id} not taken yet"));
     }
     say::complaint(format_args!(
-        "error: no collector seems to run with the state directory {}: it has taken nothing for {wait:?}\n\
-         hint: {} will be replayed as soon as one does",
+        "error: no collector seems to run with the state directory {}, or it takes its time: nothing has become of a letter for {}\n\
+         hint: {} of them stay asked for until a collector takes them; `drop` removes them for good",
         directory.display(),
-        if waiting.len() == 1 {
-            "1 letter stays asked for and".to_owned()
-        } else {
-            format!("{} letters stay asked for and", waiting.len())
-        },
+        TimeSpan(wait),
+        waiting.len(),
     ));
     Ok(ExitCode::FAILURE)
 }

@@ -39,7 +39,8 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens a directory, or makes it (and what is missing above it), readable and writable by this user only.
+    /// Opens a directory, or makes it (and what is missing above it), readable and writable by this user only. It may be a link of this
+    /// user or of root: systemd hands such a link to services with a user of the moment.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         match DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -47,7 +48,13 @@ impl Directory {
             }
             Ok(()) | Err(_) => {}
         }
-        Self::check(path.to_owned(), rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty()))
+        let opened = match rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty()) {
+            Err(Errno::LOOP | Errno::NOTDIR) if is_trusted_link(path) => {
+                rustix::fs::open(path, OPEN_DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())
+            }
+            opened => opened,
+        };
+        Self::check(path.to_owned(), opened)
     }
 
     /// Opens a directory in this one, or makes it.
@@ -241,6 +248,13 @@ impl Directory {
 fn unfinished(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b".") && name.ends_with(b".new")
+}
+
+fn is_trusted_link(path: &Path) -> bool {
+    rustix::fs::lstat(path).is_ok_and(|status| {
+        let is_link = FileType::from_raw_mode(status.st_mode) == FileType::Symlink;
+        is_link && (status.st_uid == 0 || status.st_uid == rustix::process::geteuid().as_raw())
+    })
 }
 
 fn now_seconds() -> i64 {

@@ -72,8 +72,15 @@ impl Letters {
     }
 
     /// A letter went badly again: it is kept under its old id, with what is to be known now. It is there twice for a moment, never lost.
+    /// On an error it is kept as it was, and not asked for any longer: nothing is tried again and again because the disk is full.
     pub fn returned(&self, id: Id, letter: &DeadLetter) -> Result<(), StoreError> {
-        self.inner.store(Some(id), letter)?;
-        self.replayed(id)
+        match self.inner.store(Some(id), letter) {
+            Ok(()) => self.replayed(id),
+            Err(error) => {
+                // Renaming needs no room. Should that fail, too, then the first error says more.
+                let _unmoved = self.withdraw(id);
+                Err(error)
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -366,6 +366,36 @@ fn a_directory_that_others_can_write_is_refused() {
         fs::create_dir_all(place.state()).unwrap();
         fs::write(place.folder(), "").unwrap();
     });
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused() {
+    let place = Place::new();
+    place.open(ROOMY);
+    // Root can give one away; everybody else finds one of root's.
+    let given_away = chown(place.state(), Some(65_534), None).is_ok();
+    let foreign = if given_away { place.state() } else { PathBuf::from("/usr") };
+    assert!(matches!(Letters::open(&foreign, ROOMY), Err(StoreError::Unsafe { .. })));
+    if given_away {
+        chown(place.state(), Some(0), None).unwrap();
+        let link = place.0.path().join("link");
+        symlink(place.state(), &link).unwrap();
+        lchown(&link, Some(65_534), None).unwrap();
+        assert!(matches!(Letters::open(&link, ROOMY), Err(StoreError::Unsafe { .. })));
+    } else {
+        eprintln!("NOT RUN: only root can make a link of somebody else");
+    }
+}
+
+#[test]
+fn the_state_directory_itself_may_be_a_link_of_ours() {
+    let place = Place::new();
+    keep(&mut place.open(ROOMY), &["one"]);
+    let link = place.0.path().join("link");
+    symlink(place.state(), &link).unwrap();
+    assert_eq!(reasons(&Letters::open(&link, ROOMY).unwrap()), ["one"]);
+    fs::set_permissions(place.state(), Permissions::from_mode(0o777)).unwrap();
+    assert!(matches!(Letters::open(&link, ROOMY), Err(StoreError::Unsafe { .. })));
 }
 
 #[test]

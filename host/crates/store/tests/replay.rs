@@ -62,12 +62,14 @@ fn what_dies_again_has_its_old_id_and_its_new_reason() {
 }
 
 #[test]
-fn a_letter_that_cannot_come_back_stays_asked_for() {
-    let (folder, collector, person, ids) = place(&["one"]);
+fn a_letter_for_whose_new_reason_there_is_no_room_is_kept_as_it_was() {
+    let (folder, collector, person, ids) = place(&["one", "two"]);
     person.ask_for_replay(ids[0]).unwrap();
     let small = Letters::open(&folder.path().join("state"), LetterBounds { bytes: 100, ..BOUNDS }).unwrap();
     assert!(matches!(small.returned(ids[0], &letter("why", 1000)), Err(StoreError::TooLarge { .. })));
-    assert_eq!(collector.asked().unwrap().len(), 1);
+    assert!(collector.asked().unwrap().is_empty() && !person.is_asked_for(ids[0]));
+    assert_eq!(person.read(ids[0]).unwrap().reason, "one");
+    assert_eq!(collector.held().0, 2);
 }
 
 #[test]
