@@ -18,7 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
-use crate::telemetry::{Meters, render};
+use crate::live::Status;
+use crate::metrics::{Meters, render};
 
 /// Connections at a time; one more ends the oldest, so that whoever holds connections open cannot keep the probes out.
 const MOST_CONNECTIONS: usize = 32;
@@ -27,16 +28,24 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 /// A connection is closed by then in any case.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What there is to show.
+pub struct Shown {
+    /// What is counted.
+    pub meters: Arc<Meters>,
+    /// What became of changes.
+    pub status: Arc<Status>,
+}
+
 /// Begins to listen; the error names the address.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for probes and metrics"))?;
-    info!(address = %listener.local_addr()?, "probes and metrics: /livez, /readyz, /metrics");
+    info!(address = %listener.local_addr()?, "probes and metrics: /livez, /readyz, /metrics, /status");
     Ok(listener)
 }
 
-/// Answers until dropped. Until `meters` are there, the program is starting.
-pub async fn serve(listener: TcpListener, meters: Arc<OnceLock<Arc<Meters>>>) -> Infallible {
+/// Answers until dropped. Until there is something to show, the program is starting.
+pub async fn serve(listener: TcpListener, shown: Arc<OnceLock<Shown>>) -> Infallible {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -55,13 +64,13 @@ pub async fn serve(listener: TcpListener, meters: Arc<OnceLock<Arc<Meters>>>) ->
         {
             oldest.abort();
         }
-        oldest_first.push_back(connections.spawn(converse(stream, Arc::clone(&meters))));
+        oldest_first.push_back(connections.spawn(converse(stream, Arc::clone(&shown))));
     }
 }
 
-async fn converse(stream: TcpStream, meters: Arc<OnceLock<Arc<Meters>>>) {
+async fn converse(stream: TcpStream, shown: Arc<OnceLock<Shown>>) {
     let service = service_fn(move |request| {
-        let response = answer(&request, meters.get());
+        let response = answer(&request, shown.get());
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -75,17 +84,25 @@ async fn converse(stream: TcpStream, meters: Arc<OnceLock<Arc<Meters>>>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, meters: Option<&Arc<Meters>>) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, shown: Option<&Shown>) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            let (ready, text) = meters.map_or((false, "[-] starting\n".to_owned()), |meters| readiness(meters));
+            let (ready, text) = shown.map_or((false, "[-] starting\n".to_owned()), readiness);
             (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
         }
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, METRICS, meters.map_or_else(String::new, render)),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, TEXT, "here are /livez, /readyz and /metrics\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            (StatusCode::OK, METRICS, shown.map_or_else(String::new, |shown| render(&shown.meters)))
+        }
+        (&Method::GET | &Method::HEAD, "/status") => {
+            let status = shown.map_or_else(|| serde_json::json!({}), |shown| shown.status.show(&shown.meters));
+            (StatusCode::OK, "application/json", format!("{status:#}\n"))
+        }
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, TEXT, "here are /livez, /readyz, /metrics and /status\n".to_owned())
+        }
         _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -96,27 +113,29 @@ fn answer(request: &Request<Incoming>, meters: Option<&Arc<Meters>>) -> Response
 
 /// Ready when every source has told what was there and every module is at work. A sink that is away does not make the collector
 /// unready: restarting or avoiding it would not help, and entries wait.
-pub fn readiness(meters: &Meters) -> (bool, String) {
+pub fn readiness(shown: &Shown) -> (bool, String) {
     let mut ready = true;
     let mut text = String::new();
     let mut say = |good: bool, needed: bool, name: &str, state: &str| {
         ready &= good || !needed;
         let _infallible = writeln!(text, "[{}] {name}: {state}", if good { '+' } else { '-' });
     };
-    for (name, meter) in &meters.sources {
-        let good = meter.listed.get() == 1;
-        say(good, true, &format!("source {name}"), if good { "listed" } else { "has not yet told what is there" });
+    for row in shown.meters.sources() {
+        let good = row.meter.listed.get() == 1;
+        let of = row.lane.map(|lane| format!(" of module {lane}")).unwrap_or_default();
+        say(good, true, &format!("source {}{of}", row.name), if good { "listed" } else { "has not yet told what is there" });
     }
-    for lane in &meters.lanes {
-        let good = lane.meter.ready.get() == 1;
-        let state = lane.failure.as_deref().unwrap_or(if good { "at work" } else { "no instance is at work" });
-        say(good, true, &format!("module {}", lane.name), state);
+    for row in shown.meters.lanes() {
+        let good = row.meter.ready.get() == 1;
+        let state = row.failure.as_deref().unwrap_or(if good { "at work" } else { "no instance is at work" });
+        let remark = shown.status.remark(&row.name).filter(|_| row.failure.is_none()).map(|remark| format!("; {remark}"));
+        say(good, true, &format!("module {}", row.name), &format!("{state}{}", remark.unwrap_or_default()));
     }
-    for (name, meter) in &meters.sinks {
-        let good = meter.ready.get() == 1;
-        let untried = meter.writes.count() == 0;
+    for row in shown.meters.sinks() {
+        let good = row.meter.ready.get() == 1;
+        let untried = row.meter.writes.count() == 0;
         let state = if good { "takes entries" } else { "does not take entries; they wait" };
-        say(good || untried, false, &format!("sink {name}"), if untried { "nothing to write yet" } else { state });
+        say(good || untried, false, &format!("sink {}", row.name), if untried { "nothing to write yet" } else { state });
     }
     (ready, text)
 }

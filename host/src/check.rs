@@ -4,12 +4,13 @@
 use std::process::ExitCode;
 
 use sluicebox_contract::Shaper as _;
-use sluicebox_wasm::Engine;
+use sluicebox_wasm::{Engine, LoadOptions, Module};
 
 use crate::cli::ConfigArguments;
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::config::yaml::{Document, step};
+use crate::foundry;
 use crate::plan::{LanePlan, Plan};
 use crate::run::complain;
 use crate::say;
@@ -78,13 +79,16 @@ fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) 
 
 /// The field that is wrong, and why.
 fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static str, Finding)> {
-    let module = match wire::load(engine, lane, None) {
+    let options = LoadOptions { component_bytes: foundry::most_bytes(lane), ..LoadOptions::default() };
+    let loaded =
+        foundry::read(lane).and_then(|component| Module::load(engine, &lane.component.to_string(), &component, &options));
+    let module = match loaded {
         Ok(module) => module,
         Err(error) => {
             return Some(("use", (error.refusal.to_string(), Some(error.refusal.hint().to_owned()))));
         }
     };
-    let useful = wire::useful(lane, module.handlers());
+    let useful = foundry::useful(lane, module.handlers());
     // Without sources something is wrong that was named before.
     if useful.is_empty() && !lane.from.is_empty() {
         let text = format!("the module handles no events of {}", lane.from.join(", "));
@@ -96,7 +100,7 @@ fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static st
             (format!("the module does not handle {useless}"), Some(format!("remove `{useless}` from the list"))),
         ));
     }
-    let mut shaper = wire::shaper(module, lane, node);
+    let mut shaper = foundry::shaper(module, lane, node);
     let fault = shaper.renew().err()?;
     Some(("settings", (fault.cause, fault.hint)))
 }

@@ -6,18 +6,20 @@ use std::sync::{Arc, OnceLock};
 use sluicebox_pipeline::Report;
 use tracing::{error, info};
 
+use crate::admin::Shown;
 use crate::cli::ConfigArguments;
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
+use crate::config::yaml::Document;
+use crate::live::Live;
 use crate::plan::Plan;
 use crate::say;
-use crate::telemetry::Meters;
 use crate::{admin, signals, telemetry, wire};
 
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
-    let plan = match load(&arguments.config) {
-        Checked { plan: Some(plan), problems, .. } if problems.is_empty() => plan,
+    let (plan, document) = match load(&arguments.config) {
+        Checked { plan: Some(plan), document, problems } if problems.is_empty() => (plan, document),
         Checked { problems, .. } => {
             complain(&arguments.config.display().to_string(), &problems);
             return ExitCode::from(2);
@@ -31,7 +33,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(work(&plan, arguments.node_name.as_deref()));
+    let outcome = runtime.block_on(work(&plan, document, arguments));
     // What still blocks, such as a write into a full pipe, had its time.
     runtime.shutdown_background();
     match outcome {
@@ -45,7 +47,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
 }
 
 /// Says whether everything ended as asked.
-async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
+async fn work(plan: &Plan, document: Document, arguments: &ConfigArguments) -> anyhow::Result<bool> {
     let stop = signals::asked(1)?;
     let hurry = signals::asked(2)?;
     let listener = match plan.admin.listen {
@@ -53,24 +55,31 @@ async fn work(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<bool> {
         None => None,
     };
     // Probes are answered from the beginning: compiling modules takes a while.
-    let meters = Arc::<OnceLock<Arc<Meters>>>::default();
+    let shown = Arc::<OnceLock<Shown>>::default();
     let serving = async {
         match listener {
-            Some(listener) => match admin::serve(listener, Arc::clone(&meters)).await {},
+            Some(listener) => match admin::serve(listener, Arc::clone(&shown)).await {},
             None => std::future::pending::<()>().await,
         }
     };
     let running = async {
         tokio::pin!(stop);
-        let pipeline = tokio::select! {
-            wired = wire::wire(plan, node_name) => {
-                let (pipeline, measured) = wired?;
-                meters.get_or_init(|| measured);
-                pipeline
-            }
+        let beginning = async {
+            let (mut pipeline, changes, parts) = wire::wire(plan, arguments.node_name.as_deref()).await?;
+            let parts = Arc::new(parts);
+            let live = Live::begin(Arc::clone(&parts), changes, &mut pipeline, &arguments.config, document).await?;
+            shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
+            anyhow::Ok((pipeline, live))
+        };
+        let (pipeline, live) = tokio::select! {
+            begun = beginning => begun?,
             () = &mut stop => return Ok(Report::default()),
         };
-        anyhow::Ok(pipeline.run_until(stop, plan.shutdown_grace).await)
+        let report = tokio::select! {
+            report = pipeline.run_until(stop, plan.shutdown_grace) => report,
+            never = live.run() => match never {},
+        };
+        anyhow::Ok(report)
     };
     let report = tokio::select! {
         report = running => report?,

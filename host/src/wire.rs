@@ -1,42 +1,92 @@
-//! Puts the parts together: the only file that names sources, modules and sinks at once. Built from the sinks up.
+//! Puts the parts together: the only file that names sources, lanes and sinks at once. Built from the sinks up.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use sluicebox_contract::meter::{LaneMeter, OutletMeter, SourceMeter};
-use sluicebox_contract::{Handlers, ModuleIdentity, SubjectIds};
-use sluicebox_pipeline::{LaneHandle, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline};
+use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter, SourceMeter};
+use sluicebox_contract::{Handlers, SubjectIds};
+use sluicebox_pipeline::{Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline};
 use sluicebox_sinks::AnySink;
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::node_name::hostname;
 use sluicebox_sources::{Namespaces, Nodes, Pods, Wants, resolve_node};
-use sluicebox_wasm::{Bounds, Cache, Context, Engine, Limits, LoadError, LoadOptions, Module, WasmShaper};
-use tracing::{error, info, warn};
+use sluicebox_store::{LastGood, LetterBounds, Letters};
+use sluicebox_wasm::WasmShaper;
+use tracing::{info, warn};
 
-use crate::config;
-use crate::plan::{Component, LanePlan, Plan};
-use crate::telemetry::{LaneMeters, Meters};
+use crate::foundry::{Foundry, lane_settings};
+use crate::metrics::{LaneRow, Meters, SinkRow, SourceRow};
+use crate::plan::{LanePlan, Plan};
+use crate::state_directory::state_directory;
 
-/// A lane that runs, as the sources see it.
-struct Running {
-    handle: LaneHandle,
-    handlers: Handlers,
-    from: Vec<String>,
+/// What lanes are made of, at the start and later.
+pub struct Parts {
+    /// What was asked for at the start.
+    pub plan: Plan,
+    /// The name of this node.
+    pub node: String,
+    /// The way to the API server.
+    pub api: Api,
+    /// Makes modules.
+    pub foundry: Foundry,
+    /// What is counted.
+    pub meters: Arc<Meters>,
+    /// Where dead letters are kept.
+    pub letters: Option<Letters>,
+    /// Where the last good modules are kept.
+    pub last_good: Option<LastGood>,
+    /// Numbers for subjects.
+    pub ids: Arc<SubjectIds>,
+    outlets: BTreeMap<String, OutletHandle>,
 }
 
-/// Everything that a plan asks for, started, with what it counts. Must be called within a runtime.
-pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipeline, Arc<Meters>)> {
+/// A lane as its sources see it.
+pub struct Fed {
+    /// The lane.
+    pub lane: LaneHandle,
+    /// Which events its module handles.
+    pub handlers: Handlers,
+    /// The sources that feed it.
+    pub from: Vec<String>,
+}
+
+/// A module that is to run in a lane.
+pub struct Cast {
+    /// The module behind its limits.
+    pub shaper: WasmShaper,
+    /// What is shown of it.
+    pub row: LaneRow,
+    /// The sources of the lane whose events it handles.
+    pub from: Vec<String>,
+}
+
+/// The pipeline with its sinks, and what its lanes are made of. Must be called within a runtime.
+pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipeline, Changes, Parts)> {
     let node = node(plan, node_name)?;
     let api = Api::connect(&plan.kubernetes).await?;
     info!(node = %node, api = %api.server(), "starting");
-    let modules = load_all(plan).await?;
+    let directory = state_directory(plan.state_directory.as_deref());
+    let (wanted, name) = (plan.clone(), node.clone());
+    let open = move || {
+        let foundry = Foundry::new(&wanted, &name)?;
+        let directory = directory.as_deref();
+        anyhow::Ok((foundry, letters(&wanted, directory), last_good(directory)))
+    };
+    let (foundry, letters, last_good) = tokio::task::spawn_blocking(open).await.context("cannot open directories")??;
     let mut pipeline = Pipeline::default();
-    let mut meters = Meters::default();
-    let outlets = outlets(plan, &mut pipeline, &mut meters)?;
-    let lanes = lanes(plan, modules, &node, &outlets, &mut pipeline, &mut meters)?;
-    sources(plan, &node, &api, &lanes, &mut pipeline, &mut meters);
-    Ok((pipeline, Arc::new(meters)))
+    let changes = pipeline.changes();
+    let meters = Arc::<Meters>::default();
+    if let Some(letters) = &letters {
+        let meter = Arc::<DeadLetterMeter>::default();
+        meters.set_dead_letters(Arc::clone(&meter), letters.clone());
+        pipeline.dead_letters(letters.clone(), meter).context("cannot start the thread that keeps dead letters")?;
+    }
+    let outlets = outlets(plan, &mut pipeline, &meters)?;
+    let ids = Arc::<SubjectIds>::default();
+    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, ids, outlets };
+    Ok((pipeline, changes, parts))
 }
 
 /// The name of this node.
@@ -45,168 +95,118 @@ pub fn node(plan: &Plan, flag: Option<&str>) -> anyhow::Result<String> {
     Ok(resolve_node(flag, plan.node_name.as_deref(), environment.as_deref(), hostname().as_deref())?)
 }
 
-fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &mut Meters) -> anyhow::Result<Vec<(String, OutletHandle)>> {
-    let mut outlets = Vec::new();
+/// Everything works without; what must survive a restart then does not.
+fn letters(plan: &Plan, directory: Option<&Path>) -> Option<Letters> {
+    let bounds = LetterBounds { letters: plan.dead_letters.letters, bytes: plan.dead_letters.bytes.0 };
+    if bounds.letters == 0 {
+        return None;
+    }
+    let Some(directory) = directory else {
+        warn!("no state directory is configured: dead letters and last good modules are not kept");
+        return None;
+    };
+    Letters::open(directory, bounds).map_err(|error| warn!(%error, "dead letters are not kept")).ok()
+}
+
+fn last_good(directory: Option<&Path>) -> Option<LastGood> {
+    LastGood::open(directory?).map_err(|error| warn!(%error, "last good modules are not kept")).ok()
+}
+
+fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &Meters) -> anyhow::Result<BTreeMap<String, OutletHandle>> {
+    let mut outlets = BTreeMap::new();
     for sink in &plan.sinks {
         let lanes = plan.lanes.iter().filter(|lane| lane.to.contains(&sink.name)).count();
         if lanes == 0 {
             warn!(sink = %sink.name, "no module writes to this sink");
-            continue;
         }
         let meter = Arc::<OutletMeter>::default();
-        meters.sinks.push((sink.name.clone(), Arc::clone(&meter)));
+        meters.add_sink(SinkRow { name: sink.name.clone(), meter: Arc::clone(&meter) });
         let settings = OutletSettings { write_timeout: sink.write_deadline, ..OutletSettings::default() };
         let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes };
         let handle = pipeline.outlet(&sink.name, AnySink::new(&sink.name, &sink.config)?, terms);
-        outlets.push((sink.name.clone(), handle));
+        outlets.insert(sink.name.clone(), handle);
     }
     Ok(outlets)
 }
 
-/// Loads the module of every lane. Compiling takes its time, so it is done beside the executor: probes are answered meanwhile.
-async fn load_all(plan: &Plan) -> anyhow::Result<Vec<Result<Module, LoadError>>> {
-    let engine = Engine::new()?;
-    let (lanes, directory) = (plan.lanes.clone(), plan.cache_directory.clone());
-    let load_each = move || {
-        let cache = cache(directory.as_deref());
-        lanes.iter().map(|lane| load(&engine, lane, cache.as_ref())).collect()
-    };
-    tokio::task::spawn_blocking(load_each).await.context("cannot load the modules")
-}
+impl Parts {
+    /// The outlet of a sink.
+    pub fn outlet(&self, sink: &str) -> Option<OutletHandle> {
+        self.outlets.get(sink).copied()
+    }
 
-fn lanes(
-    plan: &Plan,
-    modules: Vec<Result<Module, LoadError>>,
-    node: &str,
-    outlets: &[(String, OutletHandle)],
-    pipeline: &mut Pipeline,
-    meters: &mut Meters,
-) -> anyhow::Result<Vec<Running>> {
-    let mut running = Vec::new();
-    for (lane, module) in plan.lanes.iter().zip(modules) {
-        let meter = Arc::<LaneMeter>::default();
-        let mut row = LaneMeters {
-            name: lane.name.clone(),
-            module: lane.component.to_string(),
-            version: String::new(),
-            meter: Arc::clone(&meter),
-            failure: None,
+    /// What of a lane cannot be had before a restart, because it was not there at the start.
+    pub fn missing(&self, lane: &LanePlan) -> Vec<String> {
+        let sinks = lane.to.iter().filter(|sink| !self.outlets.contains_key(*sink)).map(|sink| format!("sink `{sink}`"));
+        let sources = lane.from.iter().filter(|source| !self.has_source(source)).map(|source| format!("source `{source}`"));
+        sinks.chain(sources).collect()
+    }
+
+    /// Whether the source was configured at the start.
+    pub fn has_source(&self, name: &str) -> bool {
+        let sources = &self.plan.sources;
+        match name {
+            "pods" => sources.pods.is_some(),
+            "namespaces" => sources.namespaces.is_some(),
+            "nodes" => sources.nodes.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Starts a lane; `joins` when the program runs already.
+    pub fn start(
+        &self,
+        pipeline: &mut Pipeline,
+        lane: &LanePlan,
+        cast: Cast,
+        joins: bool,
+    ) -> std::io::Result<(LaneControl<WasmShaper>, Fed)> {
+        let Cast { shaper, row, from } = cast;
+        let handlers = sluicebox_contract::Shaper::handlers(&shaper);
+        let terms = LaneTerms {
+            module: row.module.clone(),
+            settings: lane_settings(lane),
+            bounds: lane.bounds,
+            meter: Arc::clone(&row.meter),
+            outlets: lane.to.iter().filter_map(|sink| self.outlet(sink)).collect(),
+            sources: from.len(),
+            joins,
         };
-        match module {
-            Ok(module) => {
-                module.version().clone_into(&mut row.version);
-                info!(lane = %lane.name, module = %lane.component, version = %row.version, "module loaded");
-                let handlers = module.handlers();
-                let to = outlets.iter().filter(|(name, _)| lane.to.contains(name)).map(|(_, handle)| *handle).collect();
-                let settings = LaneSettings { batch: lane.batch, ..LaneSettings::default() };
-                let from = useful(lane, handlers);
-                let identity = ModuleIdentity {
-                    name: row.module.clone(),
-                    version: row.version.clone(),
-                    digest: module.describe().digest.clone(),
-                };
-                let sources = from.len();
-                let terms =
-                    LaneTerms { module: identity, settings, bounds: lane.bounds, meter, outlets: to, sources, joins: false };
-                let handle = pipeline
-                    .lane(&lane.name, shaper(module, lane, node), terms)
-                    .with_context(|| format!("cannot start a thread for module `{}`", lane.name))?
-                    .handle();
-                running.push(Running { handle, handlers, from });
+        let control = pipeline.lane(&lane.name, shaper, terms)?;
+        self.meters.set_lane(row);
+        Ok((control.clone(), Fed { lane: control.handle(), handlers, from }))
+    }
+
+    /// Starts the sources that feed these lanes. A lane that was added while the program runs has sources `of` its own, which tell it
+    /// everything that exists.
+    pub fn feed(&self, pipeline: &mut Pipeline, lanes: &[Fed], of: Option<&str>) {
+        let place = |name: &str| {
+            let fed: Vec<&Fed> = lanes.iter().filter(|lane| lane.from.iter().any(|source| source == name)).collect();
+            if fed.is_empty() {
+                return None;
             }
-            // The others are not to blame for it.
-            Err(error) => {
-                error!(lane = %lane.name, module = %lane.component, %error, "module not loaded: its lane does not run");
-                row.failure = Some(error.to_string());
-            }
-        }
-        meters.lanes.push(row);
-    }
-    Ok(running)
-}
-
-/// Loads the module of a lane.
-pub fn load(engine: &Engine, lane: &LanePlan, cache: Option<&Cache>) -> Result<Module, LoadError> {
-    let component_bytes = usize::try_from(lane.limits.component.0).unwrap_or(usize::MAX);
-    let options = LoadOptions { cache, component_bytes, ..LoadOptions::default() };
-    match &lane.component {
-        Component::Preset(preset) => Module::load(engine, preset.name, preset.component, &options),
-        Component::File(path) => Module::load_file(engine, &lane.component.to_string(), path, &options),
-    }
-}
-
-/// A module behind the lane's limits.
-pub fn shaper(module: Module, lane: &LanePlan, node: &str) -> WasmShaper {
-    let context = Context { lane: lane.name.clone(), node_name: node.to_owned(), sources: lane.from.clone() };
-    WasmShaper::new(module, lane.settings.clone(), context, limits(&lane.limits))
-}
-
-/// The sources of a lane whose events its module handles.
-pub fn useful(lane: &LanePlan, handlers: Handlers) -> Vec<String> {
-    lane.from.iter().filter(|source| handlers.objects || (*source == "pods" && handlers.pods)).cloned().collect()
-}
-
-fn limits(limits: &config::Limits) -> Limits {
-    let bytes = |size: sluicebox_contract::quantity::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
-    Limits {
-        memory_bytes: bytes(limits.memory),
-        call_deadline: limits.deadline.0,
-        start_deadline: limits.start_deadline.0,
-        entries_per_call: limits.entries,
-        output_bytes_per_call: bytes(limits.output),
-        log_lines_per_second: limits.log_lines_per_second,
-        ..Limits::default()
-    }
-}
-
-/// Where compiled modules are kept. Without a cache everything works, only slower at the start.
-fn cache(directory: Option<&Path>) -> Option<Cache> {
-    let directory = directory.map(Path::to_owned).or_else(usual_cache)?;
-    match Cache::open(&directory, Bounds::default()) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            warn!(%error, "compiled modules are not kept: each start compiles them");
-            None
-        }
-    }
-}
-
-fn usual_cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    variable("CACHE_DIRECTORY")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("sluicebox")))
-        .or_else(|| variable("HOME").map(|path| path.join(".cache/sluicebox")))
-}
-
-fn sources(plan: &Plan, node: &str, api: &Api, lanes: &[Running], pipeline: &mut Pipeline, meters: &mut Meters) {
-    let ids = Arc::<SubjectIds>::default();
-    let mut place = |name: &'static str| {
-        let fed: Vec<&Running> = lanes.iter().filter(|lane| lane.from.iter().any(|source| source == name)).collect();
-        if fed.is_empty() {
-            warn!(source = name, "no module takes events of this source: it is not started");
-            return None;
-        }
-        let wants = Wants {
-            typed: fed.iter().any(|lane| lane.handlers.pods),
-            json: fed.iter().any(|lane| lane.handlers.objects && !lane.handlers.pods),
+            let typed = fed.iter().any(|lane| lane.handlers.pods);
+            let json = fed.iter().any(|lane| lane.handlers.objects && !lane.handlers.pods);
+            let meter = Arc::<SourceMeter>::default();
+            let row = SourceRow { name: name.to_owned(), lane: of.map(str::to_owned), meter: Arc::clone(&meter) };
+            self.meters.add_source(row);
+            Some((fed.iter().map(|lane| lane.lane).collect::<Vec<_>>(), Wants { typed, json }, meter))
         };
-        let meter = Arc::<SourceMeter>::default();
-        meters.sources.push((name.to_owned(), Arc::clone(&meter)));
-        Some((fed.iter().map(|lane| lane.handle).collect::<Vec<_>>(), wants, meter))
-    };
-    if let Some(config) = &plan.sources.pods
-        && let Some((lanes, wants, meter)) = place("pods")
-    {
-        pipeline.source("pods", Pods::new(config, api.clone(), node, wants, Arc::clone(&ids), meter), &lanes);
-    }
-    if let Some(config) = &plan.sources.namespaces
-        && let Some((lanes, _, meter)) = place("namespaces")
-    {
-        pipeline.source("namespaces", Namespaces::new(config, api.clone(), Arc::clone(&ids), meter), &lanes);
-    }
-    if let Some(config) = &plan.sources.nodes
-        && let Some((lanes, _, meter)) = place("nodes")
-    {
-        pipeline.source("nodes", Nodes::new(config, api.clone(), node, Arc::clone(&ids), meter), &lanes);
+        let Self { plan, node, api, ids, .. } = self;
+        if let Some(config) = &plan.sources.pods
+            && let Some((lanes, wants, meter)) = place("pods")
+        {
+            pipeline.source("pods", Pods::new(config, api.clone(), node, wants, Arc::clone(ids), meter), &lanes);
+        }
+        if let Some(config) = &plan.sources.namespaces
+            && let Some((lanes, _, meter)) = place("namespaces")
+        {
+            pipeline.source("namespaces", Namespaces::new(config, api.clone(), Arc::clone(ids), meter), &lanes);
+        }
+        if let Some(config) = &plan.sources.nodes
+            && let Some((lanes, _, meter)) = place("nodes")
+        {
+            pipeline.source("nodes", Nodes::new(config, api.clone(), node, Arc::clone(ids), meter), &lanes);
+        }
     }
 }

@@ -202,6 +202,9 @@ pub struct Reload {
     pub poll: TimeSpan,
     /// Files must be quiet for so long before they are read: a burst of changes is one reload.
     pub debounce: TimeSpan,
+    /// How long a new version of a module must work before it is one to come back to: it is then kept on disk, and takes the place of
+    /// a later one that fails again and again.
+    pub good_after: TimeSpan,
     /// Whether a change that is refused, and a module that is put back, are told as Kubernetes Events, too. Without it they are when the
     /// program runs in a pod. Needs the right to create and patch events.
     pub kubernetes_events: Option<bool>,
@@ -335,6 +338,7 @@ impl Default for Reload {
         Self {
             poll: TimeSpan(Duration::from_secs(2)),
             debounce: TimeSpan(Duration::from_millis(200)),
+            good_after: TimeSpan(Duration::from_mins(1)),
             kubernetes_events: None,
         }
     }

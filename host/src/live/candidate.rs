@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{Closed, Fault, Handlers, Shaper as _};
+use sluicebox_contract::{Closed, Fault, Handlers};
 use sluicebox_pipeline::{Changes, LaneControl, Snapshot, StateMove, Successor, rehearse};
 use sluicebox_store::Good;
 use sluicebox_wasm::{LoadError, Module, Refusal, WasmShaper, digest};
@@ -63,7 +63,7 @@ impl Tried {
 /// What became of a wish.
 pub(super) enum Placed {
     /// It runs already, or was refused before.
-    Unchanged,
+    Unchanged { runs: bool },
     /// It was put in place between two batches.
     Swapped { running: Running, pause: Duration, state: StateMove },
     /// Its lane has begun.
@@ -120,8 +120,9 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     };
     let tried = Tried { lane: lane.clone(), digest: digest(&component) };
     let is_known = |known: &Tried| known.is(&lane, &tried.digest);
-    if running.as_ref().is_some_and(|running| is_known(&running.tried)) || refused.as_ref().is_some_and(is_known) {
-        return Ok(Placed::Unchanged);
+    let runs = running.as_ref().is_some_and(|running| is_known(&running.tried));
+    if runs || refused.as_ref().is_some_and(is_known) {
+        return Ok(Placed::Unchanged { runs });
     }
     let at = |step, reason: String, again| Refused { step, reason, tried: Some(tried.clone()), again };
     let module = load(&parts, &lane, component).await.map_err(|(reason, again)| at(Step::Load, reason, again))?;
@@ -167,22 +168,14 @@ async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: Cow<'static, [u8]>
 
 /// The content of a component does not change by waiting.
 fn may_go_better(refusal: &Refusal) -> bool {
-    !matches!(
-        refusal,
-        Refusal::TooLarge { .. }
-            | Refusal::NotAComponent { .. }
-            | Refusal::NotGranted { .. }
-            | Refusal::OtherVersion { .. }
-            | Refusal::NotAModule { .. }
-            | Refusal::Invalid { .. }
-    )
+    matches!(refusal, Refusal::Unreadable { .. } | Refusal::NotCompiled(_))
 }
 
-fn told(error: &LoadError) -> String {
+pub(super) fn told(error: &LoadError) -> String {
     format!("{} (hint: {})", error.refusal, error.refusal.hint())
 }
 
-fn row(lane: &LanePlan, module: &Module, running: Option<&Running>) -> LaneRow {
+pub(super) fn row(lane: &LanePlan, module: &Module, running: Option<&Running>) -> LaneRow {
     let queue = running.map(|running| Arc::clone(&running.row.meter.queue)).unwrap_or_default();
     LaneRow {
         name: lane.name.clone(),
@@ -226,7 +219,11 @@ impl Candidate {
         // Its memory is given back beside the executor.
         drop(tokio::task::spawn_blocking(move || drop(swapped.old)));
         let control = running.control;
-        Ok(Placed::Swapped { running: Running { tried: self.tried, control, row: self.row, handlers: self.handlers }, pause, state })
+        Ok(Placed::Swapped {
+            running: Running { tried: self.tried, control, row: self.row, handlers: self.handlers },
+            pause,
+            state,
+        })
     }
 
     /// As a lane that is told everything that exists, after the one that runs has come to its end.

@@ -29,7 +29,8 @@ pub(super) fn needs_restart(started: &Value, now: &Value) -> Vec<String> {
 }
 
 fn keys(one: &Value, other: &Value) -> Vec<String> {
-    let mut keys: Vec<String> = [one, other].into_iter().filter_map(Value::as_object).flat_map(|fields| fields.keys().cloned()).collect();
+    let mut keys: Vec<String> =
+        [one, other].into_iter().filter_map(Value::as_object).flat_map(|fields| fields.keys().cloned()).collect();
     keys.sort();
     keys.dedup();
     keys

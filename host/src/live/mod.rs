@@ -1,3 +1,308 @@
-//! Changes while the program runs.
+//! Changes while the program runs: new versions of modules, a new configuration, modules that must be taken back, letters that are tried
+//! again. Decides; the work is done in [`candidate`], and the pipeline carries it out.
 
+mod candidate;
+mod difference;
+mod first;
+mod lane;
+mod reconfigure;
+mod replays;
+mod report;
+mod status;
 pub mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use sluicebox_pipeline::{Changes, Pipeline};
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+
+use crate::config::yaml::Document;
+use crate::metrics::LaneRow;
+use crate::plan::Component;
+use crate::wire::Parts;
+use candidate::{Placed, Refused, Running, Wish, place};
+use first::{First, first_of_all};
+use lane::Lane;
+use report::Reporter;
+pub use status::Status;
+use watch::{Fingerprint, Watch, WatchSettings, fingerprint};
+
+/// Everything that changes, and who decides about it.
+pub struct Live {
+    parts: Arc<Parts>,
+    changes: Changes,
+    /// The file of the configuration; none when it came from standard input.
+    config: Option<PathBuf>,
+    /// The configuration as it was at the start.
+    started: Document,
+    lanes: BTreeMap<String, Lane>,
+    watch: Watch,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    replaying: bool,
+    status: Arc<Status>,
+    reporter: Reporter,
+}
+
+/// What has been done beside the loop.
+enum Done {
+    Placed { lane: String, began: Instant, rollback: bool, result: Result<Placed, Refused> },
+    Replayed,
+    Aside,
+}
+
+impl Live {
+    /// Starts every lane with the sources that feed them, and follows the files that they come from.
+    pub async fn begin(
+        parts: Arc<Parts>,
+        changes: Changes,
+        pipeline: &mut Pipeline,
+        config: &Path,
+        started: Document,
+    ) -> anyhow::Result<Self> {
+        let config = Some(config).filter(|path| *path != Path::new("-")).map(Path::to_owned);
+        let reload = parts.plan.reload;
+        let settings = WatchSettings { poll: reload.poll.0, debounce: reload.debounce.0 };
+        let mut live = Self {
+            reporter: Reporter::new(&parts),
+            changes,
+            config,
+            started,
+            lanes: BTreeMap::new(),
+            watch: Watch::new(settings),
+            work: FuturesUnordered::new(),
+            replaying: false,
+            status: Arc::default(),
+            parts,
+        };
+        let known = live.fingerprints().await?;
+        let mut fed = Vec::new();
+        for first in first_of_all(&live.parts).await? {
+            live.start(first, pipeline, &mut fed)?;
+        }
+        live.parts.feed(pipeline, &fed, None);
+        live.watch.follow(known);
+        live.forget_strangers();
+        live.status.config(&live.config_name(), Vec::new(), Vec::new());
+        Ok(live)
+    }
+
+    /// What `/status` shows.
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
+    /// Works until dropped.
+    pub async fn run(mut self) -> Infallible {
+        let mut tick = tokio::time::interval(self.parts.plan.reload.poll.0);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                changed = self.watch.changed() => self.look(&changed).await,
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.take(done),
+                _ = tick.tick() => self.tend(),
+            }
+        }
+    }
+
+    fn config_name(&self) -> String {
+        self.config.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string())
+    }
+
+    fn start(&mut self, first: First, pipeline: &mut Pipeline, fed: &mut Vec<crate::wire::Fed>) -> anyhow::Result<()> {
+        let First { lane, cast, last_good, refused } = first;
+        let configured =
+            self.parts.plan.lanes.iter().find(|plan| plan.name == lane.name).cloned().unwrap_or_else(|| lane.clone());
+        let name = lane.name.clone();
+        let mut state = Lane::new(configured);
+        match cast {
+            Some((cast, tried, handlers)) => {
+                let row = cast.row.clone();
+                info!(lane = %name, module = %row.module.name, version = %row.module.version, "module loaded");
+                let started = self.parts.start(pipeline, &lane, cast, false);
+                let (control, sources) = started.with_context(|| format!("cannot start a thread for module `{name}`"))?;
+                fed.push(sources);
+                state.runs(Running { tried, control, row, handlers }, last_good);
+                self.status.at_work(&name, last_good);
+            }
+            None => {
+                let failure = refused.as_ref().map(|refused| refused.reason.clone()).unwrap_or_default();
+                error!(lane = %name, module = %lane.component, error = %failure, "module not loaded: its lane does not run");
+                self.parts.meters.set_lane(LaneRow { name: name.clone(), failure: Some(failure), ..not_running(&lane) });
+            }
+        }
+        if let Some(refused) = refused {
+            if last_good {
+                warn!(lane = %name, step = %refused.step, reason = %refused.reason, "module is bad: the last good one takes its place");
+                self.report("LastGoodModuleUsed", &name, &refused);
+            }
+            self.status.refused(&name, &refused);
+            state.refuse(refused);
+        }
+        self.lanes.insert(name, state);
+        Ok(())
+    }
+
+    /// Files have changed.
+    async fn look(&mut self, changed: &BTreeSet<PathBuf>) {
+        if self.config.as_ref().is_some_and(|config| changed.contains(config)) {
+            self.reconfigure().await;
+        }
+        let touched = |lane: &&Lane| matches!(&lane.plan.component, Component::File(path) if changed.contains(path));
+        let names: Vec<String> = self.lanes.values().filter(touched).map(|lane| lane.plan.name.clone()).collect();
+        for name in names {
+            self.try_lane(&name, true);
+        }
+    }
+
+    /// Brings what the configuration asks for into a lane, if it is not there; `changed` when there is a new reason to try.
+    fn try_lane(&mut self, name: &str, changed: bool) {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        if lane.begin_attempt() {
+            let refused =
+                lane.refused.as_ref().filter(|refused| changed || !refused.again).and_then(|refused| refused.tried.clone());
+            let wish = Wish { lane: lane.plan.clone(), good: None, running: lane.running.clone(), refused };
+            self.attempt(wish, false);
+        }
+    }
+
+    fn attempt(&mut self, wish: Wish, rollback: bool) {
+        let (lane, began) = (wish.lane.name.clone(), Instant::now());
+        let placing = place(Arc::clone(&self.parts), self.changes.clone(), wish);
+        self.work.push(Box::pin(async move { Done::Placed { lane, began, rollback, result: placing.await } }));
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Replayed => self.replaying = false,
+            Done::Aside => {}
+            Done::Placed { lane, began, rollback, result } => {
+                match result {
+                    Ok(Placed::Unchanged { runs }) => self.unchanged(&lane, runs && !rollback),
+                    Ok(placed) => self.placed(&lane, placed, began, rollback),
+                    Err(refused) => self.refused(&lane, refused, rollback),
+                }
+                if self.lanes.get_mut(&lane).is_some_and(Lane::end_attempt) {
+                    self.try_lane(&lane, true);
+                }
+            }
+        }
+    }
+
+    /// When what runs is what is wanted, whatever was refused in between has been taken back.
+    fn unchanged(&mut self, name: &str, is_wanted: bool) {
+        if let Some(lane) = self.lanes.get_mut(name).filter(|_| is_wanted) {
+            lane.is_wanted();
+            self.status.is_wanted(name);
+        }
+    }
+
+    fn placed(&mut self, name: &str, placed: Placed, began: Instant, rollback: bool) {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        let running = match placed {
+            Placed::Unchanged { .. } => return,
+            Placed::Begun(running) => {
+                info!(lane = %name, module = %running.row.module, "lane begins");
+                running
+            }
+            Placed::Swapped { running, pause, state } => {
+                running.row.swaps.pauses.observe(pause);
+                info!(lane = %name, module = %running.row.module, ?pause, ?state, "module swapped");
+                running
+            }
+        };
+        let swaps = Arc::clone(&running.row.swaps);
+        if rollback {
+            swaps.rolled_back.increment();
+            let bad = lane.roll_back(running);
+            self.status.at_work(name, true);
+            self.status.refused(name, &bad);
+            warn!(lane = %name, reason = %bad.reason, "the last good module takes the place of one that fails again and again");
+            self.report("ModuleRolledBack", name, &bad);
+        } else {
+            swaps.swapped.increment();
+            swaps.reloads.observe(began.elapsed());
+            lane.runs(running, false);
+            self.status.at_work(name, false);
+        }
+    }
+
+    fn refused(&mut self, name: &str, refused: Refused, rollback: bool) {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        if rollback {
+            warn!(lane = %name, step = %refused.step, reason = %refused.reason, "the last good module cannot be put back");
+            return;
+        }
+        if let Some(running) = &lane.running {
+            running.row.swaps.failed.increment();
+        }
+        if lane.running.is_none() {
+            self.parts.meters.set_lane(LaneRow { failure: Some(refused.reason.clone()), ..not_running(&lane.plan) });
+        }
+        self.status.refused(name, &refused);
+        let (step, reason, goes_on) = (refused.step.to_string(), refused.reason.clone(), lane.running.is_some());
+        if lane.refuse(refused) {
+            error!(lane = %name, module = %lane.plan.component, %step, %reason, old_goes_on = goes_on, "new version refused");
+            if let Some(refused) = lane.refused.take() {
+                self.report("ModuleReloadRefused", name, &refused);
+                if let Some(lane) = self.lanes.get_mut(name) {
+                    lane.refused = Some(refused);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, reason: &'static str, lane: &str, refused: &Refused) {
+        let message = format!("lane `{lane}`: refused in {}: {}", refused.step, refused.reason);
+        if let Some(posting) = self.reporter.post(reason, message) {
+            self.aside(posting);
+        }
+    }
+
+    /// Has something done beside the loop of which nobody waits for the end.
+    fn aside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.work.push(Box::pin(async move {
+            work.await;
+            Done::Aside
+        }));
+    }
+
+    /// The state of every file that is followed, before it is read.
+    async fn fingerprints(&self) -> anyhow::Result<BTreeMap<PathBuf, Fingerprint>> {
+        let components = self.lanes.values().map(|lane| &lane.plan).chain(&self.parts.plan.lanes);
+        let files = components.filter_map(|lane| match &lane.component {
+            Component::File(path) => Some(path.clone()),
+            Component::Preset(_) => None,
+        });
+        let paths: BTreeSet<PathBuf> = files.chain(self.config.clone()).collect();
+        let look = move || paths.into_iter().map(|path| (path.clone(), fingerprint(&path))).collect();
+        Ok(tokio::task::spawn_blocking(look).await?)
+    }
+
+    /// What is kept of lanes that are configured no more would only be in the way.
+    fn forget_strangers(&mut self) {
+        let parts = Arc::clone(&self.parts);
+        let known: BTreeSet<String> = self.lanes.keys().cloned().collect();
+        let forget = move || {
+            let Some(good) = &parts.last_good else { return };
+            for lane in good.lanes().unwrap_or_default().into_iter().filter(|lane| !known.contains(lane)) {
+                if let Err(error) = good.forget(&lane) {
+                    warn!(%lane, %error, "the last good module of a lane that is no more stays");
+                }
+            }
+        };
+        self.aside(async move { drop(tokio::task::spawn_blocking(forget).await) });
+    }
+}
+
+fn not_running(lane: &crate::plan::LanePlan) -> LaneRow {
+    let module = sluicebox_contract::ModuleIdentity { name: lane.component.to_string(), ..Default::default() };
+    LaneRow { name: lane.name.clone(), module, ..LaneRow::default() }
+}

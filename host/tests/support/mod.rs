@@ -36,8 +36,9 @@ impl Place {
         let path = self.path("sluicebox.yaml");
         let text = format!(
             "node-name: n1\nkubernetes: {{access: url, url: \"{api}\", token-retrieval: none}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
-             log: {{format: json}}\ncache-directory: {}\n{rest}",
-            cache().display()
+             log: {{format: json}}\ncache-directory: {}\nstate-directory: {}\n{rest}",
+            cache().display(),
+            self.path("state").display(),
         );
         std::fs::write(&path, text).unwrap();
         path

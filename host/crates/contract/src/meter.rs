@@ -160,6 +160,8 @@ pub struct LaneMeter {
     pub ready: Gauge,
     /// 1 while the lane rests because its module fails again and again.
     pub resting: Gauge,
+    /// Times that it has rested.
+    pub rests: Counter,
     /// Instances that were replaced as planned: after so many calls, or above so much memory.
     pub recycles: Counter,
     /// Bytes of memory that the instance holds.

@@ -8,7 +8,7 @@ use sluicebox_contract::meter::QueueMeter;
 use tokio::sync::Notify;
 
 /// What a queue may hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Items.
     pub items: usize,

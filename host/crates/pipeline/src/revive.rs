@@ -125,6 +125,7 @@ impl<S: Shaper> Lane<S> {
         let end = Instant::now() + self.backoff.wait();
         let mut missed = 0;
         self.meter.resting.set(1);
+        self.meter.rests.increment();
         self.nap_until(end, |lane| {
             while lane.queue.is_blocked() && !lane.queue.is_closed() {
                 missed += lane.make_room();

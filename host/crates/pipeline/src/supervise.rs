@@ -275,11 +275,7 @@ impl Pipeline {
 
     /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The future gives the reason when it
     /// is refused again, and nothing when it was written.
-    pub fn replay(
-        &self,
-        outlet: OutletHandle,
-        letter: Replayed,
-    ) -> Option<impl Future<Output = Option<String>> + Send + 'static> {
+    pub fn replay(&self, outlet: OutletHandle, letter: Replayed) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
         let sender = self.outlets.get(outlet.0)?.clone();
         let Replayed { lane, module, entry, observed_at } = letter;
         let (replay, mut answer) = mpsc::channel(1);

@@ -1,0 +1,134 @@
+//! Makes modules and instances for lanes: the engine, the compiler's process and the cache of compiled code, held together.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sluicebox_contract::{Handlers, ModuleIdentity};
+use sluicebox_pipeline::LaneSettings;
+use sluicebox_wasm::{
+    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, WasmShaper, read_component,
+};
+use tracing::warn;
+
+use crate::config;
+use crate::plan::{Component, LanePlan, Plan};
+
+/// What modules are made with.
+pub struct Foundry {
+    engine: Engine,
+    cache: Option<Cache>,
+    compiler: Compiler,
+    node: String,
+}
+
+impl Foundry {
+    /// Opens the cache. Blocks.
+    pub fn new(plan: &Plan, node: &str) -> Result<Self, EngineError> {
+        Ok(Self {
+            engine: Engine::new()?,
+            cache: cache(plan.cache_directory.as_deref()),
+            compiler: Compiler::this_program(plan.compiler.memory.0, plan.compiler.deadline.0),
+            node: node.to_owned(),
+        })
+    }
+
+    /// How long compiling one module may take.
+    pub fn compile_deadline(&self) -> Duration {
+        self.compiler.deadline
+    }
+
+    /// Loads a component under the name that the lane's configuration gives it; compiles it in a process of its own. Blocks.
+    pub fn load(&self, lane: &LanePlan, component: &[u8]) -> Result<Module, LoadError> {
+        let component_bytes = most_bytes(lane);
+        let options = LoadOptions { cache: self.cache.as_ref(), component_bytes, compiler: Some(&self.compiler) };
+        Module::load(&self.engine, &lane.component.to_string(), component, &options)
+    }
+
+    /// A module behind the lane's limits. Runs nothing of it.
+    pub fn shaper(&self, module: Module, lane: &LanePlan) -> WasmShaper {
+        shaper(module, lane, &self.node)
+    }
+}
+
+/// The bytes of the lane's component. Blocks.
+pub fn read(lane: &LanePlan) -> Result<Cow<'static, [u8]>, LoadError> {
+    match &lane.component {
+        Component::Preset(preset) => Ok(Cow::Borrowed(preset.component)),
+        Component::File(path) => read_component(&lane.component.to_string(), path, most_bytes(lane)).map(Cow::Owned),
+    }
+}
+
+/// How many bytes the lane's component may have.
+pub fn most_bytes(lane: &LanePlan) -> usize {
+    usize::try_from(lane.limits.component.0).unwrap_or(usize::MAX)
+}
+
+/// A module behind the lane's limits. Runs nothing of it.
+pub fn shaper(module: Module, lane: &LanePlan, node: &str) -> WasmShaper {
+    let context = Context { lane: lane.name.clone(), node_name: node.to_owned(), sources: lane.from.clone() };
+    WasmShaper::new(module, lane.settings.clone(), context, limits(&lane.limits))
+}
+
+/// Which module it is, under the name that the configuration gives it.
+pub fn identity(lane: &LanePlan, module: &Module) -> ModuleIdentity {
+    let digest = module.describe().digest.clone();
+    ModuleIdentity { name: lane.component.to_string(), version: module.version().to_owned(), digest }
+}
+
+/// The sources of a lane whose events its module handles.
+pub fn useful(lane: &LanePlan, handlers: Handlers) -> Vec<String> {
+    lane.from.iter().filter(|source| handlers.objects || (*source == "pods" && handlers.pods)).cloned().collect()
+}
+
+/// How the lane works.
+pub fn lane_settings(lane: &LanePlan) -> LaneSettings {
+    let memory = bytes(lane.limits.memory);
+    LaneSettings {
+        batch: lane.batch,
+        share: lane.limits.cpu,
+        recycle_after_calls: lane.limits.recycle_after_calls,
+        recycle_above_bytes: Some(lane.limits.recycle_above_memory.map_or(memory / 4 * 3, bytes)),
+        ..LaneSettings::default()
+    }
+}
+
+fn limits(limits: &config::Limits) -> Limits {
+    Limits {
+        memory_bytes: bytes(limits.memory),
+        call_deadline: limits.deadline.0,
+        start_deadline: limits.start_deadline.0,
+        entries_per_call: limits.entries,
+        output_bytes_per_call: bytes(limits.output),
+        log_lines_per_second: limits.log_lines_per_second,
+        ..Limits::default()
+    }
+}
+
+fn bytes(size: sluicebox_contract::quantity::ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+/// Where compiled modules are kept. Without a usable directory they are kept for this run only.
+fn cache(directory: Option<&Path>) -> Option<Cache> {
+    if let Some(directory) = directory.map(Path::to_owned).or_else(usual_cache) {
+        match Cache::open(&directory, Bounds::default()) {
+            Ok(cache) => return Some(cache),
+            Err(error) => warn!(%error, "compiled modules are not kept: each start compiles them"),
+        }
+    }
+    match Cache::temporary(&std::env::temp_dir(), Bounds::default()) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            warn!(%error, "modules are compiled within this process, which keeps the compiler's memory: no directory can be written");
+            None
+        }
+    }
+}
+
+fn usual_cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    variable("CACHE_DIRECTORY")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("sluicebox")))
+        .or_else(|| variable("HOME").map(|path| path.join(".cache/sluicebox")))
+}

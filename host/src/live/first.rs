@@ -1,0 +1,101 @@
+//! What each lane begins with: the module that the configuration names, or the last good one when that is bad.
+
+use std::sync::Arc;
+
+use sluicebox_contract::{Handlers, Shaper as _};
+use sluicebox_store::Good;
+use sluicebox_wasm::{Module, WasmShaper};
+
+use super::candidate::{Refused, Step, Tried, row, told};
+use crate::foundry::{self, most_bytes, useful};
+use crate::plan::LanePlan;
+use crate::wire::{Cast, Parts};
+
+/// How a lane begins.
+pub(super) struct First {
+    pub(super) lane: LanePlan,
+    /// None when there is nothing to run.
+    pub(super) cast: Option<(Cast, Tried, Handlers)>,
+    /// Whether it is the last good module instead of the one that is configured.
+    pub(super) last_good: bool,
+    /// What is wrong with the one that is configured.
+    pub(super) refused: Option<Refused>,
+}
+
+/// Loads and starts the module of a lane. Blocks.
+pub(super) fn first(parts: &Parts, lane: &LanePlan) -> First {
+    match try_configured(parts, lane) {
+        (Some(made), None) => First { cast: Some(cast(lane, made)), lane: lane.clone(), last_good: false, refused: None },
+        (made, refused) => match try_last_good(parts, lane, refused.as_ref()) {
+            Some((lane, made)) => First { cast: Some(cast(&lane, made)), lane, last_good: true, refused },
+            // A module that does not start may do so later; its lane tries it again and again.
+            None => First { cast: made.map(|made| cast(lane, made)), lane: lane.clone(), last_good: false, refused },
+        },
+    }
+}
+
+struct Made {
+    module: Module,
+    shaper: WasmShaper,
+    tried: Tried,
+}
+
+fn try_configured(parts: &Parts, lane: &LanePlan) -> (Option<Made>, Option<Refused>) {
+    let component = match foundry::read(lane) {
+        Ok(component) => component,
+        Err(error) => return (None, Some(Refused { step: Step::Read, reason: told(&error), tried: None, again: true })),
+    };
+    let tried = Tried { lane: lane.clone(), digest: sluicebox_wasm::digest(&component) };
+    let refused = |step, reason, again| Some(Refused { step, reason, tried: Some(tried.clone()), again });
+    let module = match parts.foundry.load(lane, &component) {
+        Ok(module) => module,
+        Err(error) => return (None, refused(Step::Load, told(&error), false)),
+    };
+    drop(component);
+    if useful(lane, module.handlers()).is_empty() {
+        return (None, refused(Step::Load, format!("it handles no events of {}", lane.from.join(", ")), false));
+    }
+    let mut shaper = parts.foundry.shaper(module.clone(), lane);
+    let fault = shaper.renew().err();
+    let refused = fault.and_then(|fault| refused(Step::Start, fault.to_string(), true));
+    (Some(Made { module, shaper, tried }), refused)
+}
+
+/// The last good module with the settings that it worked with, if that is another one than the bad one.
+fn try_last_good(parts: &Parts, lane: &LanePlan, bad: Option<&Refused>) -> Option<(LanePlan, Made)> {
+    let (lane, good) = last_good(parts, lane)?;
+    let tried = Tried { lane: lane.clone(), digest: good.module.digest.clone() };
+    let bad = bad.and_then(|refused| refused.tried.as_ref());
+    if bad.is_some_and(|bad| bad.digest == tried.digest && bad.lane.settings == lane.settings) {
+        return None;
+    }
+    let module = parts.foundry.load(&lane, &good.component).ok()?;
+    if useful(&lane, module.handlers()).is_empty() {
+        return None;
+    }
+    let mut shaper = parts.foundry.shaper(module.clone(), &lane);
+    shaper.renew().ok()?;
+    Some((lane, Made { module, shaper, tried }))
+}
+
+/// The last good module of a lane, and the lane as it was with it. Blocks.
+pub(super) fn last_good(parts: &Parts, lane: &LanePlan) -> Option<(LanePlan, Good)> {
+    let most = u64::try_from(most_bytes(lane)).unwrap_or(u64::MAX);
+    let loaded = parts.last_good.as_ref()?.load(&lane.name, most);
+    let good =
+        loaded.map_err(|error| tracing::warn!(lane = %lane.name, %error, "the last good module cannot be used")).ok()??;
+    Some((LanePlan { settings: good.settings.clone(), ..lane.clone() }, good))
+}
+
+fn cast(lane: &LanePlan, made: Made) -> (Cast, Tried, Handlers) {
+    let Made { module, shaper, tried } = made;
+    let (row, handlers) = (row(lane, &module, None), module.handlers());
+    (Cast { shaper, row, from: useful(lane, handlers) }, tried, handlers)
+}
+
+/// As [`first`], for every lane, beside the executor.
+pub(super) async fn first_of_all(parts: &Arc<Parts>) -> anyhow::Result<Vec<First>> {
+    let parts = Arc::clone(parts);
+    let all = move || parts.plan.lanes.iter().map(|lane| first(&parts, lane)).collect();
+    Ok(tokio::task::spawn_blocking(all).await?)
+}

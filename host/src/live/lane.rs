@@ -1,0 +1,215 @@
+//! What is known of one lane: what it should run, what it runs, what was refused; and how it does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::UnixNanos;
+use sluicebox_store::Good;
+use tracing::{info, warn};
+
+use super::candidate::{Refused, Running, Step, Tried, Wish};
+use super::first::last_good;
+use super::replays::{Lanes, replay_all};
+use super::{Done, Live};
+use crate::foundry;
+use crate::plan::LanePlan;
+
+/// The first wait before a refused version is tried again that may go better; it doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
+
+/// One lane.
+pub(super) struct Lane {
+    /// As the configuration wants it.
+    pub(super) plan: LanePlan,
+    pub(super) running: Option<Running>,
+    pub(super) refused: Option<Refused>,
+    since: Instant,
+    last_good: bool,
+    /// Whether what runs is kept as the last good module, or need not be.
+    kept: bool,
+    /// Whether the last good module was asked for because what runs is bad.
+    taken_back: bool,
+    busy: bool,
+    /// Something has changed during an attempt.
+    again: bool,
+    wait: Duration,
+    retry_at: Option<Instant>,
+}
+
+impl Lane {
+    pub(super) fn new(plan: LanePlan) -> Self {
+        Self {
+            plan,
+            running: None,
+            refused: None,
+            since: Instant::now(),
+            last_good: false,
+            kept: false,
+            taken_back: false,
+            busy: false,
+            again: false,
+            wait: FIRST_WAIT,
+            retry_at: None,
+        }
+    }
+
+    /// One attempt at a time; says whether this is it.
+    pub(super) fn begin_attempt(&mut self) -> bool {
+        self.again = self.busy;
+        !std::mem::replace(&mut self.busy, true)
+    }
+
+    /// Says whether another attempt was asked for meanwhile.
+    pub(super) fn end_attempt(&mut self) -> bool {
+        self.busy = false;
+        std::mem::take(&mut self.again)
+    }
+
+    /// A module is at work.
+    pub(super) fn runs(&mut self, running: Running, last_good: bool) {
+        self.running = Some(running);
+        self.since = Instant::now();
+        self.last_good = last_good;
+        // The last good module is there already.
+        self.kept = last_good;
+        self.taken_back = last_good;
+        self.wait = FIRST_WAIT;
+        self.retry_at = None;
+        if !last_good {
+            self.refused = None;
+        }
+    }
+
+    /// What runs is what the configuration wants.
+    pub(super) fn is_wanted(&mut self) {
+        self.last_good = false;
+        self.refused = None;
+        self.retry_at = None;
+    }
+
+    /// The last good module is at work in place of the present one; gives what is wrong with that.
+    pub(super) fn roll_back(&mut self, running: Running) -> Refused {
+        let bad = self.running.take().map(|bad| bad.tried);
+        let reason = "it fails again and again".to_owned();
+        let again = false;
+        self.refused = Some(Refused { step: Step::Start, reason: reason.clone(), tried: bad.clone(), again });
+        self.runs(running, true);
+        Refused { step: Step::Start, reason, tried: bad, again }
+    }
+
+    /// Says whether that is news.
+    pub(super) fn refuse(&mut self, refused: Refused) -> bool {
+        let known = self.refused.as_ref().is_some_and(|known| known.step == refused.step && known.reason == refused.reason);
+        self.retry_at = refused.again.then(|| Instant::now() + self.wait);
+        if refused.again {
+            self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        }
+        self.refused = Some(refused);
+        !known
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        !self.busy && self.retry_at.is_some_and(|time| now >= time)
+    }
+
+    /// A module that fails again and again although another one was good.
+    fn is_bad(&self) -> bool {
+        !self.busy && !self.taken_back && self.running.as_ref().is_some_and(|running| running.row.meter.rests.get() > 0)
+    }
+
+    /// A module that has worked for so long without being in the way is one to come back to.
+    fn is_good(&self, after: Duration) -> bool {
+        let good = |running: &Running| running.row.meter.calls.count() > 0 && running.row.meter.rests.get() == 0;
+        !self.busy && !self.kept && self.since.elapsed() >= after && self.running.as_ref().is_some_and(good)
+    }
+}
+
+/// What is done at each tick.
+impl Live {
+    pub(super) fn tend(&mut self) {
+        let now = Instant::now();
+        let due: Vec<String> = self.lanes.values().filter(|lane| lane.is_due(now)).map(|lane| lane.plan.name.clone()).collect();
+        for name in due {
+            self.try_lane(&name, false);
+        }
+        self.keep_the_good();
+        self.take_back_the_bad();
+        self.replay();
+    }
+
+    fn keep_the_good(&mut self) {
+        let after = self.parts.plan.reload.good_after.0;
+        let mut good = Vec::new();
+        for lane in self.lanes.values_mut().filter(|lane| lane.is_good(after)) {
+            lane.kept = true;
+            good.extend(lane.running.clone());
+        }
+        for running in good {
+            let parts = Arc::clone(&self.parts);
+            let keep = move || {
+                let Some(last_good) = &parts.last_good else { return };
+                if let Err(reason) = keep(last_good, &running) {
+                    let (lane, module) = (&running.row.name, &running.row.module);
+                    warn!(%lane, %module, %reason, "module not kept as the last good one");
+                }
+            };
+            self.aside(async move { drop(tokio::task::spawn_blocking(keep).await) });
+        }
+    }
+
+    fn take_back_the_bad(&mut self) {
+        let bad: Vec<LanePlan> = self.lanes.values_mut().filter(|lane| lane.is_bad()).map(Lane::take_back).collect();
+        for lane in bad {
+            let Some(running) = self.lanes.get(&lane.name).and_then(|lane| lane.running.clone()) else { continue };
+            let (parts, changes) = (Arc::clone(&self.parts), self.changes.clone());
+            let (name, began) = (lane.name.clone(), Instant::now());
+            let attempt = async move {
+                let loading = {
+                    let parts = Arc::clone(&parts);
+                    tokio::task::spawn_blocking(move || last_good(&parts, &lane)).await
+                };
+                let Ok(Some((lane, good))) = loading else { return Ok(super::Placed::Unchanged { runs: false }) };
+                let wish = Wish { lane, good: Some(good), running: Some(running), refused: None };
+                super::place(parts, changes, wish).await
+            };
+            self.work.push(Box::pin(async move { Done::Placed { lane: name, began, rollback: true, result: attempt.await } }));
+        }
+    }
+
+    fn replay(&mut self) {
+        let Some(letters) = self.parts.letters.clone().filter(|_| !self.replaying) else { return };
+        self.replaying = true;
+        let running = self.lanes.values().filter_map(|lane| lane.running.as_ref());
+        let lanes: Lanes =
+            running.map(|running| (running.row.name.clone(), running.control.clone(), running.row.module.clone())).collect();
+        let replaying = replay_all(Arc::clone(&self.parts), self.changes.clone(), letters, lanes);
+        self.work.push(Box::pin(async move {
+            replaying.await;
+            Done::Replayed
+        }));
+    }
+}
+
+impl Lane {
+    fn take_back(&mut self) -> LanePlan {
+        self.taken_back = true;
+        self.busy = true;
+        self.plan.clone()
+    }
+}
+
+/// Keeps the component that runs, if it is still to be had: the file may be another one by now. Blocks.
+fn keep(last_good: &sluicebox_store::LastGood, running: &Running) -> Result<(), String> {
+    let Tried { lane, digest } = &running.tried;
+    let component = foundry::read(lane).map_err(|error| error.to_string())?;
+    if sluicebox_wasm::digest(&component) != *digest {
+        return Ok(());
+    }
+    let (module, settings) = (running.row.module.clone(), lane.settings.clone());
+    last_good
+        .keep(&lane.name, &Good { module, settings, component, kept_at: UnixNanos::now() })
+        .map_err(|error| error.to_string())?;
+    info!(lane = %lane.name, module = %running.row.module, "module kept as the last good one");
+    Ok(())
+}
