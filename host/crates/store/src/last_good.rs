@@ -58,20 +58,22 @@ impl LastGood {
     /// Keeps a lane's module in place of the one before. Survives a power cut from the moment that this returns; interrupted before,
     /// the module before is still kept. What is there already is not written again.
     pub fn keep(&self, lane: &str, good: &Good) -> Result<(), StoreError> {
-        let directory = self.lanes.below(&name(lane)?)?;
-        let component = component_name(&good.module.digest);
+        let name = name(lane)?;
         if hex(&good.component) != good.module.digest {
             let reason = format!("the component does not have the digest {}", good.module.digest.escape_debug());
-            return Err(StoreError::Damaged { path: directory.path(""), reason });
+            return Err(StoreError::Damaged { path: self.lanes.path(&name), reason });
         }
         let label =
             Label { lane: lane.to_owned(), module: good.module.clone(), settings: good.settings.clone(), kept_at: good.kept_at };
-        let damaged = |error| StoreError::Damaged { path: directory.path(GOOD), reason: format!("it would be no JSON: {error}") };
+        let damaged =
+            |error| StoreError::Damaged { path: self.lanes.path(&name), reason: format!("it would be no JSON: {error}") };
         let label = json::write_pretty(&label).map_err(damaged)?;
         if label.len() as u64 > LARGEST_GOOD {
             let what = format!("what is known of the module of lane `{lane}`");
             return Err(StoreError::TooLarge { what, bytes: label.len() as u64, most: LARGEST_GOOD });
         }
+        let directory = self.lanes.below(&name)?;
+        let component = component_name(&good.module.digest);
         let there = directory.read(&component, good.component.len() as u64);
         if !there.is_ok_and(|there| there.is_some_and(|there| there == *good.component)) {
             directory.write(&component, &good.component, Endures::Power)?;
