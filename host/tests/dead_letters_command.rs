@@ -44,7 +44,8 @@ impl Kept {
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
-        let mut all = vec!["--state-directory", self.state().to_str().unwrap()];
+        let state = self.state();
+        let mut all = vec!["--state-directory", state.to_str().unwrap()];
         all.extend(arguments);
         dead_letters(&all, &[])
     }
@@ -209,7 +210,8 @@ fn nothing_is_done_when_one_of_the_ids_is_wrong() {
     check(&["show", "nothing"], "names no dead letter");
     check(&["drop"], "<ID>");
     check(&["drop", good, "--all"], "cannot be used with");
-    check(&["drop", good, "--lane", "shop"], "--all");
+    check(&["drop", good, "--lane", "shop"], "cannot be used with");
+    check(&["drop", "--lane", "shop"], "--all");
     check(&["replay", good, "--wait", "soon"], "soon");
     assert_eq!(kept.left(), kept.ids);
 }
@@ -256,13 +258,9 @@ fn a_replay_without_a_collector_is_said_and_stays_asked_for() {
 #[test]
 fn the_directory_is_that_of_the_configuration_or_the_usual_one() {
     let kept = Kept::new();
-    let config = kept.place.configure(
-        "http://127.0.0.1:1",
-        &format!(
-            "state-directory: {}\nsources: {{pods: }}\nmodules: {{a: {{use: json-lines, to: [out]}}}}\nsinks: {{out: {{stdout: }}}}\n",
-            kept.state().display()
-        ),
-    );
+    let config = kept.place.path("sluicebox.yaml");
+    let flow = "sources: {pods: }\nmodules: {a: {use: json-lines, to: [out]}}\nsinks: {out: {stdout: }}\n";
+    fs::write(&config, format!("state-directory: {}\n{flow}", kept.state().display())).unwrap();
     let lists = |arguments: &[&str], environment: &[(&str, &Path)]| {
         let said = dead_letters(arguments, environment);
         assert_eq!((said.code, said.out.lines().count()), (0, 4), "{}", said.error);

@@ -78,7 +78,7 @@ pub struct Chosen {
     #[arg(long)]
     pub all: bool,
     /// With `--all`: only letters of this lane
-    #[arg(long, requires = "all")]
+    #[arg(long, requires = "all", conflicts_with = "ids")]
     pub lane: Option<String>,
 }
 
