@@ -80,3 +80,46 @@ pub fn running(digit: char) -> Value {
         }],
     })
 }
+
+/// Where the compiled modules are.
+pub fn module(name: &str) -> PathBuf {
+    let built = std::env::var_os("SLUICEBOX_MODULES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/modules"), PathBuf::from);
+    let path = built.join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is missing: run `cargo xtask modules --all`", path.display());
+    path
+}
+
+/// The same component, but another version of it: with a section that says something and does nothing.
+pub fn version_of(component: &[u8], text: &str) -> Vec<u8> {
+    let name = b"note";
+    let mut section = vec![u8::try_from(name.len()).unwrap()];
+    section.extend_from_slice(name);
+    section.extend_from_slice(text.as_bytes());
+    let mut bytes = component.to_vec();
+    // A custom section: id 0, its length (one byte is enough below 128), its name, its content.
+    bytes.extend([0, u8::try_from(section.len()).ok().filter(|length| *length < 128).unwrap()]);
+    bytes.extend(section);
+    bytes
+}
+
+/// Waits until it is so; the log tells why it is not.
+pub async fn until(program: &Program, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{}", program.log().unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What `/status` shows of a lane.
+pub async fn status_of(program: &Program, lane: &str) -> Value {
+    let (_, text) = program.get("/status").await.unwrap();
+    let status: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    status["lanes"][lane].clone()
+}
+
+/// The digest of what runs in a lane.
+pub async fn digest_in(program: &Program, lane: &str) -> String {
+    status_of(program, lane).await["module"]["digest"].as_str().unwrap_or_default().to_owned()
+}
