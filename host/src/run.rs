@@ -12,12 +12,14 @@ use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::config::yaml::Document;
 use crate::live::Live;
+use crate::live::watch::{Fingerprint, fingerprint};
 use crate::plan::Plan;
 use crate::say;
 use crate::{admin, signals, telemetry, wire};
 
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
+    let as_read = fingerprint(&arguments.config);
     let (plan, document) = match load(&arguments.config) {
         Checked { plan: Some(plan), document, problems } if problems.is_empty() => (plan, document),
         Checked { problems, .. } => {
@@ -33,7 +35,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = runtime.block_on(work(&plan, document, arguments));
+    let outcome = runtime.block_on(work(&plan, (document, as_read), arguments));
     // What still blocks, such as a write into a full pipe, had its time.
     runtime.shutdown_background();
     match outcome {
@@ -47,7 +49,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
 }
 
 /// Says whether everything ended as asked.
-async fn work(plan: &Plan, document: Document, arguments: &ConfigArguments) -> anyhow::Result<bool> {
+async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), arguments: &ConfigArguments) -> anyhow::Result<bool> {
     let stop = signals::asked(1)?;
     let hurry = signals::asked(2)?;
     let listener = match plan.admin.listen {
@@ -67,7 +69,7 @@ async fn work(plan: &Plan, document: Document, arguments: &ConfigArguments) -> a
         let beginning = async {
             let (mut pipeline, changes, parts) = wire::wire(plan, arguments.node_name.as_deref()).await?;
             let parts = Arc::new(parts);
-            let live = Live::begin(Arc::clone(&parts), changes, &mut pipeline, &arguments.config, document).await?;
+            let live = Live::begin(Arc::clone(&parts), changes, &mut pipeline, (&arguments.config, as_read), document).await?;
             shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
             anyhow::Ok((pipeline, live))
         };

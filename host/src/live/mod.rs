@@ -64,9 +64,10 @@ impl Live {
         parts: Arc<Parts>,
         changes: Changes,
         pipeline: &mut Pipeline,
-        config: &Path,
+        config: (&Path, Fingerprint),
         started: Document,
     ) -> anyhow::Result<Self> {
+        let (config, as_read) = config;
         let config = Some(config).filter(|path| *path != Path::new("-")).map(Path::to_owned);
         let reload = parts.plan.reload;
         let settings = WatchSettings { poll: reload.poll.0, debounce: reload.debounce.0 };
@@ -82,7 +83,7 @@ impl Live {
             status: Arc::default(),
             parts,
         };
-        let known = live.fingerprints().await?;
+        let known = live.fingerprints(as_read).await?;
         let mut fed = Vec::new();
         for first in first_of_all(&live.parts).await? {
             live.start(first, pipeline, &mut fed)?;
@@ -274,16 +275,18 @@ impl Live {
         }));
     }
 
-    /// The state of every file that is followed, before it is read.
-    async fn fingerprints(&self) -> anyhow::Result<BTreeMap<PathBuf, Fingerprint>> {
+    /// The state of every file that is followed, before it is read; that of the configuration as it was before that.
+    async fn fingerprints(&self, config: Fingerprint) -> anyhow::Result<BTreeMap<PathBuf, Fingerprint>> {
         let components = self.lanes.values().map(|lane| &lane.plan).chain(&self.parts.plan.lanes);
         let files = components.filter_map(|lane| match &lane.component {
             Component::File(path) => Some(path.clone()),
             Component::Preset(_) => None,
         });
-        let paths: BTreeSet<PathBuf> = files.chain(self.config.clone()).collect();
+        let paths: BTreeSet<PathBuf> = files.collect();
         let look = move || paths.into_iter().map(|path| (path.clone(), fingerprint(&path))).collect();
-        Ok(tokio::task::spawn_blocking(look).await?)
+        let mut known: BTreeMap<PathBuf, Fingerprint> = tokio::task::spawn_blocking(look).await?;
+        known.extend(self.config.clone().map(|path| (path, config)));
+        Ok(known)
     }
 
     /// What is kept of lanes that are configured no more would only be in the way.

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::Live;
 use super::difference::{begins_anew, needs_restart};
 use super::lane::Lane;
+use super::watch::{Fingerprint, fingerprint};
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::plan::LanePlan;
@@ -22,8 +23,8 @@ impl Live {
     /// Reads the configuration again and does what it asks for.
     pub(super) async fn reconfigure(&mut self) {
         let Some(path) = self.config.clone() else { return };
-        let checked = match read(&path).await {
-            Ok(checked) => checked,
+        let (as_read, checked) = match read(&path).await {
+            Ok(read) => read,
             Err(problem) => return self.refuse_config(vec![problem]),
         };
         let Checked { plan, document, problems } = checked;
@@ -38,7 +39,7 @@ impl Live {
         meter.taken.increment();
         info!("configuration read again");
         self.take_lanes(plan.lanes).await;
-        match self.fingerprints().await {
+        match self.fingerprints(as_read).await {
             Ok(known) => self.watch.follow(known),
             Err(error) => error!(%error, "files are followed as before"),
         }
@@ -109,10 +110,10 @@ impl Live {
 }
 
 /// A file that hangs is one that cannot be read.
-async fn read(path: &Path) -> Result<Checked, Problem> {
+async fn read(path: &Path) -> Result<(Fingerprint, Checked), Problem> {
     let file = path.to_owned();
-    match timeout(PATIENCE, tokio::task::spawn_blocking(move || load(&file))).await {
-        Ok(Ok(checked)) => Ok(checked),
+    match timeout(PATIENCE, tokio::task::spawn_blocking(move || (fingerprint(&file), load(&file)))).await {
+        Ok(Ok(read)) => Ok(read),
         Ok(Err(error)) => Err(Problem::whole(format!("cannot be read: {error}"))),
         Err(_) => Err(Problem::whole(format!("was not read within {PATIENCE:?}")).hint("does its file system answer?")),
     }
