@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::{DeadLetterMeter, LaneMeter};
 use sluicebox_contract::{DeadLetter, DeadLetters, Fault, Feed, ModuleIdentity, Notice, Source, Subject};
-use sluicebox_pipeline::{LaneControl, LaneSettings, LaneTerms, OutletHandle, Pipeline, Report, Successor};
+use sluicebox_pipeline::{LaneControl, LaneSettings, LaneTerms, OutletHandle, Pipeline, Successor};
 use tokio::sync::mpsc;
 
 use super::{Recorder, Scripted, lane_terms, outlet_terms};
 
 /// Waits for what must come, and patiently.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until that is so.
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -68,7 +68,7 @@ impl Shelf {
 
 impl DeadLetters for Shelf {
     fn keep(&mut self, letter: &DeadLetter) -> Result<(), Fault> {
-        super::wait(self.takes);
+        super::shaper::wait(self.takes);
         if self.broken {
             return Err(Fault::retry("cannot write the letter", "the disk is full"));
         }
@@ -105,11 +105,6 @@ impl Stage {
         let (tell, tap) = tap();
         pipeline.source("tap", tap, &[control.handle()]);
         Self { pipeline, control, outlet, meter, sink, tell }
-    }
-
-    /// Runs for as long as the script of the test.
-    pub async fn run(self, script: impl Future<Output = ()>) -> Report {
-        self.pipeline.run_until(script, PATIENCE).await
     }
 }
 
