@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sluicebox_testkit::components::large;
-use sluicebox_wasm::{Bounds, Cache, Compiler, Engine, LoadOptions, Module};
+use sluicebox_wasm::{Bounds, Cache, Compiler, Engine, LoadOptions, Module, digest, read_component};
 use support::binary;
 use tempfile::TempDir;
 
@@ -61,6 +61,10 @@ fn measured(path: &Path) {
     };
     let before = memory();
     let module = Module::load_file(&engine, "m", path, &options).unwrap();
+    // As when the file changes and changes.
+    for _ in 0..3 {
+        assert_eq!(digest(&read_component("m", path, 4 << 20).unwrap()), module.describe().digest);
+    }
     let after = memory();
     println!("measured: {} {} kB", after.0 - before.0, after.1 - before.1);
     drop(module);

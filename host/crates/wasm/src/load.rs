@@ -22,6 +22,12 @@ use crate::{Compiler, Description, Engine, binary, compile, probe};
 /// Components may have so many bytes unless the caller says otherwise: twice a Python one.
 pub const COMPONENT_BYTES: usize = 32 << 20;
 
+/// An allocation of more than 32 MiB is given back to the system as soon as it is freed. What is smaller glibc keeps, once it has seen
+/// one of its size.
+const GIVEN_BACK_BYTES: usize = 33 << 20;
+/// Components of less are not worth it.
+const SMALL_BYTES: usize = 256 << 10;
+
 /// How a module is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions<'a> {
@@ -154,7 +160,10 @@ pub fn read_component(name: &str, path: &Path, most_bytes: usize) -> Result<Vec<
         return Err(refuse(name, Refusal::TooLarge { bytes, limit: most_bytes }));
     }
     let mut component = Vec::new();
-    component.try_reserve_exact(bytes).map_err(|error| unreadable(error.into()))?;
+    // Only what is written to takes memory.
+    let generous = if bytes < SMALL_BYTES { bytes } else { bytes.max(GIVEN_BACK_BYTES) };
+    let reserved = component.try_reserve_exact(generous).or_else(|_| component.try_reserve_exact(bytes));
+    reserved.map_err(|error| unreadable(error.into()))?;
     // The file may grow meanwhile.
     let most = u64::try_from(most_bytes).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut component).map_err(unreadable)?;
