@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -34,8 +33,6 @@ impl Default for Bounds {
 pub struct Cache {
     path: PathBuf,
     pub(crate) bounds: Bounds,
-    /// Distinguishes the files that several threads are writing.
-    pub(crate) stored: AtomicU64,
     /// Removes the directory at the end, when it is for one run only.
     _temporary: Option<Temporary>,
 }
@@ -44,7 +41,7 @@ impl Cache {
     /// Opens the directory, or makes it (and what is missing above it), readable and writable by this user only.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self, CacheError> {
         open(path)?;
-        Ok(Self { path: path.to_path_buf(), bounds, stored: AtomicU64::new(0), _temporary: None })
+        Ok(Self { path: path.to_path_buf(), bounds, _temporary: None })
     }
 
     /// Makes a directory of a random name in this one, for one run only: it is removed when the cache is dropped. What runs left behind
@@ -53,7 +50,7 @@ impl Cache {
     pub fn temporary(parent: &Path, bounds: Bounds) -> Result<Self, CacheError> {
         let temporary = Temporary::make(parent)?;
         let path = temporary.path().to_path_buf();
-        Ok(Self { path, bounds, stored: AtomicU64::new(0), _temporary: Some(temporary) })
+        Ok(Self { path, bounds, _temporary: Some(temporary) })
     }
 
     /// Where it is.

@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use crate::temporary::random;
 use crate::{Cache, CacheError, Key};
 
 /// How the names of our files end; others are left alone.
@@ -30,7 +30,7 @@ impl Cache {
         let name = key.file_name();
         let directory = self.directory()?;
         self.make_room(&directory, bytes, &name);
-        let unfinished = format!("{}-{}-{name}.new", std::process::id(), self.stored.fetch_add(1, Ordering::Relaxed));
+        let unfinished = format!("{:016x}-{name}.new", random());
         let stored = self.write(&directory, &unfinished, code).and_then(|()| {
             let renamed = rustix::fs::renameat(&directory, &unfinished, &directory, &name);
             renamed.map_err(|cause| self.failed("put in place", &name, cause))

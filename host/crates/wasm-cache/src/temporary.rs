@@ -32,8 +32,7 @@ impl Temporary {
         sweep(parent);
         let mut cause = Errno::EXIST;
         for _ in 0..TRIES {
-            let random = RandomState::new().build_hasher().finish();
-            let path = parent.join(format!("{PREFIX}{}-{random:016x}", std::process::id()));
+            let path = parent.join(format!("{PREFIX}{}-{:016x}", std::process::id(), random()));
             // It must not exist: somebody else's could be a trap.
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
@@ -66,6 +65,11 @@ impl Drop for Temporary {
         }
         let _ = std::fs::remove_dir(&self.path);
     }
+}
+
+/// For names that nobody has: numbers of processes come again, in containers above all.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Removes the directories of runs that did not end cleanly. One that a run has made and not yet locked may go with them: that run
