@@ -20,8 +20,9 @@ fn component() -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run `cargo xtask modules --all`", path.display()))
 }
 
+/// With patience: its priority is low, and others may be busy.
 fn compiler() -> Compiler {
-    Compiler { program: binary().to_owned(), memory_bytes: 512 << 20, deadline: Duration::from_mins(5) }
+    Compiler { program: binary().to_owned(), memory_bytes: 512 << 20, deadline: Duration::from_mins(30) }
 }
 
 fn load(bytes: &[u8], folder: &TempDir, compiler: &Compiler) -> Result<Module, LoadError> {

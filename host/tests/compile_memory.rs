@@ -54,7 +54,7 @@ fn measured(path: &Path) {
     let engine = Engine::new().unwrap();
     let folder = TempDir::new().unwrap();
     let cache = Cache::open(&folder.path().join("modules"), Bounds::default()).unwrap();
-    let compiler = Compiler { program: binary().to_owned(), memory_bytes: 512 << 20, deadline: Duration::from_mins(5) };
+    let compiler = Compiler { program: binary().to_owned(), memory_bytes: 512 << 20, deadline: Duration::from_mins(30) };
     let options = match std::env::var_os(ELSEWHERE) {
         Some(_) => LoadOptions { cache: Some(&cache), compiler: Some(&compiler), ..LoadOptions::default() },
         None => LoadOptions::default(),
