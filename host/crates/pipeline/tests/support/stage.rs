@@ -1,5 +1,6 @@
 //! One lane on its way from a source that says what the test tells it to a sink that records, and orders to it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -53,8 +54,8 @@ impl Source for Tap {
 #[derive(Clone, Default)]
 pub struct Shelf {
     pub letters: Arc<Mutex<Vec<DeadLetter>>>,
-    /// Time for each letter.
-    pub takes: Duration,
+    /// It is stuck while this is so.
+    pub held: Arc<AtomicBool>,
     /// Keeps nothing.
     pub broken: bool,
     pub meter: Arc<DeadLetterMeter>,
@@ -68,7 +69,9 @@ impl Shelf {
 
 impl DeadLetters for Shelf {
     fn keep(&mut self, letter: &DeadLetter) -> Result<(), Fault> {
-        super::shaper::wait(self.takes);
+        while self.held.load(Ordering::Relaxed) {
+            super::shaper::wait(Duration::from_millis(1));
+        }
         if self.broken {
             return Err(Fault::retry("cannot write the letter", "the disk is full"));
         }
