@@ -39,7 +39,8 @@ pub struct Parts {
     pub last_good: Option<LastGood>,
     /// Numbers for subjects.
     pub ids: Arc<SubjectIds>,
-    outlets: BTreeMap<String, OutletHandle>,
+    /// Every sink by name.
+    pub outlets: BTreeMap<String, OutletHandle>,
 }
 
 /// A lane as its sources see it.

@@ -248,6 +248,11 @@ impl Pipeline {
         Ok(LaneControl { handle, orders, valve })
     }
 
+    /// The lane of this name.
+    pub fn lane_named(&self, name: &str) -> Option<LaneHandle> {
+        self.lanes.iter().find(|(_, (branch, _))| *branch.lane == *name).map(|(handle, _)| *handle)
+    }
+
     /// Ends a lane: it takes nothing more, shapes what it has, and ends. A source that feeds no other lane ends with it.
     pub fn remove_lane(&mut self, lane: LaneHandle) {
         let Some((branch, _)) = self.lanes.remove(&lane) else { return };
