@@ -50,6 +50,8 @@ struct Shared<T> {
     state: Mutex<State<T>>,
     filled: Notify,
     drained: Notify,
+    /// Nothing more is taken in. Not told by `drained`, which wakes whoever waits for it with each batch.
+    ended: Notify,
     meter: Arc<QueueMeter>,
 }
 
@@ -135,7 +137,8 @@ pub struct Valve<T>(Arc<Shared<T>>);
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
     let state = State { bounds, items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, receiver: true, shut: false };
-    let shared = Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), meter });
+    let shared =
+        Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), ended: Notify::new(), meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
@@ -183,11 +186,11 @@ impl<T> Sender<T> {
     /// Waits until nothing more is taken in.
     pub async fn shut(&self) {
         loop {
-            let drained = self.0.drained.notified();
+            let ended = self.0.ended.notified();
             if self.0.is_shut() {
                 return;
             }
-            drained.await;
+            ended.await;
         }
     }
 }
@@ -198,6 +201,7 @@ impl<T> Valve<T> {
         self.0.lock().shut = true;
         self.0.filled.notify_one();
         self.0.drained.notify_waiters();
+        self.0.ended.notify_waiters();
     }
 
     /// Changes what the queue may hold from now on.
@@ -280,6 +284,7 @@ impl<T> Drop for Receiver<T> {
         drop(state);
         drop(items);
         self.0.drained.notify_waiters();
+        self.0.ended.notify_waiters();
     }
 }
 
