@@ -3,13 +3,14 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sluicebox_contract::{Class, Fault, Shaper, Subject};
 use sluicebox_pipeline::{Snapshot, rehearse};
-use support::shaper::Failing;
-use support::stage::PATIENCE;
-use support::{Scripted, event_about, fact, known, lines};
+use support::shaper::{Failing, number};
+use support::stage::{PATIENCE, Stage, soon, until};
+use support::{Scripted, event_about, fact, known, lines, reaches, subject};
 
 /// Two subjects, of which the second is shunned if that is wanted, and an event about the first for each of these names.
 fn snapshot(shunned: bool, names: std::ops::Range<usize>) -> Snapshot {
@@ -137,4 +138,30 @@ fn a_module_that_is_slow_again_and_again_does_not_outlast_the_patience() {
     assert_eq!((fault.class, fault.cause.as_str()), (Class::Retry, "it took longer than 100ms"));
     let calls = lines(&shaper.log).iter().filter(|line| line.starts_with("shape")).count();
     assert!(calls <= 21, "{calls} calls of 5 ms each");
+}
+
+#[tokio::test]
+async fn a_batch_in_which_an_event_stops_the_present_module_is_not_played_to_the_next() {
+    let shaper = Scripted { deadly: [2].into(), held: Arc::new(true.into()), ..scripted() };
+    let (log, held) = (Arc::clone(&shaper.log), Arc::clone(&shaper.held));
+    let Stage { pipeline, control, meter, sink, tell, .. } = Stage::new(shaper);
+    let names = async || soon(control.look()).await.unwrap().batch.iter().map(number).collect::<Vec<_>>();
+    let script = async {
+        tell.send(subject(1)).await.unwrap();
+        tell.send(event_about(1, 0)).await.unwrap();
+        until("a call", || log.lock().unwrap().contains(&"shape 0".to_owned())).await;
+        for number in 1..5 {
+            tell.send(event_about(1, number)).await.unwrap();
+        }
+        until("a whole batch", || meter.queue.length.get() == 4).await;
+        held.store(false, Ordering::Relaxed);
+        reaches(&sink.log, 4).await;
+        assert_eq!(names().await, [0]);
+        tell.send(event_about(1, 5)).await.unwrap();
+        reaches(&sink.log, 5).await;
+        assert_eq!(names().await, [5]);
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert!(lines(&log).contains(&"shape 1 2 3 4".to_owned()));
 }
