@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod shop;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -34,14 +36,17 @@ impl Place {
     /// The configuration that all tests share, and below it what a test adds (sources, modules, sinks).
     pub fn configure(&self, api: &str, rest: &str) -> PathBuf {
         let path = self.path("sluicebox.yaml");
-        let text = format!(
+        std::fs::write(&path, self.configuration(api, rest)).unwrap();
+        path
+    }
+
+    fn configuration(&self, api: &str, rest: &str) -> String {
+        format!(
             "node-name: n1\nkubernetes: {{access: url, url: \"{api}\", token-retrieval: none}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
              log: {{format: json}}\ncache-directory: {}\nstate-directory: {}\n{rest}",
             cache().display(),
             self.path("state").display(),
-        );
-        std::fs::write(&path, text).unwrap();
-        path
+        )
     }
 
     pub fn run(&self, config: &Path) -> Program {
@@ -112,14 +117,46 @@ pub async fn until(program: &Program, what: &str, mut is_so: impl AsyncFnMut() -
     }
 }
 
+/// Puts a file in place as a whole.
+pub fn replace(path: &Path, bytes: &[u8]) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, bytes).unwrap();
+    std::fs::rename(beside, path).unwrap();
+}
+
+/// What `/status` shows.
+pub async fn status(program: &Program) -> Value {
+    let (_, text) = program.get("/status").await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 /// What `/status` shows of a lane.
 pub async fn status_of(program: &Program, lane: &str) -> Value {
-    let (_, text) = program.get("/status").await.unwrap();
-    let status: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    status["lanes"][lane].clone()
+    status(program).await["lanes"][lane].clone()
+}
+
+/// The lines of the log, from this one on.
+pub fn log_since(program: &Program, line: usize) -> Vec<Value> {
+    program.log().unwrap().lines().skip(line).filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// How many lines the log has.
+pub fn log_lines(program: &Program) -> usize {
+    program.log().unwrap().lines().count()
 }
 
 /// The digest of what runs in a lane.
 pub async fn digest_in(program: &Program, lane: &str) -> String {
     status_of(program, lane).await["module"]["digest"].as_str().unwrap_or_default().to_owned()
+}
+
+impl Place {
+    /// As [`Place::configure`], for a program that runs: the new file takes the place of the old one as a whole.
+    pub fn reconfigure(&self, api: &str, rest: &str) -> PathBuf {
+        let path = self.path("sluicebox.yaml");
+        let beside = self.path("sluicebox.yaml.new");
+        std::fs::write(&beside, self.configuration(api, rest)).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+        path
+    }
 }
