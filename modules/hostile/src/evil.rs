@@ -21,8 +21,10 @@ pub(crate) fn start(evil: &str) -> Result<(), String> {
 }
 
 pub(crate) fn define(evil: &str) {
-    if evil == "loop-in-define" {
-        spin();
+    match evil {
+        "loop-in-define" => spin(),
+        "panic-in-define" => panic!("I know nobody"),
+        _ => {}
     }
 }
 
