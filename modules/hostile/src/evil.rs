@@ -154,7 +154,8 @@ fn hoard(size: usize) -> Answer {
     None
 }
 
-/// Works for so many microseconds. A guest has no clock: this many rounds take about one on a machine of 3 GHz.
+/// Works for so many microseconds at most. A guest has no clock: this many rounds take 0.6 of one on a fast machine, and one on a
+/// slow one.
 fn busy(microseconds: usize) -> Answer {
     const ROUNDS: usize = 600;
     let mut number = 1_u64;

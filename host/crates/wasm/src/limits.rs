@@ -17,14 +17,14 @@ const TABLE_ELEMENTS: usize = 256 * 1024;
 pub struct Limits {
     /// Bytes of linear memory, all memories of the component together.
     pub memory_bytes: usize,
-    /// How long one call of a handler may take. Is kept to within 20 ms.
+    /// How long one call of a handler may take, or one in which state is saved or restored. Is kept to within 20 ms.
     pub call_deadline: Duration,
     /// How long the instance may take to be made and to start.
     pub start_deadline: Duration,
     /// Entries that one call may return.
     pub entries_per_call: usize,
-    /// Bytes that one call may hand to the host, entries and their records together; packed messages also as they are when
-    /// unpacked, each with its channel. The same bound holds for each line that is logged, before it is cut.
+    /// Bytes that one call may hand to the host, entries and their records together, or a saved state; packed messages also as they
+    /// are when unpacked, each with its channel. The same bound holds for each line that is logged, before it is cut.
     pub output_bytes_per_call: usize,
     /// Lines that the module may log in a second, and at once after a silence.
     pub log_lines_per_second: u32,
