@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod node;
 pub mod shop;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ impl Place {
         path
     }
 
-    fn configuration(&self, api: &str, rest: &str) -> String {
+    /// The text of it.
+    pub fn configuration(&self, api: &str, rest: &str) -> String {
         format!(
             "node-name: n1\nkubernetes: {{access: url, url: \"{api}\", token-retrieval: none}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
              log: {{format: json}}\ncache-directory: {}\nstate-directory: {}\n{rest}",
