@@ -10,7 +10,7 @@ use sluicebox_contract::{Class, Fault, Shaper, Subject};
 use sluicebox_pipeline::{Snapshot, rehearse};
 use support::shaper::{Failing, number};
 use support::stage::{PATIENCE, Stage, soon, until};
-use support::{Scripted, event_about, fact, known, lines, reaches, subject};
+use support::{Scripted, event_about, fact, forgotten, known, lines, reaches, subject};
 
 /// Two subjects, of which the second is shunned if that is wanted, and an event about the first for each of these names.
 fn snapshot(shunned: bool, names: std::ops::Range<usize>) -> Snapshot {
@@ -164,4 +164,29 @@ async fn a_batch_in_which_an_event_stops_the_present_module_is_not_played_to_the
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
     assert!(lines(&log).contains(&"shape 1 2 3 4".to_owned()));
+}
+
+#[tokio::test]
+async fn an_event_about_a_subject_that_is_gone_is_not_played() {
+    let shaper = Scripted { held: Arc::new(true.into()), ..scripted() };
+    let (log, held) = (Arc::clone(&shaper.log), Arc::clone(&shaper.held));
+    let Stage { pipeline, control, meter, tell, .. } = Stage::new(shaper);
+    let script = async {
+        for notice in [subject(1), subject(2), event_about(1, 0)] {
+            tell.send(notice).await.unwrap();
+        }
+        until("a call", || log.lock().unwrap().contains(&"shape 0".to_owned())).await;
+        for notice in [event_about(1, 1), event_about(2, 2), forgotten(2)] {
+            tell.send(notice).await.unwrap();
+        }
+        until("a whole batch", || meter.queue.length.get() == 3).await;
+        held.store(false, Ordering::Relaxed);
+        until("the end of the subject", || log.lock().unwrap().contains(&"forget 2".to_owned())).await;
+        let snapshot = soon(control.look()).await.unwrap();
+        assert_eq!(snapshot.batch.iter().map(number).collect::<Vec<_>>(), [1]);
+        assert!(rehearse(&mut scripted(), &snapshot, PATIENCE).is_ok());
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert!(lines(&log).contains(&"shape 1 2".to_owned()));
 }

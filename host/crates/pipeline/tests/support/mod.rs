@@ -8,7 +8,7 @@ pub mod stage;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluicebox_contract::{
     Change, Entry, Event, Fault, Feed, Forget, ModuleIdentity, Notice, ObjectEvent, ObjectKind, Outcome, Refusal, Sink, Source,
@@ -179,11 +179,9 @@ pub fn lane_terms(outlets: &[OutletHandle]) -> LaneTerms {
 
 /// Ready when the log has so many lines.
 pub async fn reaches(log: &Log, count: usize) {
-    for _ in 0..2_000 {
-        if log.lock().unwrap().len() >= count {
-            return;
-        }
+    let end = Instant::now() + stage::PATIENCE;
+    while log.lock().unwrap().len() < count {
+        assert!(Instant::now() < end, "only {:?}", lines(log));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("only {:?}", lines(log));
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{Recorder, Scripted, lane_terms, outlet_terms};
 
 /// Waits for what must come, and patiently.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until that is so.
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
