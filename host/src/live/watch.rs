@@ -10,7 +10,6 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,17 +46,16 @@ impl Default for WatchSettings {
     }
 }
 
-type Looker = Arc<dyn Fn(&Path, Option<&OwnedFd>) -> Look + Send + Sync>;
+type Looker = Arc<dyn Fn(&Path) -> Look + Send + Sync>;
 
 /// Files, and what is known of them.
 ///
 /// Keep one for as long as the program runs: it remembers which looks hang, and has one on each file at most. Dropping it ends everything
-/// but a look that hangs in the kernel, which ends when the kernel lets go.
+/// but what hangs in the kernel, a look or the beginning of a hint, which ends when the kernel lets go.
 pub struct Watch {
     settings: WatchSettings,
     look: Looker,
-    /// `None` until the executor runs.
-    hints: Option<Hints>,
+    hints: Hints,
     paths: BTreeMap<PathBuf, Watched>,
     looks: JoinSet<Done>,
     /// The looks that are not back, of paths that are followed and that were.
@@ -99,10 +97,10 @@ enum Phase {
 impl Watch {
     /// Follows nothing yet.
     pub fn new(settings: WatchSettings) -> Self {
-        Self::with(settings, None, Arc::new(look::look))
+        Self::with(settings, Hints::new(), Arc::new(look::look))
     }
 
-    fn with(settings: WatchSettings, hints: Option<Hints>, look: Looker) -> Self {
+    fn with(settings: WatchSettings, hints: Hints, look: Looker) -> Self {
         let settings = WatchSettings { poll: settings.poll.max(SHORTEST), debounce: settings.debounce.max(SHORTEST) };
         Self {
             settings,
@@ -152,29 +150,26 @@ impl Watch {
                 Phase::Resting { until } => (until, true),
                 Phase::Looking { until, .. } => (until, false),
             };
-            let hints = self.hints.get_or_insert_with(Hints::new);
             tokio::select! {
                 Some(done) = self.looks.join_next_with_id(), if !self.looks.is_empty() => self.take(done),
-                // While changes are gathered, hints are gathered too: in the kernel, until the next round.
-                () = hints.heard(), if rests && is_idle => self.is_stirred = true,
+                // While changes are gathered, hints are gathered too, until the next round.
+                () = self.hints.heard(), if rests && is_idle => self.is_stirred = true,
                 () = sleep_until(until) => {}
             }
         }
     }
 
     fn begin_round(&mut self, now: Instant) {
-        let hints = self.hints.get_or_insert_with(Hints::new);
-        self.is_stirred |= hints.drain();
+        self.is_stirred |= self.hints.drain();
         self.round += 1;
         for path in self.paths.keys() {
             if let Some(away) = self.away.get_mut(path) {
                 away.complain(path, now);
                 continue;
             }
-            let (look, kernel) = (Arc::clone(&self.look), hints.kernel.clone());
-            let looked_at = path.clone();
+            let (look, looked_at) = (Arc::clone(&self.look), path.clone());
             let task = self.looks.spawn_blocking(move || {
-                let look = look(&looked_at, kernel.as_deref());
+                let look = look(&looked_at);
                 Done { path: looked_at, look }
             });
             self.away.insert(path.clone(), Away { task: task.id(), since: now, round: self.round, is_late: false });
@@ -198,12 +193,6 @@ impl Watch {
         if self.away.remove(&path).is_some_and(|away| away.is_late) {
             info!(path = %path.display(), "the file can be looked at again");
         }
-        if let Some(hints) = &mut self.hints {
-            hints.note(&look.places);
-            if let Some(trouble) = &look.trouble {
-                hints.complain(trouble);
-            }
-        }
         let Some(watched) = self.paths.get_mut(&path) else {
             return;
         };
@@ -215,9 +204,7 @@ impl Watch {
 
     /// What is to be reported now.
     fn end_round(&mut self, now: Instant, began: Instant) -> BTreeSet<PathBuf> {
-        if let Some(hints) = &mut self.hints {
-            hints.keep(self.paths.values().flat_map(|watched| &watched.places));
-        }
+        self.hints.keep(self.paths.values().flat_map(|watched| &watched.places));
         let is_stirred = std::mem::take(&mut self.is_stirred);
         let since = *self.gathering.get_or_insert(now);
         let bound = since + self.settings.debounce * MOST_DEBOUNCES;

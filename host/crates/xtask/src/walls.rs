@@ -47,13 +47,15 @@ const NEIGHBOURS: [(&str, &[&str]); 11] = [
     ("xtask", &["sluicebox-testkit"]),
 ];
 
-const LICENSES: [&str; 11] = [
+const LICENSES: [&str; 12] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "MIT",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    // A dedication to the public domain.
+    "CC0-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
     "Unicode-3.0",

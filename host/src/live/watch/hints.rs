@@ -1,158 +1,140 @@
 //! The kernel's word that something may have changed: only a hint, which makes the next look come sooner.
 //!
-//! inotify is asked directly: no thread, no queue of our own, and only the events that matter, so that reading a file is none.
+//! The looks say which directories matter ([`Hints::keep`]); what is missing is asked of the kernel beside them ([`kernel`]), so that
+//! no look ever waits for that; and of what the kernel tells, most is nothing ([`listener`]).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+pub(super) mod kernel;
+pub(super) mod listener;
+
+use std::collections::BTreeMap;
 use std::future::pending;
-use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::inotify::{self, CreateFlags, Event, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
-use tokio::net::unix::pipe;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::look::Place;
+use super::look::{Identity, Place};
+use kernel::{Arranged, Arranger, Open};
+use listener::{Directories, Listener};
 
-/// Time between two readings of what the kernel has gathered: a busy directory wakes us this seldom.
+/// Time between two times that we are woken: a file that is written all the time wakes us this seldom.
 const PACE: Duration = Duration::from_millis(50);
-/// Events in one reading, at most: about as many as the kernel keeps.
-const MOST_EVENTS: usize = 16_384;
-/// Bytes for events, for one call to the kernel.
-const BUFFER: usize = 8192;
-
-/// Has the kernel tell what happens to the names in a directory; asking again is harmless. It blocks when the directory hangs.
-pub(super) fn watch(kernel: &OwnedFd, directory: &Path) -> Result<i32, Errno> {
-    let interest = WatchFlags::ATTRIB
-        | WatchFlags::CLOSE_WRITE
-        | WatchFlags::CREATE
-        | WatchFlags::DELETE
-        | WatchFlags::DELETE_SELF
-        | WatchFlags::MODIFY
-        | WatchFlags::MOVE
-        | WatchFlags::MOVE_SELF;
-    inotify::add_watch(kernel, directory, interest | WatchFlags::ONLYDIR | WatchFlags::EXCL_UNLINK)
-}
 
 /// The directories that the kernel watches for us.
 #[derive(Debug)]
 pub(super) struct Hints {
-    events: Option<pipe::Receiver>,
-    /// What to ask by [`watch`].
-    pub(super) kernel: Option<Arc<OwnedFd>>,
-    /// The names that matter, by the number of their directory.
-    pub(super) names: BTreeMap<i32, BTreeSet<OsString>>,
-    /// Not before then are events read again.
+    pub(super) listener: Arc<Listener>,
+    /// `None` while it is at work, and for good once there are no more hints.
+    arranger: Option<Arranger>,
+    /// One at most.
+    arranging: JoinSet<Arranged>,
+    wanted: Directories,
+    /// Not before then are we woken again.
     earliest: Instant,
-    has_complained: bool,
+    pub(super) has_complained: bool,
 }
 
 impl Hints {
-    /// Hints as far as the kernel gives them. Needs the executor.
+    /// Hints as far as the kernel gives them.
     pub(super) fn new() -> Self {
+        Self::with(Arc::new(kernel::inotify))
+    }
+
+    pub(super) fn with(open: Open) -> Self {
         let mut hints = Self::none();
-        match open() {
-            Ok((events, kernel)) => {
-                hints.events = Some(events);
-                hints.kernel = Some(Arc::new(kernel));
-            }
-            Err(error) => hints.complain(&format!("cannot use inotify: {error}")),
-        }
+        hints.arranger = Some(Arranger::new(open, Arc::clone(&hints.listener)));
         hints
     }
 
     /// No hints, ever.
     pub(super) fn none() -> Self {
-        Self { events: None, kernel: None, names: BTreeMap::new(), earliest: Instant::now(), has_complained: false }
+        Self {
+            listener: Arc::default(),
+            arranger: None,
+            arranging: JoinSet::new(),
+            wanted: Directories::new(),
+            earliest: Instant::now(),
+            has_complained: false,
+        }
     }
 
-    /// Ready when something has happened to a name that matters. Dropping the future loses nothing.
+    /// Ready when something has happened to a name that matters, or when names are listened for that were not before, so that a look
+    /// is needed. Dropping the future loses nothing.
     pub(super) async fn heard(&mut self) {
         loop {
-            let Some(events) = &self.events else {
+            if self.has_ended() {
                 return pending().await;
-            };
-            sleep_until(self.earliest).await;
-            if let Err(error) = events.readable().await {
-                self.give_up(&error);
-                continue;
             }
-            self.earliest = Instant::now() + PACE;
-            if self.drain() {
+            sleep_until(self.earliest).await;
+            if self.listener.is_told() {
+                self.earliest = Instant::now() + PACE;
+                self.listener.take();
                 return;
             }
+            tokio::select! {
+                () = self.listener.told.notified() => {}
+                Some(arranged) = self.arranging.join_next() => self.collect(arranged),
+            }
         }
     }
 
-    /// Whether something has happened to a name that matters since it was asked last.
+    /// Whether something has happened to a name that matters since it was asked last. To be followed by looks.
     pub(super) fn drain(&mut self) -> bool {
-        let Some(events) = &self.events else {
-            return false;
-        };
-        let mut matters = false;
-        let end = events.try_io(|| {
-            let mut buffer = [MaybeUninit::uninit(); BUFFER];
-            let mut reader = Reader::new(events.as_fd(), &mut buffer);
-            for _ in 0..MOST_EVENTS {
-                let event = reader.next()?;
-                matters |= self.matters(&event);
-            }
-            // Whatever stands behind it in the buffer goes unread.
-            matters = true;
-            Ok(())
-        });
-        match end {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                self.give_up(&error);
-                true
-            }
-            _ => matters,
-        }
+        self.listener.take()
     }
 
-    fn matters(&self, event: &Event<'_>) -> bool {
-        if event.events().contains(ReadFlags::IGNORED) {
-            return false;
-        }
-        match (self.names.get(&event.wd()), event.file_name()) {
-            (Some(names), Some(name)) => names.contains(OsStr::from_bytes(name.to_bytes())),
-            // The directory itself, one of which nothing is known yet, or events were lost.
-            _ => true,
-        }
-    }
-
-    /// Notes what the kernel was asked, whether it is of use or not: [`Hints::keep`] decides.
-    pub(super) fn note(&mut self, places: &[Place]) {
-        for place in places {
-            self.names.entry(place.directory).or_default();
-        }
-    }
-
-    /// Stops watching whatever is not among `places`.
+    /// From now on `places` and no others are listened for, as soon as the kernel gives it. Never waits.
     pub(super) fn keep<'a>(&mut self, places: impl Iterator<Item = &'a Place>) {
-        let mut names: BTreeMap<i32, BTreeSet<OsString>> = BTreeMap::new();
-        for place in places {
-            names.entry(place.directory).or_default().insert(place.name.clone());
+        while let Some(arranged) = self.arranging.try_join_next() {
+            self.collect(arranged);
         }
-        let before = std::mem::replace(&mut self.names, names);
-        let Some(kernel) = &self.kernel else {
+        if self.has_ended() {
+            return;
+        }
+        self.wanted = directories(places);
+        self.listener.listen(&self.wanted);
+        self.arrange();
+    }
+
+    /// Has the kernel asked, unless it is being asked: then what is wanted now is asked when that is over.
+    fn arrange(&mut self) {
+        let Some(arranger) = self.arranger.take() else {
             return;
         };
-        for directory in before.into_keys().filter(|directory| !self.names.contains_key(directory)) {
-            // The kernel has forgotten it by itself when the directory was removed.
-            let _forgotten = inotify::remove_watch(kernel, directory);
+        if arranger.is_gone() {
+            self.complain("the thread that reads from inotify has ended");
+        } else if self.listener.is_arranged(&self.wanted) {
+            self.arranger = Some(arranger);
+        } else {
+            let wanted = self.wanted.clone();
+            self.arranging.spawn_blocking(move || arranger.arrange(wanted));
         }
+    }
+
+    fn collect(&mut self, arranged: Result<Arranged, JoinError>) {
+        let Arranged { arranger, wanted, trouble } = match arranged {
+            Ok(arranged) => arranged,
+            Err(error) => return self.complain(&error.to_string()),
+        };
+        self.arranger = Some(arranger);
+        if let Some(trouble) = trouble {
+            self.complain(&trouble);
+        }
+        // What has failed is asked again after the next looks, not at once.
+        if wanted != self.wanted {
+            self.arrange();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.arranger.is_none() && self.arranging.is_empty()
     }
 
     /// Says once that not everything is hinted at.
-    pub(super) fn complain(&mut self, cause: &str) {
+    fn complain(&mut self, cause: &str) {
         if !std::mem::replace(&mut self.has_complained, true) {
             warn!(
                 cause,
@@ -161,18 +143,47 @@ impl Hints {
         }
     }
 
+    /// Whether nothing is under way that would lead to a look.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.arranging.is_empty() && !self.listener.is_told()
+    }
+
     /// Goes on without hints.
-    pub(super) fn give_up(&mut self, error: &io::Error) {
-        self.events = None;
-        self.kernel = None;
-        self.names.clear();
-        self.complain(&format!("cannot read from inotify: {error}"));
+    #[cfg(test)]
+    pub(super) fn give_up(&mut self) {
+        *self = Self::none();
     }
 }
 
-fn open() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let kernel = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-    let events = kernel.try_clone()?;
-    // It is no pipe, but it is read and waited for like one, and this is the executor's safe way to wait for any descriptor.
-    Ok((pipe::Receiver::from_owned_fd_unchecked(events)?, kernel))
+/// Each directory once, under one path: the kernel knows a directory that is mounted in two places as one, and notify as the path that
+/// came last.
+fn directories<'a>(places: impl Iterator<Item = &'a Place>) -> Directories {
+    let mut paths: BTreeMap<Identity, &PathBuf> = BTreeMap::new();
+    let mut directories = Directories::new();
+    for place in places {
+        let path = *paths.entry(place.identity).or_insert(&place.directory);
+        let (_, names) = directories.entry(path.clone()).or_insert_with(|| (place.identity, Vec::new()));
+        if !names.contains(&place.name) {
+            names.push(place.name.clone());
+        }
+    }
+    directories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_two_paths_is_asked_for_once() {
+        let place = |directory: &str, inode, name: &str| Place {
+            directory: directory.into(),
+            identity: Identity { device: 1, inode },
+            name: name.into(),
+        };
+        let places = [place("/a", 1, "x"), place("/b", 1, "y"), place("/b", 1, "y"), place("/c", 2, "z")];
+        let asked: Vec<_> = directories(places.iter()).into_iter().map(|(path, (_, names))| (path, names)).collect();
+        assert_eq!(asked, [("/a".into(), vec!["x".into(), "y".into()]), ("/c".into(), vec!["z".into()])]);
+    }
 }

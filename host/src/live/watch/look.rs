@@ -3,13 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::io::Errno;
-
-use super::hints;
 
 /// Links on the way to a file, at most: as many as Linux follows itself.
 const MOST_LINKS: usize = 40;
@@ -72,34 +67,38 @@ pub fn fingerprint(path: &Path) -> Fingerprint {
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) fingerprint: Fingerprint,
-    /// Where the kernel tells of changes.
+    /// Where a change would show.
     pub(super) places: Vec<Place>,
-    /// Why the kernel does not tell of all of them.
-    pub(super) trouble: Option<String>,
 }
 
-/// A name in a directory that the kernel watches for us.
+/// A name in a directory.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The number that the kernel gave to the directory.
-    pub(super) directory: i32,
+    pub(super) directory: PathBuf,
+    pub(super) identity: Identity,
     pub(super) name: OsString,
 }
 
-/// Has the directories watched in which a change would show, where the kernel can be asked, and then looks: what changes after the look
-/// is told.
-pub(super) fn look(path: &Path, kernel: Option<&OwnedFd>) -> Look {
-    let mut places = Vec::new();
-    let mut trouble = None;
-    for (directory, name) in kernel.map_or_else(Vec::new, |_| turns(path)) {
-        match kernel.map(|kernel| hints::watch(kernel, &directory)) {
-            Some(Ok(directory)) => places.push(Place { directory, name }),
-            // It has just gone, and the next look finds out where to.
-            None | Some(Err(Errno::NOENT | Errno::NOTDIR)) => {}
-            Some(Err(error)) => trouble = Some(format!("cannot watch the directory {}: {error}", directory.display())),
-        }
+/// What tells a directory from another that takes its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl Identity {
+    fn of(directory: &Path) -> Option<Self> {
+        // If it has just gone, the next look finds out where to.
+        let metadata = fs::metadata(directory).ok()?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
     }
-    Look { fingerprint: fingerprint(path), places, trouble }
+}
+
+/// Looks. Whether a change is told from now on is not its matter: what is not yet watched is looked at again when it is.
+pub(super) fn look(path: &Path) -> Look {
+    let place = |(directory, name): (PathBuf, OsString)| Some(Place { identity: Identity::of(&directory)?, directory, name });
+    let places = turns(path).into_iter().filter_map(place).collect();
+    Look { fingerprint: fingerprint(path), places }
 }
 
 /// Each directory on the way to `path` with the name in it at which the way could turn: every link, and the file itself or the first

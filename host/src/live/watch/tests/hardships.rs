@@ -142,12 +142,12 @@ async fn a_future_that_is_dropped_again_and_again_loses_nothing() {
 /// Looks as usual, but at the path `hangs` only when the gate lets it.
 fn gated(hangs: &Path, gate: Receiver<()>, looks: &Arc<AtomicUsize>) -> Looker {
     let (hangs, looks, gate) = (hangs.to_path_buf(), Arc::clone(looks), Mutex::new(gate));
-    Arc::new(move |path, kernel| {
+    Arc::new(move |path| {
         if path == hangs {
             looks.fetch_add(1, Ordering::SeqCst);
             let _closed = gate.lock().unwrap().recv();
         }
-        look::look(path, kernel)
+        look::look(path)
     })
 }
 
@@ -158,7 +158,7 @@ async fn a_path_that_hangs_stops_no_other_and_holds_one_thread() {
     let (open, gate) = sync_channel(1);
     let looks = Arc::new(AtomicUsize::new(0));
     let settings = WatchSettings { poll: Duration::from_millis(20), debounce: Duration::from_millis(20) };
-    let mut watch = Watch::with(settings, None, gated(&hangs, gate, &looks));
+    let mut watch = Watch::with(settings, Hints::new(), gated(&hangs, gate, &looks));
     watch.follow(known(&[&hangs, &lives]));
     for text in ["1", "22", "333"] {
         fs::write(&lives, text).unwrap();
@@ -181,14 +181,14 @@ async fn a_look_that_was_overtaken_by_the_reader_reports_nothing() {
     let (open, gate) = sync_channel(1);
     let slow: Looker = {
         let gate = Mutex::new(gate);
-        Arc::new(move |path, kernel| {
-            let look = look::look(path, kernel);
+        Arc::new(move |path| {
+            let look = look::look(path);
             let _closed = gate.lock().unwrap().recv();
             look
         })
     };
     let settings = WatchSettings { poll: Duration::from_millis(20), debounce: Duration::from_millis(20) };
-    let mut watch = Watch::with(settings, Some(Hints::none()), slow);
+    let mut watch = Watch::with(settings, Hints::none(), slow);
     watch.follow(known(&[&path]));
     timeout(Duration::from_millis(100), watch.changed()).await.unwrap_err();
     replace(&path, "22");
@@ -203,12 +203,12 @@ async fn a_look_that_panics_is_taken_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let looks = AtomicUsize::new(0);
-    let fails_first: Looker = Arc::new(move |path, kernel| {
+    let fails_first: Looker = Arc::new(move |path| {
         assert!(looks.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
-        look::look(path, kernel)
+        look::look(path)
     });
     let settings = WatchSettings { poll: Duration::from_millis(20), debounce: Duration::from_millis(20) };
-    let mut watch = Watch::with(settings, None, fails_first);
+    let mut watch = Watch::with(settings, Hints::new(), fails_first);
     watch.follow(known(&[&path]));
     fs::write(&path, "1").unwrap();
     expect_report(&mut watch, &path).await;
@@ -219,14 +219,20 @@ async fn nothing_is_left_of_a_watch_that_is_dropped() {
     let mut scene = Scene::new();
     scene.follow("a").await;
     let [watch, _] = scene.watches;
-    let kernel = Arc::downgrade(watch.hints.as_ref().unwrap().kernel.as_ref().expect("inotify can be used"));
-    assert!(kernel.upgrade().is_some());
+    let (listener, folder) = (Arc::downgrade(&watch.hints.listener), scene.folder);
+    assert!(is_watched(folder.path()));
     drop(watch);
-    assert!(kernel.upgrade().is_none());
+    let ended = async {
+        // notify's thread holds the one, and the kernel the other.
+        while listener.upgrade().is_some() || is_watched(folder.path()) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, ended).await.expect("the thread ends");
 }
 
 #[tokio::test]
-#[ignore = "measures for ten seconds, alone: cargo test -p sluicebox --lib what_watching_costs -- --ignored --nocapture"]
+#[ignore = "measures for half a minute, alone: cargo test -p sluicebox --lib what_watching_costs -- --ignored --nocapture"]
 async fn what_watching_costs() {
     let folder = tempfile::tempdir().unwrap();
     for version in ["..1", "..2"] {
@@ -236,6 +242,9 @@ async fn what_watching_costs() {
     for path in &paths[1..] {
         fs::write(path, "1").unwrap();
     }
+    let before = processor_time();
+    write_beside(folder.path()).await;
+    println!("5000 writes of a neighbour, not watched: {:?}", processor_time().saturating_sub(before));
     let mut watch = Watch::new(WatchSettings::default());
     watch.follow(paths.iter().map(|path| (path.clone(), fingerprint(path))).collect());
     settle(&mut watch).await;
@@ -251,6 +260,19 @@ async fn what_watching_costs() {
         () = write_beside(folder.path()) => {}
     }
     println!("5000 writes of a neighbour, looked at: {:?}", processor_time().saturating_sub(before));
+    let before = processor_time();
+    tokio::select! {
+        report = watch.changed() => panic!("nothing has changed: {report:?}"),
+        () = read_beside(folder.path()) => {}
+    }
+    println!("5000 openings of a neighbour, looked at: {:?}", processor_time().saturating_sub(before));
+}
+
+async fn read_beside(folder: &Path) {
+    for _ in 0..5000 {
+        fs::read(folder.join("neighbour")).unwrap();
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 async fn write_beside(folder: &Path) {
