@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Closed, Fault, Handlers};
 use sluicebox_pipeline::{Changes, LaneControl, Snapshot, StateMove, Successor, rehearse};
@@ -34,6 +35,8 @@ pub(super) struct Wish {
     /// The component, where it is not the one that the configuration names.
     pub(super) good: Option<Good>,
     pub(super) running: Option<Running>,
+    /// Lanes of this name that were configured before, and may still shape what they have.
+    pub(super) before: Vec<LaneControl<WasmShaper>>,
     /// What was refused before: it is not tried again unless it shall be.
     pub(super) refused: Option<Tried>,
 }
@@ -89,6 +92,7 @@ pub(super) enum Step {
     Look,
     Rehearse,
     Swap,
+    End,
     Begin,
 }
 
@@ -101,6 +105,7 @@ impl fmt::Display for Step {
             Self::Look => "waiting for the end of a batch",
             Self::Rehearse => "the rehearsal",
             Self::Swap => "the swap",
+            Self::End => "waiting for the end of the lane as it was",
             Self::Begin => "beginning the lane",
         })
     }
@@ -108,7 +113,7 @@ impl fmt::Display for Step {
 
 /// Grants a wish, or says why not.
 pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Result<Placed, Refused> {
-    let Wish { lane, good, running, refused } = wish;
+    let Wish { lane, good, running, before, refused } = wish;
     let missing = parts.missing(&lane);
     if !missing.is_empty() {
         let reason = format!("{} cannot be had before a restart", missing.join(", "));
@@ -138,7 +143,7 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
         Some(running) if running.handlers == handlers && !begins_anew(&running.tried.lane, &candidate.lane) => {
             candidate.swap(running, shaper).await
         }
-        running => candidate.begin(running, shaper).await,
+        running => candidate.begin(running, before, shaper).await,
     };
     placed.map_err(|(step, reason)| at(step, reason, true))
 }
@@ -227,18 +232,26 @@ impl Candidate {
     }
 
     /// As a lane that is told everything that exists, after the one that runs has come to its end.
-    async fn begin(self, running: Option<Running>, shaper: WasmShaper) -> Result<Placed, Failed> {
+    async fn begin(
+        self,
+        running: Option<Running>,
+        mut before: Vec<LaneControl<WasmShaper>>,
+        shaper: WasmShaper,
+    ) -> Result<Placed, Failed> {
         let (shaper, _) = rehearsed(shaper, Snapshot::default(), Step::Start).await?;
         if let Some(running) = running {
             let lane = running.control.handle();
             within(CHANGE, Step::Begin, self.changes.make(move |pipeline| pipeline.remove_lane(lane))).await?;
             self.parts.meters.remove_lane(&self.lane.name);
-            let ended = async {
-                running.control.ended().await;
-                Ok(())
-            };
-            within(LANE, Step::Begin, ended).await?;
+            let failure = Some("it begins anew when what it had is shaped".to_owned());
+            self.parts.meters.set_lane(LaneRow { failure, ..running.row.clone() });
+            before.push(running.control);
         }
+        let ended = async {
+            join_all(before.iter().map(LaneControl::ended)).await;
+            Ok(())
+        };
+        within(LANE, Step::End, ended).await?;
         let Self { parts, changes, lane, tried, row, handlers, from } = self;
         let cast = Cast { shaper, row: row.clone(), from };
         let name = lane.name.clone();

@@ -33,6 +33,8 @@ pub(super) struct Lane {
     busy: bool,
     /// Something has changed during an attempt.
     again: bool,
+    /// The configuration was without this lane since the attempt began that is under way. It has it again if that shall be made again.
+    left: bool,
     wait: Duration,
     retry_at: Option<Instant>,
 }
@@ -49,6 +51,7 @@ impl Lane {
             taken_back: false,
             busy: false,
             again: false,
+            left: false,
             wait: FIRST_WAIT,
             retry_at: None,
         }
@@ -56,6 +59,9 @@ impl Lane {
 
     /// One attempt at a time; says whether this is it.
     pub(super) fn begin_attempt(&mut self) -> bool {
+        if self.left {
+            return false;
+        }
         self.again = self.busy;
         !std::mem::replace(&mut self.busy, true)
     }
@@ -63,7 +69,35 @@ impl Lane {
     /// Says whether another attempt was asked for meanwhile.
     pub(super) fn end_attempt(&mut self) -> bool {
         self.busy = false;
+        self.left = false;
         std::mem::take(&mut self.again)
+    }
+
+    /// The configuration has this lane no more; gives what runs in it. What is under way comes to its end first.
+    pub(super) fn leave(&mut self) -> Option<Running> {
+        let running = self.running.take();
+        *self = Self { busy: self.busy, left: true, ..Self::new(self.plan.clone()) };
+        running
+    }
+
+    /// The configuration has this lane again.
+    pub(super) fn come_back(&mut self, plan: LanePlan) {
+        self.plan = plan;
+        self.again = true;
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Whether what is under way began before the configuration was without this lane.
+    pub(super) fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// Whether the configuration has this lane.
+    pub(super) fn is_configured(&self) -> bool {
+        !self.left || self.again
     }
 
     /// A module is at work.
@@ -170,7 +204,7 @@ impl Live {
                     tokio::task::spawn_blocking(move || last_good(&parts, &lane)).await
                 };
                 let Ok(Some((lane, good))) = loading else { return Ok(super::Placed::Unchanged { runs: false }) };
-                let wish = Wish { lane, good: Some(good), running: Some(running), refused: None };
+                let wish = Wish { lane, good: Some(good), running: Some(running), before: Vec::new(), refused: None };
                 super::place(parts, changes, wish).await
             };
             self.work.push(Box::pin(async move { Done::Placed { lane: name, began, rollback: true, result: attempt.await } }));

@@ -18,9 +18,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use sluicebox_pipeline::{Changes, Pipeline};
+use sluicebox_pipeline::{Changes, LaneControl, Pipeline};
+use sluicebox_wasm::WasmShaper;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
@@ -28,7 +29,7 @@ use crate::config::yaml::Document;
 use crate::metrics::LaneRow;
 use crate::plan::Component;
 use crate::wire::Parts;
-use candidate::{Placed, Refused, Running, Wish, place};
+use candidate::{Placed, Refused, Running, Step, Wish, place};
 use first::{First, first_of_all};
 use lane::Lane;
 use report::Reporter;
@@ -44,6 +45,8 @@ pub struct Live {
     /// The configuration as it was at the start.
     started: Document,
     lanes: BTreeMap<String, Lane>,
+    /// Lanes that are configured no more and still shape what they have.
+    leaving: Vec<(String, LaneControl<WasmShaper>)>,
     watch: Watch,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     replaying: bool,
@@ -77,6 +80,7 @@ impl Live {
             config,
             started,
             lanes: BTreeMap::new(),
+            leaving: Vec::new(),
             watch: Watch::new(settings),
             work: FuturesUnordered::new(),
             replaying: false,
@@ -169,7 +173,9 @@ impl Live {
         if lane.begin_attempt() {
             let refused =
                 lane.refused.as_ref().filter(|refused| changed || !refused.again).and_then(|refused| refused.tried.clone());
-            let wish = Wish { lane: lane.plan.clone(), good: None, running: lane.running.clone(), refused };
+            self.leaving.retain(|(_, control)| control.ended().now_or_never().is_none());
+            let before = self.leaving.iter().filter(|(leaving, _)| leaving == name).map(|(_, control)| control.clone()).collect();
+            let wish = Wish { lane: lane.plan.clone(), good: None, running: lane.running.clone(), before, refused };
             self.attempt(wish, false);
         }
     }
@@ -184,6 +190,9 @@ impl Live {
         match done {
             Done::Replayed => self.replaying = false,
             Done::Aside => {}
+            Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
+                self.late(&lane, result, rollback);
+            }
             Done::Placed { lane, began, rollback, result } => {
                 match result {
                     Ok(Placed::Unchanged { runs }) => self.unchanged(&lane, runs && !rollback),
@@ -194,6 +203,34 @@ impl Live {
                     self.try_lane(&lane, true);
                 }
             }
+        }
+    }
+
+    /// The configuration was without the lane meanwhile: what was done to the lane that was there before is of no interest any more, but
+    /// one that has begun is there.
+    fn late(&mut self, name: &str, result: Result<Placed, Refused>, rollback: bool) {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        let wanted = lane.end_attempt();
+        match result {
+            Ok(Placed::Begun(running)) if wanted && !rollback => {
+                lane.runs(running, false);
+                self.status.at_work(name, false);
+            }
+            Ok(Placed::Begun(running)) => {
+                self.parts.meters.remove_lane(name);
+                let (changes, handle) = (self.changes.clone(), running.control.handle());
+                self.leaving.push((name.to_owned(), running.control));
+                self.aside(async move {
+                    let _stopped = changes.make(move |pipeline| pipeline.remove_lane(handle)).await;
+                });
+            }
+            _ => self.parts.meters.remove_lane(name),
+        }
+        if wanted {
+            self.try_lane(name, true);
+        } else {
+            self.lanes.remove(name);
+            self.forget_strangers();
         }
     }
 
@@ -219,6 +256,8 @@ impl Live {
                 running
             }
         };
+        // They may have changed meanwhile.
+        running.control.set_bounds(lane.plan.bounds);
         let swaps = Arc::clone(&running.row.swaps);
         if rollback {
             swaps.rolled_back.increment();
@@ -237,12 +276,17 @@ impl Live {
 
     fn refused(&mut self, name: &str, refused: Refused, rollback: bool) {
         let Some(lane) = self.lanes.get_mut(name) else { return };
+        if let Some(running) = lane.running.as_ref().filter(|_| !rollback) {
+            running.row.swaps.failed.increment();
+        }
+        // A lane that had to end first is not there any more, whatever became of its successor.
+        let ends = |running: &mut Running| refused.step == Step::End || running.control.ended().now_or_never().is_some();
+        if let Some(running) = lane.running.take_if(ends) {
+            self.leaving.push((name.to_owned(), running.control));
+        }
         if rollback {
             warn!(lane = %name, step = %refused.step, reason = %refused.reason, "the last good module cannot be put back");
             return;
-        }
-        if let Some(running) = &lane.running {
-            running.row.swaps.failed.increment();
         }
         if lane.running.is_none() {
             self.parts.meters.set_lane(LaneRow { failure: Some(refused.reason.clone()), ..not_running(&lane.plan) });

@@ -67,7 +67,8 @@ impl Live {
 
     /// Adds, removes and changes lanes. What is to run in them is brought there afterwards.
     async fn take_lanes(&mut self, wanted: Vec<LanePlan>) {
-        let gone: Vec<String> = self.lanes.keys().filter(|name| wanted.iter().all(|lane| lane.name != **name)).cloned().collect();
+        let is_gone = |lane: &&Lane| lane.is_configured() && wanted.iter().all(|plan| plan.name != lane.plan.name);
+        let gone: Vec<String> = self.lanes.values().filter(is_gone).map(|lane| lane.plan.name.clone()).collect();
         for name in gone {
             self.remove_lane(&name).await;
         }
@@ -80,6 +81,7 @@ impl Live {
                     info!(lane = %plan.name, module = %plan.component, "lane added");
                     self.lanes.insert(plan.name.clone(), Lane::new(plan));
                 }
+                Some(lane) if lane.has_left() => lane.come_back(plan),
                 Some(lane) => {
                     if let Some(running) = &lane.running
                         && !begins_anew(&running.tried.lane, &plan)
@@ -94,9 +96,14 @@ impl Live {
 
     /// The lane shapes what it has, and ends.
     async fn remove_lane(&mut self, name: &str) {
-        let Some(lane) = self.lanes.remove(name) else { return };
-        if let Some(running) = lane.running {
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        let running = lane.leave();
+        if !lane.is_busy() {
+            self.lanes.remove(name);
+        }
+        if let Some(running) = running {
             let handle = running.control.handle();
+            self.leaving.push((name.to_owned(), running.control));
             let removing = self.changes.make(move |pipeline| pipeline.remove_lane(handle));
             if !matches!(timeout(PATIENCE, removing).await, Ok(Ok(()))) {
                 error!(lane = %name, "lane not removed: the pipeline does not answer");
