@@ -5,16 +5,13 @@ mod support;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use serde_json::Value;
 use sluicebox_testkit::api_server::{ApiServer, RequestFault, RequestFaultKind};
-use sluicebox_testkit::program::Program;
 use sluicebox_wasm::digest;
 use support::shop::{Refusal, Shop, Terms};
-use support::{PATIENCE, Place, binary, digest_in, log_lines, log_since, module, pending, replace, status_of, until};
+use support::{PATIENCE, Place, digest_in, log_lines, log_since, module, pending, replace, status_of, until};
 
 const READ: &str = "reading the component";
 const LOAD: &str = "loading the component";
@@ -294,67 +291,6 @@ async fn settings_that_a_module_does_not_know_are_refused() {
     assert!(status_of(&shop.program, "other").await["refused"].is_null());
     shop.flows().await;
     shop.close().await;
-}
-
-/// Starts the program with a reader of its output that does not read until the sender is dropped.
-fn unread(place: &Place, config: &Path) -> (Program, std::sync::mpsc::SyncSender<()>) {
-    let (open, gate) = sync_channel(0);
-    let gate = Mutex::new(gate);
-    let wait = move |_: &str| assert!(gate.lock().unwrap().recv().is_err());
-    (Program::start(binary(), config, &place.path("log"), wait).unwrap(), open)
-}
-
-#[tokio::test]
-async fn a_lane_that_waits_for_its_sink_refuses_a_swap_in_time_and_holds_up_nobody() {
-    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
-    let rest = |stuck: &str, free: &str| {
-        format!(
-            "sources: {{pods: {{}}}}\n\
-             reload: {{poll: 500ms, debounce: 50ms}}\n\
-             modules:\n\
-             \x20 stuck: {{use: \"{0}\", settings: {stuck}, limits: {{deadline: 2s}}, queue: {{items: 8}}, when-full: drop-oldest, to: [out]}}\n\
-             \x20 free: {{use: fluent-bit-meta, settings: {free}, to: [folder]}}\n\
-             sinks: {{out: {{stdout: {{}}, queue: {{items: 1}}}}, folder: {{files: {{directory: \"{1}\"}}}}}}\n",
-            module("json-lines").display(),
-            place.path("files").display(),
-        )
-    };
-    let config = place.configure(&api.url(), &rest("{}", "{}"));
-    let (mut program, open) = unread(&place, &config);
-    program.until_ready(PATIENCE).await.unwrap();
-    for number in 0..100 {
-        let mut pod = pending(&format!("pod-{number}"));
-        pod["metadata"]["annotations"] = serde_json::json!({"long": "x".repeat(20_000)});
-        api.create_pod(pod).unwrap();
-    }
-    let files = place.path("files");
-    until(&program, "the other lane writes all", async || files.join("shop_pod-99.meta").is_file()).await;
-    until(&program, "the lane is stuck", async || {
-        program.metric("sluicebox_lane_dropped_events_total", "reason=\"overflow\"").await.unwrap() > 0.0
-    })
-    .await;
-
-    place.reconfigure(&api.url(), &rest("{fields: compact}", "{retention: 5s}"));
-    until(&program, "the free lane swaps", async || status_of(&program, "free").await["swapped"] == 1).await;
-    assert!(status_of(&program, "stuck").await["refused"].is_null());
-    let begin = std::time::Instant::now();
-    while status_of(&program, "stuck").await["refused"].is_null() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the swap hangs:\n{}", program.log().unwrap());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let refused = status_of(&program, "stuck").await["refused"].clone();
-    assert_eq!(refused["step"], "waiting for the end of a batch", "{refused:#}");
-    assert!(refused["reason"].as_str().unwrap().contains("does the lane wait for its sink?"), "{refused:#}");
-    api.create_pod(pending("after")).unwrap();
-    until(&program, "the free lane goes on", async || files.join("shop_after.meta").is_file()).await;
-
-    drop(open);
-    place.reconfigure(&api.url(), &rest("{fields: compact, channel: c}", "{retention: 5s}"));
-    until(&program, "the lane swaps when it can", async || status_of(&program, "stuck").await["swapped"] == 1).await;
-    api.create_pod(pending("last")).unwrap();
-    let compact = |line: &String| line.contains("\"last\"") && !line.contains("\"object\"");
-    program.until_lines(PATIENCE, |lines| lines.iter().any(compact)).await.unwrap();
-    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
 
 fn refusals(api: &ApiServer) -> Vec<Value> {

@@ -1,17 +1,11 @@
-//! The configuration changes while the program runs: lanes come, go and change; what needs a restart is named; mistakes change nothing.
+//! Lanes come, go and change with the configuration while the program runs; nothing is lost, told twice or out of order.
 
 mod support;
 
-use std::os::unix::fs::symlink;
-use std::sync::Mutex;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use sluicebox_testkit::api_server::ApiServer;
-use sluicebox_testkit::components::large;
-use sluicebox_testkit::program::Program;
-use support::node::{Node, lines, with_lanes};
-use support::{PATIENCE, Place, binary, log_lines, log_since, module, replace, until, version_of};
+use support::node::{Node, lines, slow_to_compile, with_lanes};
+use support::{Place, module, replace, until};
 
 const COMPACT: &str = "fields: compact";
 const FULL: &str = "fields: full";
@@ -202,35 +196,6 @@ async fn settings_that_were_bad_at_the_start_are_mended_without_a_restart() {
 }
 
 #[tokio::test]
-async fn changes_that_need_a_restart_are_named_until_they_are_taken_back() {
-    let base = with_lanes(&[&lines("one", COMPACT, "")]);
-    let mut node = Node::start(&base).await;
-    let changed = base.replace("again: {stdout: {format: json}}", "again: {stdout: {}}, third: {stdout: {}}");
-    let changed = changed.replace("{pods: {}}", "{pods: {scope: cluster}, nodes: {}}") + "shutdown-grace: 19s\n";
-    let line = log_lines(&node.program);
-    node.takes(&changed).await;
-    let named = serde_json::json!(["shutdown-grace", "sinks.again", "sinks.third", "sources.nodes", "sources.pods"]);
-    until(&node.program, "they are named", async || node.configuration().await["needs-restart"] == named).await;
-    assert!((waiting(&node).await - 5.0).abs() < 0.1);
-    let warned = log_since(&node.program, line).into_iter().find(|line| line["changed"].is_string()).unwrap();
-    assert_eq!(
-        (warned["level"].as_str(), warned["changed"].as_str()),
-        (Some("WARN"), Some("shutdown-grace, sinks.again, sinks.third, sources.nodes, sources.pods"))
-    );
-    let before = node.names();
-    node.goes_on(&[("one", &before)]).await;
-    node.takes(&base).await;
-    assert_eq!(node.configuration().await["needs-restart"], serde_json::json!([]));
-    assert!(waiting(&node).await.abs() < 0.1);
-    assert_eq!(node.lane("one").await["swapped"], 0);
-    node.close().await;
-}
-
-async fn waiting(node: &Node) -> f64 {
-    node.program.metric("sluicebox_config_needs_restart", "").await.unwrap()
-}
-
-#[tokio::test]
 async fn a_lane_that_wants_a_new_sink_waits_for_a_restart_and_others_change_all_the_same() {
     let base = with_lanes(&[&lines("one", FULL, ""), &lines("two", FULL, "")]);
     let mut node = Node::start(&base).await;
@@ -257,150 +222,6 @@ async fn a_lane_that_wants_a_new_sink_waits_for_a_restart_and_others_change_all_
     let before = node.names();
     node.goes_on(&[("one", &before), ("two", &before)]).await;
     node.close().await;
-}
-
-#[tokio::test]
-async fn a_configuration_with_mistakes_is_refused_as_a_whole() {
-    let events = |text: String| text.replace("debounce: 50ms", "debounce: 50ms, kubernetes-events: true");
-    let mut node = Node::start(&events(with_lanes(&[&lines("one", FULL, "")]))).await;
-    let line = log_lines(&node.program);
-    // The first lane would be right.
-    let bad = events(with_lanes(&[
-        &lines("one", COMPACT, ""),
-        "two: {use: no-such, to: [out]}",
-        "three: {use: json-lines, to: [nowhere]}",
-    ]));
-    node.reconfigure(&bad);
-    until(&node.program, "it is refused", async || !node.configuration().await["refused"].as_array().unwrap().is_empty()).await;
-    let refused = node.configuration().await["refused"].clone();
-    let place = |word: &str| 1 + node.place.configuration("", &bad).lines().position(|line| line.contains(word)).unwrap();
-    let mistakes = [(place("no-such"), "there is no preset `no-such`"), (place("nowhere"), "there is no sink `nowhere`")];
-    let log = log_since(&node.program, line);
-    for (index, (line, text)) in mistakes.into_iter().enumerate() {
-        let shown = refused[index].as_str().unwrap();
-        assert!(shown.starts_with(&format!("line {line}: ")) && shown.contains(text), "{refused:#}");
-        assert!(log.iter().any(|line| line["level"] == "ERROR" && line["problem"] == shown), "{log:#?}");
-    }
-    assert_eq!(refused.as_array().unwrap().len(), 2);
-    assert!((node.program.metric("sluicebox_config_refused_total", "").await.unwrap() - 1.0).abs() < 0.1);
-    let told = || node.api.events().into_iter().find(|event| event["reason"] == "ConfigurationRefused");
-    until(&node.program, "an event tells of it", async || told().is_some()).await;
-    let message = told().unwrap()["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("2 mistakes, the first: line") && message.contains("no-such"), "{message}");
-    let before = node.names();
-    node.goes_on(&[("one", &before)]).await;
-    assert_eq!((node.lane("one").await["swapped"].as_u64(), node.lane("two").await.is_null()), (Some(0), true));
-    for broken in ["modules: [", "", "{}", "\u{0}", "sources: {pods: {}}\nsources: {pods: {}}\n"] {
-        replace(&node.place.path("sluicebox.yaml"), broken.as_bytes());
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    node.reconfigure(&events(with_lanes(&[&lines("one", COMPACT, "")])));
-    node.swapped("one", 1).await;
-    assert_eq!(node.configuration().await["refused"], serde_json::json!([]));
-    let before = node.names();
-    node.goes_on(&[("one", &before)]).await;
-    node.close().await;
-}
-
-#[tokio::test]
-async fn a_configuration_that_is_absent_for_a_while_is_none_that_was_emptied() {
-    let base = with_lanes(&[&lines("one", FULL, "")]);
-    let mut node = Node::start(&base).await;
-    std::fs::remove_file(node.place.path("sluicebox.yaml")).unwrap();
-    until(&node.program, "its absence is told", async || {
-        node.configuration().await["refused"][0].as_str().is_some_and(|text| text.contains("No such file"))
-    })
-    .await;
-    let before = node.names();
-    node.goes_on(&[("one", &before)]).await;
-    node.reconfigure(&base);
-    until(&node.program, "it is back", async || node.configuration().await["refused"] == serde_json::json!([])).await;
-    assert_eq!(node.lane("one").await["swapped"], 0);
-    node.reconfigure(&with_lanes(&[&lines("one", COMPACT, "")]));
-    node.swapped("one", 1).await;
-    let before = node.names();
-    node.goes_on(&[("one", &before)]).await;
-    node.close().await;
-}
-
-#[tokio::test]
-async fn a_config_map_that_is_replaced_by_its_link_is_read_again() {
-    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
-    let mount = place.path("mount");
-    let put = |generation: &str, settings: &str| {
-        let folder = mount.join(generation);
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = place.configuration(&api.url(), &with_lanes(&[&lines("one", settings, "")]));
-        std::fs::write(folder.join("config.yaml"), text).unwrap();
-        symlink(generation, mount.join("..data_tmp")).unwrap();
-        std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
-    };
-    put("..2026_1", FULL);
-    symlink("..data/config.yaml", mount.join("config.yaml")).unwrap();
-    let mut program = place.run(&mount.join("config.yaml"));
-    program.until_ready(PATIENCE).await.unwrap();
-    for (number, settings) in [(2, COMPACT), (3, FULL), (4, COMPACT)] {
-        put(&format!("..2026_{number}"), settings);
-        std::fs::remove_dir_all(mount.join(format!("..2026_{}", number - 1))).unwrap();
-        until(&program, "it takes over", async || support::status_of(&program, "one").await["swapped"] == number - 1).await;
-    }
-    assert!(program.stop(PATIENCE).await.unwrap().success());
-}
-
-#[tokio::test]
-async fn two_hundred_changes_in_a_second_end_in_the_last_one() {
-    let mut node = Node::start(&with_lanes(&[&lines("one", FULL, "")])).await;
-    for number in 0..200 {
-        let settings = if number % 2 == 0 { COMPACT } else { FULL };
-        let more = lines(&format!("more-{}", number % 3), settings, "");
-        node.reconfigure(&with_lanes(&[&lines("one", settings, &format!(", batch: {}", number + 1)), &more]));
-        if number % 20 == 0 {
-            node.pods(1);
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    // The last one: other settings than any before, and no lane besides.
-    node.reconfigure(&with_lanes(&[&lines("last", COMPACT, ""), &lines("one", COMPACT, ", batch: 77")]));
-    node.is("last", "at-work").await;
-    node.hears("one", &node.names()).await;
-    until(&node.program, "no other lane is left", async || {
-        support::status(&node.program).await["lanes"].as_object().unwrap().keys().eq(["last", "one"])
-    })
-    .await;
-    let begin = std::time::Instant::now();
-    while node.said("one").last().unwrap().get("object").is_some() {
-        assert!(begin.elapsed() < PATIENCE, "the last settings are not at work");
-        node.pods(1);
-        let all = node.names();
-        node.hears("one", &all).await;
-    }
-    until(&node.program, "the new lane is told all", async || node.named("last").len() == node.names().len()).await;
-    node.close().await;
-}
-
-/// A component that no run before has compiled, and that takes a while to be.
-fn slow_to_compile(folder: &Place) -> std::path::PathBuf {
-    let path = folder.path("slow.wasm");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string();
-    let component = std::fs::read(module("json-lines")).unwrap();
-    std::fs::write(&path, version_of(&large(&component, 2 << 20), &now)).unwrap();
-    path
-}
-
-#[tokio::test]
-async fn a_stop_during_a_reload_is_a_clean_one() {
-    let folder = Place::new();
-    let mut node = Node::start(&with_lanes(&[&lines("one", FULL, "")])).await;
-    node.pods(10);
-    let slow = lines("one", FULL, "").replace("json-lines", &format!("\"{}\"", slow_to_compile(&folder).display()));
-    node.takes(&with_lanes(&[&slow])).await;
-    node.pods(10);
-    node.hears("one", &node.names()).await;
-    let names = node.names();
-    let begin = std::time::Instant::now();
-    let status = node.program.stop(PATIENCE).await.unwrap();
-    assert!(status.success() && begin.elapsed() < Duration::from_secs(15), "{status}\n{}", node.program.log().unwrap());
-    assert_eq!(node.named("one"), names);
 }
 
 #[tokio::test]
@@ -443,53 +264,6 @@ async fn a_lane_that_is_removed_and_added_while_it_begins_is_there_once() {
     node.hears("slow", &node.names()).await;
     assert!(node.said("slow").iter().all(|line| line.get("object").is_some()));
     node.close().await;
-}
-
-/// Starts the program with a reader of its output that does not read until the sender is dropped.
-fn unread(place: &Place, config: &std::path::Path) -> (Program, SyncSender<()>) {
-    let (open, gate) = sync_channel(0);
-    let gate = Mutex::new(gate);
-    let wait = move |_: &str| assert!(gate.lock().unwrap().recv().is_err());
-    (Program::start(binary(), config, &place.path("log"), wait).unwrap(), open)
-}
-
-#[tokio::test]
-async fn a_lane_that_cannot_end_does_not_begin_anew_until_it_has_and_says_so() {
-    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
-    let before = with_lanes(&[&lines("stuck", FULL, ", queue: {items: 8}, when-full: drop-oldest"), &lines("one", COMPACT, "")]);
-    let before = before.replace("[out]}\nsinks", "[free]}\nsinks").replace("out: {", "out: {queue: {items: 1}, ");
-    let before =
-        before.replace("sinks: {", &format!("sinks: {{free: {{files: {{directory: {}}}}}, ", place.path("files").display()));
-    let config = place.configure(&api.url(), &before);
-    let (mut program, open) = unread(&place, &config);
-    program.until_ready(PATIENCE).await.unwrap();
-    for number in 0..100 {
-        let mut pod = support::pending(&format!("pod-{number}"));
-        pod["metadata"]["annotations"] = serde_json::json!({"long": "x".repeat(20_000)});
-        api.create_pod(pod).unwrap();
-    }
-    let dropped = async || program.metric("sluicebox_lane_dropped_events_total", "reason=\"overflow\"").await.unwrap();
-    until(&program, "the lane is stuck", async || dropped().await > 0.0).await;
-    place.reconfigure(&api.url(), &before.replace("[out]", "[again]"));
-    let begin = std::time::Instant::now();
-    let lane = async || support::status_of(&program, "stuck").await;
-    while lane().await["refused"].is_null() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it hangs:\n{}", program.log().unwrap());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let shown = lane().await;
-    assert_eq!(shown["refused"]["step"], "waiting for the end of the lane as it was", "{shown:#}");
-    assert_eq!(shown["state"], "not-running", "{shown:#}");
-    let (ready, text) = program.get("/readyz").await.unwrap();
-    assert!(!ready && text.contains("[-] module stuck: "), "{text}");
-    // The lane as it was is wanted again, but it is not there any more: it begins anew when the sink takes what it had.
-    drop(open);
-    place.reconfigure(&api.url(), &before);
-    until(&program, "the lane begins", async || lane().await["state"] == "at-work").await;
-    api.create_pod(support::pending("last")).unwrap();
-    program.until_lines(PATIENCE, |lines| lines.iter().any(|line| line.contains("\\\"last\\\""))).await.unwrap();
-    assert!(lane().await["refused"].is_null());
-    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
 
 #[tokio::test]

@@ -119,8 +119,15 @@ impl Live {
 /// A file that hangs is one that cannot be read.
 async fn read(path: &Path) -> Result<(Fingerprint, Checked), Problem> {
     let file = path.to_owned();
-    match timeout(PATIENCE, tokio::task::spawn_blocking(move || (fingerprint(&file), load(&file)))).await {
-        Ok(Ok(read)) => Ok(read),
+    let reading = move || {
+        // Opening a pipe would wait for somebody to write into it. What is not there at all is told by whoever reads it.
+        if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
+            return Err(Problem::whole("cannot be read: it is no regular file"));
+        }
+        Ok((fingerprint(&file), load(&file)))
+    };
+    match timeout(PATIENCE, tokio::task::spawn_blocking(reading)).await {
+        Ok(Ok(read)) => read,
         Ok(Err(error)) => Err(Problem::whole(format!("cannot be read: {error}"))),
         Err(_) => Err(Problem::whole(format!("was not read within {PATIENCE:?}")).hint("does its file system answer?")),
     }

@@ -8,6 +8,8 @@ pub mod shop;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -161,4 +163,12 @@ impl Place {
         std::fs::rename(&beside, &path).unwrap();
         path
     }
+}
+
+/// Starts the program with a reader of its output that does not read until the sender is dropped.
+pub fn unread(place: &Place, config: &Path) -> (Program, SyncSender<()>) {
+    let (open, gate) = sync_channel(0);
+    let gate = Mutex::new(gate);
+    let wait = move |_: &str| assert!(gate.lock().unwrap().recv().is_err());
+    (Program::start(binary(), config, &place.path("log"), wait).unwrap(), open)
 }

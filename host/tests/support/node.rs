@@ -1,10 +1,14 @@
 //! The running program on a node, whose lanes come and go with its configuration.
 
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::Value;
 use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::components::large;
 use sluicebox_testkit::program::Program;
 
-use super::{PATIENCE, Place, pending, status, status_of, until};
+use super::{PATIENCE, Place, module, pending, status, status_of, until, version_of};
 
 /// Sink `out` writes JSON to the output, with the channel that tells the lanes apart.
 pub struct Node {
@@ -22,6 +26,15 @@ pub fn with_lanes(lanes: &[&str]) -> String {
          sinks: {{out: {{stdout: {{format: json}}}}, again: {{stdout: {{format: json}}}}}}\n",
         lanes.concat()
     )
+}
+
+/// A component that no run before has compiled, and that takes a while to be.
+pub fn slow_to_compile(folder: &Place) -> PathBuf {
+    let path = folder.path("slow.wasm");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string();
+    let component = std::fs::read(module("json-lines")).unwrap();
+    std::fs::write(&path, version_of(&large(&component, 2 << 20), &now)).unwrap();
+    path
 }
 
 /// A lane that says what happened to each pod; `more` begins with a comma.
