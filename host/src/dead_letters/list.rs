@@ -9,7 +9,7 @@ use crate::say;
 
 const HEAD: [&str; 6] = ["ID", "AGE", "LANE", "VERSION", "WHAT", "REASON"];
 /// Characters of a cell, at most.
-const WIDEST: [usize; 6] = [40, 8, 63, 32, 80, 120];
+const WIDEST: [usize; 6] = [40, 8, 63, 32, 80, 400];
 
 pub(super) fn table(letters: &[Listed], now: UnixNanos) {
     let rows: Vec<[String; 6]> = letters.iter().map(|letter| row(letter, now)).collect();
