@@ -30,13 +30,22 @@ pub(super) struct Lane {
     kept: bool,
     /// Whether the last good module was asked for because what runs is bad.
     taken_back: bool,
-    busy: bool,
-    /// Something has changed during an attempt.
-    again: bool,
-    /// The configuration was without this lane since the attempt began that is under way. It has it again if that shall be made again.
-    left: bool,
+    attempt: Attempt,
     wait: Duration,
     retry_at: Option<Instant>,
+}
+
+/// Bringing a module into a lane; one at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    None,
+    UnderWay,
+    /// Something has changed since it began: another one follows.
+    Again,
+    /// The configuration has been without the lane since it began.
+    Left,
+    /// The configuration was without the lane meanwhile, and has it again: another one follows.
+    Back,
 }
 
 impl Lane {
@@ -49,9 +58,7 @@ impl Lane {
             last_good: false,
             kept: false,
             taken_back: false,
-            busy: false,
-            again: false,
-            left: false,
+            attempt: Attempt::None,
             wait: FIRST_WAIT,
             retry_at: None,
         }
@@ -59,45 +66,47 @@ impl Lane {
 
     /// One attempt at a time; says whether this is it.
     pub(super) fn begin_attempt(&mut self) -> bool {
-        if self.left {
-            return false;
-        }
-        self.again = self.busy;
-        !std::mem::replace(&mut self.busy, true)
+        let before = self.attempt;
+        self.attempt = match before {
+            Attempt::None => Attempt::UnderWay,
+            Attempt::UnderWay | Attempt::Again => Attempt::Again,
+            Attempt::Left | Attempt::Back => before,
+        };
+        before == Attempt::None
     }
 
     /// Says whether another attempt was asked for meanwhile.
     pub(super) fn end_attempt(&mut self) -> bool {
-        self.busy = false;
-        self.left = false;
-        std::mem::take(&mut self.again)
+        let before = std::mem::replace(&mut self.attempt, Attempt::None);
+        matches!(before, Attempt::Again | Attempt::Back)
     }
 
     /// The configuration has this lane no more; gives what runs in it. What is under way comes to its end first.
     pub(super) fn leave(&mut self) -> Option<Running> {
         let running = self.running.take();
-        *self = Self { busy: self.busy, left: true, ..Self::new(self.plan.clone()) };
+        let attempt = if self.is_busy() { Attempt::Left } else { Attempt::None };
+        *self = Self { attempt, ..Self::new(self.plan.clone()) };
         running
     }
 
     /// The configuration has this lane again.
     pub(super) fn come_back(&mut self, plan: LanePlan) {
         self.plan = plan;
-        self.again = true;
+        self.attempt = Attempt::Back;
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.busy
+        self.attempt != Attempt::None
     }
 
     /// Whether what is under way began before the configuration was without this lane.
     pub(super) fn has_left(&self) -> bool {
-        self.left
+        matches!(self.attempt, Attempt::Left | Attempt::Back)
     }
 
     /// Whether the configuration has this lane.
     pub(super) fn is_configured(&self) -> bool {
-        !self.left || self.again
+        self.attempt != Attempt::Left
     }
 
     /// A module is at work.
@@ -144,18 +153,18 @@ impl Lane {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        !self.busy && self.retry_at.is_some_and(|time| now >= time)
+        !self.is_busy() && self.retry_at.is_some_and(|time| now >= time)
     }
 
     /// A module that fails again and again although another one was good.
     fn is_bad(&self) -> bool {
-        !self.busy && !self.taken_back && self.running.as_ref().is_some_and(|running| running.row.meter.rests.get() > 0)
+        !self.is_busy() && !self.taken_back && self.running.as_ref().is_some_and(|running| running.row.meter.rests.get() > 0)
     }
 
     /// A module that has worked for so long without being in the way is one to come back to.
     fn is_good(&self, after: Duration) -> bool {
         let good = |running: &Running| running.row.meter.calls.count() > 0 && running.row.meter.rests.get() == 0;
-        !self.busy && !self.kept && self.since.elapsed() >= after && self.running.as_ref().is_some_and(good)
+        !self.is_busy() && !self.kept && self.since.elapsed() >= after && self.running.as_ref().is_some_and(good)
     }
 }
 
@@ -207,7 +216,9 @@ impl Live {
                 let wish = Wish { lane, good: Some(good), running: Some(running), before: Vec::new(), refused: None };
                 super::place(parts, changes, wish).await
             };
-            self.work.push(Box::pin(async move { Done::Placed { lane: name, began, rollback: true, result: attempt.await } }));
+            self.work.push(Box::pin(async move {
+                Done::Placed { lane: name, began, rollback: true, result: Box::new(attempt.await) }
+            }));
         }
     }
 
@@ -228,7 +239,7 @@ impl Live {
 impl Lane {
     fn take_back(&mut self) -> LanePlan {
         self.taken_back = true;
-        self.busy = true;
+        self.attempt = Attempt::UnderWay;
         self.plan.clone()
     }
 }

@@ -56,7 +56,7 @@ pub struct Live {
 
 /// What has been done beside the loop.
 enum Done {
-    Placed { lane: String, began: Instant, rollback: bool, result: Result<Placed, Refused> },
+    Placed { lane: String, began: Instant, rollback: bool, result: Box<Result<Placed, Refused>> },
     Replayed,
     Aside,
 }
@@ -127,21 +127,18 @@ impl Live {
             self.parts.plan.lanes.iter().find(|plan| plan.name == lane.name).cloned().unwrap_or_else(|| lane.clone());
         let name = lane.name.clone();
         let mut state = Lane::new(configured);
-        match cast {
-            Some((cast, tried, handlers)) => {
-                let row = cast.row.clone();
-                info!(lane = %name, module = %row.module.name, version = %row.module.version, "module loaded");
-                let started = self.parts.start(pipeline, &lane, cast, false);
-                let (control, sources) = started.with_context(|| format!("cannot start a thread for module `{name}`"))?;
-                fed.push(sources);
-                state.runs(Running { tried, control, row, handlers }, last_good);
-                self.status.at_work(&name, last_good);
-            }
-            None => {
-                let failure = refused.as_ref().map(|refused| refused.reason.clone()).unwrap_or_default();
-                error!(lane = %name, module = %lane.component, error = %failure, "module not loaded: its lane does not run");
-                self.parts.meters.set_lane(LaneRow { name: name.clone(), failure: Some(failure), ..not_running(&lane) });
-            }
+        if let Some((cast, tried, handlers)) = cast {
+            let row = cast.row.clone();
+            info!(lane = %name, module = %row.module.name, version = %row.module.version, "module loaded");
+            let started = self.parts.start(pipeline, &lane, cast, false);
+            let (control, sources) = started.with_context(|| format!("cannot start a thread for module `{name}`"))?;
+            fed.push(sources);
+            state.runs(Running { tried, control, row, handlers }, last_good);
+            self.status.at_work(&name, last_good);
+        } else {
+            let failure = refused.as_ref().map(|refused| refused.reason.clone()).unwrap_or_default();
+            error!(lane = %name, module = %lane.component, error = %failure, "module not loaded: its lane does not run");
+            self.parts.meters.set_lane(LaneRow { name: name.clone(), failure: Some(failure), ..not_running(&lane) });
         }
         if let Some(refused) = refused {
             if last_good {
@@ -183,7 +180,7 @@ impl Live {
     fn attempt(&mut self, wish: Wish, rollback: bool) {
         let (lane, began) = (wish.lane.name.clone(), Instant::now());
         let placing = place(Arc::clone(&self.parts), self.changes.clone(), wish);
-        self.work.push(Box::pin(async move { Done::Placed { lane, began, rollback, result: placing.await } }));
+        self.work.push(Box::pin(async move { Done::Placed { lane, began, rollback, result: Box::new(placing.await) } }));
     }
 
     fn take(&mut self, done: Done) {
@@ -191,10 +188,10 @@ impl Live {
             Done::Replayed => self.replaying = false,
             Done::Aside => {}
             Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
-                self.late(&lane, result, rollback);
+                self.late(&lane, *result, rollback);
             }
             Done::Placed { lane, began, rollback, result } => {
-                match result {
+                match *result {
                     Ok(Placed::Unchanged { runs }) => self.unchanged(&lane, runs && !rollback),
                     Ok(placed) => self.placed(&lane, placed, began, rollback),
                     Err(refused) => self.refused(&lane, refused, rollback),
@@ -286,7 +283,9 @@ impl Live {
         }
         if rollback {
             warn!(lane = %name, step = %refused.step, reason = %refused.reason, "the last good module cannot be put back");
-            return;
+            if lane.running.is_some() {
+                return;
+            }
         }
         if lane.running.is_none() {
             self.parts.meters.set_lane(LaneRow { failure: Some(refused.reason.clone()), ..not_running(&lane.plan) });

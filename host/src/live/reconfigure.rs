@@ -25,10 +25,10 @@ impl Live {
         let Some(path) = self.config.clone() else { return };
         let (as_read, checked) = match read(&path).await {
             Ok(read) => read,
-            Err(problem) => return self.refuse_config(vec![problem]),
+            Err(problem) => return self.refuse_config(&[problem]),
         };
         let Checked { plan, document, problems } = checked;
-        let Some(plan) = plan.filter(|_| problems.is_empty()) else { return self.refuse_config(problems) };
+        let Some(plan) = plan.filter(|_| problems.is_empty()) else { return self.refuse_config(&problems) };
         let waiting = needs_restart(&self.started.value, &document.value);
         let meter = self.parts.meters.config();
         meter.needs_restart.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
@@ -50,7 +50,7 @@ impl Live {
         }
     }
 
-    fn refuse_config(&mut self, problems: Vec<Problem>) {
+    fn refuse_config(&mut self, problems: &[Problem]) {
         let name = self.config_name();
         let texts: Vec<String> = problems.iter().map(|problem| problem.to_string().replace('\n', " ")).collect();
         for problem in texts.iter().take(MISTAKES) {
