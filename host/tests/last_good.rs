@@ -20,13 +20,14 @@ struct Bench {
     place: Place,
     api: ApiServer,
     file: PathBuf,
+    good_after: &'static str,
 }
 
 impl Bench {
     async fn new() -> Self {
         let place = Place::new();
         let file = place.path("module.wasm");
-        Self { place, api: ApiServer::start().await.unwrap(), file }
+        Self { place, api: ApiServer::start().await.unwrap(), file, good_after: "300ms" }
     }
 
     /// Lanes of this name, all with the module's file, with these settings.
@@ -36,8 +37,9 @@ impl Bench {
         let lanes: String = names.iter().map(lane).collect();
         format!(
             "sources: {{pods: {{}}}}\n\
-             reload: {{poll: 200ms, debounce: 50ms, good-after: 300ms, kubernetes-events: true}}\n\
-             modules:\n{lanes}sinks: {{out: {{stdout: {{}}}}}}\n"
+             reload: {{poll: 200ms, debounce: 50ms, good-after: {}, kubernetes-events: true}}\n\
+             modules:\n{lanes}sinks: {{out: {{stdout: {{}}}}}}\n",
+            self.good_after
         )
     }
 
@@ -124,6 +126,13 @@ async fn until_runs(program: &Program, from: &str, component: &[u8]) {
     .await;
 }
 
+/// Pods of one name, in a namespace each.
+fn create_bad(bench: &Bench, number: u32) {
+    let mut pod = pending("bad");
+    pod["metadata"]["namespace"] = format!("shop-{number}").into();
+    bench.api.create_pod(pod).unwrap();
+}
+
 /// A version works, the program is stopped, and its module is made bad: the last good version runs; then a good one takes over.
 async fn comes_back_after(break_it: impl FnOnce(&Bench), settings: &str, reason: &str) {
     let bench = Bench::new().await;
@@ -185,9 +194,7 @@ async fn a_version_that_traps_again_and_again_is_taken_back_while_the_program_ru
     bench.put(&two);
     until_runs(&program, "configuration", &two).await;
     for number in 0..20 {
-        let mut pod = pending("bad");
-        pod["metadata"]["namespace"] = format!("shop-{number}").into();
-        bench.api.create_pod(pod).unwrap();
+        create_bad(&bench, number);
     }
     until_runs(&program, "last-good", &one).await;
     assert!((program.metric("sluicebox_lane_reloads_total", r#"result="rolled-back""#).await.unwrap() - 1.0).abs() < 0.1);
@@ -222,6 +229,31 @@ async fn is_not_tried_again(bench: &Bench, program: &Program, bad: &[u8]) {
     tokio::time::sleep(Duration::from_millis(1000)).await;
     let status = status_of(program, "lines").await;
     assert_eq!((&status["swapped"], &status["from"]), (&before, &"last-good".into()), "{status:#}");
+}
+
+#[tokio::test]
+async fn a_version_that_fails_with_its_first_events_is_not_kept_however_long_it_has_waited_for_them() {
+    let bench = Bench { good_after: "3s", ..Bench::new().await };
+    let [one, two] = versions();
+    let mut program = bench.run_until_kept(&one, WORKED).await;
+    bench.reconfigure(&bench.lane("{evil: panic, only: bad}"));
+    until(&program, "the settings are there", async || status_of(&program, "lines").await["swapped"] == 1).await;
+    bench.put(&two);
+    until_runs(&program, "configuration", &two).await;
+    // Longer than what makes a version good that works.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    bench.create("a-good-one");
+    until_line(&program, "a-good-one").await;
+    for number in 0..20 {
+        create_bad(&bench, number);
+    }
+    until_runs(&program, "last-good", &one).await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    // The bad one is tried once more after a restart, and is taken back once more.
+    let program = bench.run(&bench.lane("{evil: panic, only: bad}")).await;
+    until_runs(&program, "last-good", &one).await;
+    bench.create("a-later-one");
+    program.until_lines(PATIENCE, |lines| lines.iter().any(|line| line.starts_with("a-later-one "))).await.unwrap();
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ pub(super) struct Lane {
     pub(super) plan: LanePlan,
     pub(super) running: Option<Running>,
     pub(super) refused: Option<Refused>,
-    since: Instant,
+    /// Since when what runs has been seen to work.
+    works_since: Option<Instant>,
     last_good: bool,
     /// Whether what runs is kept as the last good module, or need not be.
     kept: bool,
@@ -54,7 +55,7 @@ impl Lane {
             plan,
             running: None,
             refused: None,
-            since: Instant::now(),
+            works_since: None,
             last_good: false,
             kept: false,
             taken_back: false,
@@ -112,7 +113,7 @@ impl Lane {
     /// A module is at work.
     pub(super) fn runs(&mut self, running: Running, last_good: bool) {
         self.running = Some(running);
-        self.since = Instant::now();
+        self.works_since = None;
         self.last_good = last_good;
         // The last good module is there already.
         self.kept = last_good;
@@ -161,10 +162,14 @@ impl Lane {
         !self.is_busy() && !self.taken_back && self.running.as_ref().is_some_and(|running| running.row.meter.rests.get() > 0)
     }
 
-    /// A module that has worked for so long without being in the way is one to come back to.
-    fn is_good(&self, after: Duration) -> bool {
-        let good = |running: &Running| running.row.meter.calls.count() > 0 && running.row.meter.rests.get() == 0;
-        !self.is_busy() && !self.kept && self.since.elapsed() >= after && self.running.as_ref().is_some_and(good)
+    /// A module that has worked for so long without being in the way is one to come back to. Time without a call is no work.
+    fn is_good(&mut self, after: Duration) -> bool {
+        let works = |running: &Running| running.row.meter.calls.count() > 0 && running.row.meter.rests.get() == 0;
+        if self.kept || !self.running.as_ref().is_some_and(works) {
+            return false;
+        }
+        let since = *self.works_since.get_or_insert_with(Instant::now);
+        !self.is_busy() && since.elapsed() >= after
     }
 }
 
@@ -184,9 +189,11 @@ impl Live {
     fn keep_the_good(&mut self) {
         let after = self.parts.plan.reload.good_after.0;
         let mut good = Vec::new();
-        for lane in self.lanes.values_mut().filter(|lane| lane.is_good(after)) {
-            lane.kept = true;
-            good.extend(lane.running.clone());
+        for lane in self.lanes.values_mut() {
+            if lane.is_good(after) {
+                lane.kept = true;
+                good.extend(lane.running.clone());
+            }
         }
         for running in good {
             let parts = Arc::clone(&self.parts);
