@@ -140,6 +140,32 @@ async fn one_deadly_pod_of_a_thousand_is_kept_and_told_once_when_the_module_is_m
 }
 
 #[tokio::test]
+async fn of_a_burst_of_changes_the_deadly_one_is_kept_and_each_other_is_told_once() {
+    let bench = Bench::new().await;
+    for number in (0..1000).filter(|number| *number != 500) {
+        bench.create(&format!("pod-{number}"));
+    }
+    let program = bench.run(&bench.lane("lines", "out", EVIL, "")).await;
+    program.until_lines(PATIENCE, |lines| lines.len() >= 999).await.unwrap();
+    // Known pods that change are given in large batches: nothing has to be told to the module between their events.
+    bench.api.pause().await.unwrap();
+    for number in 0..1000 {
+        if number == 500 {
+            bench.create("pod-500");
+        } else {
+            bench.api.patch_status("shop", &format!("pod-{number}"), &support::running('a')).unwrap();
+        }
+    }
+    bench.api.resume().await.unwrap();
+    program.until_lines(PATIENCE, |lines| lines.len() >= 2 * 999).await.unwrap();
+    let letters = bench.until_listed(&program, 1).await;
+    assert_eq!(letters[0]["about"]["event"]["name"], "pod-500");
+    let mut told: Vec<_> = messages(&program).into_iter().map(|(_, body)| body).collect();
+    told.sort();
+    assert!(told.len() == 2 * 999 && told.chunks(2).all(|pair| pair[0] == pair[1]), "{told:?}");
+}
+
+#[tokio::test]
 async fn a_letter_that_is_replayed_too_early_dies_again_and_its_lane_goes_on() {
     let bench = Bench::new().await;
     let mut program = bench.run(&bench.lane("lines", "out", EVIL, "")).await;

@@ -21,16 +21,6 @@ impl Bench {
         Self { place: Place::new(), api: ApiServer::start().await.unwrap() }
     }
 
-    fn lane(&self, component: &Path, settings: &str, limits: &str) -> String {
-        format!(
-            "sources: {{pods: {{}}}}\n\
-             reload: {{poll: 200ms, debounce: 50ms}}\n\
-             modules: {{lines: {{use: \"{}\", settings: {settings}, limits: {limits}, batch: 1, to: [out]}}}}\n\
-             sinks: {{out: {{stdout: {{}}}}}}\n",
-            component.display()
-        )
-    }
-
     async fn run(&self, rest: &str) -> Program {
         let mut program = self.place.run(&self.place.configure(&self.api.url(), rest));
         program.until_alive(PATIENCE).await.unwrap();
@@ -42,12 +32,27 @@ impl Bench {
     }
 }
 
+fn lane(component: &Path, settings: &str, limits: &str) -> String {
+    format!(
+        "sources: {{pods: {{}}}}\n\
+         reload: {{poll: 200ms, debounce: 50ms}}\n\
+         modules: {{lines: {{use: \"{}\", settings: {settings}, limits: {limits}, batch: 1, to: [out]}}}}\n\
+         sinks: {{out: {{stdout: {{}}}}}}\n",
+        component.display()
+    )
+}
+
 fn hostile() -> PathBuf {
     module("hostile")
 }
 
 async fn figure(program: &Program, name: &str, lane: &str) -> f64 {
     program.metric(name, &format!("lane=\"{lane}\"")).await.unwrap()
+}
+
+/// A figure that is a whole number, as it is written.
+async fn count(program: &Program, name: &str, lane: &str) -> String {
+    figure(program, name, lane).await.to_string()
 }
 
 async fn until_line(program: &Program, line: &str) {
@@ -57,7 +62,7 @@ async fn until_line(program: &Program, line: &str) {
 #[tokio::test]
 async fn an_instance_that_has_made_its_calls_is_replaced_and_its_state_goes_on() {
     let bench = Bench::new().await;
-    let mut program = bench.run(&bench.lane(&hostile(), "{count: true}", "{recycle-after-calls: 3}")).await;
+    let mut program = bench.run(&lane(&hostile(), "{count: true}", "{recycle-after-calls: 3}")).await;
     for number in 1..=20 {
         bench.create(&format!("pod-{number:02}"));
     }
@@ -65,9 +70,9 @@ async fn an_instance_that_has_made_its_calls_is_replaced_and_its_state_goes_on()
     program.until_lines(PATIENCE, |lines| lines.len() >= 20).await.unwrap();
     let expected: Vec<String> = (1..=20).map(|number| format!("pod-{number:02} {number}")).collect();
     assert_eq!(*program.lines(), expected);
-    assert_eq!(figure(&program, "sluicebox_lane_recycles_total", "lines").await.round(), 6.0);
-    assert_eq!(figure(&program, "sluicebox_lane_instances_total", "lines").await.round(), 7.0);
-    assert_eq!(figure(&program, "sluicebox_lane_traps_total", "lines").await.round(), 0.0);
+    assert_eq!(count(&program, "sluicebox_lane_recycles_total", "lines").await, "6");
+    assert_eq!(count(&program, "sluicebox_lane_instances_total", "lines").await, "7");
+    assert_eq!(count(&program, "sluicebox_lane_traps_total", "lines").await, "0");
     assert!(program.stop(PATIENCE).await.unwrap().success());
 }
 
@@ -77,13 +82,13 @@ async fn an_instance_that_holds_too_much_memory_is_replaced_before_it_stops() {
     // A mebibyte more with each call: without being replaced it would stop at the sixteenth.
     let settings = "{count: true, evil: hoard, size: 1048576}";
     let limits = "{memory: 16MiB, recycle-above-memory: 8MiB}";
-    let mut program = bench.run(&bench.lane(&hostile(), settings, limits)).await;
+    let mut program = bench.run(&lane(&hostile(), settings, limits)).await;
     for number in 1..=18 {
         bench.create(&format!("pod-{number:02}"));
         until_line(&program, &format!("pod-{number:02} {number}")).await;
     }
-    assert_eq!(figure(&program, "sluicebox_lane_recycles_total", "lines").await.round(), 1.0);
-    assert_eq!(figure(&program, "sluicebox_lane_traps_total", "lines").await.round(), 0.0);
+    assert_eq!(count(&program, "sluicebox_lane_recycles_total", "lines").await, "1");
+    assert_eq!(count(&program, "sluicebox_lane_traps_total", "lines").await, "0");
     assert!(program.log().unwrap().contains("instance replaced as planned: it holds much memory"));
     let memory = figure(&program, "sluicebox_lane_memory_bytes", "lines").await;
     assert!((1e6..=16.0 * 1024.0 * 1024.0).contains(&memory), "{memory} bytes");
@@ -136,10 +141,10 @@ async fn a_module_that_wants_more_than_its_share_of_the_processor_is_slowed_and_
     assert!((0.02..0.25).contains(&share), "{used} s of the processor in {passed} s");
     assert!(throttled > passed / 2.0, "slowed for {throttled} s in {passed} s");
     assert!(slowest < Duration::from_secs(5), "an event of the good lane took {slowest:?}");
-    assert_eq!(figure(&program, "sluicebox_lane_dropped_events_total", "good").await.round(), 0.0);
+    assert_eq!(count(&program, "sluicebox_lane_dropped_events_total", "good").await, "0");
     // There was work for the whole time, so that the bounds above mean something.
     assert!(figure(&program, "sluicebox_lane_queue_length", "burning").await > 0.0);
-    assert_eq!(figure(&program, "sluicebox_lane_traps_total", "burning").await.round(), 0.0);
+    assert_eq!(count(&program, "sluicebox_lane_traps_total", "burning").await, "0");
 }
 
 #[tokio::test]
@@ -156,7 +161,7 @@ async fn a_lane_that_is_slowed_can_be_stopped_at_once() {
 async fn a_module_logs_as_many_lines_as_it_may_and_the_others_are_counted() {
     let bench = Bench::new().await;
     let settings = "{evil: log-flood, size: 1000}";
-    let program = bench.run(&bench.lane(&hostile(), settings, "{log-lines-per-second: 5, deadline: 10s}")).await;
+    let program = bench.run(&lane(&hostile(), settings, "{log-lines-per-second: 5, deadline: 10s}")).await;
     let begin = Instant::now();
     let mut calls = 0;
     while begin.elapsed() < Duration::from_secs(3) {
@@ -176,11 +181,11 @@ async fn a_module_logs_as_many_lines_as_it_may_and_the_others_are_counted() {
 #[tokio::test]
 async fn a_component_that_is_larger_than_it_may_be_is_refused_until_it_may() {
     let bench = Bench::new().await;
-    let mut program = bench.run(&bench.lane(&hostile(), "{}", "{component: 64KiB}")).await;
+    let mut program = bench.run(&lane(&hostile(), "{}", "{component: 64KiB}")).await;
     until(&program, "it is refused", async || status_of(&program, "lines").await["state"] == "not-running").await;
     let refused = status_of(&program, "lines").await["failure"].as_str().unwrap().to_owned();
     assert!(refused.contains("64 KiB") || refused.contains("64KiB") || refused.contains("65536"), "{refused}");
-    bench.place.reconfigure(&bench.api.url(), &bench.lane(&hostile(), "{}", "{component: 1MiB}"));
+    bench.place.reconfigure(&bench.api.url(), &lane(&hostile(), "{}", "{component: 1MiB}"));
     until(&program, "it runs", async || status_of(&program, "lines").await["state"] == "at-work").await;
     bench.create("pod-0");
     until_line(&program, "pod-0").await;
@@ -193,7 +198,7 @@ async fn a_new_version_that_is_larger_than_it_may_be_leaves_the_old_one_at_work(
     let file = bench.place.path("module.wasm");
     let small = fs::read(hostile()).unwrap();
     fs::write(&file, &small).unwrap();
-    let mut program = bench.run(&bench.lane(&file, "{}", &format!("{{component: {}KiB}}", small.len() / 1024 + 1))).await;
+    let mut program = bench.run(&lane(&file, "{}", &format!("{{component: {}KiB}}", small.len() / 1024 + 1))).await;
     let old = sluicebox_wasm::digest(&small);
     until(&program, "the old one is at work", async || digest_in(&program, "lines").await == old).await;
     let mut large = small.clone();
