@@ -226,7 +226,7 @@ async fn is_not_tried_again(bench: &Bench, program: &Program, bad: &[u8]) {
     bench.reconfigure(&bench.lanes(&["lines"], "{evil: panic, only: bad}", "queue: {items: 500},"));
     let read = logs(program, &["configuration read again"]);
     until(program, "the configuration is read", async || logs(program, &["configuration read again"]) > read).await;
-    tokio::time::sleep(Duration::from_millis(1000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let status = status_of(program, "lines").await;
     assert_eq!((&status["swapped"], &status["from"]), (&before, &"last-good".into()), "{status:#}");
 }

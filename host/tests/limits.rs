@@ -154,7 +154,7 @@ async fn a_lane_that_is_slowed_can_be_stopped_at_once() {
     until(&program, "it is slowed", async || figure(&program, "sluicebox_lane_throttled_seconds_total", "burning").await > 0.2)
         .await;
     // What is left is worth ten seconds of the processor at most, and is not slowed any longer.
-    program.stop(Duration::from_secs(60)).await.unwrap();
+    program.stop(Duration::from_mins(1)).await.unwrap();
 }
 
 #[tokio::test]
