@@ -96,29 +96,39 @@ async fn an_instance_that_holds_too_much_memory_is_replaced_before_it_stops() {
 }
 
 /// A burning lane beside a good one, and plenty of work.
-async fn burn(bench: &Bench) -> Program {
+async fn burn(bench: &Bench, microseconds: u32) -> Program {
     let program = bench
         .run(&format!(
             "sources: {{pods: {{}}}}\n\
+             shutdown-grace: 2m\n\
              modules:\n\
-             \x20 burning: {{use: \"{}\", settings: {{evil: work-busy, size: 20000}}, limits: {{cpu: 100m}}, batch: 1, queue: {{items: 500}}, when-full: drop-oldest, to: [folder]}}\n\
+             \x20 burning: {{use: \"{}\", settings: {{evil: work-busy, size: {microseconds}}}, limits: {{cpu: 100m}}, batch: 1, queue: {{items: 1500, bytes: 64MiB}}, when-full: drop-oldest, to: [folder]}}\n\
              \x20 good: {{use: json-lines, settings: {{fields: compact}}, to: [out]}}\n\
              sinks: {{out: {{stdout: {{}}}}, folder: {{files: {{directory: \"{}\"}}}}}}\n",
             hostile().display(),
             bench.place.path("files").display(),
         ))
         .await;
-    for number in 0..1000 {
+    for number in 0..600 {
         bench.create(&format!("pod-{number}"));
     }
-    program.until_lines(PATIENCE, |lines| lines.len() >= 1000).await.unwrap();
+    program.until_lines(PATIENCE, |lines| lines.len() >= 600).await.unwrap();
+    // More than its queue holds: the oldest events are dropped, and nobody waits for it.
+    for digit in ['a', 'b'] {
+        for number in 0..600 {
+            bench.api.patch_status("shop", &format!("pod-{number}"), &support::running(digit)).unwrap();
+        }
+    }
+    program.until_lines(PATIENCE, |lines| lines.len() >= 1800).await.unwrap();
+    let overflow = program.metric("sluicebox_lane_dropped_events_total", r#"lane="burning",module="#).await.unwrap();
+    assert!(overflow > 0.0, "nothing was dropped");
     program
 }
 
 #[tokio::test]
 async fn a_module_that_wants_more_than_its_share_of_the_processor_is_slowed_and_no_other_is() {
     let bench = Bench::new().await;
-    let program = burn(&bench).await;
+    let program = burn(&bench, 20_000).await;
     // It may use one second at once.
     until(&program, "it is slowed", async || figure(&program, "sluicebox_lane_throttled_seconds_total", "burning").await > 0.2)
         .await;
@@ -150,11 +160,11 @@ async fn a_module_that_wants_more_than_its_share_of_the_processor_is_slowed_and_
 #[tokio::test]
 async fn a_lane_that_is_slowed_can_be_stopped_at_once() {
     let bench = Bench::new().await;
-    let mut program = burn(&bench).await;
+    let mut program = burn(&bench, 10_000).await;
     until(&program, "it is slowed", async || figure(&program, "sluicebox_lane_throttled_seconds_total", "burning").await > 0.2)
         .await;
-    // What is left is worth ten seconds of the processor at most, and is not slowed any longer.
-    program.stop(Duration::from_mins(1)).await.unwrap();
+    // What is left would take more than a minute at the share, and takes some seconds without.
+    assert!(program.stop(Duration::from_mins(1)).await.unwrap().success());
 }
 
 #[tokio::test]
