@@ -237,7 +237,7 @@ async fn a_lane_that_is_removed_while_it_begins_is_gone() {
     // The lane that is there now is done when its module has been compiled; so is the one that is gone.
     let other = lines("other", COMPACT, "").replace("json-lines", &format!("\"{}\"", path.display()));
     node.takes(&with_lanes(&[&one, &other])).await;
-    node.is("other", "at-work").await;
+    node.is_compiled("other").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     node.pods(1);
     node.hears("one", &node.names()).await;
@@ -257,7 +257,7 @@ async fn a_lane_that_is_removed_and_added_while_it_begins_is_there_once() {
     node.takes(&with_lanes(&[&one, &slow(COMPACT)])).await;
     node.takes(&with_lanes(&[&one])).await;
     node.takes(&with_lanes(&[&one, &slow(FULL)])).await;
-    node.is("slow", "at-work").await;
+    node.is_compiled("slow").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     node.pods(5);
     node.hears("one", &node.names()).await;

@@ -113,10 +113,15 @@ pub fn version_of(component: &[u8], text: &str) -> Vec<u8> {
 }
 
 /// Waits until it is so; the log tells why it is not.
-pub async fn until(program: &Program, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(program: &Program, what: &str, is_so: impl AsyncFnMut() -> bool) {
+    until_within(program, PATIENCE, what, is_so).await;
+}
+
+/// As [`until`], for what takes long: compiling has low priority, so a busy machine comes to it late.
+pub async fn until_within(program: &Program, patience: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begin = std::time::Instant::now();
     while !is_so().await {
-        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{}", program.log().unwrap());
+        assert!(begin.elapsed() < patience, "not within {patience:?}: {what}\n{}", program.log().unwrap());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

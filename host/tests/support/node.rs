@@ -1,14 +1,14 @@
 //! The running program on a node, whose lanes come and go with its configuration.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::components::large;
 use sluicebox_testkit::program::Program;
 
-use super::{PATIENCE, Place, module, pending, status, status_of, until, version_of};
+use super::{PATIENCE, Place, module, pending, status, status_of, until, until_within, version_of};
 
 /// Sink `out` writes JSON to the output, with the channel that tells the lanes apart.
 pub struct Node {
@@ -33,7 +33,7 @@ pub fn slow_to_compile(folder: &Place) -> PathBuf {
     let path = folder.path("slow.wasm");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string();
     let component = std::fs::read(module("json-lines")).unwrap();
-    std::fs::write(&path, version_of(&large(&component, 2 << 20), &now)).unwrap();
+    std::fs::write(&path, version_of(&large(&component, 1 << 20), &now)).unwrap();
     path
 }
 
@@ -118,6 +118,15 @@ impl Node {
 
     pub async fn lane(&self, lane: &str) -> Value {
         status_of(&self.program, lane).await
+    }
+
+    /// The lane is at work, with a module that is [`slow_to_compile`].
+    pub async fn is_compiled(&self, lane: &str) {
+        let patience = Duration::from_mins(3);
+        until_within(&self.program, patience, &format!("{lane} is at work"), async || {
+            self.lane(lane).await["state"] == "at-work"
+        })
+        .await;
     }
 
     /// The state of lane `lane` is this one.
