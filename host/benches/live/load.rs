@@ -41,7 +41,8 @@ impl Source for Ticks {
 fn event(subject: u64, number: u64, now: UnixNanos) -> Notice {
     Notice::Event(Event::Object(ObjectEvent {
         subject: SubjectId(u32::try_from(subject + 1).unwrap_or(u32::MAX)),
-        kind: ObjectKind::Pod,
+        // The module takes pods typed only.
+        kind: ObjectKind::Node,
         change: Change::Modified,
         observed_at: now,
         uid: "uid".into(),
