@@ -11,7 +11,7 @@ use serde_json::Value;
 use sluicebox_testkit::api_server::{ApiServer, RequestFault, RequestFaultKind};
 use sluicebox_wasm::digest;
 use support::shop::{Refusal, Shop, Terms};
-use support::{PATIENCE, Place, digest_in, log_lines, log_since, module, pending, replace, status_of, until};
+use support::{PATIENCE, Place, SLOW, digest_in, log_lines, log_since, module, pending, replace, status_of, until, until_within};
 
 const READ: &str = "reading the component";
 const LOAD: &str = "loading the component";
@@ -87,7 +87,7 @@ async fn a_component_that_does_not_compile_or_is_too_large_is_refused() {
     // A change of the limit is a reason to try it again.
     shop.terms.limits = shop.terms.limits.replace("2MiB", "4MiB");
     shop.reconfigure();
-    until(&shop.program, "it is taken", async || digest_in(&shop.program, "shop").await == digest(&large)).await;
+    until_within(&shop.program, SLOW, "it is taken", async || digest_in(&shop.program, "shop").await == digest(&large)).await;
     shop.flows().await;
     shop.close().await;
 }

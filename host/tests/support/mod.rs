@@ -18,6 +18,9 @@ use tempfile::TempDir;
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For what waits for the compiler, whose low priority shows on a busy machine.
+pub const SLOW: Duration = Duration::from_mins(5);
+
 pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_sluicebox"))
 }
@@ -117,7 +120,7 @@ pub async fn until(program: &Program, what: &str, is_so: impl AsyncFnMut() -> bo
     until_within(program, PATIENCE, what, is_so).await;
 }
 
-/// As [`until`], for what takes long: compiling has low priority, so a busy machine comes to it late.
+/// As [`until`], for what takes long.
 pub async fn until_within(program: &Program, patience: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begin = std::time::Instant::now();
     while !is_so().await {

@@ -8,7 +8,7 @@ use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::components::large;
 use sluicebox_testkit::program::Program;
 
-use super::{PATIENCE, Place, module, pending, status, status_of, until, until_within, version_of};
+use super::{PATIENCE, Place, SLOW, module, pending, status, status_of, until, until_within, version_of};
 
 /// Sink `out` writes JSON to the output, with the channel that tells the lanes apart.
 pub struct Node {
@@ -22,7 +22,7 @@ pub struct Node {
 pub fn with_lanes(lanes: &[&str]) -> String {
     let lanes: Vec<String> = lanes.iter().map(|lane| format!("  {lane}\n")).collect();
     format!(
-        "sources: {{pods: {{}}}}\nreload: {{poll: 500ms, debounce: 50ms}}\nmodules:\n{}\
+        "sources: {{pods: {{}}}}\nreload: {{poll: 500ms, debounce: 50ms}}\ncompiler: {{deadline: 10m}}\nmodules:\n{}\
          sinks: {{out: {{stdout: {{format: json}}}}, again: {{stdout: {{format: json}}}}}}\n",
         lanes.concat()
     )
@@ -33,7 +33,7 @@ pub fn slow_to_compile(folder: &Place) -> PathBuf {
     let path = folder.path("slow.wasm");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string();
     let component = std::fs::read(module("json-lines")).unwrap();
-    std::fs::write(&path, version_of(&large(&component, 1 << 20), &now)).unwrap();
+    std::fs::write(&path, version_of(&large(&component, 512 << 10), &now)).unwrap();
     path
 }
 
@@ -122,7 +122,7 @@ impl Node {
 
     /// The lane is at work, with a module that is [`slow_to_compile`].
     pub async fn is_compiled(&self, lane: &str) {
-        let patience = Duration::from_mins(3);
+        let patience = SLOW;
         until_within(&self.program, patience, &format!("{lane} is at work"), async || {
             self.lane(lane).await["state"] == "at-work"
         })

@@ -6,7 +6,9 @@ use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::program::Program;
 use sluicebox_wasm::digest;
 
-use super::{PATIENCE, Place, digest_in, log_lines, log_since, module, pending, replace, status_of, until, version_of};
+use super::{
+    PATIENCE, Place, SLOW, digest_in, log_lines, log_since, module, pending, replace, status_of, until, until_within, version_of,
+};
 
 /// Lane `shop` runs `hostile.wasm` out of a file and writes the name of each pod; lane `other` writes JSON lines.
 pub struct Shop {
@@ -168,7 +170,10 @@ impl Shop {
         replace(&self.component(), &good);
         self.pod();
         let wanted = digest(&good);
-        until(&self.program, "the good version takes over", async || digest_in(&self.program, "shop").await == wanted).await;
+        until_within(&self.program, SLOW, "the good version takes over", async || {
+            digest_in(&self.program, "shop").await == wanted
+        })
+        .await;
         self.is_content().await;
     }
 
@@ -213,6 +218,7 @@ fn rest(place: &Place, terms: &Terms) -> String {
     format!(
         "sources: {{pods: {{}}}}\n\
          reload: {{poll: 500ms, debounce: 50ms{reload}}}\n\
+         compiler: {{deadline: 10m}}\n\
          modules:\n\
          \x20 shop: {{use: \"{}\", settings: {settings}, limits: {limits}, to: [out]}}\n\
          \x20 other: {{use: json-lines, settings: {other}, to: [out]}}\n\
