@@ -29,8 +29,10 @@ pub(super) struct Lane {
     last_good: bool,
     /// Whether what runs is kept as the last good module, or need not be.
     kept: bool,
-    /// Whether the last good module was asked for because what runs is bad.
+    /// Whether what runs is the last good module: there is nothing else to come back to.
     taken_back: bool,
+    /// When the last good module was asked for because what runs is bad, and how often that had rested by then.
+    asked_back: Option<(Instant, u64)>,
     attempt: Attempt,
     wait: Duration,
     retry_at: Option<Instant>,
@@ -59,6 +61,7 @@ impl Lane {
             last_good: false,
             kept: false,
             taken_back: false,
+            asked_back: None,
             attempt: Attempt::None,
             wait: FIRST_WAIT,
             retry_at: None,
@@ -118,6 +121,7 @@ impl Lane {
         // The last good module is there already.
         self.kept = last_good;
         self.taken_back = last_good;
+        self.asked_back = None;
         self.wait = FIRST_WAIT;
         self.retry_at = None;
         if !last_good {
@@ -157,9 +161,12 @@ impl Lane {
         !self.is_busy() && self.retry_at.is_some_and(|time| now >= time)
     }
 
-    /// A module that fails again and again although another one was good.
-    fn is_bad(&self) -> bool {
-        !self.is_busy() && !self.taken_back && self.running.as_ref().is_some_and(|running| running.row.meter.rests.get() > 0)
+    /// How often what runs has failed again and again although another one was good: none when that is no news. When the last good one
+    /// could not be put back, as with a lane that waits for its sink, it is asked for again while the module goes on failing.
+    fn bad(&self) -> Option<u64> {
+        let rests = self.running.as_ref().map(|running| running.row.meter.rests.get()).filter(|rests| *rests > 0)?;
+        let is_news = self.asked_back.is_none_or(|(time, known)| rests > known && time.elapsed() >= FIRST_WAIT);
+        (!self.is_busy() && !self.taken_back && is_news).then_some(rests)
     }
 
     /// A module that has worked for so long without being in the way is one to come back to. Time without a call is no work.
@@ -209,7 +216,7 @@ impl Live {
     }
 
     fn take_back_the_bad(&mut self) {
-        let bad: Vec<LanePlan> = self.lanes.values_mut().filter(|lane| lane.is_bad()).map(Lane::take_back).collect();
+        let bad: Vec<LanePlan> = self.lanes.values_mut().filter_map(Lane::take_back).collect();
         for lane in bad {
             let Some(running) = self.lanes.get(&lane.name).and_then(|lane| lane.running.clone()) else { continue };
             let (parts, changes) = (Arc::clone(&self.parts), self.changes.clone());
@@ -244,10 +251,12 @@ impl Live {
 }
 
 impl Lane {
-    fn take_back(&mut self) -> LanePlan {
-        self.taken_back = true;
+    /// The lane whose last good module must be asked for, if so.
+    fn take_back(&mut self) -> Option<LanePlan> {
+        let rests = self.bad()?;
+        self.asked_back = Some((Instant::now(), rests));
         self.attempt = Attempt::UnderWay;
-        self.plan.clone()
+        Some(self.plan.clone())
     }
 }
 
