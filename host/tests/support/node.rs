@@ -1,7 +1,7 @@
 //! The running program on a node, whose lanes come and go with its configuration.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use sluicebox_testkit::api_server::ApiServer;
