@@ -216,7 +216,7 @@ pub struct Reload {
 pub struct Compiler {
     /// Memory of the process that compiles.
     pub memory: ByteSize,
-    /// Time for compiling one module.
+    /// Time for compiling one module. On a machine that is busy with other things a process of low priority takes long.
     pub deadline: TimeSpan,
 }
 
@@ -346,7 +346,7 @@ impl Default for Reload {
 
 impl Default for Compiler {
     fn default() -> Self {
-        Self { memory: ByteSize(512 << 20), deadline: TimeSpan(Duration::from_mins(1)) }
+        Self { memory: ByteSize(512 << 20), deadline: TimeSpan(Duration::from_mins(5)) }
     }
 }
 

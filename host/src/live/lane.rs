@@ -129,6 +129,11 @@ impl Lane {
         }
     }
 
+    /// Whether an instance is at work.
+    pub(super) fn works(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.row.meter.ready.get() == 1)
+    }
+
     /// What runs is what the configuration wants.
     pub(super) fn is_wanted(&mut self) {
         self.last_good = false;

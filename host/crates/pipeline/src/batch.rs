@@ -4,31 +4,37 @@ use std::sync::Arc;
 
 use sluicebox_contract::{Event, Notice, Subject, SubjectId};
 
-/// Notices that can be given in one call.
+/// A batch in the order in which it is told: subjects that come first, subjects that go last, so that they do not divide the events.
+/// Nothing is said too early by that: a subject is defined before its first event and forgotten after its last one.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) defined: Vec<Arc<Subject>>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) forgotten: Vec<SubjectId>,
+}
+
+/// A part of a batch that is dealt with at once.
 pub(crate) enum Run {
-    None,
-    Defined(Vec<Arc<Subject>>),
-    Forgotten(Vec<SubjectId>),
+    /// Events of one kind.
     Events(Vec<Event>),
     Listed,
 }
 
-impl Run {
-    /// Takes in `next`, a run of one; gives it back if it is of another kind.
-    pub(crate) fn join(&mut self, next: Self) -> Option<Self> {
-        match (self, next) {
-            (Self::Defined(run), Self::Defined(mut next)) => {
-                run.append(&mut next);
+impl Batch {
+    pub(crate) fn new(notices: Vec<Notice>) -> Self {
+        let mut batch = Self::default();
+        for notice in notices {
+            match notice {
+                Notice::Defined(subject) => batch.defined.push(subject),
+                Notice::Forgotten(subject) => batch.forgotten.push(subject),
+                Notice::Listed => batch.runs.push(Run::Listed),
+                Notice::Event(event) => match batch.runs.last_mut() {
+                    Some(Run::Events(run)) if run.first().is_some_and(|first| same_kind(first, &event)) => run.push(event),
+                    _ => batch.runs.push(Run::Events(vec![event])),
+                },
             }
-            (Self::Forgotten(run), Self::Forgotten(mut next)) => {
-                run.append(&mut next);
-            }
-            (Self::Events(run), Self::Events(mut next)) if same_kind(run.first(), next.first()) => {
-                run.append(&mut next);
-            }
-            (_, next) => return Some(next),
         }
-        None
+        batch
     }
 }
 
@@ -36,13 +42,54 @@ pub(crate) fn events_in(notices: &[Notice]) -> u64 {
     notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
 }
 
-fn same_kind(one: Option<&Event>, other: Option<&Event>) -> bool {
-    one.map(std::mem::discriminant) == other.map(std::mem::discriminant)
+fn same_kind(one: &Event, other: &Event) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
 pub(crate) fn kind(event: &Event) -> &'static str {
     match event {
         Event::Pod(_) => "pod",
         Event::Object(_) => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_contract::{Change, ObjectEvent, ObjectKind, SubjectKind, UnixNanos};
+
+    use super::*;
+
+    fn subject(id: u32) -> Notice {
+        let (uid, namespace, name) = (String::new(), String::new(), String::new());
+        Notice::Defined(Arc::new(Subject { id: SubjectId(id), kind: SubjectKind::Node, uid, namespace, name }))
+    }
+
+    fn event(id: u32) -> Notice {
+        Notice::Event(Event::Object(ObjectEvent {
+            subject: SubjectId(id),
+            kind: ObjectKind::Node,
+            change: Change::Added,
+            observed_at: UnixNanos(1),
+            uid: "u".into(),
+            namespace: "".into(),
+            name: "n".into(),
+            json: None,
+        }))
+    }
+
+    #[test]
+    fn subjects_do_not_divide_the_events_of_a_list() {
+        let notices =
+            vec![subject(1), event(1), subject(2), event(2), Notice::Forgotten(SubjectId(1)), event(2), Notice::Listed, event(2)];
+        let Batch { defined, runs, forgotten } = Batch::new(notices);
+        assert_eq!((defined.len(), forgotten), (2, vec![SubjectId(1)]));
+        let lengths: Vec<usize> = runs
+            .iter()
+            .map(|run| match run {
+                Run::Events(events) => events.len(),
+                Run::Listed => 0,
+            })
+            .collect();
+        assert_eq!(lengths, [3, 0, 1]);
     }
 }

@@ -12,7 +12,7 @@ use sluicebox_contract::{
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::batch::{Run, events_in, kind};
+use crate::batch::{Batch, Run, events_in, kind};
 use crate::letters::Letterbox;
 use crate::order::Order;
 use crate::outlet::{Origin, Parcel, is_worth_a_line};
@@ -176,39 +176,25 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    /// Goes through notices in their order, events of one kind in one call.
+    /// Tells a batch, events of one kind in one call.
     fn work(&mut self, notices: Vec<Notice>) -> Result<(), GivenUp> {
         let events = events_in(&notices);
         self.meter.events.add(events);
         self.open += events;
-        let mut run = Run::None;
-        for notice in notices {
-            let next = match notice {
-                Notice::Defined(subject) => Run::Defined(vec![subject]),
-                Notice::Forgotten(subject) => Run::Forgotten(vec![subject]),
-                Notice::Event(event) => Run::Events(vec![event]),
-                Notice::Listed => Run::Listed,
-            };
-            if let Some(next) = run.join(next) {
-                self.finish(std::mem::replace(&mut run, next))?;
+        let Batch { defined, runs, forgotten } = Batch::new(notices);
+        // Told when all is done, together with what was forgotten during a rest.
+        self.forgotten.extend(forgotten);
+        if !defined.is_empty() {
+            self.define(&defined)?;
+        }
+        for run in runs {
+            match run {
+                Run::Events(events) => self.shape_all(events)?,
+                Run::Listed => self.listed(),
             }
         }
-        self.finish(run)?;
         let forgotten = std::mem::take(&mut self.forgotten);
         if forgotten.is_empty() { Ok(()) } else { self.forget(&forgotten) }
-    }
-
-    fn finish(&mut self, run: Run) -> Result<(), GivenUp> {
-        match run {
-            Run::None => Ok(()),
-            Run::Defined(subjects) => self.define(&subjects),
-            Run::Forgotten(subjects) => self.forget(&subjects),
-            Run::Events(events) => self.shape_all(events),
-            Run::Listed => {
-                self.listed();
-                Ok(())
-            }
-        }
     }
 
     /// When everything that was there has been shaped, what the sinks keep besides is stale. When something of it was left out, that

@@ -9,6 +9,7 @@ use tracing::{debug, error, warn};
 
 use crate::batch::events_in;
 use crate::lane::{GivenUp, Lane};
+use crate::outlet::is_worth_a_line;
 
 /// Subjects told in one call.
 pub(crate) const SUBJECTS: usize = 1024;
@@ -25,7 +26,10 @@ impl<S: Shaper> Lane<S> {
         self.alive = false;
         let too_much = self.trouble.fault(events, took);
         let (lane, module) = (Arc::clone(&self.origin.lane), &self.origin.module);
-        warn!(%lane, %module, event, events, %fault, "module stopped; a fresh instance takes its place");
+        let so_far = self.meter.traps.get();
+        if is_worth_a_line(so_far) {
+            warn!(%lane, %module, event, events, so_far, %fault, "module stopped; a fresh instance takes its place");
+        }
         if too_much {
             if self.rest() {
                 return Ok(());

@@ -44,8 +44,11 @@ async fn a_fresh_instance_is_told_all_subjects_that_still_exist() {
     let shaper = Scripted { deadly: [7].into(), ..Scripted::default() };
     let log = Arc::clone(&shaper.log);
     let forgotten = Notice::Forgotten(sluicebox_contract::SubjectId(2));
-    let notices = vec![subject(1), subject(2), subject(3), forgotten, event(7), event(8)];
-    shape(shaper, notices, 1).await;
+    // What is forgotten is told at the end of its batch.
+    let mut notices = vec![subject(1), subject(2), subject(3), forgotten];
+    notices.extend((100..200).map(event));
+    notices.extend([event(7), event(8)]);
+    shape(shaper, notices, 101).await;
     let log = lines(&log);
     assert_eq!(log.first().map(String::as_str), Some("start"));
     let trap = log.iter().position(|line| line.starts_with("trap")).unwrap();
