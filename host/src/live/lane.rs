@@ -129,16 +129,13 @@ impl Lane {
         }
     }
 
-    /// Whether an instance is at work.
-    pub(super) fn works(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.row.meter.ready.get() == 1)
-    }
-
-    /// What runs is what the configuration wants.
-    pub(super) fn is_wanted(&mut self) {
+    /// What runs is what the configuration wants. Says whether it works, too: then whatever was refused is of no interest any more.
+    pub(super) fn is_wanted(&mut self) -> bool {
+        let works = self.running.as_ref().is_some_and(|running| running.row.meter.ready.get() == 1);
         self.last_good = false;
-        self.refused = None;
-        self.retry_at = None;
+        self.refused = self.refused.take().filter(|_| !works);
+        self.retry_at = self.refused.is_some().then(|| Instant::now() + self.wait);
+        works
     }
 
     /// The last good module is at work in place of the present one; gives what is wrong with that.

@@ -231,10 +231,9 @@ impl Live {
         }
     }
 
-    /// When what runs is what is wanted, whatever was refused in between has been taken back.
     fn unchanged(&mut self, name: &str, is_wanted: bool) {
-        if let Some(lane) = self.lanes.get_mut(name).filter(|lane| is_wanted && lane.works()) {
-            lane.is_wanted();
+        let Some(lane) = self.lanes.get_mut(name).filter(|_| is_wanted) else { return };
+        if lane.is_wanted() {
             self.status.is_wanted(name);
         }
     }
