@@ -156,9 +156,9 @@ impl Exposition {
         counter(encoder, &rows, "sluicebox_dead_letters_overflow", "Dead letters lost because the disk was slower", |meter| {
             &meter.queue.dropped
         })?;
-        let (held, bytes) = row.letters.held();
+        let (letters, bytes) = row.letters.held();
         let figures = [
-            ("sluicebox_dead_letters_held", "Dead letters on disk", held),
+            ("sluicebox_dead_letters_held", "Dead letters on disk", letters),
             ("sluicebox_dead_letters_held_bytes", "Bytes of the dead letters on disk", bytes),
         ];
         for (name, help, figure) in figures {
