@@ -188,7 +188,8 @@ async fn phases(place: &Place, recorder: &Recorder, changes: &sluicebox_pipeline
         figures.add("compiling 2 MiB", recorder);
         for (lane, phase) in [("greedy", "a neighbour that spins"), ("modest", "a neighbour with 500m")] {
             let stop = Arc::new(tokio::sync::Notify::new());
-            let ticks = Stoppable { ticks: Ticks { every: Duration::from_millis(1) }, stop: Arc::clone(&stop) };
+            // A batch keeps it busy for about 40 ms.
+            let ticks = Stoppable { ticks: Ticks { every: Duration::from_millis(20) }, stop: Arc::clone(&stop) };
             let feed = move |pipeline: &mut Pipeline| {
                 let lane = pipeline.lane_named(lane).into_iter().collect::<Vec<_>>();
                 pipeline.source("neighbour", ticks, &lane);
@@ -253,25 +254,32 @@ async fn swaps(place: &Place, recorder: &Recorder, figures: &mut Figures) -> Res
 fn report(recorder: &Recorder, meters: &Meters, mut figures: Figures) -> Result<()> {
     let quantile = |sorted: &[u64], part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize] as f64 / 1e6;
     println!("\ndelay of a batch from its observation to its entries, ms ({BATCH} events a batch, 1 000 batches a second)\n");
-    println!("| phase | batches | median | 99 % | 99.9 % | longest | 99 % to undisturbed | 99.9 % |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| phase | batches | median | 99 % | 99.9 % | longest | 99 % to undisturbed | 99.9 % | goal |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for delays in figures.phases.values_mut() {
         delays.sort_unstable();
     }
     let base = figures.phases.get("undisturbed").cloned().unwrap_or_default();
-    let order = ["undisturbed", "a swap each 200 ms", "compiling 2 MiB", "a neighbour that spins", "a neighbour with 500m"];
-    for phase in order {
+    // The goals: 99.9 % at most 1.5 times while modules change, 99 % at most twice beside a greedy neighbour.
+    let order = [
+        ("undisturbed", 1.0, 1.0),
+        ("a swap each 200 ms", f64::INFINITY, 1.5),
+        ("compiling 2 MiB", f64::INFINITY, 1.5),
+        ("a neighbour that spins", 2.0, f64::INFINITY),
+        ("a neighbour with 500m", 2.0, f64::INFINITY),
+    ];
+    for (phase, most_at_99, most_at_999) in order {
         let Some(delays) = figures.phases.get(phase).filter(|delays| !delays.is_empty()) else { continue };
         let at = |part| quantile(delays, part);
+        let (times_at_99, times_at_999) = (at(0.99) / quantile(&base, 0.99), at(0.999) / quantile(&base, 0.999));
+        let met = if times_at_99 <= most_at_99 && times_at_999 <= most_at_999 { "met" } else { "missed" };
         println!(
-            "| {phase} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.2}x | {:.2}x |",
+            "| {phase} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {times_at_99:.2}x | {times_at_999:.2}x | {met} |",
             delays.len(),
             at(0.5),
             at(0.99),
             at(0.999),
             at(1.0),
-            at(0.99) / quantile(&base, 0.99),
-            at(0.999) / quantile(&base, 0.999),
         );
     }
     figures.changes.sort_unstable();
