@@ -1,17 +1,17 @@
 //! A directory that nobody else can write: opened once, checked by its handle, never looked up by its path again.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use sluicebox_private_directory::{OPEN, Obstacle, checked, writable_by_others};
 
 use crate::StoreError;
 
@@ -19,7 +19,6 @@ use crate::StoreError;
 pub(crate) const MOST_NAMES: usize = 100_000;
 /// What an interrupted program leaves behind is removed when it is older than this.
 const UNFINISHED_SECONDS: i64 = 600;
-const OPEN_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What is promised of a file that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +41,7 @@ impl Directory {
     /// Opens a directory, or makes it (and what is missing above it), readable and writable by this user only. It may be a link of this
     /// user or of root: systemd hands such a link to services with a user of the moment.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(StoreError::Io { tried: "make the directory", path: path.to_owned(), cause: errno(&error) });
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let opened = match rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty()) {
-            Err(Errno::LOOP | Errno::NOTDIR) if is_trusted_link(path) => {
-                rustix::fs::open(path, OPEN_DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())
-            }
-            opened => opened,
-        };
-        Self::check(path.to_owned(), opened)
+        Self::of(path.to_owned(), sluicebox_private_directory::open(path))
     }
 
     /// Opens a directory in this one, or makes it.
@@ -63,31 +50,22 @@ impl Directory {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(cause) => return Err(self.failed("make the directory", name, cause)),
         }
-        Self::check(self.path.join(name), rustix::fs::openat(&self.handle, name, OPEN_DIRECTORY, Mode::empty()))
+        Self::of(self.path.join(name), checked(rustix::fs::openat(&self.handle, name, OPEN, Mode::empty())))
     }
 
     /// Opens a directory in this one if it is there.
     pub(crate) fn existing(&self, name: &str) -> Result<Option<Self>, StoreError> {
-        match rustix::fs::openat(&self.handle, name, OPEN_DIRECTORY, Mode::empty()) {
+        match rustix::fs::openat(&self.handle, name, OPEN, Mode::empty()) {
             Err(Errno::NOENT) => Ok(None),
-            opened => Self::check(self.path.join(name), opened).map(Some),
+            opened => Self::of(self.path.join(name), checked(opened)).map(Some),
         }
     }
 
-    fn check(path: PathBuf, opened: Result<OwnedFd, Errno>) -> Result<Self, StoreError> {
-        let handle = match opened {
-            Ok(handle) => handle,
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(StoreError::Unsafe { path, reason: "it is a link, or no directory".to_owned() });
-            }
-            Err(cause) => return Err(StoreError::Io { tried: "open the directory", path, cause }),
-        };
-        match rustix::fs::fstat(&handle) {
-            Err(cause) => Err(StoreError::Io { tried: "look at the directory", path, cause }),
-            Ok(status) => match writable_by_others(&status) {
-                Some(reason) => Err(StoreError::Unsafe { path, reason }),
-                None => Ok(Self { handle, path, written: AtomicU64::new(0) }),
-            },
+    fn of(path: PathBuf, opened: Result<OwnedFd, Obstacle>) -> Result<Self, StoreError> {
+        match opened {
+            Ok(handle) => Ok(Self { handle, path, written: AtomicU64::new(0) }),
+            Err(Obstacle::Unsafe(reason)) => Err(StoreError::Unsafe { path, reason }),
+            Err(Obstacle::Io { tried, cause }) => Err(StoreError::Io { tried, path, cause }),
         }
     }
 
@@ -250,13 +228,6 @@ fn unfinished(name: &OsStr) -> bool {
     name.starts_with(b".") && name.ends_with(b".new")
 }
 
-fn is_trusted_link(path: &Path) -> bool {
-    rustix::fs::lstat(path).is_ok_and(|status| {
-        let is_link = FileType::from_raw_mode(status.st_mode) == FileType::Symlink;
-        is_link && (status.st_uid == 0 || status.st_uid == rustix::process::geteuid().as_raw())
-    })
-}
-
 fn now_seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(since).unwrap_or(i64::MAX)
@@ -264,14 +235,4 @@ fn now_seconds() -> i64 {
 
 fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
-
-/// Why somebody else than this user could write here, if so.
-fn writable_by_others(status: &Stat) -> Option<String> {
-    let us = rustix::process::geteuid().as_raw();
-    if status.st_uid != us {
-        return Some(format!("it belongs to user {}, and this program runs as user {us}", status.st_uid));
-    }
-    let mode = status.st_mode & 0o7777;
-    (mode & 0o022 != 0).then(|| format!("its mode {mode:04o} lets others write"))
 }

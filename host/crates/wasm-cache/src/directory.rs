@@ -1,13 +1,10 @@
 //! The directory: opened and checked anew for each use, and within one use never looked up by its path again.
 
-use std::fs::DirBuilder;
-use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
+use sluicebox_private_directory::Obstacle;
 
 use crate::CacheError;
 use crate::temporary::Temporary;
@@ -38,7 +35,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the directory, or makes it (and what is missing above it), readable and writable by this user only.
+    /// Opens the directory, or makes it (and what is missing above it), readable and writable by this user only. It may be a link of
+    /// this user or of root.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self, CacheError> {
         open(path)?;
         Ok(Self { path: path.to_path_buf(), bounds, _temporary: None })
@@ -76,34 +74,8 @@ impl Cache {
 
 /// The directory, made where it is missing, if nobody else can write it.
 pub(crate) fn open(path: &Path) -> Result<OwnedFd, CacheError> {
-    let failed = |tried, cause| CacheError::Io { tried, path: path.to_path_buf(), cause };
-    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(failed("make the directory", Errno::from_io_error(&error).unwrap_or(Errno::IO)));
-        }
-        Ok(()) | Err(_) => {}
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(directory) => directory,
-        Err(Errno::LOOP | Errno::NOTDIR) => {
-            return Err(CacheError::Unsafe { path: path.to_path_buf(), reason: "it is a link, or no directory".to_owned() });
-        }
-        Err(cause) => return Err(failed("open the directory", cause)),
-    };
-    let status = rustix::fs::fstat(&directory).map_err(|cause| failed("look at the directory", cause))?;
-    match writable_by_others(&status) {
-        Some(reason) => Err(CacheError::Unsafe { path: path.to_path_buf(), reason }),
-        None => Ok(directory),
-    }
-}
-
-/// Why somebody else than this user could write here, if so.
-pub(crate) fn writable_by_others(status: &Stat) -> Option<String> {
-    let us = rustix::process::geteuid().as_raw();
-    if status.st_uid != us {
-        return Some(format!("it belongs to user {}, and the collector runs as user {us}", status.st_uid));
-    }
-    let mode = status.st_mode & 0o7777;
-    (mode & 0o022 != 0).then(|| format!("its mode {mode:04o} lets others write"))
+    sluicebox_private_directory::open(path).map_err(|obstacle| match obstacle {
+        Obstacle::Unsafe(reason) => CacheError::Unsafe { path: path.to_path_buf(), reason },
+        Obstacle::Io { tried, cause } => CacheError::Io { tried, path: path.to_path_buf(), cause },
+    })
 }

@@ -6,9 +6,9 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
+use sluicebox_private_directory::writable_by_others;
 use wasmtime::component::Component;
 
-use crate::directory::writable_by_others;
 use crate::store::DIGEST_BYTES;
 use crate::{Cache, CacheError, Key};
 

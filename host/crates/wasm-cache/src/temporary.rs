@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use sluicebox_private_directory::writable_by_others;
 
 use crate::CacheError;
-use crate::directory::{open, writable_by_others};
+use crate::directory::open;
 use crate::store::{ENDING, UNFINISHED};
 
 const PREFIX: &str = "sluicebox-modules-";

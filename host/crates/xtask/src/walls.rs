@@ -22,14 +22,16 @@ const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
-const NEIGHBOURS: [(&str, &[&str]); 11] = [
+const NEIGHBOURS: [(&str, &[&str]); 12] = [
     ("sluicebox-contract", &[]),
     ("sluicebox-sources", &["sluicebox-contract"]),
     ("sluicebox-wasm", &["sluicebox-contract", "sluicebox-wasm-cache"]),
-    ("sluicebox-wasm-cache", &[]),
+    ("sluicebox-wasm-cache", &["sluicebox-private-directory"]),
     ("sluicebox-pipeline", &["sluicebox-contract"]),
     ("sluicebox-sinks", &["sluicebox-contract"]),
-    ("sluicebox-store", &["sluicebox-contract"]),
+    ("sluicebox-store", &["sluicebox-contract", "sluicebox-private-directory"]),
+    // What the store and the cache share: neither may know the other.
+    ("sluicebox-private-directory", &[]),
     // The SDK reads the modules' case files: one reader for the native and the compiled way.
     ("sluicebox-testkit", &["sluicebox-contract", "sluicebox-sdk"]),
     ("sluicebox-sdk", &[]),
