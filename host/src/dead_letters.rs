@@ -15,9 +15,9 @@ pub use arguments::{Action, Chosen, DeadLettersArguments, DropArguments, ListArg
 
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
+use crate::directories;
 use crate::run::complain;
 use crate::say;
-use crate::state_directory::state_directory;
 
 const USUAL_CONFIG: &str = "/etc/sluicebox/sluicebox.yaml";
 
@@ -146,7 +146,7 @@ fn find(place: &Place) -> Option<PathBuf> {
             }
         }
     };
-    let directory = state_directory(configured.as_deref());
+    let directory = directories::state(configured.as_deref());
     if directory.is_none() {
         wrong(format_args!(
             "nothing says where dead letters are kept: {} has no `state-directory`, and none of $STATE_DIRECTORY, $XDG_STATE_HOME and \

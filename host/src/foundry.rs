@@ -1,7 +1,7 @@
 //! Makes modules and instances for lanes: the engine, the compiler's process and the cache of compiled code, held together.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sluicebox_contract::{Handlers, ModuleIdentity};
@@ -11,8 +11,8 @@ use sluicebox_wasm::{
 };
 use tracing::warn;
 
-use crate::config;
 use crate::plan::{Component, LanePlan, Plan};
+use crate::{config, directories};
 
 /// What modules are made with.
 pub struct Foundry {
@@ -111,7 +111,7 @@ fn bytes(size: sluicebox_contract::quantity::ByteSize) -> usize {
 
 /// Where compiled modules are kept. Without a usable directory they are kept for this run only.
 fn cache(directory: Option<&Path>) -> Option<Cache> {
-    if let Some(directory) = directory.map(Path::to_owned).or_else(usual_cache) {
+    if let Some(directory) = directories::cache(directory) {
         match Cache::open(&directory, Bounds::default()) {
             Ok(cache) => return Some(cache),
             Err(error) => warn!(%error, "compiled modules are not kept: each start compiles them"),
@@ -124,11 +124,4 @@ fn cache(directory: Option<&Path>) -> Option<Cache> {
             None
         }
     }
-}
-
-fn usual_cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    variable("CACHE_DIRECTORY")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("sluicebox")))
-        .or_else(|| variable("HOME").map(|path| path.join(".cache/sluicebox")))
 }

@@ -16,10 +16,10 @@ use sluicebox_store::{LastGood, LetterBounds, Letters};
 use sluicebox_wasm::WasmShaper;
 use tracing::{info, warn};
 
+use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
 use crate::metrics::{LaneRow, Meters, SinkRow, SourceRow};
 use crate::plan::{LanePlan, Plan};
-use crate::state_directory::state_directory;
 
 /// What lanes are made of, at the start and later.
 pub struct Parts {
@@ -68,7 +68,7 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     let node = node(plan, node_name)?;
     let api = Api::connect(&plan.kubernetes).await?;
     info!(node = %node, api = %api.server(), "starting");
-    let directory = state_directory(plan.state_directory.as_deref());
+    let directory = directories::state(plan.state_directory.as_deref());
     let (wanted, name) = (plan.clone(), node.clone());
     let open = move || {
         let foundry = Foundry::new(&wanted, &name)?;
@@ -116,8 +116,9 @@ fn last_good(directory: Option<&Path>) -> Option<LastGood> {
 fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &Meters) -> anyhow::Result<BTreeMap<String, OutletHandle>> {
     let mut outlets = BTreeMap::new();
     for sink in &plan.sinks {
-        let lanes = plan.lanes.iter().filter(|lane| lane.to.contains(&sink.name)).count();
-        if lanes == 0 {
+        let writers = plan.lanes.iter().filter(|lane| lane.to.contains(&sink.name));
+        let lanes: Vec<String> = writers.map(|lane| lane.name.clone()).collect();
+        if lanes.is_empty() {
             warn!(sink = %sink.name, "no module writes to this sink");
         }
         let meter = Arc::<OutletMeter>::default();
