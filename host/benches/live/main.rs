@@ -116,15 +116,15 @@ async fn measure() -> Result<()> {
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
     let (recorder, nowhere) = (Recorder::default(), Recorder::default());
-    let terms = |lanes| OutletTerms {
+    let terms = |lanes: &[&str]| OutletTerms {
         settings: OutletSettings::default(),
         bounds: Bounds { items: 65_536, bytes: 64 << 20, when_full: WhenFull::Wait },
         meter: Arc::default(),
-        lanes,
+        lanes: lanes.iter().map(ToString::to_string).collect(),
     };
     let outlets = BTreeMap::from([
-        ("record".to_owned(), pipeline.outlet("record", recorder.clone(), terms(1))),
-        ("nowhere".to_owned(), pipeline.outlet("nowhere", nowhere, terms(2))),
+        ("record".to_owned(), pipeline.outlet("record", recorder.clone(), terms(&["flow"]))),
+        ("nowhere".to_owned(), pipeline.outlet("nowhere", nowhere, terms(&["greedy", "modest"]))),
     ]);
     let meters = Arc::<Meters>::default();
     let parts = Arc::new(Parts {

@@ -137,7 +137,7 @@ impl<S: Shaper> Lane<S> {
 
     /// As [`Lane::run`], for a lane that was added while the program runs.
     pub(crate) fn join_and_run(self) -> u64 {
-        self.hand_on(Parcel::Joined);
+        self.hand_on(Parcel::Joined(Arc::clone(&self.origin.lane)));
         self.run()
     }
 
@@ -210,7 +210,7 @@ impl<S: Shaper> Lane<S> {
         if self.incomplete || dropped {
             warn!(lane = %self.origin.lane, "of what was there at the start something was left out: nothing that the sinks keep is taken for stale");
         } else {
-            self.hand_on(Parcel::Settled);
+            self.hand_on(Parcel::Settled(Arc::clone(&self.origin.lane)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! One sink at work: takes what the lanes made, writes it, and tries again until it is written or refused for good.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,17 +51,17 @@ pub(crate) struct Origin {
 pub(crate) enum Parcel {
     /// What one call of the module made.
     Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos },
-    /// The lane has shaped everything that was there when its sources began.
-    Settled,
+    /// The lane of this name has shaped everything that was there when its sources began.
+    Settled(Arc<str>),
     /// A lane that was added while the program runs: it has everything to shape yet.
-    Joined,
+    Joined(Arc<str>),
 }
 
 impl Parcel {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Entries { entries, .. } => entries.iter().map(Entry::weight).sum(),
-            Self::Settled | Self::Joined => 16,
+            Self::Settled(_) | Self::Joined(_) => 16,
         }
     }
 }
@@ -83,8 +84,9 @@ pub(crate) struct Outlet<K> {
     pub(crate) letterbox: Option<Letterbox>,
     pub(crate) settings: OutletSettings,
     pub(crate) meter: Arc<OutletMeter>,
-    /// Lanes that have not settled.
-    pub(crate) unsettled: usize,
+    /// Lanes that have not settled. One that ends without stays here until another of its name has: what it might have written again
+    /// is not stale.
+    pub(crate) unsettled: BTreeSet<Arc<str>>,
     pub(crate) backoff: Backoff,
     /// Failures since the last write that succeeded.
     pub(crate) failures: u64,
@@ -107,8 +109,15 @@ struct Gathered {
     entries: Vec<Entry>,
     /// Up to which entry which lane made them, from an event of when.
     origins: Vec<(usize, Arc<Origin>, UnixNanos)>,
-    settled: usize,
-    joined: usize,
+    /// Lanes that have settled or joined, in order.
+    lanes: Vec<(Arc<str>, Progress)>,
+}
+
+/// How far a lane is with what was there at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Joined,
+    Settled,
 }
 
 impl Gathered {
@@ -120,8 +129,8 @@ impl Gathered {
                     gathered.entries.extend(entries);
                     gathered.origins.push((gathered.entries.len(), origin, observed_at));
                 }
-                Parcel::Settled => gathered.settled += 1,
-                Parcel::Joined => gathered.joined += 1,
+                Parcel::Settled(lane) => gathered.lanes.push((lane, Progress::Settled)),
+                Parcel::Joined(lane) => gathered.lanes.push((lane, Progress::Joined)),
             }
         }
         gathered
@@ -147,8 +156,7 @@ impl<K: Sink> Outlet<K> {
                     let _answered = replay.try_send(None);
                 }
             }
-            self.unsettled += gathered.joined;
-            self.settle(gathered.settled).await?;
+            self.settle(gathered.lanes).await?;
         }
         Ok(())
     }
@@ -234,12 +242,16 @@ impl<K: Sink> Outlet<K> {
         }
     }
 
-    async fn settle(&mut self, lanes: usize) -> Result<(), Fault> {
-        if lanes == 0 {
-            return Ok(());
+    async fn settle(&mut self, lanes: Vec<(Arc<str>, Progress)>) -> Result<(), Fault> {
+        let mut settled = false;
+        for (lane, progress) in lanes {
+            if progress == Progress::Settled {
+                settled |= self.unsettled.remove(&lane);
+            } else {
+                self.unsettled.insert(lane);
+            }
         }
-        self.unsettled = self.unsettled.saturating_sub(lanes);
-        while self.unsettled == 0 {
+        while settled && self.unsettled.is_empty() {
             let Err(fault) = self.sink.settled().await else {
                 return Ok(());
             };

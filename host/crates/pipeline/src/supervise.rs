@@ -53,8 +53,9 @@ pub struct OutletTerms {
     pub bounds: Bounds,
     /// What it counts.
     pub meter: Arc<OutletMeter>,
-    /// How many lanes will feed it.
-    pub lanes: usize,
+    /// The lanes that are to feed it from the start, by name. Until each has shaped everything that was there, the sink does not
+    /// settle; one that begins late, or ends early and begins again, is waited for.
+    pub lanes: Vec<String>,
 }
 
 /// How a module takes part.
@@ -183,7 +184,7 @@ impl Pipeline {
             letterbox: self.letterbox.clone(),
             settings,
             meter,
-            unsettled: lanes,
+            unsettled: lanes.into_iter().map(Arc::from).collect(),
             backoff: Backoff::new(settings.first_wait, settings.longest_wait),
             failures: 0,
             worked: false,

@@ -61,7 +61,7 @@ async fn a_lane_that_is_added_shapes_what_its_source_tells_and_the_sink_waits_fo
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["first"]));
     let first = add(&mut pipeline, "first", Scripted::of("first "), lane_terms(&[outlet]));
     let script = async {
         tell(&first, [event(0), Notice::Listed]).await;
@@ -89,7 +89,7 @@ async fn a_lane_that_is_removed_shapes_what_it_has_and_ends_with_its_source_whil
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["leaves", "stays"]));
     let busy = Scripted::of("leaves ");
     let hold = Arc::clone(&busy.held);
     hold.store(true, Ordering::Relaxed);
@@ -121,7 +121,7 @@ async fn a_source_of_two_lanes_goes_on_for_the_one_that_stays_even_if_it_waited_
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["stays"]));
     let stuck = Scripted { held: Arc::new(true.into()), ..Scripted::default() };
     let hold = Arc::clone(&stuck.held);
     let (meter, terms) = { (Arc::<LaneMeter>::default(), lane_terms(&[])) };
@@ -146,7 +146,7 @@ async fn a_lane_whose_module_does_not_work_can_be_removed_and_is_no_fault_of_the
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["bad", "good"]));
     let bad = Scripted { bad_starts: Arc::new(Mutex::new(usize::MAX)), ..Scripted::default() };
     let hour = Duration::from_hours(1);
     let settings = LaneSettings { first_rest: hour, longest_rest: hour, ..LaneSettings::default() };
@@ -174,9 +174,12 @@ async fn a_lane_whose_sink_is_stuck_is_removed_at_once_and_holds_up_nobody() {
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
     let bounds = Bounds { items: 1, bytes: 1 << 20, when_full: WhenFull::Wait };
-    let stuck =
-        pipeline.outlet("stuck", Recorder { stalls: true, ..Recorder::default() }, OutletTerms { bounds, ..outlet_terms(1) });
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let stuck = pipeline.outlet(
+        "stuck",
+        Recorder { stalls: true, ..Recorder::default() },
+        OutletTerms { bounds, ..outlet_terms(&["leaves"]) },
+    );
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["stays"]));
     let settings = LaneSettings { batch: 1, ..lane_terms(&[]).settings };
     let leaves = add(&mut pipeline, "leaves", Scripted::default(), LaneTerms { settings, ..lane_terms(&[stuck]) });
     let stays = add(&mut pipeline, "stays", Scripted::default(), lane_terms(&[outlet]));
@@ -199,7 +202,7 @@ async fn a_stop_in_the_middle_of_changes_is_clean_and_each_is_made_or_refused() 
         let sink = Recorder::default();
         let mut pipeline = Pipeline::default();
         let changes = pipeline.changes();
-        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["first"]));
         let first = add(&mut pipeline, "first", Scripted::default(), lane_terms(&[outlet]));
         let mut all = Box::pin(join_all((0..20).map(|number| {
             let (changes, handle) = (changes.clone(), first.control.handle());
@@ -270,7 +273,7 @@ async fn a_pipeline_that_can_be_changed_ends_at_the_stop_and_not_with_its_source
         let sink = Recorder::default();
         let mut pipeline = Pipeline::default();
         let changes = changed.then(|| pipeline.changes());
-        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
         let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap();
         pipeline.source("brief", Brief, &[lane.handle()]);
         let script = async {
@@ -311,7 +314,7 @@ async fn a_source_that_is_added_to_a_lane_later_does_not_settle_for_a_lane_that_
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["one", "other"]));
     let one = add(&mut pipeline, "one", Scripted::of("one "), lane_terms(&[outlet]));
     let other = add(&mut pipeline, "other", Scripted::of("other "), lane_terms(&[outlet]));
     let script = async {
@@ -332,7 +335,7 @@ async fn a_source_that_is_added_to_a_lane_later_does_not_settle_for_a_lane_that_
 async fn wider_bounds_let_a_source_go_on_that_waits() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
     let shaper = Scripted { held: Arc::new(true.into()), ..Scripted::default() };
     let hold = Arc::clone(&shaper.held);
     let lane = add(&mut pipeline, "lane", shaper, lane_terms(&[outlet]));
@@ -347,4 +350,53 @@ async fn wider_bounds_let_a_source_go_on_that_waits() {
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(lines(&sink.log), support::numbers(0..1000));
+}
+
+#[tokio::test]
+async fn a_lane_that_begins_late_is_counted_once() {
+    let sink = Recorder::default();
+    let mut pipeline = Pipeline::default();
+    let changes = pipeline.changes();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["first", "late"]));
+    let first = add(&mut pipeline, "first", Scripted::of("first "), lane_terms(&[outlet]));
+    let script = async {
+        tell(&first, [Notice::Listed, event(0)]).await;
+        written(&sink, "first 0").await;
+        assert_eq!(settled(&sink), 0, "one lane was not there at the start");
+        let late = add_later(&changes, "late", Scripted::of("late "), joining(outlet)).await;
+        tell(&late, [event(1), Notice::Listed]).await;
+        until("settled", || settled(&sink) == 1).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn after_a_lane_that_left_before_it_was_listed_nothing_is_stale_until_one_of_its_name_is() {
+    let sink = Recorder::default();
+    let mut pipeline = Pipeline::default();
+    let changes = pipeline.changes();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["leaves", "stays"]));
+    let leaves = add(&mut pipeline, "leaves", Scripted::of("leaves "), lane_terms(&[outlet]));
+    let stays = add(&mut pipeline, "stays", Scripted::of("stays "), lane_terms(&[outlet]));
+    let script = async {
+        remove(&changes, &leaves).await;
+        soon(leaves.control.ended()).await;
+        tell(&stays, [Notice::Listed, event(0)]).await;
+        written(&sink, "stays 0").await;
+        // A lane that has come and gone twice is still one.
+        let again = add_later(&changes, "leaves", Scripted::of("again "), joining(outlet)).await;
+        tell(&again, [event(1)]).await;
+        written(&sink, "again 1").await;
+        remove(&changes, &again).await;
+        soon(again.control.ended()).await;
+        let last = add_later(&changes, "leaves", Scripted::of("last "), joining(outlet)).await;
+        tell(&last, [event(2)]).await;
+        written(&sink, "last 2").await;
+        assert_eq!(settled(&sink), 0, "it has not told everything");
+        tell(&last, [Notice::Listed]).await;
+        until("settled", || settled(&sink) == 1).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
 }

@@ -11,7 +11,7 @@ use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, out
 async fn everything_accepted_is_written_in_order_before_the_end() {
     let (sink, shaper) = (Recorder::default(), Scripted { takes: Duration::from_millis(1), ..Scripted::default() });
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
     let lane = pipeline.lane("lane", shaper, lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..1000).map(event).collect()), &[lane]);
     let report = pipeline.run_until(reaches(&sink.log, 1), Duration::from_secs(10)).await;
@@ -25,7 +25,7 @@ async fn everything_accepted_is_written_in_order_before_the_end() {
 async fn one_source_feeds_two_lanes_and_two_lanes_feed_one_sink() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["one", "other"]));
     let one = pipeline.lane("one", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     let other = pipeline.lane("other", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script((0..100).map(event).collect()), &[one, other]);
@@ -42,7 +42,7 @@ async fn one_source_feeds_two_lanes_and_two_lanes_feed_one_sink() {
 async fn a_sink_that_never_answers_is_named_at_the_deadline() {
     let sink = Recorder { stalls: true, ..Recorder::default() };
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("stuck", sink, outlet_terms(1));
+    let outlet = pipeline.outlet("stuck", sink, outlet_terms(&["lane"]));
     let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);
     let begin = std::time::Instant::now();

@@ -13,7 +13,7 @@ use support::{Recorder, Script, Scripted, event, event_about, lane_terms, lines,
 async fn shape(shaper: Scripted, notices: Vec<Notice>, expected: usize) -> (Vec<String>, Arc<LaneMeter>) {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
     let meter = Arc::<LaneMeter>::default();
     let lane = pipeline.lane("lane", shaper, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap().handle();
     pipeline.source("source", Script(notices), &[lane]);

@@ -14,7 +14,7 @@ async fn write(sink: Recorder, notices: Vec<Notice>, expected: usize) -> (Arc<Ou
     let mut pipeline = Pipeline::default();
     let meter = Arc::<OutletMeter>::default();
     let log = Arc::clone(&sink.log);
-    let outlet = pipeline.outlet("out", sink, OutletTerms { meter: Arc::clone(&meter), ..outlet_terms(1) });
+    let outlet = pipeline.outlet("out", sink, OutletTerms { meter: Arc::clone(&meter), ..outlet_terms(&["lane"]) });
     let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(notices), &[lane]);
     (meter, pipeline.run_until(reaches(&log, expected), Duration::from_secs(5)).await)
@@ -43,7 +43,7 @@ async fn a_refused_entry_does_not_stop_those_after_it() {
 async fn a_sink_that_never_worked_and_cannot_ends_the_run() {
     let sink = Recorder { bad_writes: Arc::new(Mutex::new(1)), fatal: true, ..Recorder::default() };
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink, outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink, outlet_terms(&["lane"]));
     let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);
     let report = pipeline.run_until(std::future::pending(), Duration::from_secs(5)).await;

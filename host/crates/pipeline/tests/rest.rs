@@ -13,7 +13,7 @@ use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, out
 async fn beside(bad: Scripted) -> Arc<LaneMeter> {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["bad", "good"]));
     let meter = Arc::<LaneMeter>::default();
     let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) }).unwrap().handle();
     let good = pipeline.lane("good", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
@@ -43,7 +43,7 @@ async fn a_lane_that_traps_at_every_event_lets_the_other_run_and_counts_each_eve
 async fn alone(shaper: Scripted, notices: Vec<Notice>) -> (Vec<String>, Report, Arc<LaneMeter>) {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
     let meter = Arc::<LaneMeter>::default();
     let terms = LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[outlet]) };
     let lane = pipeline.lane("lane", shaper, terms).unwrap().handle();
@@ -102,7 +102,7 @@ async fn nothing_is_taken_for_stale_when_something_of_the_first_list_was_left_ou
 async fn a_slow_module_whose_queue_drops_its_oldest_holds_up_nobody() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["quick"]));
     let meter = Arc::<LaneMeter>::default();
     let terms = lane_terms(&[]);
     let bounds = Bounds { when_full: WhenFull::DropOldest, ..terms.bounds };
@@ -121,7 +121,7 @@ async fn a_slow_module_whose_queue_drops_its_oldest_holds_up_nobody() {
 async fn a_lane_that_runs_into_its_deadline_now_and_then_lets_the_other_run() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["good"]));
     let meter = Arc::<LaneMeter>::default();
     let bad = Scripted { deadly: (0..2000).step_by(40).collect(), trap_takes: Duration::from_millis(100), ..Scripted::default() };
     let bad = pipeline.lane("bad", bad, LaneTerms { meter: Arc::clone(&meter), ..lane_terms(&[]) }).unwrap().handle();

@@ -27,7 +27,7 @@ fn nanos(count: u64) -> Duration {
 async fn a_lane_that_uses_more_than_its_share_is_slowed_down_to_it_and_another_is_not() {
     let start = Instant::now();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", Recorder::default(), outlet_terms(2));
+    let outlet = pipeline.outlet("out", Recorder::default(), outlet_terms(&["slowed", "free"]));
     let mut meters = Vec::new();
     let mut taps = Vec::new();
     for (name, millicores) in [("slowed", 50), ("free", 1000)] {

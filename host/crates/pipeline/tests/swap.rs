@@ -63,7 +63,7 @@ impl Source for Endless {
 async fn a_hundred_swaps_under_load_lose_nothing_and_keep_the_order_of_each_subject() {
     let sink = Recorder::default();
     let mut pipeline = Pipeline::default();
-    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
     let terms = lane_terms(&[outlet]);
     let meter = Arc::clone(&terms.meter);
     let version = |version| Scripted { strict: true, counts: true, ..Scripted::of(version) };

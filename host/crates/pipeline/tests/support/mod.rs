@@ -149,7 +149,7 @@ pub fn lines(log: &Log) -> Vec<String> {
     log.lock().unwrap().clone()
 }
 
-pub fn outlet_terms(lanes: usize) -> OutletTerms {
+pub fn outlet_terms(lanes: &[&str]) -> OutletTerms {
     let settings = OutletSettings {
         first_wait: Duration::from_millis(2),
         write_timeout: Duration::from_millis(200),
@@ -159,7 +159,7 @@ pub fn outlet_terms(lanes: usize) -> OutletTerms {
         settings,
         bounds: Bounds { items: 64, bytes: 1 << 20, when_full: WhenFull::Wait },
         meter: Arc::default(),
-        lanes,
+        lanes: lanes.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -101,7 +101,7 @@ impl Stage {
             let meter = Arc::clone(&shelf.meter);
             pipeline.dead_letters(shelf, meter).unwrap();
         }
-        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(1));
+        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
         let meter = Arc::<LaneMeter>::default();
         let terms = LaneTerms { meter: Arc::clone(&meter), settings, ..lane_terms(&[outlet]) };
         let control = pipeline.lane("lane", shaper, terms).unwrap();
