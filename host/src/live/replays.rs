@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_contract::{DeadLetter, Held, ModuleIdentity, UnixNanos};
-use sluicebox_pipeline::{Changes, LaneControl, Replay, Replayed};
+use sluicebox_pipeline::{Changes, EntryAgain, EventAgain, LaneControl};
 use sluicebox_store::{Asked, Id, Letters};
 use sluicebox_wasm::WasmShaper;
 use tokio::time::timeout;
@@ -61,7 +61,7 @@ async fn try_again(parts: &Parts, changes: &Changes, lanes: &Lanes, letter: &Dea
             let lane = lanes.iter().find(|(name, ..)| *name == letter.lane);
             let (_, control, module) = lane.ok_or_else(|| before(format!("no lane `{}` runs", letter.lane)))?;
             let spare = parts.ids.next().ok_or_else(|| before("all numbers of subjects have been used".to_owned()))?;
-            let again = Replay { event: event.clone(), subject: subject.clone(), spare };
+            let again = EventAgain { event: event.clone(), subject: subject.clone(), spare };
             match control.replay(again).await {
                 Ok(answer) => answer.map_err(|reason| (reason, module.clone())),
                 Err(_) => Err(before("the lane has ended".to_owned())),
@@ -69,7 +69,7 @@ async fn try_again(parts: &Parts, changes: &Changes, lanes: &Lanes, letter: &Dea
         }
         Held::Entry { sink, observed_at, entry } => {
             let outlet = parts.outlet(sink).ok_or_else(|| before(format!("there is no sink `{sink}`")))?;
-            let again = Replayed {
+            let again = EntryAgain {
                 lane: letter.lane.clone(),
                 module: letter.module.clone(),
                 entry: entry.clone(),

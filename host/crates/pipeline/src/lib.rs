@@ -21,9 +21,9 @@ mod trouble;
 
 pub use change::Changes;
 pub use lane::LaneSettings;
-pub use order::{LaneControl, Replay, Snapshot, StateMove, Successor, Swapped};
+pub use order::{EventAgain, LaneControl, Snapshot, StateMove, Successor, Swapped};
 pub use outlet::OutletSettings;
 pub use queue::{Bounds, WhenFull};
 pub use rehearse::rehearse;
-pub use supervise::{LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline, Replayed, Report};
+pub use supervise::{EntryAgain, LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline, Report};
 pub use trouble::Patience;

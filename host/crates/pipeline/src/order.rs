@@ -63,11 +63,11 @@ pub enum StateMove {
 pub(crate) enum Order<S> {
     Look(oneshot::Sender<Snapshot>),
     Swap(Box<Successor<S>>, oneshot::Sender<Result<Swapped<S>, Fault>>),
-    Replay(Box<Replay>, oneshot::Sender<Result<(), String>>),
+    Replay(Box<EventAgain>, oneshot::Sender<Result<(), String>>),
 }
 
 /// An event that is to be shaped again.
-pub struct Replay {
+pub struct EventAgain {
     /// The event.
     pub event: Event,
     /// What it is about, where that is known.
@@ -118,7 +118,7 @@ impl<S> LaneControl<S> {
     }
 
     /// Has an event shaped by today's module and its entries written. The error says why the module does not take it.
-    pub async fn replay(&self, again: Replay) -> Result<Result<(), String>, Closed> {
+    pub async fn replay(&self, again: EventAgain) -> Result<Result<(), String>, Closed> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Replay(Box::new(again), reply), answer).await
     }

@@ -1,3 +1,5 @@
+//! The queue by itself: its order, its bounds, who waits and who is told of its end.
+
 use super::*;
 
 impl Item for u32 {

@@ -78,7 +78,7 @@ pub struct LaneTerms {
 
 /// An entry that is written once more.
 #[derive(Debug)]
-pub struct Replayed {
+pub struct EntryAgain {
     /// The lane that made it.
     pub lane: String,
     /// The module that made it.
@@ -281,9 +281,13 @@ impl Pipeline {
 
     /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The future gives the reason when it
     /// is refused again, and nothing when it was written.
-    pub fn replay(&self, outlet: OutletHandle, letter: Replayed) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
+    pub fn replay(
+        &self,
+        outlet: OutletHandle,
+        letter: EntryAgain,
+    ) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
         let sender = self.outlets.get(outlet.0)?.clone();
-        let Replayed { lane, module, entry, observed_at } = letter;
+        let EntryAgain { lane, module, entry, observed_at } = letter;
         let (replay, mut answer) = mpsc::channel(1);
         let origin = Arc::new(Origin { lane: lane.into(), module, replay: Some(replay) });
         let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at };

@@ -8,7 +8,7 @@ use sluicebox_contract::{Class, Fault, Shaper, Subject, SubjectId};
 use tracing::{info, warn};
 
 use crate::lane::{GivenUp, Lane};
-use crate::order::{Order, Replay, Snapshot, StateMove, Successor, Swapped};
+use crate::order::{EventAgain, Order, Snapshot, StateMove, Successor, Swapped};
 use crate::outlet::Origin;
 use crate::revive::bytes;
 use crate::trouble::Trouble;
@@ -157,8 +157,8 @@ impl<S: Shaper> Lane<S> {
     }
 
     /// Shapes a dead letter's event. Gives the module's answer, and the fault that it has died of.
-    fn replay(&mut self, replay: Replay) -> (Result<(), String>, Option<Fault>) {
-        let Replay { event, subject, spare } = replay;
+    fn replay(&mut self, again: EventAgain) -> (Result<(), String>, Option<Fault>) {
+        let EventAgain { event, subject, spare } = again;
         let known = |wanted: &Subject| {
             let same = |subject: &&Arc<Subject>| subject.kind == wanted.kind && subject.uid == wanted.uid;
             self.subjects.values().chain(self.shunned.values()).find(same).map(|subject| subject.id)

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::{DeadLetter, Entry, Held, Message, ModuleIdentity, Shaper, Subject, UnixNanos};
-use sluicebox_pipeline::{LaneControl, LaneSettings, Patience, Pipeline, Replay, Replayed};
+use sluicebox_pipeline::{EntryAgain, EventAgain, LaneControl, LaneSettings, Patience, Pipeline};
 use support::stage::{PATIENCE, Shelf, Stage, soon, successor, until};
 use support::{Recorder, Scripted, event, event_about, fact, known, lane_terms, lines, numbers, reaches, subject};
 
@@ -171,11 +171,11 @@ async fn the_oldest_letters_that_wait_for_a_keeper_that_is_stuck_are_dropped_and
 }
 
 /// An event of an earlier run, about a subject whose number was another then.
-fn again(number: usize, subject: Option<Subject>, spare: u32) -> Replay {
-    Replay { event: fact(event_about(77, number)), subject, spare: known(spare).id }
+fn again(number: usize, subject: Option<Subject>, spare: u32) -> EventAgain {
+    EventAgain { event: fact(event_about(77, number)), subject, spare: known(spare).id }
 }
 
-async fn replay(control: &LaneControl<Scripted>, again: Replay) -> Result<(), String> {
+async fn replay(control: &LaneControl<Scripted>, again: EventAgain) -> Result<(), String> {
     soon(control.replay(again)).await.unwrap()
 }
 
@@ -196,7 +196,7 @@ async fn an_event_is_shaped_again_by_a_mended_module_under_the_number_that_its_s
         new.define(&[known(1)]).unwrap();
         soon(control.swap(successor(new, vec![known(1)], &meter))).await.unwrap().unwrap();
         let Some(Held::Event { subject, event }) = shelf.letters().pop().map(|letter| letter.held) else { panic!("an event") };
-        assert_eq!(replay(&control, Replay { event, subject, spare: known(9).id }).await, Ok(()));
+        assert_eq!(replay(&control, EventAgain { event, subject, spare: known(9).id }).await, Ok(()));
         // The event of an earlier run names its subject by another number; what counts is what the subject is.
         assert_eq!(replay(&control, again(6, Some(Subject { id: known(77).id, ..known(1).as_ref().clone() }), 9)).await, Ok(()));
         reaches(&sink.log, 2).await;
@@ -266,9 +266,9 @@ async fn who_replays_has_the_answer_before_the_lane_rests_and_while_it_does() {
     assert!(report.is_clean(), "{report:?}");
 }
 
-fn letter(text: &str) -> Replayed {
+fn letter(text: &str) -> EntryAgain {
     let module = ModuleIdentity { name: "old".into(), ..ModuleIdentity::default() };
-    Replayed { lane: "gone".into(), module, entry: message(text), observed_at: UnixNanos::now() }
+    EntryAgain { lane: "gone".into(), module, entry: message(text), observed_at: UnixNanos::now() }
 }
 
 #[tokio::test]

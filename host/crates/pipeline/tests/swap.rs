@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Class, Closed, Fault, Feed, Shaper, Source, Subject};
-use sluicebox_pipeline::{LaneControl, LaneSettings, Patience, Pipeline, Replay, StateMove, Swapped, rehearse};
+use sluicebox_pipeline::{EventAgain, LaneControl, LaneSettings, Patience, Pipeline, StateMove, Swapped, rehearse};
 use support::stage::{PATIENCE, Stage, soon, successor, until};
 use support::{
     Recorder, Scripted, event, event_about, fact, forgotten, known, lane_terms, lines, outlet_terms, reaches, subject,
@@ -324,7 +324,7 @@ async fn a_lane_that_has_ended_takes_no_orders() {
     soon(control.ended()).await;
     assert_eq!(soon(control.look()).await.err(), Some(Closed));
     assert!(soon(control.swap(successor(Scripted::of("b "), vec![], &meter))).await.is_err());
-    let again = Replay { event: fact(event(1)), subject: None, spare: known(9).id };
+    let again = EventAgain { event: fact(event(1)), subject: None, spare: known(9).id };
     assert_eq!(soon(control.replay(again)).await, Err(Closed));
 }
 
