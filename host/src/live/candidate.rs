@@ -207,7 +207,7 @@ type Failed = (Step, String);
 impl Candidate {
     /// In place of the running one, between two batches.
     async fn swap(self, running: Running, shaper: WasmShaper) -> Result<Placed, Failed> {
-        let patience = LANE + self.lane.limits.deadline.0;
+        let patience = LANE + 4 * self.lane.limits.deadline.0.max(running.tried.lane.limits.deadline.0);
         let snapshot = within(patience, Step::Look, running.control.look()).await?;
         let (shaper, told) = rehearsed(shaper, snapshot, Step::Rehearse).await?;
         let successor = Successor {
@@ -217,7 +217,7 @@ impl Candidate {
             settings: lane_settings(&self.lane),
             meter: Arc::clone(&self.row.meter),
         };
-        let swapped = within(patience, Step::Swap, running.control.swap(successor)).await?;
+        let swapped = running.control.swap(successor, patience).await.map_err(|late| (Step::Swap, late.to_string()))?;
         let swapped = swapped.map_err(|fault| (Step::Swap, fault.to_string()))?;
         self.parts.meters.set_lane(self.row.clone());
         let (pause, state) = (swapped.pause, swapped.state);
@@ -241,7 +241,7 @@ impl Candidate {
         let (shaper, _) = rehearsed(shaper, Snapshot::default(), Step::Start).await?;
         if let Some(running) = running {
             let lane = running.control.handle();
-            within(CHANGE, Step::Begin, self.changes.make(move |pipeline| pipeline.remove_lane(lane))).await?;
+            within(CHANGE, Step::Begin, self.changes.insist(move |pipeline| pipeline.remove_lane(lane))).await?;
             self.parts.meters.remove_lane(&self.lane.name);
             let failure = Some("it begins anew when what it had is shaped".to_owned());
             self.parts.meters.set_lane(LaneRow { failure, ..running.row.clone() });

@@ -218,7 +218,7 @@ impl Live {
                 let (changes, handle) = (self.changes.clone(), running.control.handle());
                 self.leaving.push((name.to_owned(), running.control));
                 self.aside(async move {
-                    let _stopped = changes.make(move |pipeline| pipeline.remove_lane(handle)).await;
+                    let _stopped = changes.insist(move |pipeline| pipeline.remove_lane(handle)).await;
                 });
             }
             _ => self.parts.meters.remove_lane(name),

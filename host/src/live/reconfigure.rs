@@ -104,7 +104,7 @@ impl Live {
         if let Some(running) = running {
             let handle = running.control.handle();
             self.leaving.push((name.to_owned(), running.control));
-            let removing = self.changes.make(move |pipeline| pipeline.remove_lane(handle));
+            let removing = self.changes.insist(move |pipeline| pipeline.remove_lane(handle));
             if !matches!(timeout(PATIENCE, removing).await, Ok(Ok(()))) {
                 error!(lane = %name, "lane not removed: the pipeline does not answer");
             }

@@ -21,7 +21,7 @@ mod trouble;
 
 pub use change::Changes;
 pub use lane::LaneSettings;
-pub use order::{EventAgain, LaneControl, Snapshot, StateMove, Successor, Swapped};
+pub use order::{EventAgain, LaneControl, NotBegun, Snapshot, StateMove, Successor, Swapped};
 pub use outlet::OutletSettings;
 pub use queue::{Bounds, WhenFull};
 pub use rehearse::rehearse;

@@ -1,11 +1,14 @@
 //! What can be asked of a lane that runs: to show what a successor of its module needs, to put one in place, to shape an event again.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Closed, Event, Fault, ModuleIdentity, Notice, Subject, SubjectId};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::LaneSettings;
 use crate::queue::{Bounds, Valve};
@@ -62,9 +65,49 @@ pub enum StateMove {
 
 pub(crate) enum Order<S> {
     Look(oneshot::Sender<Snapshot>),
-    Swap(Box<Successor<S>>, oneshot::Sender<Result<Swapped<S>, Fault>>),
+    Swap(Box<Successor<S>>, Claim, oneshot::Sender<Result<Swapped<S>, Fault>>),
     Replay(Box<EventAgain>, oneshot::Sender<Result<(), String>>),
 }
+
+/// Either the lane begins with an order or whoever gave it takes it back: the first to claim it decides.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Says whether this is the first claim.
+    pub(crate) fn claim(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// Takes an order back that nobody waits for any more.
+struct TakesBack(Claim);
+
+impl Drop for TakesBack {
+    fn drop(&mut self) {
+        self.0.claim();
+    }
+}
+
+/// Why a lane has not begun with an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// The lane has ended.
+    Ended,
+    /// It did not come to it within this time, and does not do so later.
+    Late(Duration),
+}
+
+impl fmt::Display for NotBegun {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => formatter.write_str("the lane has ended"),
+            Self::Late(patience) => write!(formatter, "nothing happened within {patience:?}: does the lane wait for its sink?"),
+        }
+    }
+}
+
+impl std::error::Error for NotBegun {}
 
 /// An event that is to be shaped again.
 pub struct EventAgain {
@@ -110,11 +153,21 @@ impl<S> LaneControl<S> {
         self.order(Order::Look(reply), answer).await
     }
 
-    /// Puts a successor in place between two batches. A fault leaves the old module at work. When the future is dropped before that
-    /// time has come, nothing happens.
-    pub async fn swap(&self, successor: Successor<S>) -> Result<Result<Swapped<S>, Fault>, Closed> {
+    /// Puts a successor in place between two batches. A fault leaves the old module at work. When the lane has not begun with it within
+    /// `patience`, or the future is dropped before it has, nothing happens; once it has begun, the answer is waited for without a
+    /// deadline, as each call of a module has its own.
+    pub async fn swap(&self, successor: Successor<S>, patience: Duration) -> Result<Result<Swapped<S>, Fault>, NotBegun> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Swap(Box::new(successor), reply), answer).await
+        let claim = Claim::default();
+        let _takes_back = TakesBack(claim.clone());
+        let swapping = self.order(Order::Swap(Box::new(successor), claim.clone(), reply), answer);
+        tokio::pin!(swapping);
+        let answered = match timeout(patience, &mut swapping).await {
+            Err(_) if claim.claim() => return Err(NotBegun::Late(patience)),
+            Err(_) => swapping.await,
+            Ok(answered) => answered,
+        };
+        answered.map_err(|Closed| NotBegun::Ended)
     }
 
     /// Has an event shaped by today's module and its entries written. The error says why the module does not take it.

@@ -19,10 +19,10 @@ const RECYCLE_PAUSE: Duration = Duration::from_mins(1);
 impl<S: Shaper> Lane<S> {
     pub(crate) fn obey(&mut self, order: Order<S>) -> Result<(), GivenUp> {
         match order {
-            // Whoever has given up waiting does not get what he asked for.
             Order::Look(reply) => drop(reply.send(self.snapshot())),
-            Order::Swap(_, reply) if reply.is_closed() => {}
-            Order::Swap(successor, reply) => {
+            // Whoever has given up waiting does not get what he asked for.
+            Order::Swap(_, claim, _) if !claim.claim() => {}
+            Order::Swap(successor, _, reply) => {
                 let swapped = self.swap(*successor);
                 drop(reply.send(swapped));
                 if !self.alive {
@@ -60,7 +60,7 @@ impl<S: Shaper> Lane<S> {
 
     fn obey_dead(&mut self, order: Order<S>) -> Option<()> {
         match order {
-            Order::Swap(successor, reply) if !reply.is_closed() => {
+            Order::Swap(successor, claim, reply) if claim.claim() => {
                 let swapped = self.swap(*successor);
                 reply.send(swapped).ok()
             }

@@ -400,3 +400,23 @@ async fn after_a_lane_that_left_before_it_was_listed_nothing_is_stale_until_one_
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
 }
+
+#[tokio::test]
+async fn a_change_that_nobody_waits_for_any_more_is_made_only_if_somebody_insisted() {
+    let mut pipeline = Pipeline::default();
+    let changes = pipeline.changes();
+    let lane = add(&mut pipeline, "lane", Scripted::default(), lane_terms(&[]));
+    let handle = lane.control.handle();
+    let mut adding =
+        Box::pin(changes.make(|pipeline: &mut Pipeline| add(pipeline, "orphan", Scripted::default(), lane_terms(&[]))));
+    let mut removing = Box::pin(changes.insist(move |pipeline: &mut Pipeline| pipeline.remove_lane(handle)));
+    assert!(futures::poll!(&mut adding).is_pending() && futures::poll!(&mut removing).is_pending());
+    drop((adding, removing));
+    let script = async {
+        soon(lane.control.ended()).await;
+        let orphan = soon(changes.make(|pipeline: &mut Pipeline| pipeline.lane_named("orphan"))).await;
+        assert_eq!(orphan, Ok(None));
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+}

@@ -112,7 +112,7 @@ async fn a_letter_names_the_module_that_died_and_not_its_successor() {
         until("a letter", || shelf.letters().len() == 1).await;
         let mut new = Scripted { deadly: [1].into(), ..Scripted::of("b ") };
         new.renew().unwrap();
-        soon(control.swap(successor(new, vec![], &meter))).await.unwrap().unwrap();
+        soon(control.swap(successor(new, vec![], &meter), PATIENCE)).await.unwrap().unwrap();
         tell.send(event(1)).await.unwrap();
         tell.send(event(2)).await.unwrap();
         reaches(&sink.log, 1).await;
@@ -194,7 +194,7 @@ async fn an_event_is_shaped_again_by_a_mended_module_under_the_number_that_its_s
         let new_log = Arc::clone(&new.log);
         new.renew().unwrap();
         new.define(&[known(1)]).unwrap();
-        soon(control.swap(successor(new, vec![known(1)], &meter))).await.unwrap().unwrap();
+        soon(control.swap(successor(new, vec![known(1)], &meter), PATIENCE)).await.unwrap().unwrap();
         let Some(Held::Event { subject, event }) = shelf.letters().pop().map(|letter| letter.held) else { panic!("an event") };
         assert_eq!(replay(&control, EventAgain { event, subject, spare: known(9).id }).await, Ok(()));
         // The event of an earlier run names its subject by another number; what counts is what the subject is.

@@ -127,7 +127,7 @@ async fn succeed(new: Scripted) -> (StateMove, Vec<String>) {
         until("the rest", || meter.resting.get() == 1).await;
         assert_eq!(meter.ready.get(), 0, "no instance is at work");
         new.renew().unwrap();
-        state = soon(control.swap(successor(new, vec![], &meter))).await.unwrap().unwrap().state;
+        state = soon(control.swap(successor(new, vec![], &meter), PATIENCE)).await.unwrap().unwrap().state;
         reaches(&sink.log, 3).await;
     };
     let report = pipeline.run_until(script, PATIENCE).await;

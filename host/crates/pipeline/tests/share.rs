@@ -78,7 +78,7 @@ async fn orders_are_obeyed_at_once_while_a_lane_waits_for_its_share() {
         soon(control.look()).await.unwrap();
         let mut new = Scripted::of("new ");
         new.renew().unwrap();
-        soon(control.swap(successor(new, vec![], &meter))).await.unwrap().unwrap();
+        soon(control.swap(successor(new, vec![], &meter), PATIENCE)).await.unwrap().unwrap();
         assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
         assert!(waiting < 15 && meter.events.get() <= waiting + 1, "the lane did not wait");
         reaches(&sink.log, 15).await;

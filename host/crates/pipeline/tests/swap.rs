@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Class, Closed, Fault, Feed, Shaper, Source, Subject};
-use sluicebox_pipeline::{EventAgain, LaneControl, LaneSettings, Patience, Pipeline, StateMove, Swapped, rehearse};
+use sluicebox_pipeline::{EventAgain, LaneControl, LaneSettings, NotBegun, Patience, Pipeline, StateMove, Swapped, rehearse};
 use support::stage::{PATIENCE, Stage, soon, successor, until};
 use support::{
     Recorder, Scripted, event, event_about, fact, forgotten, known, lane_terms, lines, outlet_terms, reaches, subject,
@@ -26,14 +26,14 @@ async fn put(
     if !told.is_empty() {
         shaper.define(&told).unwrap();
     }
-    soon(control.swap(successor(shaper, told, meter))).await.unwrap()
+    soon(control.swap(successor(shaper, told, meter), PATIENCE)).await.unwrap()
 }
 
 /// The same after a rehearsal of what the lane has.
 async fn rehearse_and_put(control: &LaneControl<Scripted>, mut shaper: Scripted, meter: &Arc<LaneMeter>) -> Swapped<Scripted> {
     let snapshot = soon(control.look()).await.unwrap();
     let told = rehearse(&mut shaper, &snapshot, PATIENCE).unwrap();
-    soon(control.swap(successor(shaper, told, meter))).await.unwrap().unwrap()
+    soon(control.swap(successor(shaper, told, meter), PATIENCE)).await.unwrap().unwrap()
 }
 
 /// Tells events about five subjects, in the order of their names, until it is stopped.
@@ -255,7 +255,7 @@ async fn a_successor_is_told_exactly_what_has_changed_since_its_rehearsal() {
         }
         until("the change", || old_log.lock().unwrap().contains(&"forget 2".to_owned())).await;
         new.log.lock().unwrap().clear();
-        soon(control.swap(successor(new, told, &meter))).await.unwrap().unwrap();
+        soon(control.swap(successor(new, told, &meter), PATIENCE)).await.unwrap().unwrap();
     };
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
@@ -280,7 +280,7 @@ async fn a_subject_that_the_old_module_does_not_stand_is_told_to_a_successor_tha
             let told = rehearse(&mut new, &snapshot, PATIENCE).unwrap();
             let successor = successor(new, told, &meter);
             let meter = Arc::clone(&successor.meter);
-            soon(control.swap(successor)).await.unwrap().unwrap();
+            soon(control.swap(successor, PATIENCE)).await.unwrap().unwrap();
             tell.send(event_about(3, 3)).await.unwrap();
             tell.send(event_about(4, 4)).await.unwrap();
             until("the last event", || lines(&sink.log).last().is_some_and(|line| line == "b 4")).await;
@@ -303,7 +303,7 @@ async fn who_gives_up_before_the_swap_has_changed_nothing() {
         held.store(true, Ordering::Relaxed);
         tell.send(event(0)).await.unwrap();
         until("a call", || log.lock().unwrap().contains(&"shape 0".to_owned())).await;
-        let swap = control.swap(successor(new, vec![], &meter));
+        let swap = control.swap(successor(new, vec![], &meter), PATIENCE);
         assert!(tokio::time::timeout(Duration::from_millis(20), swap).await.is_err(), "the lane is in a call");
         held.store(false, Ordering::Relaxed);
         // An order behind the other.
@@ -317,13 +317,68 @@ async fn who_gives_up_before_the_swap_has_changed_nothing() {
 }
 
 #[tokio::test]
+async fn a_swap_that_the_lane_does_not_begin_in_time_is_taken_back() {
+    let old = Scripted { tells_calls: true, ..Scripted::of("a ") };
+    let (log, held) = (Arc::clone(&old.log), Arc::clone(&old.held));
+    let Stage { pipeline, control, meter, sink, tell, .. } = Stage::new(old);
+    let mut new = Scripted::of("b ");
+    new.renew().unwrap();
+    let script = async {
+        held.store(true, Ordering::Relaxed);
+        tell.send(event(0)).await.unwrap();
+        until("a call", || log.lock().unwrap().contains(&"shape 0".to_owned())).await;
+        let patience = Duration::from_millis(20);
+        let late = soon(control.swap(successor(new, vec![], &meter), patience)).await.err();
+        assert_eq!(late, Some(NotBegun::Late(patience)));
+        held.store(false, Ordering::Relaxed);
+        // An order behind the other.
+        soon(control.look()).await.unwrap();
+        tell.send(event(1)).await.unwrap();
+        reaches(&sink.log, 2).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&sink.log), ["a 0", "a 1"]);
+}
+
+#[tokio::test]
+async fn a_swap_that_has_begun_is_waited_for_however_long_it_takes() {
+    let Stage { pipeline, control, meter, sink, tell, .. } = Stage::new(counting("a "));
+    let mut new = counting("b ");
+    new.held_restore.store(true, Ordering::Relaxed);
+    let (log, held) = (Arc::clone(&new.log), Arc::clone(&new.held_restore));
+    new.renew().unwrap();
+    let hour = Duration::from_hours(1);
+    let script = async {
+        tell.send(event(0)).await.unwrap();
+        reaches(&sink.log, 1).await;
+        let swapping = control.swap(successor(new, vec![], &meter), hour);
+        let waiting = async {
+            until("the swap has begun", || log.lock().unwrap().contains(&"restore 1".to_owned())).await;
+            tokio::time::pause();
+            tokio::time::advance(2 * hour).await;
+            tokio::time::resume();
+            held.store(false, Ordering::Relaxed);
+        };
+        let (swapped, ()) = tokio::join!(swapping, waiting);
+        assert_eq!(swapped.unwrap().unwrap().state, StateMove::Moved);
+        tell.send(event(1)).await.unwrap();
+        reaches(&sink.log, 2).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&sink.log), ["a 0", "b 1"]);
+}
+
+#[tokio::test]
 async fn a_lane_that_has_ended_takes_no_orders() {
     let Stage { pipeline, control, meter, .. } = Stage::new(Scripted::of("a "));
     let report = pipeline.run_until(async {}, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
     soon(control.ended()).await;
     assert_eq!(soon(control.look()).await.err(), Some(Closed));
-    assert!(soon(control.swap(successor(Scripted::of("b "), vec![], &meter))).await.is_err());
+    let swapped = soon(control.swap(successor(Scripted::of("b "), vec![], &meter), PATIENCE)).await;
+    assert_eq!(swapped.err(), Some(NotBegun::Ended));
     let again = EventAgain { event: fact(event(1)), subject: None, spare: known(9).id };
     assert_eq!(soon(control.replay(again)).await, Err(Closed));
 }
@@ -340,7 +395,7 @@ async fn a_successor_counts_from_zero_and_the_old_count_is_left_as_it_was() {
             tell.send(event(number)).await.unwrap();
         }
         reaches(&sink.log, 3).await;
-        soon(control.swap(successor)).await.unwrap().unwrap();
+        soon(control.swap(successor, PATIENCE)).await.unwrap().unwrap();
         assert_eq!((new_meter.ready.get(), new_meter.memory_bytes.get(), meter.ready.get()), (1, 4096, 0));
         for number in 3..8 {
             tell.send(event(number)).await.unwrap();
@@ -374,7 +429,7 @@ async fn the_settings_of_a_lane_change_with_its_module() {
             held.store(false, Ordering::Relaxed);
             reaches(&sink.log, part * 7 + 7).await;
             if let Some(next) = next.take() {
-                soon(control.swap(next)).await.unwrap().unwrap();
+                soon(control.swap(next, PATIENCE)).await.unwrap().unwrap();
             }
         }
     };

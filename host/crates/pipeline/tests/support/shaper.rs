@@ -51,6 +51,8 @@ pub struct Scripted {
     pub burns: Duration,
     /// Calls of `shape` do not return while this is so.
     pub held: Arc<AtomicBool>,
+    /// Calls of `restore` do not return while this is so.
+    pub held_restore: Arc<AtomicBool>,
     /// What the instance at work has.
     pub instance: Option<Instance>,
 }
@@ -187,6 +189,9 @@ impl Shaper for Scripted {
     fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {
         let count = u64::from_le_bytes(saved.data.as_slice().try_into().unwrap());
         self.say(format!("restore {count}"));
+        while self.held_restore.load(Ordering::Relaxed) {
+            wait(Duration::from_millis(1));
+        }
         self.step("restore")?;
         self.instance().count = count;
         Ok(())
