@@ -12,8 +12,8 @@ use crate::say;
 /// What the process may use, and where the code goes.
 #[derive(Args, Debug)]
 pub struct CompileArguments {
-    /// The cache of compiled modules
-    pub directory: PathBuf,
+    /// The cache of compiled modules; without it the code goes to standard output
+    pub directory: Option<PathBuf>,
     /// Memory that the process may have
     #[arg(long, value_name = "BYTES", default_value_t = 512 << 20)]
     pub memory_bytes: u64,
@@ -31,7 +31,7 @@ pub struct CompileArguments {
     pub cache_files: usize,
 }
 
-/// Compiles the component on standard input into the cache. The exit code says how it went, a reason stands on standard error.
+/// Compiles the component on standard input. The exit code says how it went, a reason stands on standard error.
 pub fn compile_module(arguments: &CompileArguments) -> ExitCode {
     let task = CompileTask {
         directory: arguments.directory.clone(),
@@ -40,7 +40,7 @@ pub fn compile_module(arguments: &CompileArguments) -> ExitCode {
         memory_bytes: arguments.memory_bytes,
         time: Duration::from_secs(arguments.seconds),
     };
-    match task.run(std::io::stdin().lock()) {
+    match task.run(std::io::stdin().lock(), std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::complaint(&error);

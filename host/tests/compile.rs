@@ -75,6 +75,29 @@ fn a_module_is_compiled_by_it_and_loaded() {
 }
 
 #[test]
+fn without_a_directory_its_code_lies_in_memory() {
+    let load = |compiler: &Compiler, component: &[u8]| {
+        let options = LoadOptions { compiler: Some(compiler), ..LoadOptions::default() };
+        Module::load(&Engine::new().unwrap(), "m", component, &options)
+    };
+    load(&compiler(), &component()).unwrap();
+    // Within the same limits as with one.
+    let poor = Compiler { memory_bytes: 32 << 20, ..compiler() };
+    let error = load(&poor, &large(&component(), 4 << 20)).unwrap_err();
+    assert_eq!(error.refusal.to_string(), "compiling needed more than 32 MiB");
+}
+
+#[test]
+fn code_that_does_not_fit_into_the_cache_lies_in_memory() {
+    let folder = TempDir::new().unwrap();
+    let cache = Cache::open(folder.path(), Bounds { bytes: 1000, ..Bounds::default() }).unwrap();
+    let compiler = compiler();
+    let options = LoadOptions { cache: Some(&cache), compiler: Some(&compiler), ..LoadOptions::default() };
+    Module::load(&Engine::new().unwrap(), "m", &component(), &options).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn garbage_is_refused_with_a_reason() {
     let folder = TempDir::new().unwrap();
     assert_eq!(compile(b"garbage", folder.path()), (Some(3), "it is not WebAssembly\n".to_owned()));

@@ -58,7 +58,7 @@ impl Cache {
 }
 
 /// Whether the file ends in the digest of what stands before it.
-fn whole(mut file: &std::fs::File, bytes: u64) -> std::io::Result<bool> {
+pub(crate) fn whole(mut file: &std::fs::File, bytes: u64) -> std::io::Result<bool> {
     let Some(code) = bytes.checked_sub(DIGEST_BYTES) else {
         return Ok(false);
     };
@@ -80,11 +80,15 @@ fn whole(mut file: &std::fs::File, bytes: u64) -> std::io::Result<bool> {
 }
 
 /// Makes the open file runnable. Wasmtime itself compares its version, the processor and the settings, and refuses what does not fit.
-#[allow(unsafe_code, reason = "wasmtime cannot prove that a file was made by itself; the checks in `Cache::load` are the proof")]
-fn runnable(engine: &wasmtime::Engine, file: &std::fs::File, code: u64) -> wasmtime::Result<Component> {
-    // SAFETY of both: the bytes are those that `Cache::store` wrote (their digest fits), from what wasmtime made of a component that it
-    // compiled. Nobody but this user can have written the file or can write it (owner and mode of the directory and of the file were
-    // checked by handle), and this crate never writes into a file that exists: it replaces and removes only.
+#[allow(
+    unsafe_code,
+    reason = "wasmtime cannot prove that a file was made by itself; its callers do"
+)]
+pub(crate) fn runnable(engine: &wasmtime::Engine, file: &std::fs::File, code: u64) -> wasmtime::Result<Component> {
+    // SAFETY of both: the bytes are those that `Cache::store` or `write_code` wrote (their digest fits), from what wasmtime made of a
+    // component that it compiled. In a directory nobody but this user can have written the file or can write it (owner and mode of the
+    // directory and of the file were checked by handle), and this crate never writes into a file that exists: it replaces and removes
+    // only. In memory nobody but the compiler's process was given the file, and it was sealed before the digest was compared.
     if may_be_mapped(file) {
         // By its handle: the very file that was looked at and read, whatever its name stands for by now.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -1,12 +1,11 @@
 //! Compiled code is put on disk: whole or not at all, and never more than the bounds allow.
 
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
+use crate::memory::write_code;
 use crate::temporary::random;
 use crate::{Cache, CacheError, Key};
 
@@ -46,9 +45,7 @@ impl Cache {
         let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR);
         let mut file = std::fs::File::from(file.map_err(|cause| self.failed("make", name, cause))?);
         // No fsync: a file that a power cut left half written does not have its digest, and is compiled again.
-        file.write_all(code)
-            .and_then(|()| file.write_all(&Sha256::digest(code)))
-            .map_err(|cause| self.failed("write", name, Errno::from_io_error(&cause).unwrap_or(Errno::IO)))
+        write_code(code, &mut file).map_err(|cause| self.failed("write", name, Errno::from_io_error(&cause).unwrap_or(Errno::IO)))
     }
 
     /// Removes what was used longest ago until another file of this size fits. What cannot be listed or removed stays: the cache

@@ -88,13 +88,13 @@ fn compile(arguments: &[&str]) {
     };
     let directory = PathBuf::from(arguments.last().expect("a directory"));
     let task = CompileTask {
-        directory: directory.clone(),
+        directory: Some(directory.clone()),
         bounds: Bounds::default(),
         component_bytes: COMPONENT_BYTES,
         memory_bytes: option("memory-bytes"),
         time: Duration::from_secs(option("seconds")),
     };
-    task.run(std::io::stdin().lock()).expect("it compiles");
+    task.run(std::io::stdin().lock(), std::io::sink()).expect("it compiles");
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
     let lines = status.lines().filter(|line| ["VmHWM", "VmPeak", "VmData"].iter().any(|name| line.starts_with(name)));
     let peak: Vec<String> = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();

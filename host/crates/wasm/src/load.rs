@@ -31,9 +31,9 @@ const SMALL_BYTES: usize = 256 << 10;
 /// How a module is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions<'a> {
-    /// Where compiled modules are kept; without it each load compiles, in this process.
+    /// Where compiled modules are kept; without it each load compiles, and the code lies in memory.
     pub cache: Option<&'a Cache>,
-    /// What compiles into the cache, in a process of its own; without it this process compiles.
+    /// What compiles, in a process of its own; without it this process does.
     pub compiler: Option<&'a Compiler>,
     /// How many bytes a component may have.
     pub component_bytes: usize,

@@ -28,11 +28,12 @@ pub(super) struct Ending {
     pub(super) words: String,
 }
 
-/// Starts the command with no environment, feeds it the input, and waits for its end, until the deadline at most.
-pub(super) fn run(command: &mut Command, input: &[u8], deadline: Duration) -> std::io::Result<Ending> {
+/// Starts the command with no environment, feeds it the input, has it write to the output, and waits for its end, until the deadline at
+/// most.
+pub(super) fn run(command: &mut Command, input: &[u8], output: Stdio, deadline: Duration) -> std::io::Result<Ending> {
     let end = Instant::now() + deadline;
     // In a group of its own: what a person types to stop the collector is for the collector.
-    command.env_clear().process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env_clear().process_group(0).stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped());
     let mut running = Running::new(command.spawn()?, input)?;
     let status = loop {
         if let Some(status) = running.process.try_wait()? {

@@ -6,14 +6,13 @@ mod error;
 mod task;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sluicebox_wasm_cache::{Bounds, Cache, Key};
+use sluicebox_wasm_cache::{Bounds, Cache, CacheError, Key, MemoryFile};
 use wasmtime::component::Component;
 
 use crate::{Engine, LoadOptions, Refusal};
-use child::Ending;
 pub use error::CompileError;
 pub use task::{CompileTask, TaskError};
 
@@ -38,10 +37,8 @@ impl Compiler {
     }
 
     /// Has the component compiled into the cache, and takes it from there.
-    fn compile(&self, engine: &Engine, bytes: &[u8], key: &Key, cache: &Cache) -> Result<Component, Refusal> {
-        let ending = child::run(&mut self.command(bytes.len(), cache), bytes, self.deadline);
-        let ending = ending.map_err(|cause| CompileError::NotRun { program: self.program.clone(), cause })?;
-        self.judge(&ending)?;
+    fn compile_to_cache(&self, engine: &Engine, bytes: &[u8], key: &Key, cache: &Cache) -> Result<Component, Refusal> {
+        self.run(bytes, Some(cache), Stdio::null())?;
         let missing = |cause| CompileError::Missing { path: cache.path().to_path_buf(), cause };
         match cache.load(&engine.wasmtime, key) {
             Ok(Some(component)) => Ok(component),
@@ -50,22 +47,35 @@ impl Compiler {
         }
     }
 
-    fn command(&self, component_bytes: usize, cache: &Cache) -> Command {
+    /// Has the component compiled into memory, where nothing is left of it once it is no longer loaded.
+    fn compile_to_memory(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
+        let not_kept = |error: CacheError| CompileError::NotKept { cause: error.to_string() };
+        let memory = MemoryFile::new().map_err(not_kept)?;
+        let writer = memory.writer().map_err(not_kept)?;
+        self.run(bytes, None, writer.into())?;
+        Ok(memory.load(&engine.wasmtime).map_err(not_kept)?)
+    }
+
+    fn run(&self, bytes: &[u8], cache: Option<&Cache>, output: Stdio) -> Result<(), Refusal> {
+        let ending = child::run(&mut self.command(bytes.len(), cache), bytes, output, self.deadline);
+        let ending = ending.map_err(|cause| CompileError::NotRun { program: self.program.clone(), cause })?;
+        error::judge(&ending, self.memory_bytes, self.deadline)
+    }
+
+    fn command(&self, component_bytes: usize, cache: Option<&Cache>) -> Command {
         use std::os::unix::process::CommandExt as _;
 
-        let Bounds { bytes, files } = cache.bounds();
         let mut command = Command::new(&self.program);
         command.arg0("sluicebox").arg(COMMAND);
         command.arg(format!("--memory-bytes={}", self.memory_bytes));
         command.arg(format!("--seconds={}", self.deadline.as_secs() + 1));
         command.arg(format!("--component-bytes={component_bytes}"));
-        command.arg(format!("--cache-bytes={bytes}")).arg(format!("--cache-files={files}"));
-        command.arg("--").arg(cache.path());
+        if let Some(cache) = cache {
+            let Bounds { bytes, files } = cache.bounds();
+            command.arg(format!("--cache-bytes={bytes}")).arg(format!("--cache-files={files}"));
+            command.arg("--").arg(cache.path());
+        }
         command
-    }
-
-    fn judge(&self, ending: &Ending) -> Result<(), Refusal> {
-        error::judge(ending, self.memory_bytes, self.deadline)
     }
 }
 
@@ -77,12 +87,10 @@ pub(crate) fn component(
     digest: &[u8; 32],
     options: &LoadOptions<'_>,
 ) -> Result<Component, Refusal> {
+    let compiler = options.compiler.filter(|_| cfg!(feature = "compiler"));
     let Some(cache) = options.cache else {
-        if options.compiler.is_some() {
-            tracing::warn!(module = name, "there is no directory for compiled modules: the collector itself compiles");
-        }
         let _turn = engine.compiling();
-        return here(engine, bytes);
+        return compiler.map_or_else(|| here(engine, bytes), |compiler| compiler.compile_to_memory(engine, bytes));
     };
     let key = Key::new(digest, &engine.wasmtime);
     match cache.load(&engine.wasmtime, &key) {
@@ -96,38 +104,16 @@ pub(crate) fn component(
     if let Ok(Some(component)) = cache.load(&engine.wasmtime, &key) {
         return Ok(component);
     }
-    match options.compiler {
-        Some(compiler) if cfg!(feature = "compiler") => elsewhere(engine, name, bytes, &key, cache, compiler),
-        _ => here_and_kept(engine, name, bytes, &key, cache),
-    }
-}
-
-/// By the compiler's process; where its code cannot be kept, through a directory that is gone a moment later.
-fn elsewhere(
-    engine: &Engine,
-    name: &str,
-    bytes: &[u8],
-    key: &Key,
-    cache: &Cache,
-    compiler: &Compiler,
-) -> Result<Component, Refusal> {
-    let refusal = match compiler.compile(engine, bytes, key, cache) {
-        Err(refusal @ Refusal::NotCompiled(CompileError::NotKept { .. })) => refusal,
-        other => return other,
+    let Some(compiler) = compiler else {
+        return here_and_kept(engine, name, bytes, &key, cache);
     };
-    tracing::warn!(module = name, error = %refusal, "the compiled module is not kept: the next start compiles it again");
-    let bounds = Bounds { bytes: u64::MAX, files: 1 };
-    match Cache::temporary(&std::env::temp_dir(), bounds) {
-        Ok(temporary) => match compiler.compile(engine, bytes, key, &temporary) {
-            Err(refusal @ Refusal::NotCompiled(CompileError::NotKept { .. })) => {
-                tracing::warn!(module = name, error = %refusal, "the collector itself compiles");
-            }
-            other => return other,
-        },
-        Err(error) => tracing::warn!(module = name, %error, "the collector itself compiles"),
+    match compiler.compile_to_cache(engine, bytes, &key, cache) {
+        Err(refusal @ Refusal::NotCompiled(CompileError::NotKept { .. })) => {
+            tracing::warn!(module = name, error = %refusal, "the compiled module is not kept: the next start compiles it again");
+            compiler.compile_to_memory(engine, bytes)
+        }
+        other => other,
     }
-    // It has been compiled within its limits a moment ago.
-    here(engine, bytes)
 }
 
 fn here_and_kept(engine: &Engine, name: &str, bytes: &[u8], key: &Key, cache: &Cache) -> Result<Component, Refusal> {

@@ -1,6 +1,6 @@
 //! The other side of the pipe: a process that limits itself, compiles one component, stores its code and ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ pub(super) mod code {
 /// What a process that compiles is told.
 #[derive(Clone, Debug)]
 pub struct CompileTask {
-    /// Where the code goes.
-    pub directory: PathBuf,
-    /// How much may be there.
+    /// The cache into which the code goes; without it the code goes to the output.
+    pub directory: Option<PathBuf>,
+    /// How much the cache may hold.
     pub bounds: Bounds,
     /// So many bytes may the component have.
     pub component_bytes: usize,
@@ -73,7 +73,7 @@ impl TaskError {
 
 impl CompileTask {
     /// Limits this whole process, for good, and compiles what is read.
-    pub fn run(&self, component: impl Read) -> Result<(), TaskError> {
+    pub fn run(&self, component: impl Read, output: impl Write) -> Result<(), TaskError> {
         limit(self.memory_bytes, self.time);
         let mut bytes = Vec::new();
         let most = u64::try_from(self.component_bytes).unwrap_or(u64::MAX).saturating_add(1);
@@ -81,13 +81,13 @@ impl CompileTask {
         if bytes.len() > self.component_bytes {
             return Err(TaskError::TooLarge(self.component_bytes));
         }
-        self.compile(&bytes)
+        self.compile(&bytes, output)
     }
 
     #[cfg(feature = "compiler")]
-    fn compile(&self, bytes: &[u8]) -> Result<(), TaskError> {
+    fn compile(&self, bytes: &[u8], output: impl Write) -> Result<(), TaskError> {
         use sha2::{Digest as _, Sha256};
-        use sluicebox_wasm_cache::{Cache, Key};
+        use sluicebox_wasm_cache::{Cache, Key, write_code};
 
         crate::binary::inspect(bytes).map_err(|mistake| TaskError::Invalid(mistake.found))?;
         let engine = crate::engine::without_clock()?;
@@ -95,14 +95,17 @@ impl CompileTask {
             let words = super::error::words(&error);
             if lacks_memory(&error) { TaskError::Memory(words) } else { TaskError::Invalid(words) }
         })?;
+        let Some(directory) = &self.directory else {
+            return write_code(&code, output).map_err(|error| TaskError::NotKept(format!("cannot write the code: {error}")));
+        };
         let key = Key::new(&Sha256::digest(bytes).into(), &engine);
-        let stored = Cache::open(&self.directory, self.bounds).and_then(|cache| cache.store(&key, &code));
+        let stored = Cache::open(directory, self.bounds).and_then(|cache| cache.store(&key, &code));
         stored.map_err(|error| TaskError::NotKept(error.to_string()))
     }
 
     #[cfg(not(feature = "compiler"))]
     #[allow(clippy::unused_self, reason = "the same as with a compiler")]
-    fn compile(&self, _bytes: &[u8]) -> Result<(), TaskError> {
+    fn compile(&self, _bytes: &[u8], _output: impl Write) -> Result<(), TaskError> {
         Err(TaskError::NoCompiler)
     }
 }
@@ -128,6 +131,8 @@ fn limit(memory_bytes: u64, time: Duration) {
     // What is counted is memory of the process' own that it can write. The address space would count the program itself and all that
     // is only reserved.
     lower(Resource::Data, memory_bytes);
+    // All that it writes it has had in memory before.
+    lower(Resource::Fsize, memory_bytes);
 }
 
 fn lower(resource: Resource, wanted: u64) {
