@@ -1,9 +1,10 @@
-//! Dead letters as files: bounded in number and bytes, the oldest goes first.
+//! Dead letters as files: bounded in number and bytes, the oldest go first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sluicebox_contract::{DeadLetter, DeadLetters, Fault, UnixNanos};
 
@@ -13,7 +14,14 @@ use crate::{Id, Listed, StoreError, json};
 /// A letter larger than this in bytes is neither kept nor read, whatever the bounds are.
 pub(crate) const LARGEST: u64 = 64 << 20;
 
-/// How much may be kept.
+/// What has to go when the bounds are reached, goes with this part of the bounds at least: the directory is looked through each time.
+const PART: u8 = 16;
+/// A letter that died again is spared for so long, so that whoever has asked for it finds it.
+const SPARED: Duration = Duration::from_mins(1);
+/// Never more letters than this are spared.
+const MOST_SPARED: usize = 64;
+
+/// How much may be kept. When it is reached the oldest go, a sixteenth of it at once.
 #[derive(Clone, Copy, Debug)]
 pub struct LetterBounds {
     /// Number of letters; never more than 100 000.
@@ -57,6 +65,8 @@ struct Known {
     sizes: BTreeMap<Id, u64>,
     bytes: u64,
     last: Option<Id>,
+    /// Those that died again a moment ago.
+    spared: VecDeque<(Id, Instant)>,
     /// When the directory had changed last, before it was looked through.
     seen: Option<(i64, i64)>,
 }
@@ -151,6 +161,9 @@ impl Inner {
             return Err(StoreError::TooLarge { what: format!("a dead letter of lane `{}`", letter.lane), bytes, most });
         }
         let mut known = self.known();
+        if let Some(id) = id {
+            known.spare(id);
+        }
         let next = id.or_else(|| known.next());
         let id = next.ok_or_else(|| damaged("the newest letter has the largest id that there can be: drop it".to_owned()))?;
         let stored = self.make_room(&mut known, id, bytes).and_then(|()| {
@@ -163,15 +176,21 @@ impl Inner {
     }
 
     fn make_room(&self, known: &mut Known, id: Id, bytes: u64) -> Result<(), StoreError> {
-        let full =
-            |known: &Known| known.sizes.len() >= self.bounds.letters || known.bytes.saturating_add(bytes) > self.bounds.bytes;
+        let LetterBounds { letters: most, bytes: most_bytes } = self.bounds;
+        let exceeds = |known: &Known, most: usize, most_bytes: u64| {
+            known.sizes.len() >= most || known.bytes.saturating_add(bytes) > most_bytes
+        };
         known.take(id);
-        if full(known) {
+        if exceeds(known, most, most_bytes) {
             self.recount(known)?;
             known.take(id);
         }
-        while full(known) {
-            let Some(oldest) = known.sizes.keys().next().copied() else {
+        if !exceeds(known, most, most_bytes) {
+            return Ok(());
+        }
+        let (few, few_bytes) = (most - most / usize::from(PART), most_bytes - most_bytes / u64::from(PART));
+        while exceeds(known, few, few_bytes) {
+            let Some(oldest) = known.first_to_go() else {
                 break;
             };
             if self.kept.remove(oldest.file_name())? {
@@ -232,6 +251,22 @@ impl Known {
         };
         self.last = Some(next);
         Some(next)
+    }
+
+    fn spare(&mut self, id: Id) {
+        self.spared.retain(|(spared, _)| *spared != id);
+        self.spared.push_back((id, Instant::now()));
+        if self.spared.len() > MOST_SPARED {
+            self.spared.pop_front();
+        }
+    }
+
+    /// The oldest; one that is spared only when there is no other.
+    fn first_to_go(&mut self) -> Option<Id> {
+        self.spared.retain(|(_, since)| since.elapsed() < SPARED);
+        let is_spared = |id: &Id| self.spared.iter().any(|(spared, _)| spared == id);
+        let first = self.sizes.keys().find(|id| !is_spared(id));
+        first.or_else(|| self.sizes.keys().next()).copied()
     }
 
     fn put(&mut self, id: Id, bytes: u64) {

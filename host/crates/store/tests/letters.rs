@@ -95,6 +95,21 @@ fn the_oldest_go_when_there_are_too_many() {
     assert_eq!((letters.held().0, letters.evicted()), (3, 2));
 }
 
+/// Each time the directory is looked through, which would be dear for each letter of a flood.
+#[test]
+fn a_sixteenth_goes_at_once() {
+    let place = Place::new();
+    let mut letters = place.open(LetterBounds { letters: 32, ..ROOMY });
+    let mut held = Vec::new();
+    for _ in 0..36 {
+        keep(&mut letters, &["one"]);
+        held.push(letters.held().0);
+    }
+    let up_to_the_bound: Vec<u64> = (1..=32).collect();
+    assert_eq!(held, [&up_to_the_bound[..], &[30, 31, 32, 30]].concat());
+    assert_eq!(letters.evicted(), 6);
+}
+
 #[test]
 fn the_oldest_go_when_they_take_too_many_bytes() {
     let place = Place::new();

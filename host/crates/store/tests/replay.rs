@@ -61,6 +61,21 @@ fn what_dies_again_has_its_old_id_and_its_new_reason() {
     assert_eq!(collector.held(), (2, bytes));
 }
 
+/// Whoever has asked for it would take it for one that went well.
+#[test]
+fn what_died_again_a_moment_ago_does_not_go_although_it_is_the_oldest() {
+    let (folder, person, _, ids) = place(&["one", "two"]);
+    person.ask_for_replay(ids[0]).unwrap();
+    let mut collector =
+        Letters::open(&folder.path().join("state"), LetterBounds { letters: 2, ..LetterBounds::default() }).unwrap();
+    collector.asked().unwrap();
+    collector.returned(ids[0], &letter("again", 0)).unwrap();
+    collector.keep(&letter("three", 0)).unwrap();
+    collector.keep(&letter("four", 0)).unwrap();
+    assert_eq!(person.read(ids[0]).unwrap().reason, "again");
+    assert_eq!(collector.held().0, 2);
+}
+
 #[test]
 fn a_letter_for_whose_new_reason_there_is_no_room_is_kept_as_it_was() {
     let (folder, collector, person, ids) = place(&["one", "two"]);
