@@ -94,7 +94,7 @@ impl Exposition {
             ("overflow", |meter| &meter.queue.dropped),
         ];
         let help =
-            "Events left out: refused by the module, deadly to it, missed while the lane rested, dropped from a full queue";
+            "Events left out: refused by the module, deadly to it, missed while the lane rested or waited for its share of the processor, dropped from a full queue";
         let mut metric = encoder.encode_descriptor("sluicebox_lane_dropped_events", help, None, MetricType::Counter)?;
         for (labels, meter) in &rows {
             for (reason, read) in dropped {

@@ -152,7 +152,8 @@ pub struct LaneMeter {
     pub refused: Counter,
     /// Events left out because they killed the instance when they were alone.
     pub deadly: Counter,
-    /// Events left out because the lane rested after repeated faults and its queue was full, or the host stopped meanwhile.
+    /// Events left out because the queue was full while the lane rested after repeated faults or waited for its share of the processor,
+    /// or because the host stopped meanwhile.
     pub missed: Counter,
     /// Its queue of events.
     pub queue: Arc<QueueMeter>,

@@ -17,6 +17,7 @@ use crate::letters::Letterbox;
 use crate::order::Order;
 use crate::outlet::{Origin, Parcel, is_worth_a_line};
 use crate::queue::{Receiver, Sender};
+use crate::revive::SUBJECTS;
 use crate::share::Account;
 use crate::trouble::{Patience, Trouble};
 
@@ -53,8 +54,6 @@ impl Default for LaneSettings {
     }
 }
 
-/// How long a lane that waits sleeps before it looks around.
-const NAP: Duration = Duration::from_millis(20);
 /// Events kept of the last batch, by their weight in bytes.
 const LAST_BYTES: usize = 256 << 10;
 
@@ -79,7 +78,9 @@ pub(crate) struct Lane<S> {
     pub(crate) subjects: BTreeMap<SubjectId, Arc<Subject>>,
     /// Subjects that stop the module when they are defined: neither they nor their events are given to it.
     pub(crate) shunned: BTreeMap<SubjectId, Arc<Subject>>,
-    /// Subjects that were forgotten while the lane rested; the module is told after the batch in hand, which may still name them.
+    /// Subjects that were defined while the lane waited with an instance; it is told before the next batch.
+    pub(crate) untold: BTreeMap<SubjectId, Arc<Subject>>,
+    /// Subjects that were forgotten while the lane waited; the module is told after the batch in hand, which may still name them.
     pub(crate) forgotten: Vec<SubjectId>,
     pub(crate) trouble: Trouble,
     pub(crate) backoff: Backoff,
@@ -87,6 +88,8 @@ pub(crate) struct Lane<S> {
     pub(crate) open: u64,
     /// Events left out so far; not each of them is worth a line in the log.
     pub(crate) complaints: u64,
+    /// Waits for the share of the processor in which events were left out; not each of them is worth a line either.
+    pub(crate) crowded: u64,
     /// Whether there is an instance that can be called.
     pub(crate) alive: bool,
     /// A part of the last batch that was shaped, for the rehearsal of a successor.
@@ -119,12 +122,12 @@ impl<S: Shaper> Lane<S> {
         self.account = Account::new(self.settings.share);
         let mut result = self.revive();
         while result.is_ok() {
-            result = match self.next() {
+            let done = match self.next() {
                 Next::Notices(notices) => self.work(notices).and_then(|()| self.recycle_if_due()),
                 Next::Order(order) => self.obey(order),
                 Next::End => return 0,
             };
-            self.throttle();
+            result = done.and_then(|()| self.throttle());
         }
         let (left, _) = self.queue.take_now(usize::MAX);
         let events = self.open + events_in(&left);
@@ -153,29 +156,6 @@ impl<S: Shaper> Lane<S> {
         })
     }
 
-    /// Waits when the lane's thread has used more than its share of the processor. A lane that ends does not wait.
-    fn throttle(&mut self) {
-        let (used, wait) = self.account.settle();
-        self.meter.cpu_nanos.add(nanos(used));
-        if wait.is_zero() {
-            return;
-        }
-        let begin = Instant::now();
-        self.nap_until(begin + wait, |lane| !lane.orders.is_empty());
-        self.meter.throttled_nanos.add(nanos(begin.elapsed()));
-    }
-
-    /// Sleeps until then, or until the lane shall end or `enough` says so.
-    pub(crate) fn nap_until(&mut self, end: Instant, mut enough: impl FnMut(&mut Self) -> bool) {
-        loop {
-            let now = Instant::now();
-            if now >= end || self.queue.is_closed() || enough(self) {
-                return;
-            }
-            std::thread::park_timeout((end - now).min(NAP));
-        }
-    }
-
     /// Tells a batch, events of one kind in one call.
     fn work(&mut self, notices: Vec<Notice>) -> Result<(), GivenUp> {
         let events = events_in(&notices);
@@ -193,6 +173,11 @@ impl<S: Shaper> Lane<S> {
                 Run::Listed => self.listed(),
             }
         }
+        self.forget_all()
+    }
+
+    /// Tells the module what was forgotten.
+    pub(crate) fn forget_all(&mut self) -> Result<(), GivenUp> {
         let forgotten = std::mem::take(&mut self.forgotten);
         if forgotten.is_empty() { Ok(()) } else { self.forget(&forgotten) }
     }
@@ -214,13 +199,16 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), GivenUp> {
+    pub(crate) fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), GivenUp> {
         self.subjects.extend(subjects.iter().map(|subject| (subject.id, Arc::clone(subject))));
-        let begin = Instant::now();
-        match self.shaper.define(subjects) {
-            Ok(()) => Ok(()),
-            Err(fault) => self.replace(&fault, "subjects", subjects.len(), begin.elapsed()),
+        for part in subjects.chunks(SUBJECTS) {
+            let begin = Instant::now();
+            if let Err(fault) = self.shaper.define(part) {
+                // The instance that takes its place is told all of them.
+                return self.replace(&fault, "subjects", part.len(), begin.elapsed());
+            }
         }
+        Ok(())
     }
 
     fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), GivenUp> {
@@ -373,7 +361,7 @@ impl<S> Drop for Lane<S> {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

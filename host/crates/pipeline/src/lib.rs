@@ -18,6 +18,7 @@ mod share;
 pub mod supervise;
 mod swap;
 mod trouble;
+mod wait;
 
 pub use change::Changes;
 pub use lane::LaneSettings;

@@ -1,7 +1,8 @@
 //! A queue bounded in items and in bytes, between tasks and threads. A full queue makes its senders wait.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sluicebox_contract::Closed;
 use sluicebox_contract::meter::QueueMeter;
@@ -41,6 +42,8 @@ struct State<T> {
     senders: usize,
     /// Senders that wait for room.
     waiting: usize,
+    /// Whether one of them has found no room since there last was some.
+    pressed: bool,
     receiver: bool,
     /// Nothing more is taken in, whoever still has a sender.
     shut: bool,
@@ -50,9 +53,21 @@ struct Shared<T> {
     state: Mutex<State<T>>,
     filled: Notify,
     drained: Notify,
+    /// A sender waits, or nothing more comes: for a thread that waits for either.
+    pressure: Condvar,
     /// Nothing more is taken in. Not told by `drained`, which wakes whoever waits for it with each batch.
     ended: Notify,
     meter: Arc<QueueMeter>,
+}
+
+impl<T> State<T> {
+    fn is_blocked(&self) -> bool {
+        self.waiting > 0 && self.pressed
+    }
+
+    fn is_closed(&self) -> bool {
+        self.shut || self.senders == 0
+    }
 }
 
 impl<T> Shared<T> {
@@ -83,13 +98,19 @@ impl<T> Shared<T> {
             weight += bytes;
         }
         state.bytes -= weight;
-        let closed = state.shut || state.senders == 0;
+        let closed = state.is_closed();
         self.measure(&state);
-        drop(state);
         if count > 0 {
-            self.drained.notify_waiters();
+            self.relieve(state);
         }
         (items, closed)
+    }
+
+    /// There may be room: whoever waits tries again.
+    fn relieve(&self, mut state: MutexGuard<'_, State<T>>) {
+        state.pressed = false;
+        drop(state);
+        self.drained.notify_waiters();
     }
 
     fn measure(&self, state: &State<T>) {
@@ -112,13 +133,6 @@ impl<T: Item> Shared<T> {
 /// Counts a sender that waits, for as long as it waits.
 struct Waiting<'queue, T>(&'queue Shared<T>);
 
-impl<'queue, T> Waiting<'queue, T> {
-    fn new(shared: &'queue Shared<T>) -> Self {
-        shared.lock().waiting += 1;
-        Self(shared)
-    }
-}
-
 impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
         self.0.lock().waiting -= 1;
@@ -136,9 +150,10 @@ pub struct Valve<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    let state = State { bounds, items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, receiver: true, shut: false };
-    let shared =
-        Arc::new(Shared { state: Mutex::new(state), filled: Notify::new(), drained: Notify::new(), ended: Notify::new(), meter });
+    let state =
+        State { bounds, items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, pressed: false, receiver: true, shut: false };
+    let (filled, drained, pressure, ended) = (Notify::new(), Notify::new(), Condvar::new(), Notify::new());
+    let shared = Arc::new(Shared { state: Mutex::new(state), filled, drained, pressure, ended, meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
@@ -148,24 +163,24 @@ impl<T: Item> Sender<T> {
         let mut item = item;
         loop {
             let drained = self.0.drained.notified();
-            match self.offer(item, weight)? {
-                None => return Ok(()),
-                Some(back) => item = back,
-            }
-            let _waiting = Waiting::new(&self.0);
+            let Some((back, _waiting)) = self.offer(item, weight)? else { return Ok(()) };
+            item = back;
             drained.await;
         }
     }
 
-    /// Puts an item in if there is room; gives it back if not.
-    fn offer(&self, item: T, weight: usize) -> Result<Option<T>, Closed> {
+    /// Puts an item in if there is room; gives it back if not, and counts as a sender that waits.
+    fn offer(&self, item: T, weight: usize) -> Result<Option<(T, Waiting<'_, T>)>, Closed> {
         let mut state = self.0.lock();
         if !state.receiver || state.shut {
             return Err(Closed);
         }
         while !Shared::has_room(&state, weight) {
             if state.bounds.when_full == WhenFull::Wait || !self.0.drop_oldest(&mut state) {
-                return Ok(Some(item));
+                state.waiting += 1;
+                state.pressed = true;
+                self.0.pressure.notify_one();
+                return Ok(Some((item, Waiting(&self.0))));
             }
         }
         state.items.push_back((item, weight));
@@ -200,14 +215,16 @@ impl<T> Valve<T> {
     pub fn shut(&self) {
         self.0.lock().shut = true;
         self.0.filled.notify_one();
+        self.0.pressure.notify_one();
         self.0.drained.notify_waiters();
         self.0.ended.notify_waiters();
     }
 
     /// Changes what the queue may hold from now on.
     pub fn set_bounds(&self, bounds: Bounds) {
-        self.0.lock().bounds = bounds;
-        self.0.drained.notify_waiters();
+        let mut state = self.0.lock();
+        state.bounds = bounds;
+        self.0.relieve(state);
     }
 }
 
@@ -232,6 +249,7 @@ impl<T> Drop for Sender<T> {
         drop(state);
         if last {
             self.0.filled.notify_one();
+            self.0.pressure.notify_one();
         }
     }
 }
@@ -262,15 +280,22 @@ impl<T> Receiver<T> {
         self.0.drain(most)
     }
 
-    /// Whether a sender waits for room.
+    /// Whether a sender waits that found no room. One that has been made room for and has not come to it yet does not count.
     pub fn is_blocked(&self) -> bool {
-        self.0.lock().waiting > 0
+        self.0.lock().is_blocked()
+    }
+
+    /// Waits on this thread until a sender is blocked or the queue is closed, but no longer than this; says whether one is blocked.
+    pub fn wait_until_blocked(&self, longest: Duration) -> bool {
+        let is_quiet = |state: &mut State<T>| !state.is_blocked() && !state.is_closed();
+        let waited = self.0.pressure.wait_timeout_while(self.0.lock(), longest, is_quiet);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_blocked() && !state.is_closed()
     }
 
     /// Whether the senders have gone; items may still be there.
     pub fn is_closed(&self) -> bool {
-        let state = self.0.lock();
-        state.shut || state.senders == 0
+        self.0.lock().is_closed()
     }
 }
 

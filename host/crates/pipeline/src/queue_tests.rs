@@ -36,6 +36,42 @@ async fn a_queue_in_which_nothing_may_go_makes_its_sender_wait() {
 }
 
 #[tokio::test]
+async fn a_sender_that_was_made_room_for_is_not_blocked_until_it_finds_none_again() {
+    let (sender, mut receiver) = small(2, 100);
+    for number in [1, 2] {
+        sender.send(number, 1).await.unwrap();
+    }
+    let mut third = Box::pin(sender.send(3, 1));
+    assert!(!receiver.wait_until_blocked(Duration::ZERO));
+    assert!(futures::poll!(&mut third).is_pending());
+    assert!(receiver.wait_until_blocked(Duration::from_hours(1)));
+    assert_eq!(receiver.take_now(1).0, [1]);
+    assert!(!receiver.is_blocked(), "it has room, though it has not come to it");
+    third.await.unwrap();
+    let mut fourth = Box::pin(sender.send(4, 1));
+    assert!(futures::poll!(&mut fourth).is_pending());
+    assert!(receiver.is_blocked());
+    sender.valve().shut();
+    assert!(!receiver.wait_until_blocked(Duration::from_hours(1)), "nobody waits at a queue that is closed");
+}
+
+#[test]
+fn a_thread_that_waits_for_a_blocked_sender_is_woken_by_one_and_by_the_end() {
+    let (sender, mut receiver) = small(1, 100);
+    let thread = std::thread::spawn(move || {
+        assert!(receiver.wait_until_blocked(Duration::from_hours(1)));
+        receiver.take_now(1);
+        assert!(!receiver.wait_until_blocked(Duration::from_hours(1)));
+        receiver.is_closed()
+    });
+    for number in [1, 2] {
+        futures::executor::block_on(sender.send(number, 1)).unwrap();
+    }
+    drop(sender);
+    assert!(thread.join().unwrap());
+}
+
+#[tokio::test]
 async fn items_come_out_in_the_order_in_which_they_went_in() {
     let (sender, mut receiver) = small(10, 100);
     for number in 0..5 {

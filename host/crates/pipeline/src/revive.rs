@@ -1,13 +1,11 @@
-//! Puts a fresh instance in place of a dead one, and lets a lane rest whose module fails again and again.
+//! Puts a fresh instance in place of a dead one, and has a lane rest whose module fails again and again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sluicebox_contract::{Class, Fault, Notice, Shaper, Subject};
+use sluicebox_contract::{Class, Fault, Shaper, Subject};
 use tracing::{debug, error, warn};
 
-use crate::batch::events_in;
 use crate::lane::{GivenUp, Lane};
 use crate::outlet::is_worth_a_line;
 
@@ -121,50 +119,6 @@ impl<S: Shaper> Lane<S> {
             warn!(%lane, %module, subject = subject.id.0, name = %subject.name, %fault, "subject left out: it stops the module when it is defined");
         }
         Ok(())
-    }
-
-    /// Waits before the next try; says whether a successor has been put in place meanwhile, which ends the rest. Nobody else waits:
-    /// when a source has to wait for this lane's queue, its oldest events are left out. Ends at once when the host stops.
-    fn rest(&mut self) -> bool {
-        let end = Instant::now() + self.backoff.wait();
-        let mut missed = 0;
-        self.meter.resting.set(1);
-        self.meter.rests.increment();
-        self.nap_until(end, |lane| {
-            while lane.queue.is_blocked() && !lane.queue.is_closed() {
-                missed += lane.make_room();
-            }
-            lane.obey_while_resting()
-        });
-        self.meter.resting.set(0);
-        self.trouble.rested();
-        if missed > 0 {
-            error!(lane = %self.origin.lane, events = missed, "events left out: the lane rests and its queue was full");
-        }
-        self.alive
-    }
-
-    /// Takes the oldest notices out of the queue without asking the module; says how many events were among them.
-    fn make_room(&mut self) -> u64 {
-        let notices = self.queue.take_now(self.settings.batch).0;
-        let missed = events_in(&notices);
-        self.incomplete |= missed > 0 && self.unlisted > 0;
-        self.meter.missed.add(missed);
-        let mut forgotten: BTreeSet<_> = std::mem::take(&mut self.forgotten).into_iter().collect();
-        for notice in notices {
-            match notice {
-                Notice::Defined(subject) => {
-                    self.subjects.insert(subject.id, subject);
-                }
-                Notice::Forgotten(subject) => {
-                    forgotten.insert(subject);
-                }
-                Notice::Event(_) => {}
-                Notice::Listed => self.listed(),
-            }
-        }
-        self.forgotten = forgotten.into_iter().collect();
-        missed
     }
 }
 

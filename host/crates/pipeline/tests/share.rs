@@ -9,7 +9,9 @@ use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{CpuShare, Shaper};
 use sluicebox_pipeline::{LaneSettings, LaneTerms, Pipeline};
 use support::stage::{PATIENCE, Stage, soon, successor, tap, until};
-use support::{Recorder, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
+use support::{
+    Recorder, Script, Scripted, event, event_about, forgotten, lane_terms, lines, numbers, outlet_terms, reaches, subject,
+};
 
 fn settings(millicores: u32) -> LaneSettings {
     LaneSettings { batch: 1, share: CpuShare { millicores }, ..lane_terms(&[]).settings }
@@ -101,4 +103,36 @@ async fn a_stop_ends_the_wait_at_once_and_what_was_accepted_is_shaped() {
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(lines(&sink.log), numbers(0..15));
+}
+
+#[tokio::test]
+async fn a_lane_that_waits_for_its_share_does_not_hold_up_another_one_of_its_source() {
+    let sink = Recorder::default();
+    let mut pipeline = Pipeline::default();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["quick"]));
+    let meter = Arc::<LaneMeter>::default();
+    // It would take an event each 400 ms: a quarter of an hour for all.
+    let greedy = Scripted { strict: true, ..burning(20) };
+    let log = Arc::clone(&greedy.log);
+    let terms = LaneTerms { meter: Arc::clone(&meter), settings: settings(50), ..lane_terms(&[]) };
+    let greedy = pipeline.lane("greedy", greedy, terms).unwrap().handle();
+    let quick = pipeline.lane("quick", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
+    // Each subject with three events; all but the last one are forgotten again.
+    let mut notices = Vec::new();
+    for number in 0..2000 {
+        let id = u32::try_from(number / 3).unwrap() + 1;
+        if number % 3 == 0 {
+            notices.extend((id > 1).then(|| forgotten(id - 1)));
+            notices.push(subject(id));
+        }
+        notices.push(event_about(id, number));
+    }
+    pipeline.source("source", Script(notices), &[greedy, quick]);
+    let report = pipeline.run_until(reaches(&sink.log, 2000), PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&sink.log), numbers(0..2000));
+    assert!(meter.throttled_nanos.get() > 0 && meter.missed.get() > 1000, "{} missed", meter.missed.get());
+    assert_eq!((meter.events.get() + meter.missed.get(), meter.entries.get()), (2000, meter.events.get()));
+    assert_eq!(meter.instances.get(), 1);
+    assert!(log.lock().unwrap().iter().any(|line| line.ends_with("node-667")), "what exists is told, whatever is left out");
 }
