@@ -14,32 +14,38 @@ pub fn rehearse<S: Shaper>(shaper: &mut S, snapshot: &Snapshot, patience: Durati
     let deadline = Deadline { end: Instant::now() + patience, patience };
     let told = tell_all(shaper, snapshot, &deadline)?;
     play(shaper, &snapshot.batch, &deadline)?;
+    deadline.check()?;
     let saved = shaper.save()?;
     // What it has done in the rehearsal it shall not remember.
-    shaper.renew()?;
-    tell(shaper, &told, &deadline)?;
+    begin(shaper, &told, &deadline)?;
     if let Some(saved) = saved {
+        deadline.check()?;
         shaper.restore(&saved)?;
-        shaper.renew()?;
-        tell(shaper, &told, &deadline)?;
+        begin(shaper, &told, &deadline)?;
     }
     Ok(told)
 }
 
 /// What the present module does not stand, the next one may; if not, it is no worse.
 fn tell_all<S: Shaper>(shaper: &mut S, snapshot: &Snapshot, deadline: &Deadline) -> Result<Vec<Arc<Subject>>, Fault> {
-    shaper.renew()?;
     if !snapshot.shunned.is_empty() {
+        deadline.check()?;
+        shaper.renew()?;
         let mut all = [snapshot.subjects.as_slice(), &snapshot.shunned].concat();
         all.sort_by_key(|subject| subject.id);
         if tell(shaper, &all, deadline).is_ok() {
             return Ok(all);
         }
-        deadline.check()?;
-        shaper.renew()?;
     }
-    tell(shaper, &snapshot.subjects, deadline)?;
+    begin(shaper, &snapshot.subjects, deadline)?;
     Ok(snapshot.subjects.clone())
+}
+
+/// A fresh instance that has been told these subjects.
+fn begin<S: Shaper>(shaper: &mut S, subjects: &[Arc<Subject>], deadline: &Deadline) -> Result<(), Fault> {
+    deadline.check()?;
+    shaper.renew()?;
+    tell(shaper, subjects, deadline)
 }
 
 fn tell<S: Shaper>(shaper: &mut S, subjects: &[Arc<Subject>], deadline: &Deadline) -> Result<(), Fault> {
@@ -55,6 +61,7 @@ fn play<S: Shaper>(shaper: &mut S, batch: &[Event], deadline: &Deadline) -> Resu
     if batch.is_empty() {
         return Ok(());
     }
+    deadline.check()?;
     let Err(refusal) = shaper.shape(batch) else { return Ok(()) };
     if refusal.class != Class::Skip {
         return Err(refusal);

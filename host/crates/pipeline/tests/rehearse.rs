@@ -140,6 +140,18 @@ fn a_module_that_is_slow_again_and_again_does_not_outlast_the_patience() {
     assert!(calls <= 21, "{calls} calls of 5 ms each");
 }
 
+#[test]
+fn nothing_is_called_after_a_call_with_which_the_patience_is_over() {
+    let mut shaper = Scripted { takes: Duration::from_millis(150), ..scripted() };
+    let fault = rehearse(&mut shaper, &snapshot(false, 0..3), Duration::from_millis(100)).unwrap_err();
+    assert_eq!(fault.class, Class::Retry);
+    let steps = ["start", "define node-1 node-2", "shape 0 1 2"];
+    assert!(steps.starts_with(&lines(&shaper.log).iter().map(String::as_str).collect::<Vec<_>>()), "{:?}", lines(&shaper.log));
+    let mut shaper = scripted();
+    assert!(rehearse(&mut shaper, &Snapshot::default(), Duration::ZERO).is_err());
+    assert!(lines(&shaper.log).is_empty(), "{:?}", lines(&shaper.log));
+}
+
 #[tokio::test]
 async fn a_batch_in_which_an_event_stops_the_present_module_is_not_played_to_the_next() {
     let shaper = Scripted { deadly: [2].into(), held: Arc::new(true.into()), ..scripted() };
