@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::lane::{GivenUp, Lane};
 use crate::order::{EventAgain, Order, Snapshot, StateMove, Successor, Swapped};
 use crate::outlet::Origin;
-use crate::revive::bytes;
+use crate::revive::{SUBJECTS, bytes};
 use crate::trouble::Trouble;
 
 /// An instance lives at least so long before its memory is a reason to replace it: a module that needs so much needs it again.
@@ -114,11 +114,11 @@ impl<S: Shaper> Lane<S> {
         let come: Vec<Arc<Subject>> = self.subjects.values().filter(|subject| !told.contains_key(&subject.id)).cloned().collect();
         let exists = |id: &SubjectId| self.subjects.contains_key(id) || self.shunned.contains_key(id);
         let gone: Vec<SubjectId> = told.keys().copied().filter(|id| !exists(id)).collect();
-        if !come.is_empty() {
-            shaper.define(&come)?;
+        for part in come.chunks(SUBJECTS) {
+            shaper.define(part)?;
         }
-        if !gone.is_empty() {
-            shaper.forget(&gone)?;
+        for part in gone.chunks(SUBJECTS) {
+            shaper.forget(part)?;
         }
         Ok(self.shunned.keys().copied().filter(|id| !told.contains_key(id)).collect())
     }

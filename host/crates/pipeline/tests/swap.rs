@@ -263,6 +263,33 @@ async fn a_successor_is_told_exactly_what_has_changed_since_its_rehearsal() {
 }
 
 #[tokio::test]
+async fn a_successor_is_told_many_changes_in_parts() {
+    let old = Scripted::of("a ");
+    let log = Arc::clone(&old.log);
+    let Stage { pipeline, control, meter, tell, .. } = Stage::new(old);
+    let (mut new, told) = (Scripted::of("b "), (1..=1500).map(known).collect::<Vec<_>>());
+    let new_log = Arc::clone(&new.log);
+    new.renew().unwrap();
+    new.define(&told).unwrap();
+    new_log.lock().unwrap().clear();
+    let script = async {
+        for id in 2001..=4500 {
+            soon(tell.send(subject(id))).await.unwrap();
+        }
+        until("all subjects", || log.lock().unwrap().iter().any(|line| line.ends_with("node-4500"))).await;
+        soon(control.swap(successor(new, told, &meter), PATIENCE)).await.unwrap().unwrap();
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    let parts: Vec<(String, usize)> = lines(&new_log)
+        .iter()
+        .map(|line| line.split_once(' ').map(|(step, names)| (step.to_owned(), names.split(' ').count())).unwrap())
+        .collect();
+    let expected = [("define", 1024), ("define", 1024), ("define", 452), ("forget", 1024), ("forget", 476)];
+    assert_eq!(parts, expected.map(|(step, count)| (step.to_owned(), count)));
+}
+
+#[tokio::test]
 async fn a_subject_that_the_old_module_does_not_stand_is_told_to_a_successor_that_does() {
     for (stands, written, deadly) in [(true, vec!["b 3", "b 4"], 0), (false, vec!["b 4"], 1)] {
         let old = Scripted { deadly_subjects: [3].into(), strict: true, ..Scripted::of("a ") };
