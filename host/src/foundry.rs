@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::Duration;
 
 use sluicebox_contract::{Handlers, ModuleIdentity};
 use sluicebox_pipeline::LaneSettings;
@@ -31,11 +30,6 @@ impl Foundry {
             compiler: Compiler::this_program(plan.compiler.memory.0, plan.compiler.deadline.0),
             node: node.to_owned(),
         })
-    }
-
-    /// How long compiling one module may take.
-    pub fn compile_deadline(&self) -> Duration {
-        self.compiler.deadline
     }
 
     /// Loads a component under the name that the lane's configuration gives it; compiles it in a process of its own. Blocks.
@@ -120,7 +114,7 @@ fn cache(directory: Option<&Path>) -> Option<Cache> {
     match Cache::temporary(&std::env::temp_dir(), Bounds::default()) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            warn!(%error, "modules are compiled within this process, which keeps the compiler's memory: no directory can be written");
+            warn!(%error, "compiled modules lie in memory: no directory can be written");
             None
         }
     }

@@ -12,7 +12,7 @@ use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Si
 use crate::presets::{self, Preset};
 
 /// The sources that there are.
-const SOURCES: [&str; 3] = ["pods", "namespaces", "nodes"];
+pub const SOURCES: [&str; 3] = ["pods", "namespaces", "nodes"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::Wait };
 /// What may wait for a sink, likewise.
@@ -337,6 +337,7 @@ impl Check<'_> {
         let spans = [
             ("/reload/poll", config.reload.poll, Duration::from_millis(100), Duration::from_hours(1)),
             ("/reload/debounce", config.reload.debounce, Duration::from_millis(10), Duration::from_mins(1)),
+            ("/reload/good-after", config.reload.good_after, Duration::from_millis(100), Duration::from_hours(24)),
             ("/compiler/deadline", config.compiler.deadline, Duration::from_secs(1), Duration::from_mins(30)),
         ];
         for (path, span, least, most) in spans {

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
 use crate::metrics::{LaneRow, Meters, SinkRow, SourceRow};
-use crate::plan::{LanePlan, Plan};
+use crate::plan::{LanePlan, Plan, SOURCES};
 
 /// What lanes are made of, at the start and later.
 pub struct Parts {
@@ -37,6 +37,8 @@ pub struct Parts {
     pub letters: Option<Letters>,
     /// Where the last good modules are kept.
     pub last_good: Option<LastGood>,
+    /// Where modules are held that may become the last good ones.
+    pub on_trial: Option<LastGood>,
     /// Numbers for subjects.
     pub ids: Arc<SubjectIds>,
     /// Every sink by name.
@@ -73,9 +75,13 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     let open = move || {
         let foundry = Foundry::new(&wanted, &name)?;
         let directory = directory.as_deref();
-        anyhow::Ok((foundry, letters(&wanted, directory), last_good(directory)))
+        let last_good = last_good(directory);
+        let on_trial = directory.filter(|_| last_good.is_some()).map(|directory| directory.join("on-trial"));
+        let on_trial = on_trial.and_then(|directory| self::last_good(Some(&directory)));
+        anyhow::Ok((foundry, letters(&wanted, directory), last_good, on_trial))
     };
-    let (foundry, letters, last_good) = tokio::task::spawn_blocking(open).await.context("cannot open directories")??;
+    let (foundry, letters, last_good, on_trial) =
+        tokio::task::spawn_blocking(open).await.context("cannot open directories")??;
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
     let meters = Arc::<Meters>::default();
@@ -86,7 +92,7 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     }
     let outlets = outlets(plan, &mut pipeline, &meters)?;
     let ids = Arc::<SubjectIds>::default();
-    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, ids, outlets };
+    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets };
     Ok((pipeline, changes, parts))
 }
 
@@ -142,6 +148,11 @@ impl Parts {
         let sinks = lane.to.iter().filter(|sink| !self.outlets.contains_key(*sink)).map(|sink| format!("sink `{sink}`"));
         let sources = lane.from.iter().filter(|source| !self.has_source(source)).map(|source| format!("source `{source}`"));
         sinks.chain(sources).collect()
+    }
+
+    /// The sources that were configured at the start.
+    pub fn sources(&self) -> Vec<String> {
+        SOURCES.into_iter().filter(|name| self.has_source(name)).map(str::to_owned).collect()
     }
 
     /// Whether the source was configured at the start.

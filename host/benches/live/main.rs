@@ -135,6 +135,7 @@ async fn measure() -> Result<()> {
         meters: Arc::clone(&meters),
         letters: None,
         last_good: None,
+        on_trial: None,
         ids: Arc::default(),
         outlets,
     });

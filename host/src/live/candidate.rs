@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::future::{FutureExt as _, join_all};
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Closed, Fault, Handlers};
 use sluicebox_pipeline::{Changes, LaneControl, Snapshot, StateMove, Successor, rehearse};
@@ -15,13 +15,12 @@ use sluicebox_wasm::{LoadError, Module, Refusal, WasmShaper, digest};
 use tokio::time::timeout;
 
 use super::difference::{begins_anew, is_same};
+use super::reading::Reading;
 use crate::foundry::{self, identity, lane_settings, useful};
 use crate::metrics::LaneRow;
-use crate::plan::LanePlan;
+use crate::plan::{Component, LanePlan};
 use crate::wire::{Cast, Parts};
 
-/// Time for reading a component.
-const READ: Duration = Duration::from_secs(10);
 /// Time for a rehearsal, besides the call that runs when it is over.
 const REHEARSAL: Duration = Duration::from_secs(30);
 /// Time until a lane has come to the end of a batch, besides the time of a call.
@@ -39,6 +38,7 @@ pub(super) struct Wish {
     pub(super) before: Vec<LaneControl<WasmShaper>>,
     /// What was refused before: it is not tried again unless it shall be.
     pub(super) refused: Option<Tried>,
+    pub(super) reading: Reading,
 }
 
 /// What runs in a lane.
@@ -55,6 +55,13 @@ pub(super) struct Running {
 pub(super) struct Tried {
     pub(super) lane: LanePlan,
     pub(super) digest: String,
+}
+
+impl Running {
+    /// Whether the lane's thread has ended, though nobody has removed it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.control.ended().now_or_never().is_some()
+    }
 }
 
 impl Tried {
@@ -83,7 +90,14 @@ pub(super) struct Refused {
     pub(super) again: bool,
 }
 
-/// The steps on the way.
+impl Refused {
+    /// The digest of what was refused, if it could be read.
+    pub(super) fn digest(&self) -> Option<&str> {
+        self.tried.as_ref().map(|tried| tried.digest.as_str())
+    }
+}
+
+/// The steps on the way, and what comes after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Read,
@@ -94,6 +108,7 @@ pub(super) enum Step {
     Swap,
     End,
     Begin,
+    Work,
 }
 
 impl fmt::Display for Step {
@@ -107,13 +122,14 @@ impl fmt::Display for Step {
             Self::Swap => "the swap",
             Self::End => "waiting for the end of the lane as it was",
             Self::Begin => "beginning the lane",
+            Self::Work => "its work",
         })
     }
 }
 
 /// Grants a wish, or says why not.
 pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Result<Placed, Refused> {
-    let Wish { lane, good, running, before, refused } = wish;
+    let Wish { lane, good, running, before, refused, reading } = wish;
     let missing = parts.missing(&lane);
     if !missing.is_empty() {
         let reason = format!("{} cannot be had before a restart", missing.join(", "));
@@ -121,11 +137,11 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     }
     let component = match good {
         Some(good) => good.component,
-        None => read(&lane).await?,
+        None => read(&reading, &lane).await?,
     };
     let tried = Tried { lane: lane.clone(), digest: digest(&component) };
     let is_known = |known: &Tried| known.is(&lane, &tried.digest);
-    let runs = running.as_ref().is_some_and(|running| is_known(&running.tried));
+    let runs = running.as_ref().is_some_and(|running| is_known(&running.tried) && !running.has_ended());
     if runs || refused.as_ref().is_some_and(is_known) {
         return Ok(Placed::Unchanged { runs });
     }
@@ -135,29 +151,31 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     if from.is_empty() {
         return Err(at(Step::Load, format!("it handles no events of {}", lane.from.join(", ")), false));
     }
-    let row = row(&lane, &module, running.as_ref());
     let handlers = module.handlers();
+    let takes_over =
+        |running: &Running| running.handlers == handlers && !begins_anew(&running.tried.lane, &lane) && !running.has_ended();
+    let swaps = running.as_ref().is_some_and(takes_over);
+    let row = row(&lane, &module, running.as_ref(), swaps);
     let shaper = parts.foundry.shaper(module, &lane);
     let candidate = Candidate { parts, changes, lane, tried: tried.clone(), row, handlers, from };
     let placed = match running {
-        Some(running) if running.handlers == handlers && !begins_anew(&running.tried.lane, &candidate.lane) => {
-            candidate.swap(running, shaper).await
-        }
+        Some(running) if swaps => candidate.swap(running, shaper).await,
         running => candidate.begin(running, before, shaper).await,
     };
     placed.map_err(|(step, reason)| at(step, reason, true))
 }
 
-async fn read(lane: &LanePlan) -> Result<Cow<'static, [u8]>, Refused> {
+async fn read(reading: &Reading, lane: &LanePlan) -> Result<Cow<'static, [u8]>, Refused> {
+    let Component::File(path) = &lane.component else {
+        return foundry::read(lane).map_err(|error| unread(told(&error)));
+    };
     let wanted = lane.clone();
-    let read = tokio::task::spawn_blocking(move || foundry::read(&wanted));
-    let failed = |reason: String| Refused { step: Step::Read, reason, tried: None, again: true };
-    match timeout(READ, read).await {
-        Ok(Ok(Ok(component))) => Ok(component),
-        Ok(Ok(Err(error))) => Err(failed(told(&error))),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed(format!("it was not read within {READ:?}"))),
-    }
+    let read = reading.with(path, move || foundry::read(&wanted)).await;
+    read.map_err(unread)?.map_err(|error| unread(told(&error)))
+}
+
+fn unread(reason: String) -> Refused {
+    Refused { step: Step::Read, reason, tried: None, again: true }
 }
 
 /// The deadline of this step is the compiler's.
@@ -172,7 +190,7 @@ async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: Cow<'static, [u8]>
 }
 
 /// The content of a component does not change by waiting.
-fn may_go_better(refusal: &Refusal) -> bool {
+pub(super) fn may_go_better(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Unreadable { .. } | Refusal::NotCompiled(_))
 }
 
@@ -180,8 +198,9 @@ pub(super) fn told(error: &LoadError) -> String {
     format!("{} (hint: {})", error.refusal, error.refusal.hint())
 }
 
-pub(super) fn row(lane: &LanePlan, module: &Module, running: Option<&Running>) -> LaneRow {
-    let queue = running.map(|running| Arc::clone(&running.row.meter.queue)).unwrap_or_default();
+/// The queue stays when the module takes the lane over.
+pub(super) fn row(lane: &LanePlan, module: &Module, running: Option<&Running>, swaps: bool) -> LaneRow {
+    let queue = running.filter(|_| swaps).map(|running| Arc::clone(&running.row.meter.queue)).unwrap_or_default();
     LaneRow {
         name: lane.name.clone(),
         module: identity(lane, module),

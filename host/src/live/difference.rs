@@ -39,7 +39,8 @@ fn keys(one: &Value, other: &Value) -> Vec<String> {
 /// Whether a lane must begin anew, because other sources feed it or other sinks take what it makes: then it is told everything that
 /// exists, as after a restart.
 pub(super) fn begins_anew(running: &LanePlan, wanted: &LanePlan) -> bool {
-    running.from != wanted.from || running.to != wanted.to
+    let same = |one: &[String], other: &[String]| one.len() == other.len() && one.iter().all(|name| other.contains(name));
+    !same(&running.from, &wanted.from) || !same(&running.to, &wanted.to)
 }
 
 /// Whether nothing but the queue may differ.

@@ -1,15 +1,21 @@
 //! What each lane begins with: the module that the configuration names, or the last good one when that is bad.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::future::join_all;
 use sluicebox_contract::{Handlers, Shaper as _};
 use sluicebox_store::Good;
 use sluicebox_wasm::{Module, WasmShaper};
+use tokio::time::timeout;
 
-use super::candidate::{Refused, Step, Tried, row, told};
+use super::candidate::{Refused, Step, Tried, may_go_better, row, told};
 use crate::foundry::{self, most_bytes, useful};
 use crate::plan::LanePlan;
 use crate::wire::{Cast, Parts};
+
+/// Lanes wait for each other for so long at the start.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a lane begins.
 pub(super) struct First {
@@ -49,7 +55,7 @@ fn try_configured(parts: &Parts, lane: &LanePlan) -> (Option<Made>, Option<Refus
     let refused = |step, reason, again| Some(Refused { step, reason, tried: Some(tried.clone()), again });
     let module = match parts.foundry.load(lane, &component) {
         Ok(module) => module,
-        Err(error) => return (None, refused(Step::Load, told(&error), false)),
+        Err(error) => return (None, refused(Step::Load, told(&error), may_go_better(&error.refusal))),
     };
     drop(component);
     if useful(lane, module.handlers()).is_empty() {
@@ -89,13 +95,27 @@ pub(super) fn last_good(parts: &Parts, lane: &LanePlan) -> Option<(LanePlan, Goo
 
 fn cast(lane: &LanePlan, made: Made) -> (Cast, Tried, Handlers) {
     let Made { module, shaper, tried } = made;
-    let (row, handlers) = (row(lane, &module, None), module.handlers());
+    let (row, handlers) = (row(lane, &module, None, false), module.handlers());
     (Cast { shaper, row, from: useful(lane, handlers) }, tried, handlers)
 }
 
-/// As [`first`], for every lane, beside the executor.
-pub(super) async fn first_of_all(parts: &Arc<Parts>) -> anyhow::Result<Vec<First>> {
-    let parts = Arc::clone(parts);
-    let all = move || parts.plan.lanes.iter().map(|lane| first(&parts, lane)).collect();
-    Ok(tokio::task::spawn_blocking(all).await?)
+/// As [`first`], for every lane, beside the executor. A lane that takes too long begins later, and holds up no other.
+pub(super) async fn first_of_all(parts: &Arc<Parts>) -> Vec<First> {
+    let load = |lane: &LanePlan| {
+        let (parts, lane) = (Arc::clone(parts), lane.clone());
+        async move {
+            let (wanted, late) = (lane.clone(), lane.clone());
+            let loading = tokio::task::spawn_blocking(move || first(&parts, &wanted));
+            match timeout(PATIENCE, loading).await {
+                Ok(Ok(first)) => first,
+                Ok(Err(error)) => not_yet(lane, error.to_string()),
+                Err(_) => not_yet(late, format!("it was not loaded within {PATIENCE:?}; its lane begins when it is")),
+            }
+        }
+    };
+    join_all(parts.plan.lanes.iter().map(load)).await
+}
+
+fn not_yet(lane: LanePlan, reason: String) -> First {
+    First { lane, cast: None, last_good: false, refused: Some(Refused { step: Step::Load, reason, tried: None, again: true }) }
 }

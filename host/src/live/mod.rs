@@ -5,10 +5,12 @@ mod candidate;
 mod difference;
 mod first;
 mod lane;
+mod reading;
 mod reconfigure;
 mod replays;
 mod report;
 mod status;
+mod tend;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,21 +22,30 @@ use std::time::Instant;
 use anyhow::Context as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use sluicebox_contract::ModuleIdentity;
 use sluicebox_pipeline::{Changes, LaneControl, Pipeline};
 use sluicebox_wasm::WasmShaper;
+use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+use crate::config::Problem;
+use crate::config::load::Checked;
 use crate::config::yaml::Document;
 use crate::metrics::LaneRow;
-use crate::plan::Component;
+use crate::plan::{Component, LanePlan};
 use crate::wire::Parts;
 use candidate::{Placed, Refused, Running, Step, Wish, place};
 use first::{First, first_of_all};
 use lane::Lane;
+use reading::Reading;
+use replays::Replays;
 use report::Reporter;
 pub use status::Status;
-use watch::{Fingerprint, Watch, WatchSettings, fingerprint};
+use watch::{Fingerprint, Watch, WatchSettings};
+
+/// Modules that are tried at a time: a rehearsal holds an instance more.
+const AT_ONCE: usize = 4;
 
 /// Everything that changes, and who decides about it.
 pub struct Live {
@@ -50,6 +61,13 @@ pub struct Live {
     watch: Watch,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     replaying: bool,
+    replays: Arc<Replays>,
+    reading: Reading,
+    /// How many modules are tried at a time.
+    places: Arc<Semaphore>,
+    config_reading: ConfigReading,
+    /// When a configuration that could not be read is read again.
+    config_retry_at: Option<Instant>,
     status: Arc<Status>,
     reporter: Reporter,
 }
@@ -57,8 +75,19 @@ pub struct Live {
 /// What has been done beside the loop.
 enum Done {
     Placed { lane: String, began: Instant, rollback: bool, result: Box<Result<Placed, Refused>> },
+    Kept { lane: String, digest: String, done: bool },
+    Config(Box<Result<Checked, Problem>>),
     Replayed,
     Aside,
+}
+
+/// Reading the configuration; once at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ConfigReading {
+    None,
+    UnderWay,
+    /// It has changed since that began.
+    Again,
 }
 
 impl Live {
@@ -84,16 +113,22 @@ impl Live {
             watch: Watch::new(settings),
             work: FuturesUnordered::new(),
             replaying: false,
+            replays: Arc::default(),
+            reading: Reading::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            config_reading: ConfigReading::None,
+            config_retry_at: None,
             status: Arc::default(),
             parts,
         };
-        let known = live.fingerprints(as_read).await?;
         let mut fed = Vec::new();
-        for first in first_of_all(&live.parts).await? {
+        for first in first_of_all(&live.parts).await {
             live.start(first, pipeline, &mut fed)?;
         }
         live.parts.feed(pipeline, &fed, None);
-        live.watch.follow(known);
+        // It was read already; modules are reported at the first look at them, and found to be those that run.
+        live.watch.follow(live.config.iter().map(|path| (path.clone(), as_read.clone())).collect());
+        live.follow();
         live.forget_strangers();
         live.status.config(&live.config_name(), Vec::new(), Vec::new());
         Ok(live)
@@ -106,11 +141,11 @@ impl Live {
 
     /// Works until dropped.
     pub async fn run(mut self) -> Infallible {
-        let mut tick = tokio::time::interval(self.parts.plan.reload.poll.0);
+        let mut tick = tokio::time::interval(tend::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                changed = self.watch.changed() => self.look(&changed).await,
+                changed = self.watch.changed() => self.look(&changed),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.take(done),
                 _ = tick.tick() => self.tend(),
             }
@@ -138,12 +173,12 @@ impl Live {
         } else {
             let failure = refused.as_ref().map(|refused| refused.reason.clone()).unwrap_or_default();
             error!(lane = %name, module = %lane.component, error = %failure, "module not loaded: its lane does not run");
-            self.parts.meters.set_lane(LaneRow { name: name.clone(), failure: Some(failure), ..not_running(&lane) });
+            self.parts.meters.set_lane(not_running(&lane, failure));
         }
         if let Some(refused) = refused {
             if last_good {
                 warn!(lane = %name, step = %refused.step, reason = %refused.reason, "module is bad: the last good one takes its place");
-                self.report("LastGoodModuleUsed", &name, &refused);
+                self.report("LastGoodModuleUsed", &name, &refused.step.to_string(), &refused.reason);
             }
             self.status.refused(&name, &refused);
             state.refuse(refused);
@@ -153,9 +188,9 @@ impl Live {
     }
 
     /// Files have changed.
-    async fn look(&mut self, changed: &BTreeSet<PathBuf>) {
+    fn look(&mut self, changed: &BTreeSet<PathBuf>) {
         if self.config.as_ref().is_some_and(|config| changed.contains(config)) {
-            self.reconfigure().await;
+            self.read_config();
         }
         let touched = |lane: &&Lane| matches!(&lane.plan.component, Component::File(path) if changed.contains(path));
         let names: Vec<String> = self.lanes.values().filter(touched).map(|lane| lane.plan.name.clone()).collect();
@@ -172,19 +207,30 @@ impl Live {
                 lane.refused.as_ref().filter(|refused| changed || !refused.again).and_then(|refused| refused.tried.clone());
             self.leaving.retain(|(_, control)| control.ended().now_or_never().is_none());
             let before = self.leaving.iter().filter(|(leaving, _)| leaving == name).map(|(_, control)| control.clone()).collect();
-            let wish = Wish { lane: lane.plan.clone(), good: None, running: lane.running.clone(), before, refused };
+            let reading = self.reading.clone();
+            let wish = Wish { lane: lane.plan.clone(), good: None, running: lane.running.clone(), before, refused, reading };
             self.attempt(wish, false);
         }
     }
 
     fn attempt(&mut self, wish: Wish, rollback: bool) {
         let (lane, began) = (wish.lane.name.clone(), Instant::now());
-        let placing = place(Arc::clone(&self.parts), self.changes.clone(), wish);
-        self.work.push(Box::pin(async move { Done::Placed { lane, began, rollback, result: Box::new(placing.await) } }));
+        let (parts, changes, places) = (Arc::clone(&self.parts), self.changes.clone(), Arc::clone(&self.places));
+        self.work.push(Box::pin(async move {
+            // The semaphore is never closed.
+            let _place = places.acquire().await;
+            Done::Placed { lane, began, rollback, result: Box::new(place(parts, changes, wish).await) }
+        }));
     }
 
     fn take(&mut self, done: Done) {
         match done {
+            Done::Config(read) => self.reconfigure(*read),
+            Done::Kept { lane, digest, done } => {
+                if let Some(lane) = self.lanes.get_mut(&lane) {
+                    lane.kept(&digest, done);
+                }
+            }
             Done::Replayed => self.replaying = false,
             Done::Aside => {}
             Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
@@ -212,6 +258,7 @@ impl Live {
             Ok(Placed::Begun(running)) if wanted && !rollback => {
                 lane.runs(running, false);
                 self.status.at_work(name, false);
+                self.hold(name);
             }
             Ok(Placed::Begun(running)) => {
                 self.parts.meters.remove_lane(name);
@@ -252,8 +299,6 @@ impl Live {
                 running
             }
         };
-        // They may have changed meanwhile.
-        running.control.set_bounds(lane.plan.bounds);
         let swaps = Arc::clone(&running.row.swaps);
         if rollback {
             swaps.rolled_back.increment();
@@ -261,50 +306,50 @@ impl Live {
             self.status.at_work(name, true);
             self.status.refused(name, &bad);
             warn!(lane = %name, reason = %bad.reason, "the last good module takes the place of one that fails again and again");
-            self.report("ModuleRolledBack", name, &bad);
+            self.report("ModuleRolledBack", name, &bad.step.to_string(), &bad.reason);
         } else {
             swaps.swapped.increment();
             swaps.reloads.observe(began.elapsed());
             lane.runs(running, false);
             self.status.at_work(name, false);
+            self.hold(name);
         }
     }
 
     fn refused(&mut self, name: &str, refused: Refused, rollback: bool) {
-        let Some(lane) = self.lanes.get_mut(name) else { return };
-        if let Some(running) = lane.running.as_ref().filter(|_| !rollback) {
-            running.row.swaps.failed.increment();
+        if !self.is_news(&refused) {
+            return;
         }
+        let Some(lane) = self.lanes.get_mut(name) else { return };
         // A lane that had to end first is not there any more, whatever became of its successor.
-        let ends = |running: &mut Running| refused.step == Step::End || running.control.ended().now_or_never().is_some();
+        let ends = |running: &mut Running| refused.step == Step::End || running.has_ended();
         if let Some(running) = lane.running.take_if(ends) {
             self.leaving.push((name.to_owned(), running.control));
         }
+        let goes_on = lane.running.is_some();
+        let mut row = self.parts.meters.lane(name).unwrap_or_default();
         if rollback {
             warn!(lane = %name, step = %refused.step, reason = %refused.reason, "the last good module cannot be put back");
-            if lane.running.is_some() {
+            if goes_on {
                 return;
             }
         }
-        if lane.running.is_none() {
-            self.parts.meters.set_lane(LaneRow { failure: Some(refused.reason.clone()), ..not_running(&lane.plan) });
+        if !goes_on {
+            row = LaneRow { swaps: row.swaps, ..not_running(&lane.plan, refused.reason.clone()) };
+            self.parts.meters.set_lane(row.clone());
         }
         self.status.refused(name, &refused);
-        let (step, reason, goes_on) = (refused.step.to_string(), refused.reason.clone(), lane.running.is_some());
+        let (step, reason) = (refused.step.to_string(), refused.reason.clone());
         if lane.refuse(refused) {
+            row.swaps.failed.increment();
             error!(lane = %name, module = %lane.plan.component, %step, %reason, old_goes_on = goes_on, "new version refused");
-            if let Some(refused) = lane.refused.take() {
-                self.report("ModuleReloadRefused", name, &refused);
-                if let Some(lane) = self.lanes.get_mut(name) {
-                    lane.refused = Some(refused);
-                }
-            }
+            self.report("ModuleReloadRefused", name, &step, &reason);
         }
     }
 
-    fn report(&mut self, reason: &'static str, lane: &str, refused: &Refused) {
-        let message = format!("lane `{lane}`: refused in {}: {}", refused.step, refused.reason);
-        if let Some(posting) = self.reporter.post(reason, message) {
+    fn report(&mut self, event: &'static str, lane: &str, step: &str, reason: &str) {
+        let message = format!("lane `{lane}`: refused in {step}: {reason}");
+        if let Some(posting) = self.reporter.post(event, message) {
             self.aside(posting);
         }
     }
@@ -317,18 +362,14 @@ impl Live {
         }));
     }
 
-    /// The state of every file that is followed, before it is read; that of the configuration as it was before that.
-    async fn fingerprints(&self, config: Fingerprint) -> anyhow::Result<BTreeMap<PathBuf, Fingerprint>> {
-        let components = self.lanes.values().map(|lane| &lane.plan).chain(&self.parts.plan.lanes);
-        let files = components.filter_map(|lane| match &lane.component {
+    /// Follows the files that there are now.
+    fn follow(&mut self) {
+        let files = self.lanes.values().filter_map(|lane| match &lane.plan.component {
             Component::File(path) => Some(path.clone()),
             Component::Preset(_) => None,
         });
-        let paths: BTreeSet<PathBuf> = files.collect();
-        let look = move || paths.into_iter().map(|path| (path.clone(), fingerprint(&path))).collect();
-        let mut known: BTreeMap<PathBuf, Fingerprint> = tokio::task::spawn_blocking(look).await?;
-        known.extend(self.config.clone().map(|path| (path, config)));
-        Ok(known)
+        let paths = files.chain(self.config.clone()).collect();
+        self.watch.follow_only(paths);
     }
 
     /// What is kept of lanes that are configured no more would only be in the way.
@@ -336,10 +377,11 @@ impl Live {
         let parts = Arc::clone(&self.parts);
         let known: BTreeSet<String> = self.lanes.keys().cloned().collect();
         let forget = move || {
-            let Some(good) = &parts.last_good else { return };
-            for lane in good.lanes().unwrap_or_default().into_iter().filter(|lane| !known.contains(lane)) {
-                if let Err(error) = good.forget(&lane) {
-                    warn!(%lane, %error, "the last good module of a lane that is no more stays");
+            for kept in [&parts.last_good, &parts.on_trial].into_iter().flatten() {
+                for lane in kept.lanes().unwrap_or_default().into_iter().filter(|lane| !known.contains(lane)) {
+                    if let Err(error) = kept.forget(&lane) {
+                        warn!(%lane, %error, "the last good module of a lane that is no more stays");
+                    }
                 }
             }
         };
@@ -347,7 +389,7 @@ impl Live {
     }
 }
 
-fn not_running(lane: &crate::plan::LanePlan) -> LaneRow {
-    let module = sluicebox_contract::ModuleIdentity { name: lane.component.to_string(), ..Default::default() };
-    LaneRow { name: lane.name.clone(), module, ..LaneRow::default() }
+fn not_running(lane: &LanePlan, failure: String) -> LaneRow {
+    let module = ModuleIdentity { name: lane.component.to_string(), ..ModuleIdentity::default() };
+    LaneRow { name: lane.name.clone(), module, failure: Some(failure), ..LaneRow::default() }
 }

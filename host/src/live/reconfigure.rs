@@ -1,33 +1,49 @@
 //! A changed configuration: what of it can be done now is done, what needs a restart is named.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::Live;
 use super::difference::{begins_anew, needs_restart};
 use super::lane::Lane;
-use super::watch::{Fingerprint, fingerprint};
+use super::reading::Reading;
+use super::{ConfigReading, Done, Live};
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::plan::LanePlan;
 
-/// Time for reading the configuration, and for a change of the pipeline.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A configuration that could not be read is read again after this.
+const AGAIN: Duration = Duration::from_secs(30);
 /// Mistakes that are logged; `sluicebox check` names the others.
 const MISTAKES: usize = 20;
 
 impl Live {
-    /// Reads the configuration again and does what it asks for.
-    pub(super) async fn reconfigure(&mut self) {
+    /// Reads the configuration again, beside the loop.
+    pub(super) fn read_config(&mut self) {
         let Some(path) = self.config.clone() else { return };
-        let (as_read, checked) = match read(&path).await {
-            Ok(read) => read,
-            Err(problem) => return self.refuse_config(&[problem]),
+        self.config_retry_at = None;
+        if self.config_reading != ConfigReading::None {
+            self.config_reading = ConfigReading::Again;
+            return;
+        }
+        self.config_reading = ConfigReading::UnderWay;
+        let reading = self.reading.clone();
+        self.work.push(Box::pin(async move { Done::Config(Box::new(read(&reading, path).await)) }));
+    }
+
+    /// Does what the configuration asks for.
+    pub(super) fn reconfigure(&mut self, read: Result<Checked, Problem>) {
+        if std::mem::replace(&mut self.config_reading, ConfigReading::None) == ConfigReading::Again {
+            return self.read_config();
+        }
+        let Checked { plan, document, problems } = match read {
+            Ok(checked) => checked,
+            Err(problem) => {
+                self.config_retry_at = Some(Instant::now() + AGAIN);
+                return self.refuse_config(&[problem]);
+            }
         };
-        let Checked { plan, document, problems } = checked;
         let Some(plan) = plan.filter(|_| problems.is_empty()) else { return self.refuse_config(&problems) };
         let waiting = needs_restart(&self.started.value, &document.value);
         let meter = self.parts.meters.config();
@@ -35,15 +51,11 @@ impl Live {
         if !waiting.is_empty() && waiting != self.status.needs_restart() {
             warn!(changed = %waiting.join(", "), "these changes of the configuration need a restart; until then they are as they were");
         }
-        self.status.config(&path.display().to_string(), Vec::new(), waiting);
+        self.status.config(&self.config_name(), Vec::new(), waiting);
         meter.taken.increment();
         info!("configuration read again");
-        self.take_lanes(plan.lanes).await;
-        match self.fingerprints(as_read).await {
-            Ok(known) => self.watch.follow(known),
-            Err(error) => error!(%error, "files are followed as before"),
-        }
-        // What has changed before its file was followed.
+        self.take_lanes(plan.lanes);
+        self.follow();
         let names: Vec<String> = self.lanes.keys().cloned().collect();
         for name in names {
             self.try_lane(&name, true);
@@ -66,15 +78,16 @@ impl Live {
     }
 
     /// Adds, removes and changes lanes. What is to run in them is brought there afterwards.
-    async fn take_lanes(&mut self, wanted: Vec<LanePlan>) {
+    fn take_lanes(&mut self, wanted: Vec<LanePlan>) {
         let is_gone = |lane: &&Lane| lane.is_configured() && wanted.iter().all(|plan| plan.name != lane.plan.name);
         let gone: Vec<String> = self.lanes.values().filter(is_gone).map(|lane| lane.plan.name.clone()).collect();
         for name in gone {
-            self.remove_lane(&name).await;
+            self.remove_lane(&name);
         }
         for mut plan in wanted {
             if !plan.from_is_explicit {
-                plan.from.retain(|source| self.parts.has_source(source));
+                // Sources change with a restart.
+                plan.from = self.parts.sources();
             }
             match self.lanes.get_mut(&plan.name) {
                 None => {
@@ -95,7 +108,7 @@ impl Live {
     }
 
     /// The lane shapes what it has, and ends.
-    async fn remove_lane(&mut self, name: &str) {
+    fn remove_lane(&mut self, name: &str) {
         let Some(lane) = self.lanes.get_mut(name) else { return };
         let running = lane.leave();
         if !lane.is_busy() {
@@ -104,10 +117,11 @@ impl Live {
         if let Some(running) = running {
             let handle = running.control.handle();
             self.leaving.push((name.to_owned(), running.control));
-            let removing = self.changes.insist(move |pipeline| pipeline.remove_lane(handle));
-            if !matches!(timeout(PATIENCE, removing).await, Ok(Ok(()))) {
-                error!(lane = %name, "lane not removed: the pipeline does not answer");
-            }
+            let changes = self.changes.clone();
+            self.aside(async move {
+                // When the pipeline stops, the lane ends with it.
+                let _stopped = changes.insist(move |pipeline| pipeline.remove_lane(handle)).await;
+            });
         }
         self.parts.meters.remove_lane(name);
         self.status.removed(name);
@@ -116,19 +130,14 @@ impl Live {
     }
 }
 
-/// A file that hangs is one that cannot be read.
-async fn read(path: &Path) -> Result<(Fingerprint, Checked), Problem> {
-    let file = path.to_owned();
-    let reading = move || {
+async fn read(reading: &Reading, path: PathBuf) -> Result<Checked, Problem> {
+    let file = path.clone();
+    let read = reading.with(&path, move || {
         // Opening a pipe would wait for somebody to write into it. What is not there at all is told by whoever reads it.
         if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
             return Err(Problem::whole("cannot be read: it is no regular file"));
         }
-        Ok((fingerprint(&file), load(&file)))
-    };
-    match timeout(PATIENCE, tokio::task::spawn_blocking(reading)).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => Err(Problem::whole(format!("cannot be read: {error}"))),
-        Err(_) => Err(Problem::whole(format!("was not read within {PATIENCE:?}")).hint("does its file system answer?")),
-    }
+        Ok(load(&file))
+    });
+    read.await.unwrap_or_else(|reason| Err(Problem::whole(reason)))
 }

@@ -1,6 +1,7 @@
 //! Dead letters that somebody wants to be tried again: an event goes to today's module of its lane, an entry to its sink.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sluicebox_contract::{DeadLetter, Held, ModuleIdentity, UnixNanos};
@@ -18,57 +19,96 @@ const LETTER: Duration = Duration::from_mins(1);
 /// The lanes that letters can go to, with the modules in them.
 pub(super) type Lanes = Vec<(String, LaneControl<WasmShaper>, ModuleIdentity)>;
 
-/// Tries every letter again that is asked for, one after the other.
-pub(super) async fn replay_all(parts: Arc<Parts>, changes: Changes, letters: Letters, lanes: Lanes) {
-    let asked = {
-        let letters = letters.clone();
-        blocking(move || letters.asked()).await
-    };
-    for Asked { id, letter } in asked.unwrap_or_default() {
-        match letter {
-            Ok(letter) => replay(&parts, &changes, &letters, &lanes, id, letter).await,
-            Err(error) => {
-                warn!(%id, %error, "dead letter cannot be read and is not replayed");
-                let letters = letters.clone();
-                blocking(move || letters.withdraw(id)).await;
+/// Letters that were dealt with in this run and could not be taken away: they are not tried once more.
+#[derive(Default)]
+pub(super) struct Replays(Mutex<BTreeSet<Id>>);
+
+/// So many of them are remembered.
+const REMEMBERED: usize = 1024;
+
+impl Replays {
+    fn stuck(&self) -> MutexGuard<'_, BTreeSet<Id>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries every letter again that is asked for, one after the other.
+    pub(super) async fn replay_all(&self, parts: &Parts, changes: &Changes, letters: Letters, lanes: Lanes) {
+        let asked = {
+            let letters = letters.clone();
+            blocking(move || letters.asked()).await
+        };
+        for Asked { id, letter } in asked.unwrap_or_default() {
+            if self.stuck().contains(&id) {
+                continue;
+            }
+            let letters = letters.clone();
+            let done = match letter {
+                Ok(letter) => replay(parts, changes, letters, &lanes, id, letter).await,
+                Err(error) => {
+                    warn!(%id, %error, "dead letter cannot be read and is not replayed");
+                    blocking(move || letters.withdraw(id)).await
+                }
+            };
+            if done.is_none() {
+                let mut stuck = self.stuck();
+                if stuck.len() >= REMEMBERED {
+                    stuck.pop_first();
+                }
+                stuck.insert(id);
             }
         }
     }
 }
 
-async fn replay(parts: &Parts, changes: &Changes, letters: &Letters, lanes: &Lanes, id: Id, letter: DeadLetter) {
+/// None when the letter could not be put where it belongs now.
+async fn replay(parts: &Parts, changes: &Changes, letters: Letters, lanes: &Lanes, id: Id, letter: DeadLetter) -> Option<()> {
     let lane = letter.lane.clone();
-    let letters = letters.clone();
     let result = timeout(LETTER, try_again(parts, changes, lanes, &letter)).await;
-    match result.unwrap_or_else(|_| Err((format!("nothing happened within {LETTER:?}"), letter.module.clone()))) {
-        Ok(()) => {
+    match result.unwrap_or_else(|_| Answer::Refused(format!("nothing happened within {LETTER:?}"), letter.module.clone())) {
+        // It stays asked for.
+        Answer::Stopping => Some(()),
+        Answer::Taken => {
             info!(%id, %lane, "dead letter replayed");
-            blocking(move || letters.replayed(id)).await;
+            blocking(move || letters.replayed(id)).await
         }
-        Err((reason, module)) => {
+        Answer::Refused(reason, module) => {
             warn!(%id, %lane, %reason, "dead letter replayed in vain");
             let letter = DeadLetter { at: UnixNanos::now(), reason, module, replays: letter.replays.saturating_add(1), ..letter };
-            blocking(move || letters.returned(id, &letter)).await;
+            blocking(move || letters.returned(id, &letter)).await
         }
     }
 }
 
-/// The error names the module that did not take it.
-async fn try_again(parts: &Parts, changes: &Changes, lanes: &Lanes, letter: &DeadLetter) -> Result<(), (String, ModuleIdentity)> {
-    let before = |reason: String| (reason, letter.module.clone());
+/// What became of a letter.
+enum Answer {
+    Taken,
+    /// Why, and by which module.
+    Refused(String, ModuleIdentity),
+    /// The lane or the program is about to end.
+    Stopping,
+}
+
+async fn try_again(parts: &Parts, changes: &Changes, lanes: &Lanes, letter: &DeadLetter) -> Answer {
+    let refused = |reason: String| Answer::Refused(reason, letter.module.clone());
     match &letter.held {
         Held::Event { subject, event } => {
-            let lane = lanes.iter().find(|(name, ..)| *name == letter.lane);
-            let (_, control, module) = lane.ok_or_else(|| before(format!("no lane `{}` runs", letter.lane)))?;
-            let spare = parts.ids.next().ok_or_else(|| before("all numbers of subjects have been used".to_owned()))?;
+            let Some((_, control, module)) = lanes.iter().find(|(name, ..)| *name == letter.lane) else {
+                return refused(format!("no lane `{}` runs", letter.lane));
+            };
+            let Some(spare) = parts.ids.next() else {
+                return refused("all numbers of subjects have been used".to_owned());
+            };
             let again = EventAgain { event: event.clone(), subject: subject.clone(), spare };
             match control.replay(again).await {
-                Ok(answer) => answer.map_err(|reason| (reason, module.clone())),
-                Err(_) => Err(before("the lane has ended".to_owned())),
+                Ok(Ok(())) => Answer::Taken,
+                Ok(Err(reason)) => Answer::Refused(reason, module.clone()),
+                Err(_) => Answer::Stopping,
             }
         }
         Held::Entry { sink, observed_at, entry } => {
-            let outlet = parts.outlet(sink).ok_or_else(|| before(format!("there is no sink `{sink}`")))?;
+            let Some(outlet) = parts.outlet(sink) else {
+                return refused(format!("there is no sink `{sink}`"));
+            };
             let again = EntryAgain {
                 lane: letter.lane.clone(),
                 module: letter.module.clone(),
@@ -77,8 +117,8 @@ async fn try_again(parts: &Parts, changes: &Changes, lanes: &Lanes, letter: &Dea
             };
             let written = changes.make(move |pipeline| pipeline.replay(outlet, again)).await;
             match written.ok().flatten() {
-                Some(refused) => refused.await.map_or(Ok(()), |reason| Err(before(reason))),
-                None => Err(before("the program stops".to_owned())),
+                Some(answer) => answer.await.map_or(Answer::Taken, refused),
+                None => Answer::Stopping,
             }
         }
     }

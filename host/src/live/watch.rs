@@ -72,6 +72,8 @@ struct Watched {
     reported: Fingerprint,
     seen: Fingerprint,
     places: Vec<Place>,
+    /// The kernel has told of something that may have changed the content.
+    is_touched: bool,
 }
 
 struct Away {
@@ -121,8 +123,23 @@ impl Watch {
     pub fn follow(&mut self, paths: BTreeMap<PathBuf, Fingerprint>) {
         let mut before = std::mem::take(&mut self.paths);
         let watched = |(path, known): (PathBuf, Fingerprint)| {
-            let places = before.remove(&path).map_or_else(Vec::new, |watched| watched.places);
-            (path, Watched { reported: known.clone(), seen: known, places })
+            let (places, is_touched) =
+                before.remove(&path).map_or_else(Default::default, |watched| (watched.places, watched.is_touched));
+            (path, Watched { reported: known.clone(), seen: known, places, is_touched })
+        };
+        self.paths = paths.into_iter().map(watched).collect();
+        self.phase = Phase::Resting { until: Instant::now() };
+    }
+
+    /// From now on these files and no others are followed. Those that were followed before stay as they are; the others are reported at
+    /// the first look at them.
+    pub fn follow_only(&mut self, paths: BTreeSet<PathBuf>) {
+        let mut before = std::mem::take(&mut self.paths);
+        let watched = |path: PathBuf| {
+            let unknown = Fingerprint::Unreadable("it was not looked at yet".to_owned());
+            let known = before.remove(&path);
+            let fresh = || Watched { reported: unknown.clone(), seen: unknown.clone(), places: Vec::new(), is_touched: false };
+            (path, known.unwrap_or_else(fresh))
         };
         self.paths = paths.into_iter().map(watched).collect();
         self.phase = Phase::Resting { until: Instant::now() };
@@ -161,6 +178,10 @@ impl Watch {
 
     fn begin_round(&mut self, now: Instant) {
         self.is_stirred |= self.hints.drain();
+        let touched = self.hints.drain_touched();
+        for watched in self.paths.values_mut() {
+            watched.is_touched |= watched.places.iter().any(|place| touched.contains(&(place.identity, place.name.clone())));
+        }
         self.round += 1;
         for path in self.paths.keys() {
             if let Some(away) = self.away.get_mut(path) {
@@ -216,7 +237,11 @@ impl Watch {
         self.phase = Phase::Resting { until: began + self.settings.poll };
         let mut report = BTreeSet::new();
         for (path, watched) in &mut self.paths {
-            if watched.reported != watched.seen {
+            // A copy may set back the time that tells it from what was there, and have as many bytes.
+            let is_back = !self.away.contains_key(path);
+            let is_touched =
+                is_back && std::mem::take(&mut watched.is_touched) && watched.reported.may_be_older_than(&watched.seen);
+            if is_touched || watched.reported != watched.seen {
                 watched.reported = watched.seen.clone();
                 report.insert(path.clone());
             }

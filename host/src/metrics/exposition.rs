@@ -93,8 +93,7 @@ impl Exposition {
             ("missed", |meter| &meter.missed),
             ("overflow", |meter| &meter.queue.dropped),
         ];
-        let help =
-            "Events left out: refused by the module, deadly to it, missed while the lane rested or waited for its share of the processor, dropped from a full queue";
+        let help = "Events left out: refused by the module, deadly to it, missed while the lane rested or waited for its share of the processor, dropped from a full queue";
         let mut metric = encoder.encode_descriptor("sluicebox_lane_dropped_events", help, None, MetricType::Counter)?;
         for (labels, meter) in &rows {
             for (reason, read) in dropped {
@@ -212,6 +211,9 @@ fn counter<M>(
 }
 
 fn count(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, counter: &Counter) -> Result<(), Error> {
+    if labels.is_empty() {
+        return metric.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None);
+    }
     metric.encode_family(&labels.as_slice())?.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)
 }
 
@@ -238,7 +240,14 @@ fn gauge<M>(
     read: Read<M, Gauge>,
 ) -> Result<(), Error> {
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    rows.iter().try_for_each(|(labels, meter)| metric.encode_family(&labels.as_slice())?.encode_gauge(&read(meter).get()))
+    rows.iter().try_for_each(|(labels, meter)| {
+        let value = read(meter).get();
+        if labels.is_empty() {
+            metric.encode_gauge(&value)
+        } else {
+            metric.encode_family(&labels.as_slice())?.encode_gauge(&value)
+        }
+    })
 }
 
 fn durations<M>(

@@ -110,6 +110,11 @@ impl Meters {
         self.rows().lanes.clone()
     }
 
+    /// The lane of this name.
+    pub fn lane(&self, name: &str) -> Option<LaneRow> {
+        self.rows().lanes.iter().find(|lane| lane.name == name).cloned()
+    }
+
     /// Every sink.
     pub fn sinks(&self) -> Vec<SinkRow> {
         self.rows().sinks.clone()

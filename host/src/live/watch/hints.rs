@@ -6,7 +6,8 @@
 pub(super) mod kernel;
 pub(super) mod listener;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +85,13 @@ impl Hints {
     /// Whether something has happened to a name that matters since it was asked last. To be followed by looks.
     pub(super) fn drain(&mut self) -> bool {
         self.listener.take()
+    }
+
+    /// The names under which something was written or put since it was asked last, so that the content may be another one whatever a
+    /// look says. To be followed by looks.
+    pub(super) fn drain_touched(&mut self) -> BTreeSet<(Identity, OsString)> {
+        let identified = |(directory, name): (PathBuf, OsString)| Some((self.wanted.get(&directory)?.0, name));
+        self.listener.take_touched().into_iter().filter_map(identified).collect()
     }
 
     /// From now on `places` and no others are listened for, as soon as the kernel gives it. Never waits.

@@ -20,11 +20,11 @@ pub enum Fingerprint {
     Unreadable(String),
 }
 
-/// What is compared of a file that is there, all links followed.
+/// What is known of a file that is there, all links followed.
 ///
-/// The owner and the mode belong to it because a file that could not be read may be readable after they have changed. The time of the
-/// last change of status does not: there are volumes whose owner is set to what it is every other minute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The owner and the mode belong to what is compared because a file that could not be read may be readable after they have changed. The
+/// time of the last change of status does not: there are volumes whose owner is set to what it is every other minute.
+#[derive(Clone, Debug)]
 pub struct Marks {
     device: u64,
     inode: u64,
@@ -34,7 +34,19 @@ pub struct Marks {
     mode: u32,
     user: u32,
     group: u32,
+    /// Seconds and nanoseconds. Not compared.
+    status_changed: (i64, i64),
 }
+
+impl PartialEq for Marks {
+    fn eq(&self, other: &Self) -> bool {
+        let file = |marks: &Self| (marks.device, marks.inode, marks.bytes, marks.modified_seconds, marks.modified_nanoseconds);
+        let access = |marks: &Self| (marks.mode, marks.user, marks.group);
+        file(self) == file(other) && access(self) == access(other)
+    }
+}
+
+impl Eq for Marks {}
 
 impl From<&Metadata> for Marks {
     fn from(metadata: &Metadata) -> Self {
@@ -47,6 +59,17 @@ impl From<&Metadata> for Marks {
             mode: metadata.mode(),
             user: metadata.uid(),
             group: metadata.gid(),
+            status_changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl Fingerprint {
+    /// Whether anything at all may have been done to the file in between, even if nothing of it is to be seen in what is compared.
+    pub(super) fn may_be_older_than(&self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Present(earlier), Self::Present(later)) => earlier != later || earlier.status_changed != later.status_changed,
+            (earlier, later) => earlier != later,
         }
     }
 }

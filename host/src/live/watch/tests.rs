@@ -4,6 +4,7 @@ mod hardships;
 mod kernel;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use tempfile::TempDir;
@@ -138,6 +139,42 @@ async fn a_file_that_is_replaced_by_another_is_reported() {
     for text in ["2", "3"] {
         replace(&scene.path("a"), text);
         scene.expect_report("a").await;
+    }
+}
+
+/// As `cp -p` and `rsync --inplace --times` do it. Only the kernel tells.
+#[tokio::test]
+async fn a_file_that_is_overwritten_with_as_many_bytes_and_the_same_time_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    fs::write(&path, "1").unwrap();
+    let mut watch = hinted(NEVER);
+    watch.follow(known(&[&path]));
+    settle(&mut watch).await;
+    for text in ["2", "3"] {
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.set_modified(before).unwrap();
+        drop(file);
+        expect_report(&mut watch, &path).await;
+        settle(&mut watch).await;
+    }
+}
+
+/// As it is done to volumes every other minute.
+#[tokio::test]
+async fn a_file_whose_owner_is_set_to_what_it_is_is_not_reported() {
+    let mut scene = Scene::new();
+    fs::write(scene.path("a"), "1").unwrap();
+    scene.follow("a").await;
+    let metadata = fs::metadata(scene.path("a")).unwrap();
+    for _ in 0..3 {
+        std::os::unix::fs::chown(scene.path("a"), Some(metadata.uid()), Some(metadata.gid())).unwrap();
+        fs::set_permissions(scene.path("a"), metadata.permissions()).unwrap();
+        for watch in &mut scene.watches {
+            settle(watch).await;
+        }
     }
 }
 

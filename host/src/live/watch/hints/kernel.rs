@@ -4,7 +4,8 @@
 use std::fmt;
 use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
@@ -100,23 +101,23 @@ fn cause(error: &notify::Error) -> Option<String> {
 /// notify's watcher, whose panics end here.
 struct Kernel {
     watcher: Option<AnyWatcher>,
-    /// What the handler holds, which lives as long as notify's thread.
-    thread: Weak<Arc<Listener>>,
+    /// Set when notify's thread ends.
+    thread_has_ended: Arc<AtomicBool>,
     has_panicked: bool,
 }
 
 impl Kernel {
     fn open(open: &Open, listener: &Arc<Listener>) -> Result<Self, String> {
-        let listener = Arc::new(Arc::clone(listener));
-        let thread = Arc::downgrade(&listener);
-        let handler = Box::new(move |event| listener.hear(event));
+        let thread_has_ended = Arc::new(AtomicBool::new(false));
+        let thread = Thread { listener: Arc::clone(listener), has_ended: Arc::clone(&thread_has_ended) };
+        let handler = Box::new(move |event| thread.hear(event));
         let watcher = open(handler).map_err(|error| format!("cannot use inotify: {error}"))?;
         // notify ignores it when its thread cannot be started: then it is gone from the beginning.
-        Ok(Self { watcher: Some(watcher), thread, has_panicked: false })
+        Ok(Self { watcher: Some(watcher), thread_has_ended, has_panicked: false })
     }
 
     fn is_gone(&self) -> bool {
-        self.has_panicked || self.thread.strong_count() == 0
+        self.has_panicked || self.thread_has_ended.load(Ordering::Acquire)
     }
 
     fn ask(&mut self, question: impl FnOnce(&mut dyn Watcher) -> notify::Result<()>) -> notify::Result<()> {
@@ -144,6 +145,24 @@ impl Drop for Kernel {
         } else {
             let _ended = catch_unwind(AssertUnwindSafe(|| drop(watcher)));
         }
+    }
+}
+
+/// What notify's thread holds, which lives as long as that does.
+struct Thread {
+    listener: Arc<Listener>,
+    has_ended: Arc<AtomicBool>,
+}
+
+impl Thread {
+    fn hear(&self, event: notify::Result<Event>) {
+        self.listener.hear(event);
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.has_ended.store(true, Ordering::Release);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is made of the kernel's events, on notify's thread: most are nothing, the others set a flag and wake the executor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ struct State {
     watched: BTreeMap<PathBuf, Option<Identity>>,
     /// Something has happened to a name that matters.
     has_changed: bool,
+    /// The names that matter that may lead to another content since they were taken, with their directories.
+    touched: BTreeSet<(PathBuf, OsString)>,
     /// What happened before names were listened for was told by nobody: they must be looked at.
     is_unseen: bool,
 }
@@ -44,6 +46,8 @@ impl Listener {
         };
         let is_unseen = !wanted.iter().all(is_known);
         state.names = wanted.iter().map(|(directory, (_, names))| (directory.clone(), names.clone())).collect();
+        let State { names, touched, .. } = &mut *state;
+        touched.retain(|(directory, name)| names.get(directory).is_some_and(|known| known.contains(name)));
         if is_unseen {
             self.call_for_looks(&mut state);
         }
@@ -97,6 +101,11 @@ impl Listener {
         std::mem::take(&mut state.has_changed)
     }
 
+    /// Takes the names that may lead to another content, with their directories. To be followed by looks.
+    pub(super) fn take_touched(&self) -> BTreeSet<(PathBuf, OsString)> {
+        std::mem::take(&mut self.state().touched)
+    }
+
     /// Takes an event on notify's thread, which waits meanwhile.
     pub(super) fn hear(&self, event: notify::Result<Event>) {
         let Ok(event) = event else {
@@ -114,9 +123,14 @@ impl Listener {
         if matters {
             // Events were lost, and among them may be the end of a directory.
             state.watched.values_mut().for_each(|known| *known = None);
+            state.touch_all();
         }
         let goes = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+        let writes = !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)) | EventKind::Remove(_));
         for path in &event.paths {
+            if writes {
+                state.touch(path);
+            }
             matters |= state.matters(path);
             matters |= goes && state.doubt(path);
         }
@@ -137,9 +151,23 @@ impl Listener {
 
 impl State {
     fn matters(&self, path: &Path) -> bool {
-        let is_directory = self.names.contains_key(path);
-        let name = || Some((self.names.get(path.parent()?)?, path.file_name()?));
-        is_directory || name().is_some_and(|(names, name)| names.iter().any(|known| known == name))
+        self.names.contains_key(path) || self.name(path).is_some()
+    }
+
+    /// The directory and the name, if that matters.
+    fn name(&self, path: &Path) -> Option<(PathBuf, OsString)> {
+        let (directory, name) = (path.parent()?, path.file_name()?);
+        let is_known = self.names.get(directory)?.iter().any(|known| known == name);
+        is_known.then(|| (directory.to_path_buf(), name.to_owned()))
+    }
+
+    fn touch(&mut self, path: &Path) {
+        self.touched.extend(self.name(path));
+    }
+
+    fn touch_all(&mut self) {
+        let all = self.names.iter().flat_map(|(directory, names)| names.iter().map(|name| (directory.clone(), name.clone())));
+        self.touched.extend(all);
     }
 
     /// When a name goes, notify silently ends what it watched under it, even if that is another directory by now. Whether anything was.
@@ -217,6 +245,24 @@ mod tests {
         for kind in [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read, AccessKind::Any] {
             assert!(!matters(&listener, EventKind::Access(kind), "/x/a"), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_touched_by_what_may_change_the_content_behind_it() {
+        let (listener, _) = listener();
+        let is_touched = |kind, path: &str| {
+            listener.hear(Ok(Event::new(kind).add_path(path.into())));
+            !listener.take_touched().is_empty()
+        };
+        for kind in [WRITTEN, EventKind::Create(CreateKind::File), EventKind::Access(AccessKind::Close(AccessMode::Write))] {
+            assert!(is_touched(kind, "/x/a"), "{kind:?}");
+            assert!(!is_touched(kind, "/x/b") && !is_touched(kind, "/x"), "{kind:?}");
+        }
+        for kind in [EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), EventKind::Access(AccessKind::Read)] {
+            assert!(!is_touched(kind, "/x/a"), "{kind:?}");
+        }
+        listener.hear(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(listener.take_touched().len(), 2, "what was lost may have been anything");
     }
 
     #[test]

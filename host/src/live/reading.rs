@@ -1,0 +1,73 @@
+//! Reads files beside the executor, each one at a time: a file system that hangs costs one thread for each file, however often it is tried.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// Time for reading a file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The files that are being read. A clone is the same.
+#[derive(Clone, Default)]
+pub(super) struct Reading(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Reading {
+    fn out(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has something done with a file, and waits for a while. The error says why there is no answer.
+    pub(super) async fn with<T: Send + 'static>(
+        &self,
+        path: &Path,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        if !self.out().insert(path.to_owned()) {
+            return Err("it is still being read: does its file system answer?".to_owned());
+        }
+        let back = Back { reading: self.clone(), path: path.to_owned() };
+        let reading = tokio::task::spawn_blocking(move || {
+            let _back = back;
+            work()
+        });
+        match timeout(PATIENCE, reading).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("it was not read within {PATIENCE:?}: does its file system answer?")),
+        }
+    }
+}
+
+/// The file is read no more, however that has ended.
+struct Back {
+    reading: Reading,
+    path: PathBuf,
+}
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        self.reading.out().remove(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_hangs_is_read_once_however_often_it_is_tried() {
+        let reading = Reading::default();
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let mut first = Box::pin(reading.with(Path::new("/slow"), move || gone.recv().is_ok()));
+        assert!(futures::poll!(&mut first).is_pending());
+        let second = reading.with(Path::new("/slow"), || ()).await;
+        assert!(second.unwrap_err().contains("still being read"));
+        assert_eq!(reading.with(Path::new("/quick"), || 7).await, Ok(7));
+        go.send(()).unwrap();
+        assert_eq!(first.await, Ok(true));
+        assert_eq!(reading.with(Path::new("/slow"), || 8).await, Ok(8));
+    }
+}
