@@ -210,7 +210,7 @@ pub struct OutletMeter {
     pub retries: Counter,
     /// Time for one call of the sink.
     pub writes: Durations,
-    /// Time from the observation of an event to its entries being written.
+    /// Time from the observation of an event to its entries being written. Without those that are tried once more.
     pub delay: Durations,
     /// Its queue of entries, as the lanes hand them over: one item for each batch shaped.
     pub queue: Arc<QueueMeter>,

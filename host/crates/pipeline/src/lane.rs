@@ -216,14 +216,14 @@ impl<S: Shaper> Lane<S> {
         for subject in subjects {
             self.shunned.remove(subject);
         }
-        if known.is_empty() {
-            return Ok(());
+        for part in known.chunks(SUBJECTS) {
+            let begin = Instant::now();
+            if let Err(fault) = self.shaper.forget(part) {
+                // The instance that takes its place is told of none of them.
+                return self.replace(&fault, "subjects", part.len(), begin.elapsed());
+            }
         }
-        let begin = Instant::now();
-        match self.shaper.forget(&known) {
-            Ok(()) => Ok(()),
-            Err(fault) => self.replace(&fault, "subjects", known.len(), begin.elapsed()),
-        }
+        Ok(())
     }
 
     /// Shapes a batch, and keeps a part of it for rehearsals.
@@ -256,7 +256,7 @@ impl<S: Shaper> Lane<S> {
                 self.meter.calls.observe(begin.elapsed());
                 self.succeed();
                 self.open = self.open.saturating_sub(events.len() as u64);
-                self.emit(entries, first.observed_at());
+                self.emit(&self.origin, entries, first.observed_at());
                 return Ok(());
             }
             Err(fault) => fault,
@@ -335,12 +335,12 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    pub(crate) fn emit(&self, entries: Vec<Entry>, observed_at: UnixNanos) {
+    pub(crate) fn emit(&self, origin: &Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos) {
         if entries.is_empty() {
             return;
         }
         self.meter.entries.add(entries.len() as u64);
-        self.hand_on(Parcel::Entries { origin: Arc::clone(&self.origin), entries, observed_at });
+        self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at });
     }
 
     fn hand_on(&self, parcel: Parcel) {

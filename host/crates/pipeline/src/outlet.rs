@@ -38,10 +38,12 @@ impl Default for OutletSettings {
 }
 
 /// Which lane made an entry, for whoever looks for the culprit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) lane: Arc<str>,
     pub(crate) module: ModuleIdentity,
+    /// It was a dead letter before, or was made from one: its age says nothing of how quick the pipeline is.
+    pub(crate) again: bool,
     /// Who wants to know whether the entry is written, or else why it is refused: it is replayed, and was a dead letter before.
     pub(crate) replay: Option<mpsc::Sender<Option<String>>>,
 }
@@ -150,7 +152,9 @@ impl<K: Sink> Outlet<K> {
             self.write(&gathered).await?;
             let now = UnixNanos::now();
             for (_, origin, time) in &gathered.origins {
-                self.meter.delay.observe(time.elapsed_until(now));
+                if !origin.again {
+                    self.meter.delay.observe(time.elapsed_until(now));
+                }
                 if let Some(replay) = &origin.replay {
                     // The first answer counts, and that an entry was refused has been said before.
                     let _answered = replay.try_send(None);

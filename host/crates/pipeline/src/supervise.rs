@@ -204,7 +204,7 @@ impl Pipeline {
         let name: Arc<str> = name.into();
         let handlers = shaper.handlers();
         let lane = Lane {
-            origin: Arc::new(Origin { lane: Arc::clone(&name), module, replay: None }),
+            origin: Arc::new(Origin { lane: Arc::clone(&name), module, again: false, replay: None }),
             shaper,
             queue: receiver,
             orders: waiting_orders,
@@ -291,7 +291,7 @@ impl Pipeline {
         let sender = self.outlets.get(outlet.0)?.clone();
         let EntryAgain { lane, module, entry, observed_at } = letter;
         let (replay, mut answer) = mpsc::channel(1);
-        let origin = Arc::new(Origin { lane: lane.into(), module, replay: Some(replay) });
+        let origin = Arc::new(Origin { lane: lane.into(), module, again: true, replay: Some(replay) });
         let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at };
         Some(async move {
             let weight = parcel.weight();

@@ -90,7 +90,7 @@ impl<S: Shaper> Lane<S> {
             }
         }
         let old = std::mem::replace(&mut self.shaper, shaper);
-        self.origin = Arc::new(Origin { lane: Arc::clone(&self.origin.lane), module, replay: None });
+        self.origin = Arc::new(Origin { lane: Arc::clone(&self.origin.lane), module, again: false, replay: None });
         for gauge in [&self.meter.ready, &self.meter.resting, &self.meter.memory_bytes] {
             gauge.set(0);
         }
@@ -178,7 +178,8 @@ impl<S: Shaper> Lane<S> {
         let (answer, mut fault) = match shaped {
             Ok(entries) => {
                 self.succeed();
-                self.emit(entries, event.observed_at());
+                let origin = Arc::new(Origin { again: true, ..Origin::clone(&self.origin) });
+                self.emit(&origin, entries, event.observed_at());
                 (Ok(()), None)
             }
             Err(fault) => (Err(fault.to_string()), Some(fault).filter(died)),

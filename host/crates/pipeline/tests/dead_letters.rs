@@ -310,3 +310,20 @@ async fn an_entry_that_the_sink_had_no_time_for_does_not_count_as_written() {
     assert_eq!(soon(replayed.unwrap()).await, Some("the sink has ended".to_owned()));
     assert!(begin.elapsed() < PATIENCE);
 }
+
+#[tokio::test]
+async fn the_age_of_what_is_tried_once_more_is_no_delay() {
+    let Stage { mut pipeline, control, outlet, outlet_meter, sink, tell, .. } = Stage::new(Scripted::default());
+    let changes = pipeline.changes();
+    let script = async {
+        assert_eq!(replay(&control, again(5, None, 9)).await, Ok(()));
+        reaches(&sink.log, 1).await;
+        let replayed = soon(changes.make(move |pipeline: &mut Pipeline| pipeline.replay(outlet, letter("6")))).await.unwrap();
+        assert_eq!(soon(replayed.unwrap()).await, None);
+        tell.send(event(7)).await.unwrap();
+        reaches(&sink.log, 3).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((outlet_meter.written.get(), outlet_meter.delay.count()), (3, 1));
+}

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sluicebox_contract::meter::{DeadLetterMeter, LaneMeter};
+use sluicebox_contract::meter::{DeadLetterMeter, LaneMeter, OutletMeter};
 use sluicebox_contract::{DeadLetter, DeadLetters, Fault, Feed, ModuleIdentity, Notice, Source, Subject};
 use sluicebox_pipeline::{LaneControl, LaneSettings, LaneTerms, OutletHandle, Pipeline, Successor};
 use tokio::sync::mpsc;
@@ -86,6 +86,7 @@ pub struct Stage {
     pub control: LaneControl<Scripted>,
     pub outlet: OutletHandle,
     pub meter: Arc<LaneMeter>,
+    pub outlet_meter: Arc<OutletMeter>,
     pub sink: Recorder,
     pub tell: mpsc::Sender<Notice>,
 }
@@ -101,13 +102,15 @@ impl Stage {
             let meter = Arc::clone(&shelf.meter);
             pipeline.dead_letters(shelf, meter).unwrap();
         }
-        let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&["lane"]));
+        let terms = outlet_terms(&["lane"]);
+        let outlet_meter = Arc::clone(&terms.meter);
+        let outlet = pipeline.outlet("out", sink.clone(), terms);
         let meter = Arc::<LaneMeter>::default();
         let terms = LaneTerms { meter: Arc::clone(&meter), settings, ..lane_terms(&[outlet]) };
         let control = pipeline.lane("lane", shaper, terms).unwrap();
         let (tell, tap) = tap();
         pipeline.source("tap", tap, &[control.handle()]);
-        Self { pipeline, control, outlet, meter, sink, tell }
+        Self { pipeline, control, outlet, meter, outlet_meter, sink, tell }
     }
 }
 
