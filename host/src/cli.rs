@@ -30,6 +30,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a configuration until SIGTERM or SIGINT, then write what was accepted and exit
+    ///
+    /// Modules and the configuration may change meanwhile: they are watched, and read again at SIGHUP. `/status` on the admin address shows
+    /// what became of a change.
     Run(ConfigArguments),
     /// Find every mistake in a configuration, without touching the network
     ///

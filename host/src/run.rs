@@ -52,6 +52,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
 async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), arguments: &ConfigArguments) -> anyhow::Result<bool> {
     let stop = signals::asked(1)?;
     let hurry = signals::asked(2)?;
+    let hangups = signals::hangups()?;
     let listener = match plan.admin.listen {
         Some(address) => Some(admin::listen(address).await?),
         None => None,
@@ -79,7 +80,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         };
         let report = tokio::select! {
             report = pipeline.run_until(stop, plan.shutdown_grace) => report,
-            never = live.run() => match never {},
+            never = live.run(hangups) => match never {},
         };
         anyhow::Ok(report)
     };

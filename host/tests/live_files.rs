@@ -168,3 +168,20 @@ async fn a_thousand_changes_in_a_second_are_a_few_reloads_and_the_last_one_count
     let swapped = status_of(&program, "lines").await["swapped"].as_u64().unwrap();
     assert!((1..=20).contains(&swapped), "{swapped} reloads for a thousand changes");
 }
+
+#[tokio::test]
+async fn a_hangup_reads_everything_again_even_when_no_file_seems_to_have_changed() {
+    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
+    let [one, two] = versions();
+    let path = place.path("module.wasm");
+    replace(&path, &one);
+    let program = run(&place, &api, &path).await;
+    // The same size, and the time of the last change put back: nothing to be seen from outside.
+    let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+    assert_eq!(one.len(), two.len());
+    std::fs::write(&path, &two).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+    let asked = std::process::Command::new("kill").args(["-HUP", &program.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    takes_over(&program, &two).await;
+}

@@ -153,7 +153,7 @@ async fn measure() -> Result<()> {
     tokio::select! {
         done = phases => done,
         report = running => anyhow::bail!("the pipeline has ended: {report:?}"),
-        never = live.run() => match never {},
+        never = live.run(sluicebox::signals::hangups()?) => match never {},
     }
 }
 

@@ -104,12 +104,12 @@ pub(super) async fn first_of_all(parts: &Arc<Parts>) -> Vec<First> {
     let load = |lane: &LanePlan| {
         let (parts, lane) = (Arc::clone(parts), lane.clone());
         async move {
-            let (wanted, late) = (lane.clone(), lane.clone());
+            let wanted = lane.clone();
             let loading = tokio::task::spawn_blocking(move || first(&parts, &wanted));
             match timeout(PATIENCE, loading).await {
                 Ok(Ok(first)) => first,
                 Ok(Err(error)) => not_yet(lane, error.to_string()),
-                Err(_) => not_yet(late, format!("it was not loaded within {PATIENCE:?}; its lane begins when it is")),
+                Err(_) => not_yet(lane, format!("it was not loaded within {PATIENCE:?}; its lane begins when it is")),
             }
         }
     };

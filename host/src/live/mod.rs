@@ -25,6 +25,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use sluicebox_contract::ModuleIdentity;
 use sluicebox_pipeline::{Changes, LaneControl, Pipeline};
 use sluicebox_wasm::WasmShaper;
+use tokio::signal::unix::Signal;
 use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -139,8 +140,8 @@ impl Live {
         Arc::clone(&self.status)
     }
 
-    /// Works until dropped.
-    pub async fn run(mut self) -> Infallible {
+    /// Works until dropped. At each hangup all files are read again, whether they seem to have changed or not.
+    pub async fn run(mut self, mut hangups: Signal) -> Infallible {
         let mut tick = tokio::time::interval(tend::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -148,6 +149,7 @@ impl Live {
                 changed = self.watch.changed() => self.look(&changed),
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.take(done),
                 _ = tick.tick() => self.tend(),
+                Some(()) = hangups.recv() => self.read_all(),
             }
         }
     }
@@ -194,6 +196,19 @@ impl Live {
         }
         let touched = |lane: &&Lane| matches!(&lane.plan.component, Component::File(path) if changed.contains(path));
         let names: Vec<String> = self.lanes.values().filter(touched).map(|lane| lane.plan.name.clone()).collect();
+        for name in names {
+            self.try_lane(&name, true);
+        }
+    }
+
+    fn read_all(&mut self) {
+        info!("asked to read all files again");
+        self.read_config();
+        self.try_all();
+    }
+
+    fn try_all(&mut self) {
+        let names: Vec<String> = self.lanes.keys().cloned().collect();
         for name in names {
             self.try_lane(&name, true);
         }

@@ -60,7 +60,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_file_that_hangs_is_read_once_however_often_it_is_tried() {
         let reading = Reading::default();
-        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let (go, gone) = std::sync::mpsc::sync_channel::<()>(1);
         let mut first = Box::pin(reading.with(Path::new("/slow"), move || gone.recv().is_ok()));
         assert!(futures::poll!(&mut first).is_pending());
         let second = reading.with(Path::new("/slow"), || ()).await;

@@ -56,10 +56,7 @@ impl Live {
         info!("configuration read again");
         self.take_lanes(plan.lanes);
         self.follow();
-        let names: Vec<String> = self.lanes.keys().cloned().collect();
-        for name in names {
-            self.try_lane(&name, true);
-        }
+        self.try_all();
     }
 
     fn refuse_config(&mut self, problems: &[Problem]) {
