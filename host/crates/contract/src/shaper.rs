@@ -48,6 +48,11 @@ pub trait Shaper: Send + 'static {
         Ok(None)
     }
 
+    /// Whether it takes what a predecessor has saved. One that does not is not given it.
+    fn takes_state(&self) -> bool {
+        true
+    }
+
     /// Hands over what the predecessor has saved: after `renew` and `define`, before the first event. A fault of class `Skip` says
     /// that the module refuses it; the instance is then without it, and still to be used.
     fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {

@@ -59,6 +59,8 @@ pub enum StateMove {
     None,
     /// The new instance has it.
     Moved,
+    /// The new module takes none.
+    Dropped,
     /// It is lost, because the old instance died when it was asked, or the lane rested and the successor did not take it.
     Lost,
 }

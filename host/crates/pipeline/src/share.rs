@@ -23,9 +23,11 @@ impl Account {
         Self { share, left: nanos(BURST), earned: Instant::now(), used: thread_time() }
     }
 
-    /// From now on the share is another one.
-    pub(crate) fn set_share(&mut self, share: CpuShare) {
+    /// From now on another module uses the thread, with this share. What the one before owes is not its debt; but a swap gives nothing
+    /// to use at once, or swaps one after the other would be a way around the share.
+    pub(crate) fn succeed(&mut self, share: CpuShare) {
         self.share = share;
+        self.left = self.left.max(0);
     }
 
     /// Books what the thread has used since the last time; gives that, and how long the lane must wait now.
@@ -81,6 +83,20 @@ mod tests {
         assert_eq!(account.book(Duration::ZERO, start + Duration::from_hours(1)), Duration::ZERO);
         assert_eq!(account.book(BURST, start + Duration::from_hours(1)), Duration::ZERO);
         assert_eq!(account.book(MS, start + Duration::from_hours(1)), 2 * MS);
+    }
+
+    #[test]
+    fn a_successor_has_no_debt_and_what_was_saved() {
+        let start = Instant::now();
+        for spent in [1500 * MS, 200 * MS] {
+            let mut account =
+                Account { share: CpuShare { millicores: 10 }, left: nanos(BURST), earned: start, used: Duration::ZERO };
+            account.book(spent, start);
+            account.succeed(CpuShare { millicores: 500 });
+            assert_eq!(account.book(Duration::ZERO, start), Duration::ZERO);
+            let left = BURST.saturating_sub(spent);
+            assert_eq!(account.book(left + MS, start), 2 * MS);
+        }
     }
 
     #[test]

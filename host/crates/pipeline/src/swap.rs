@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sluicebox_contract::{Class, Fault, Shaper, Subject, SubjectId};
 use tracing::{info, warn};
 
-use crate::lane::{GivenUp, Lane};
+use crate::lane::{Age, GivenUp, Lane};
 use crate::order::{EventAgain, Order, Snapshot, StateMove, Successor, Swapped};
 use crate::outlet::Origin;
 use crate::revive::{SUBJECTS, bytes};
@@ -99,10 +99,10 @@ impl<S: Shaper> Lane<S> {
         self.meter.ready.set(1);
         self.meter.memory_bytes.set(bytes(self.shaper.memory_bytes()));
         self.settings = settings;
-        self.account.set_share(settings.share);
+        self.account.succeed(settings.share);
         self.trouble = Trouble::new(settings.patience);
         self.backoff.reset();
-        self.age.calls = 0;
+        self.age = Age::default();
         self.carried = None;
         self.alive = true;
         Ok(Swapped { old, pause: begin.elapsed(), state })
@@ -129,6 +129,7 @@ impl<S: Shaper> Lane<S> {
         }
         match self.shaper.save() {
             Ok(None) => Ok(StateMove::None),
+            Ok(Some(_)) if !shaper.takes_state() => Ok(StateMove::Dropped),
             Ok(Some(saved)) => shaper.restore(&saved).map(|()| StateMove::Moved),
             Err(fault) if fault.class == Class::Skip => Err(fault),
             Err(fault) => {
@@ -145,6 +146,9 @@ impl<S: Shaper> Lane<S> {
     /// refuses it is no reason to go on with a module that does not start.
     fn move_carried(&self, shaper: &mut S) -> Result<StateMove, Fault> {
         let Some(saved) = &self.carried else { return Ok(StateMove::None) };
+        if !shaper.takes_state() {
+            return Ok(StateMove::Dropped);
+        }
         match shaper.restore(saved) {
             Ok(()) => Ok(StateMove::Moved),
             Err(fault) if fault.class == Class::Skip => {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Class, Shaper};
-use sluicebox_pipeline::{LaneSettings, StateMove};
+use sluicebox_pipeline::{LaneSettings, StateMove, Successor};
 use support::shaper::Failing;
 use support::stage::{PATIENCE, Stage, soon, successor, until};
-use support::{Recorder, Scripted, event, lane_terms, lines, numbers, reaches, subject};
+use support::{Recorder, Scripted, event, known, lane_terms, lines, numbers, reaches, subject};
 
 fn settings(calls: Option<u64>, bytes: Option<usize>) -> LaneSettings {
     LaneSettings { batch: 1, recycle_after_calls: calls, recycle_above_bytes: bytes, ..lane_terms(&[]).settings }
@@ -146,4 +146,34 @@ async fn the_state_of_a_recycled_instance_goes_to_a_successor_when_no_other_star
 async fn a_successor_that_refuses_that_state_takes_over_without() {
     let (state, _) = succeed(counting().failing("restore", Class::Skip)).await;
     assert_eq!(state, StateMove::Lost);
+}
+
+#[tokio::test]
+async fn a_successor_that_takes_no_state_takes_over_without() {
+    let (state, log) = succeed(Scripted::default()).await;
+    assert_eq!((state, log), (StateMove::Dropped, vec!["start".to_owned(), "define node-1".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_successor_that_holds_too_much_is_replaced_although_its_predecessor_was_lately() {
+    let memory = || Arc::new(AtomicUsize::new(1000));
+    let settings = settings(None, Some(999));
+    let shaper = Scripted { memory: memory(), ..counting() };
+    let Stage { pipeline, control, meter, sink, tell, .. } = Stage::with(shaper, Recorder::default(), settings, None);
+    let mut new = Scripted { memory: memory(), ..counting() };
+    new.renew().unwrap();
+    new.define(&[known(1)]).unwrap();
+    let script = async {
+        tell.send(subject(1)).await.unwrap();
+        tell.send(event(0)).await.unwrap();
+        until("the first replacement", || meter.recycles.get() == 1).await;
+        let next = Successor { settings, ..successor(new, vec![known(1)], &meter) };
+        let meter = Arc::clone(&next.meter);
+        soon(control.swap(next, PATIENCE)).await.unwrap().unwrap();
+        tell.send(event(1)).await.unwrap();
+        reaches(&sink.log, 2).await;
+        until("the next replacement", || meter.recycles.get() == 1).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
 }

@@ -214,6 +214,18 @@ async fn a_module_that_dies_when_it_is_to_save_is_succeeded_without_its_state() 
 }
 
 #[tokio::test]
+async fn a_state_that_the_successor_does_not_take_is_dropped() {
+    let new = Scripted::of("b ");
+    let log = Arc::clone(&new.log);
+    let (outcome, written, _) = attempt(counting("a "), new).await;
+    assert_eq!(outcome.unwrap(), StateMove::Dropped);
+    assert_eq!(
+        (written, lines(&log)),
+        (["a 0", "a 1", "a 2", "b 3", "b 4"].map(str::to_owned).to_vec(), vec!["start".to_owned()])
+    );
+}
+
+#[tokio::test]
 async fn the_state_goes_from_each_module_to_the_next() {
     let Stage { pipeline, control, meter, sink, tell, .. } = Stage::new(counting("a "));
     let (second, third) = (counting("b "), counting("c "));

@@ -197,6 +197,10 @@ impl Shaper for WasmShaper {
         }
     }
 
+    fn takes_state(&self) -> bool {
+        self.has_state()
+    }
+
     fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {
         const EXPORT: &str = "state.restore";
         if !self.has_state() {

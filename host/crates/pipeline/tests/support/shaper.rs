@@ -186,6 +186,10 @@ impl Shaper for Scripted {
         Ok(Some(Saved { version: 1, data: count.to_le_bytes().to_vec() }))
     }
 
+    fn takes_state(&self) -> bool {
+        self.counts
+    }
+
     fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {
         let count = u64::from_le_bytes(saved.data.as_slice().try_into().unwrap());
         self.say(format!("restore {count}"));
