@@ -1,6 +1,8 @@
-//! Text from outside, made harmless for a terminal: no control characters, and none that hide or reorder what stands there.
+//! Text of letters in the two forms that are printed, made harmless for a terminal: a cell of a table, and JSON that stays JSON.
 
 use std::fmt::Write as _;
+
+use sluicebox_contract::text::{is_harmful, push_harmless};
 
 /// The text on one line, with escapes in place of what a terminal would act on; longer ones end in `…`.
 pub(super) fn line(text: &str, most_characters: usize) -> String {
@@ -13,11 +15,7 @@ pub(super) fn line(text: &str, most_characters: usize) -> String {
             line.push('…');
             break;
         }
-        if acts(character) {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
+        push_harmless(&mut line, character);
         left -= 1;
     }
     line
@@ -27,7 +25,7 @@ pub(super) fn line(text: &str, most_characters: usize) -> String {
 pub(super) fn json(text: &str) -> String {
     let mut json = String::with_capacity(text.len());
     for character in text.chars() {
-        if character == '\n' || !acts(character) {
+        if character == '\n' || !is_harmful(character) {
             json.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
@@ -36,13 +34,6 @@ pub(super) fn json(text: &str) -> String {
         }
     }
     json
-}
-
-fn acts(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -65,7 +56,7 @@ mod tests {
     fn json_stays_the_same_json() {
         let value = serde_json::json!({"a": "\u{1b}\u{7f}\u{9b}\u{e0041}\u{202e}é\n"});
         let text = json(&serde_json::to_string_pretty(&value).unwrap());
-        assert!(!text.chars().any(|character| character != '\n' && acts(character)), "{text:?}");
+        assert!(!text.chars().any(|character| character != '\n' && is_harmful(character)), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

@@ -17,6 +17,7 @@ pub mod shaper;
 pub mod sink;
 pub mod source;
 pub mod subject;
+pub mod text;
 pub mod time;
 
 pub use backoff::Backoff;

@@ -2,27 +2,17 @@
 
 use std::fmt::Write as _;
 
-/// The text, cut after so many bytes, with control characters escaped.
+use sluicebox_contract::text::harmless;
+
+/// The text, cut after so many bytes, with escapes in place of what is harmful.
 pub(crate) fn readable(text: &str, bytes: usize) -> String {
     let kept = text.get(..text.floor_char_boundary(bytes)).unwrap_or_default();
-    let mut readable = String::with_capacity(kept.len());
-    for character in kept.chars() {
-        if character.is_control() || reorders(character) {
-            readable.extend(character.escape_default());
-        } else {
-            readable.push(character);
-        }
-    }
+    let mut readable = harmless(kept);
     if kept.len() < text.len() {
         // Writing to a string cannot fail.
         let _ = write!(readable, "… ({} bytes more)", text.len() - kept.len());
     }
     readable
-}
-
-/// Line separators and the marks that change the direction of what stands around them.
-fn reorders(character: char) -> bool {
-    matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// A number of bytes as people say it.

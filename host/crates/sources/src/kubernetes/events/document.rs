@@ -1,6 +1,7 @@
 //! What stands in an event. Pure.
 
 use serde_json::{Value, json};
+use sluicebox_contract::text::push_harmless;
 
 use super::{About, Report};
 
@@ -64,11 +65,7 @@ pub(super) fn message(text: &str) -> String {
     let mut message = String::new();
     let mut kept = 0;
     for character in text.chars() {
-        if character.is_control() || reorders(character) {
-            message.extend(character.escape_default());
-        } else {
-            message.push(character);
-        }
+        push_harmless(&mut message, character);
         if message.len() > LONGEST_MESSAGE {
             message.truncate(kept);
             message.push_str(CUT);
@@ -79,11 +76,6 @@ pub(super) fn message(text: &str) -> String {
         }
     }
     message
-}
-
-/// Line separators and the marks that change the direction of what stands around them.
-fn reorders(character: char) -> bool {
-    matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 fn beginning(text: &str, bytes: usize) -> &str {
@@ -117,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped_and_never_cut_in_two() {
-        assert_eq!(message("a\n\u{1b}[31mb\u{202e}\0"), r"a\n\u{1b}[31mb\u{202e}\u{0}");
+        assert_eq!(message("a\n\u{1b}[31mb\u{202e}\u{200b}\0"), r"a\n\u{1b}[31mb\u{202e}\u{200b}\u{0}");
         for before in 1000..1030 {
             let cut = message(&format!("{}\u{1b}{}", "x".repeat(before), "y".repeat(40)));
             let rest = cut.trim_start_matches('x').trim_end_matches('…').trim_end_matches('y');
