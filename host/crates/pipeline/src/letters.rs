@@ -16,7 +16,10 @@ const BATCH: usize = 64;
 
 /// Takes letters. When the disk is slower than they come, the oldest that wait are lost, and counted.
 #[derive(Clone)]
-pub(crate) struct Letterbox(Sender<DeadLetter>);
+pub(crate) struct Letterbox {
+    letters: Sender<DeadLetter>,
+    meter: Arc<DeadLetterMeter>,
+}
 
 /// A letter is a copy of what was left out anyway: nothing waits for it.
 impl Item for DeadLetter {
@@ -29,7 +32,9 @@ impl Letterbox {
     pub(crate) async fn post(&self, letter: DeadLetter) {
         let weight = letter.weight();
         // When the keeper has gone, the thread has panicked; the log says so.
-        let _gone = self.0.send(letter, weight).await;
+        if self.letters.send(letter, weight).await.is_err() {
+            self.meter.lost.increment();
+        }
     }
 
     /// As [`Letterbox::post`], for a thread outside of the executor.
@@ -48,7 +53,8 @@ pub(crate) struct Keeper<D> {
 
 pub(crate) fn letterbox<D: DeadLetters>(shelf: D, meter: Arc<DeadLetterMeter>) -> (Letterbox, Keeper<D>) {
     let (sender, letters) = queue(WAITING, Arc::clone(&meter.queue));
-    (Letterbox(sender), Keeper { letters, shelf, meter, lost: 0 })
+    let letterbox = Letterbox { letters: sender, meter: Arc::clone(&meter) };
+    (letterbox, Keeper { letters, shelf, meter, lost: 0 })
 }
 
 impl<D: DeadLetters> Keeper<D> {

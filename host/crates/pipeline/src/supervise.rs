@@ -159,7 +159,7 @@ impl Pipeline {
             // The pipeline may have given up waiting for this thread.
             let _late = done.send(());
         })?;
-        let panicked = |_| Fault::fatal("cannot keep dead letters", "the thread has panicked");
+        let panicked = |_| Fault::fatal("cannot keep dead letters any more", "the thread has panicked");
         self.start(Kind::DeadLetters, "disk".into(), async move { ended.await.map_err(panicked) });
         self.letterbox = Some(letterbox);
         Ok(())
@@ -352,7 +352,8 @@ impl Pipeline {
         self.letterbox = None;
     }
 
-    /// Takes note of a part that has ended; says whether that ends the run. A lane that ends leaves the others at work.
+    /// Takes note of a part that has ended; says whether that ends the run. Without a lane the others work on, and without whoever keeps
+    /// dead letters all do.
     fn note(&mut self, ended: Result<(Id, Result<(), Fault>), JoinError>, report: &mut Report) -> bool {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
@@ -368,7 +369,7 @@ impl Pipeline {
         }
         error!(part = %part.kind, name = %part.name, %fault, "ended by a fault");
         report.faults.push(format!("{} `{}`: {fault}", part.kind, part.name));
-        part.kind != Kind::Lane
+        !matches!(part.kind, Kind::Lane | Kind::DeadLetters)
     }
 }
 

@@ -132,6 +132,24 @@ async fn a_keeper_that_fails_stops_nobody_and_what_it_loses_is_counted() {
     assert_eq!((shelf.meter.kept.get(), shelf.meter.lost.get()), (0, 3));
 }
 
+#[tokio::test]
+async fn a_keeper_that_panics_is_a_fault_of_the_run_and_not_its_end() {
+    let shelf = Shelf { panics: true, ..Shelf::default() };
+    let shaper = Scripted { deadly: [0, 2].into(), ..Scripted::default() };
+    let Stage { pipeline, sink, tell, .. } = Stage::with(shaper, Recorder::default(), settings(), Some(shelf.clone()));
+    let script = async {
+        tell.send(event(0)).await.unwrap();
+        until("the keeper is gone", || Arc::strong_count(&shelf.letters) == 1).await;
+        for number in 1..4 {
+            tell.send(event(number)).await.unwrap();
+        }
+        reaches(&sink.log, 2).await;
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert_eq!(report.faults, ["dead letters `disk`: cannot keep dead letters any more: the thread has panicked"]);
+    assert_eq!((lines(&sink.log), shelf.meter.lost.get()), (vec!["1".to_owned(), "3".to_owned()], 1));
+}
+
 /// Shapes and writes these events while the keeper is stuck with its first letters; it goes on at the stop.
 async fn run_while_stuck(shaper: Scripted, sink: Recorder, events: usize, written: usize) -> Shelf {
     let shelf = Shelf { held: Arc::new(true.into()), ..Shelf::default() };

@@ -58,6 +58,8 @@ pub struct Shelf {
     pub held: Arc<AtomicBool>,
     /// Keeps nothing.
     pub broken: bool,
+    /// Panics at the first letter.
+    pub panics: bool,
     pub meter: Arc<DeadLetterMeter>,
 }
 
@@ -72,6 +74,7 @@ impl DeadLetters for Shelf {
         while self.held.load(Ordering::Relaxed) {
             super::shaper::wait(Duration::from_millis(1));
         }
+        assert!(!self.panics, "as scripted");
         if self.broken {
             return Err(Fault::retry("cannot write the letter", "the disk is full"));
         }
