@@ -1,7 +1,6 @@
 //! Starts every task and thread, waits for the stop, and ends them by closing: sources first, then lanes, then outlets.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use crate::lane::{Age, Lane, LaneSettings};
 use crate::letters::{Letterbox, letterbox};
 use crate::order::{LaneControl, orders};
 use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
+use crate::part::{AtEnd, Kind, Part, Report};
 use crate::queue::{Bounds, Sender, queue};
 use crate::share::Account;
 use crate::trouble::Trouble;
@@ -87,51 +87,6 @@ pub struct EntryAgain {
     pub entry: Entry,
     /// When the event was observed that it was made from.
     pub observed_at: UnixNanos,
-}
-
-/// What an operator calls a task: `source pods`, `lane galileo`, `sink events`.
-#[derive(Clone, Debug)]
-struct Part {
-    kind: Kind,
-    name: Arc<str>,
-    /// It was to end: how it does is no fault of the run.
-    removed: bool,
-}
-
-/// What kind of part a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Source,
-    Lane,
-    Sink,
-    DeadLetters,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Source => "source",
-            Self::Lane => "module",
-            Self::Sink => "sink",
-            Self::DeadLetters => "dead letters",
-        })
-    }
-}
-
-/// How the run ended.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Faults that ended the run, or came up while it ended.
-    pub faults: Vec<String>,
-    /// Who had not finished at the deadline.
-    pub late: Vec<String>,
-}
-
-impl Report {
-    /// Whether everything ended as asked.
-    pub fn is_clean(&self) -> bool {
-        self.faults.is_empty() && self.late.is_empty()
-    }
 }
 
 impl Default for Pipeline {
@@ -267,6 +222,17 @@ impl Pipeline {
 
     /// Adds a source that feeds these lanes. It ends when the pipeline stops, or when none of the lanes is there any more.
     pub fn source<S: Source>(&mut self, name: &str, source: S, lanes: &[LaneHandle]) {
+        self.source_and_then(name, source, lanes, || ());
+    }
+
+    /// As [`Pipeline::source`]; `at_end` is called once when the source has ended, however that came.
+    pub fn source_and_then<S: Source>(
+        &mut self,
+        name: &str,
+        source: S,
+        lanes: &[LaneHandle],
+        at_end: impl FnOnce() + Send + 'static,
+    ) {
         let branches: Vec<Branch> =
             lanes.iter().filter_map(|lane| self.lanes.get(lane)).map(|(branch, _)| branch.clone()).collect();
         let mut stop = self.stop.subscribe();
@@ -278,7 +244,11 @@ impl Pipeline {
             tokio::pin!(asked);
             let _either = select(asked, deserted).await;
         };
-        self.start(Kind::Source, name.into(), source.run(Fanout::new(branches), stopped));
+        let at_end = AtEnd::new(at_end);
+        self.start(Kind::Source, name.into(), async move {
+            let _at_end = at_end;
+            source.run(Fanout::new(branches), stopped).await
+        });
     }
 
     /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The future gives the reason when it

@@ -420,3 +420,42 @@ async fn a_change_that_nobody_waits_for_any_more_is_made_only_if_somebody_insist
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
 }
+
+/// Panics at once.
+struct Panicking;
+
+impl Source for Panicking {
+    async fn run(self, _: impl Feed, _: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
+        panic!("as scripted");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_source_is_told_once_whatever_it_comes_from() {
+    let ends = Arc::<Mutex<Vec<&str>>>::default();
+    let told = |name: &'static str| {
+        let ends = Arc::clone(&ends);
+        move || ends.lock().unwrap().push(name)
+    };
+    let mut pipeline = Pipeline::default();
+    let changes = pipeline.changes();
+    let leaves = pipeline.lane("leaves", Scripted::default(), lane_terms(&[])).unwrap();
+    let stays = pipeline.lane("stays", Scripted::default(), lane_terms(&[])).unwrap();
+    let (_first, left) = tap();
+    let (_second, stayed) = tap();
+    pipeline.source_and_then("left", left, &[leaves.handle()], told("left"));
+    pipeline.source_and_then("stopped", stayed, &[stays.handle()], told("stopped"));
+    let script = async {
+        let handle = leaves.handle();
+        soon(changes.make(move |pipeline: &mut Pipeline| pipeline.remove_lane(handle))).await.unwrap();
+        until("the end of its source", || !ends.lock().unwrap().is_empty()).await;
+        let (handle, told) = (stays.handle(), told("panicked"));
+        let add = move |pipeline: &mut Pipeline| pipeline.source_and_then("panics", Panicking, &[handle], told);
+        soon(changes.make(add)).await.unwrap();
+        // It ends the run.
+        std::future::pending::<()>().await;
+    };
+    let report = soon(pipeline.run_until(script, PATIENCE)).await;
+    assert_eq!(report.faults.len(), 1, "{report:?}");
+    assert_eq!(*ends.lock().unwrap(), ["left", "panicked", "stopped"]);
+}
