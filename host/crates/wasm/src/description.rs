@@ -1,8 +1,6 @@
 //! What there is to say about a module without running it.
 
-use sluicebox_contract::{Handlers, ModuleIdentity};
-
-use crate::Module;
+use sluicebox_contract::Handlers;
 
 /// A module as `sluicebox modules` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +33,5 @@ impl Description {
             Some(version) => format!("{version}+{digest}"),
             None => digest.to_owned(),
         }
-    }
-}
-
-impl Module {
-    /// SHA-256 of the component, 64 hexadecimal digits.
-    pub fn digest(&self) -> &str {
-        &self.describe().digest
-    }
-
-    /// Which module it is, and which build of it.
-    pub fn identity(&self) -> ModuleIdentity {
-        let (name, version) = (self.name().to_owned(), self.version().to_owned());
-        ModuleIdentity { name, version, digest: self.digest().to_owned() }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::ticker::Ticker;
 
 /// How deep guests may nest their calls. Threads that call a shaper need a stack of at least four times this.
-pub const WASM_STACK_BYTES: usize = 512 * 1024;
+pub(crate) const WASM_STACK_BYTES: usize = 512 * 1024;
 
 /// How many frames of a guest a fault names.
 const BACKTRACE_FRAMES: NonZeroUsize = match NonZeroUsize::new(8) {

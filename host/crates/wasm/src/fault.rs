@@ -100,9 +100,10 @@ fn reason(
             format!("it did not return within the deadline of {deadline:?}"),
             Some("does it loop? else raise the deadline, or let it do less in one call"),
         ),
-        Some(Trap::StackOverflow) => {
-            (format!("its stack of {} overflowed", size(crate::WASM_STACK_BYTES)), Some("does it call itself without an end?"))
-        }
+        Some(Trap::StackOverflow) => (
+            format!("its stack of {} overflowed", size(crate::engine::WASM_STACK_BYTES)),
+            Some("does it call itself without an end?"),
+        ),
         Some(Trap::UnreachableCodeReached) => match (said, refused) {
             (Some(said), false) => (format!("it stopped itself: {said}"), None),
             (Some(said), true) => (format!("it stopped itself: {said}; {}", memory_limit()), Some(MEMORY_HINT)),

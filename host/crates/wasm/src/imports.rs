@@ -21,7 +21,7 @@ impl Host {
         Self { limiter, log }
     }
 
-    /// The log. Nobody waits: a lane's log is touched by the lane's thread only.
+    /// The log. Nobody waits: it belongs to one shaper, which one thread has at a time, the lane's or that of a rehearsal.
     pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,7 +26,7 @@ mod ticker;
 
 pub use compile::{COMMAND as COMPILE_COMMAND, CompileError, CompileTask, Compiler, TaskError};
 pub use description::Description;
-pub use engine::{Engine, EngineError, WASM_STACK_BYTES};
+pub use engine::{Engine, EngineError};
 pub use limits::Limits;
 pub use load::{COMPONENT_BYTES, LoadOptions, Module, digest, read_component};
 pub use load_error::{LoadError, Refusal};

@@ -49,16 +49,6 @@ impl WasmShaper {
         Self { module, settings, context, limits, log, instance: None, arena: Bump::new() }
     }
 
-    /// The module.
-    pub fn module(&self) -> &Module {
-        &self.module
-    }
-
-    /// Whether the module takes its state from one instance to the next.
-    pub fn has_state(&self) -> bool {
-        self.module.describe().state
-    }
-
     /// Calls a function of the guest, if there is an instance. One that does not survive is dropped at once, and its memory with it.
     fn call<R>(
         &mut self,
@@ -187,7 +177,7 @@ impl Shaper for WasmShaper {
 
     fn save(&mut self) -> Result<Option<Saved>, Fault> {
         const EXPORT: &str = "state.save";
-        if !self.has_state() {
+        if !self.takes_state() {
             return Ok(None);
         }
         match self.call(EXPORT, None, self.limits.call_deadline, |store, guest, _| guest.save(store))? {
@@ -198,12 +188,12 @@ impl Shaper for WasmShaper {
     }
 
     fn takes_state(&self) -> bool {
-        self.has_state()
+        self.module.describe().state
     }
 
     fn restore(&mut self, saved: &Saved) -> Result<(), Fault> {
         const EXPORT: &str = "state.restore";
-        if !self.has_state() {
+        if !self.takes_state() {
             return Ok(());
         }
         let saved = convert::restored(saved).map_err(|bad| self.naming(EXPORT, None).not_taken(&bad.to_string()))?;

@@ -198,9 +198,7 @@ fn a_module_says_what_it_is() {
     assert!(description.exports.iter().any(|name| name == "sluicebox:module/pod-handler@0.2.0"));
     assert!(description.imports.iter().all(|name| name.starts_with("sluicebox:module/")));
     assert!(description.handlers.pods && description.handlers.objects && description.handlers.subjects && description.state);
-    let identity = module.identity();
-    assert_eq!((identity.name.as_str(), identity.version.as_str()), ("hostile", module.version()));
-    assert_eq!((identity.digest.as_str(), module.digest()), (description.digest.as_str(), description.digest.as_str()));
+    assert_eq!(module.name(), "hostile");
 }
 
 #[test]

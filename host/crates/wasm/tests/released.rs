@@ -71,8 +71,9 @@ fn line(entry: &Entry) -> String {
 fn every_released_module_starts_is_told_of_subjects_and_says_of_a_life_what_it_said_in_its_day() {
     for version in RELEASED {
         for name in MODULES {
+            let module = load(name, &fixture(version, &format!("{name}.wasm"))).unwrap();
+            assert_eq!(module.describe().package_version, version, "{name}");
             let mut shaper = started(version, name, "{}", Limits::default());
-            assert_eq!(shaper.module().describe().package_version, version, "{name}");
             shaper.define(&[subject(7, "web-0"), subject(9, "web-1")]).unwrap();
             shaper.forget(&[SubjectId(9)]).unwrap();
             let entries = shaper.shape(&life(shaper.handlers())).unwrap();
@@ -114,7 +115,7 @@ fn every_field_of_a_pod_reaches_a_released_module() {
 #[test]
 fn a_released_module_has_no_state() {
     let mut shaper = hostile("{}", Limits::default());
-    assert!(!shaper.has_state());
+    assert!(!shaper.takes_state());
     assert_eq!(shaper.save(), Ok(None));
     assert_eq!(shaper.restore(&Saved::default()), Ok(()));
 }
