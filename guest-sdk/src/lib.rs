@@ -127,7 +127,8 @@
 //!
 //! # State that survives a change of instance
 //!
-//! A host changes an instance on purpose, too: a new version of the module takes over, new settings do, or the instance has grown old.
+//! A host changes an instance on purpose, too: a new version of the module takes over, new settings do, or the instance has grown old
+//! or large (three quarters of the lane's limit of memory, unless the lane says otherwise). What a module keeps in memory is lost then.
 //! A module that would miss what it has in memory exports `state`: it is asked for it in the old instance, and given it in the new one,
 //! which has been started and told of all subjects. This one counts, and goes on counting:
 //!
@@ -184,6 +185,15 @@
 //! `serde_json::from_slice(data.as_bytes())` in the other. The text of an `Err` is what the operator reads, and the old version goes on;
 //! a module that refuses to restore must not have taken over half of it. After a panic there is nothing to save: the fresh instance
 //! starts without.
+//!
+//! # What else happens to a module
+//!
+//! Before a new version takes over, the host tries it out beside the old one: it is started, told all subjects, and given the last batch
+//! once more. What it makes of that is thrown away, and so is the instance; what it saves is given to another instance of the same version.
+//!
+//! An event that has stopped a module is kept, and an operator can have it replayed: it comes alone, long after it happened, between newer
+//! events, and under a new subject id where its subject is not known any more. A module that keeps the newest state of each subject
+//! compares `observed_at_unix_nanos`.
 //!
 //! # The handlers
 //!
@@ -286,7 +296,8 @@ pub trait State: Module {
     /// Numbers the form of what [`save`](State::save) gives. Raise it when older versions of the module could not read it.
     const VERSION: u32;
 
-    /// What the next instance is to know. The old instance may go on after it, so nothing changes by it.
+    /// What the next instance is to know: asked of the old instance, and of a new version while it is tried out. The old instance may go
+    /// on after it, so nothing changes by it.
     fn save(&self) -> Result<Payload, String>;
 
     /// Takes over what an instance of this version of the module or of another one has saved: after `start` and all subjects, before
