@@ -82,18 +82,19 @@ pub struct Config {
     pub log: Log,
     /// Where compiled modules are kept, so that the next start is fast. Only the collector may write there. Without it
     /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/sluicebox` or `$HOME/.cache/sluicebox` is taken, the first that is set; with none of them
-    /// modules are compiled at each start.
+    /// modules are compiled at each start, into a directory that goes with the run, or into memory where none can be written.
     pub cache_directory: Option<PathBuf>,
     /// Where what must survive a restart is kept: dead letters, and the last good version of each module. Only the collector may write
     /// there. Without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/sluicebox` or `$HOME/.local/state/sluicebox` is taken, the first that is
     /// set; with none of them nothing is kept.
     pub state_directory: Option<PathBuf>,
-    /// Events that stopped their module and entries that a sink refused for good are kept, for `sluicebox dead-letters`. What exceeds
-    /// the bounds goes, the oldest first.
+    /// Events that stopped their module even when they were alone, or whose subject did, and entries that a sink refused for good are
+    /// kept, for `sluicebox dead-letters`. When a bound is reached the oldest go, a sixteenth of it at once.
     pub dead_letters: DeadLetters,
     /// How changes of this file and of module files are noticed while the program runs.
     pub reload: Reload,
-    /// How modules are compiled: in a process of its own, with low priority.
+    /// How modules are compiled: in a process of its own, one at a time, with the lowest priority. Modules that are in the cache already
+    /// are not compiled.
     pub compiler: Compiler,
     /// How long everything that was accepted may take to be written after SIGTERM. Keep it below the pod's
     /// `terminationGracePeriodSeconds`.
@@ -175,12 +176,15 @@ pub struct Limits {
     /// Size of the component file.
     pub component: ByteSize,
     /// Share of the processor over time, as Kubernetes writes it: `250m` is a quarter of a core. A module may use one second at once;
-    /// one that wants more than its share is slowed down, and no other is.
+    /// one that wants more than its share is slowed down, and no other is: when a source has to wait for the queue of a lane that is
+    /// slowed down, the lane's oldest events are left out and counted.
     pub cpu: CpuShare,
-    /// A fresh instance takes the place of one that has made so many calls. Without it, none does.
+    /// A fresh instance takes the place of one that has made so many calls. Without it, none does. A module that does not save its state
+    /// begins anew with it.
     #[schemars(range(min = 1))]
     pub recycle_after_calls: Option<u64>,
-    /// A fresh instance takes the place of one that holds so much memory. Without it, three quarters of `memory`.
+    /// A fresh instance takes the place of one that holds so much memory. Without it, three quarters of `memory`. A module that does
+    /// not save its state begins anew with it.
     pub recycle_above_memory: Option<ByteSize>,
 }
 
@@ -198,9 +202,11 @@ pub struct DeadLetters {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Reload {
-    /// How often files are looked at where the system does not tell of changes.
+    /// Time between two looks at every file. Most changes are noticed at once, because the system tells of them; this is for the others,
+    /// as on network file systems. A look does not notice that a file was overwritten in place with as many bytes and its time set back
+    /// (`cp -p` may do that): there SIGHUP has all files read again.
     pub poll: TimeSpan,
-    /// Files must be quiet for so long before they are read: a burst of changes is one reload.
+    /// Files must be quiet for so long before they are read: a burst of changes is one reload. After ten times that they are read anyway.
     pub debounce: TimeSpan,
     /// How long a new version of a module must work before it is one to come back to: it is then kept on disk, and takes the place of
     /// a later one that fails again and again.
@@ -214,9 +220,11 @@ pub struct Reload {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Compiler {
-    /// Memory of the process that compiles.
+    /// Memory that the process may have of its own, beside that of the collector, but within the memory limit of its container. A module
+    /// that needs more is refused.
     pub memory: ByteSize,
-    /// Time for compiling one module. On a machine that is busy with other things a process of low priority takes long.
+    /// Time for compiling one module; then the process is ended, and the module is refused. On a machine that is busy with other things a
+    /// process of the lowest priority takes long.
     pub deadline: TimeSpan,
 }
 
