@@ -11,10 +11,10 @@ use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::config::yaml::{Document, step};
 use crate::foundry;
+use crate::log;
 use crate::plan::{LanePlan, Plan};
 use crate::run::complain;
 use crate::say;
-use crate::telemetry;
 use crate::wire;
 
 /// Checks a configuration and says what it would run.
@@ -22,7 +22,7 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
     let name = arguments.config.display().to_string();
     let Checked { plan, document, mut problems } = load(&arguments.config);
     if let Some(plan) = &plan {
-        telemetry::log(&plan.log);
+        log::start(&plan.log);
         let node = match wire::node(plan, arguments.node_name.as_deref()) {
             Ok(node) => node,
             Err(error) => {

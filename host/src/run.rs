@@ -15,7 +15,7 @@ use crate::live::Live;
 use crate::live::watch::{Fingerprint, fingerprint};
 use crate::plan::Plan;
 use crate::say;
-use crate::{admin, signals, telemetry, wire};
+use crate::{admin, log, signals, wire};
 
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
@@ -27,7 +27,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::log(&plan.log);
+    log::start(&plan.log);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

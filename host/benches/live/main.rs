@@ -111,7 +111,7 @@ async fn measure() -> Result<()> {
     let checked = check(&place.config(), &|_| None);
     ensure!(checked.problems.is_empty(), "{:?}", checked.problems);
     let plan = checked.plan.context("a plan")?;
-    sluicebox::telemetry::log(&plan.log);
+    sluicebox::log::start(&plan.log);
 
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();

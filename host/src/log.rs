@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Level, Log, LogFormat};
 
 /// Starts logging to standard error. `RUST_LOG` goes before the configuration.
-pub fn log(log: &Log) {
+pub fn start(log: &Log) {
     let level = match log.level {
         Level::Error => "error",
         Level::Warn => "warn",
