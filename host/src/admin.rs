@@ -127,7 +127,9 @@ pub fn readiness(shown: &Shown) -> (bool, String) {
     }
     for row in shown.meters.lanes() {
         let good = row.meter.ready.get() == 1;
-        let state = row.failure.as_deref().unwrap_or(if good { "at work" } else { "no instance is at work" });
+        let fault = row.meter.last_fault.get().map(|fault| format!("no instance is at work: {fault}"));
+        let idle = fault.unwrap_or_else(|| "no instance is at work".to_owned());
+        let state = row.failure.as_deref().unwrap_or(if good { "at work" } else { &idle });
         let remark = shown.status.remark(&row.name).filter(|_| row.failure.is_none()).map(|remark| format!("; {remark}"));
         say(good, true, &format!("module {}", row.name), &format!("{state}{}", remark.unwrap_or_default()));
     }

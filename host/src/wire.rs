@@ -203,23 +203,25 @@ impl Parts {
             let meter = Arc::<SourceMeter>::default();
             let row = SourceRow { name: name.to_owned(), lane: of.map(str::to_owned), meter: Arc::clone(&meter) };
             self.meters.add_source(row);
-            Some((fed.iter().map(|lane| lane.lane).collect::<Vec<_>>(), Wants { typed, json }, meter))
+            let (meters, ended) = (Arc::clone(&self.meters), Arc::clone(&meter));
+            let at_end = move || meters.remove_source(&ended);
+            Some((fed.iter().map(|lane| lane.lane).collect::<Vec<_>>(), Wants { typed, json }, meter, at_end))
         };
         let Self { plan, node, api, ids, .. } = self;
         if let Some(config) = &plan.sources.pods
-            && let Some((lanes, wants, meter)) = place("pods")
+            && let Some((lanes, wants, meter, at_end)) = place("pods")
         {
-            pipeline.source("pods", Pods::new(config, api.clone(), node, wants, Arc::clone(ids), meter), &lanes);
+            pipeline.source_and_then("pods", Pods::new(config, api.clone(), node, wants, Arc::clone(ids), meter), &lanes, at_end);
         }
         if let Some(config) = &plan.sources.namespaces
-            && let Some((lanes, _, meter)) = place("namespaces")
+            && let Some((lanes, _, meter, at_end)) = place("namespaces")
         {
-            pipeline.source("namespaces", Namespaces::new(config, api.clone(), Arc::clone(ids), meter), &lanes);
+            pipeline.source_and_then("namespaces", Namespaces::new(config, api.clone(), Arc::clone(ids), meter), &lanes, at_end);
         }
         if let Some(config) = &plan.sources.nodes
-            && let Some((lanes, _, meter)) = place("nodes")
+            && let Some((lanes, _, meter, at_end)) = place("nodes")
         {
-            pipeline.source("nodes", Nodes::new(config, api.clone(), node, Arc::clone(ids), meter), &lanes);
+            pipeline.source_and_then("nodes", Nodes::new(config, api.clone(), node, Arc::clone(ids), meter), &lanes, at_end);
         }
     }
 }

@@ -9,9 +9,6 @@ use crate::plan::LanePlan;
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
-/// What is wrong with a module that was taken back.
-const FAILS: &str = "it fails again and again";
-
 /// One lane.
 pub(super) struct Lane {
     /// As the configuration wants it.
@@ -138,8 +135,11 @@ impl Lane {
 
     /// The last good module is at work in place of the present one; gives what is wrong with that.
     pub(super) fn roll_back(&mut self, running: Running) -> Refused {
-        let bad = self.running.take().map(|bad| bad.tried);
-        let refused = || Refused { step: Step::Work, reason: FAILS.to_owned(), tried: bad.clone(), again: false };
+        let bad = self.running.take();
+        let fault = bad.as_ref().and_then(|bad| bad.row.meter.last_fault.get());
+        let bad = bad.map(|bad| bad.tried);
+        let reason = format!("it fails again and again, the last time: {}", fault.unwrap_or_default());
+        let refused = || Refused { step: Step::Work, reason: reason.clone(), tried: bad.clone(), again: false };
         // What is known of a still newer one stays.
         let newer = self.refused.take().filter(|known| known.digest() != bad.as_ref().map(|bad| bad.digest.as_str()));
         self.refused = Some(newer.unwrap_or_else(refused));

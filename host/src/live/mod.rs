@@ -61,8 +61,8 @@ pub struct Live {
     leaving: Vec<(String, LaneControl<WasmShaper>)>,
     watch: Watch,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
-    replaying: bool,
-    replays: Arc<Replays>,
+    /// What is known of letters that are tried again; none while that is done.
+    replays: Option<Replays>,
     reading: Reading,
     /// How many modules are tried at a time.
     places: Arc<Semaphore>,
@@ -78,7 +78,7 @@ enum Done {
     Placed { lane: String, began: Instant, rollback: bool, result: Box<Result<Placed, Refused>> },
     Kept { lane: String, digest: String, done: bool },
     Config(Box<Result<Checked, Problem>>),
-    Replayed,
+    Replayed(Replays),
     Aside,
 }
 
@@ -113,8 +113,7 @@ impl Live {
             leaving: Vec::new(),
             watch: Watch::new(settings),
             work: FuturesUnordered::new(),
-            replaying: false,
-            replays: Arc::default(),
+            replays: Some(Replays::default()),
             reading: Reading::default(),
             places: Arc::new(Semaphore::new(AT_ONCE)),
             config_reading: ConfigReading::None,
@@ -246,7 +245,7 @@ impl Live {
                     lane.kept(&digest, done);
                 }
             }
-            Done::Replayed => self.replaying = false,
+            Done::Replayed(replays) => self.replays = Some(replays),
             Done::Aside => {}
             Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
                 self.late(&lane, *result, rollback);

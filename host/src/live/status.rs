@@ -111,6 +111,7 @@ impl Status {
                 let status = inner.lanes.get(&row.name);
                 let state = match (row.meter.ready.get(), row.meter.resting.get(), &row.failure) {
                     (_, _, Some(_)) => "not-running",
+                    _ if row.meter.throttled.get() == 1 => "slowed",
                     (1, ..) => "at-work",
                     (_, 1, _) => "resting",
                     _ => "starting",
@@ -122,6 +123,7 @@ impl Status {
                     "seconds": status.map_or(0, |status| status.since.elapsed().as_secs()),
                     "calls": row.meter.calls.count(),
                     "traps": row.meter.traps.get(),
+                    "last-fault": row.meter.last_fault.get(),
                     "memory-bytes": row.meter.memory_bytes.get(),
                     "swapped": row.swaps.swapped.get(),
                     "rolled-back": row.swaps.rolled_back.get(),

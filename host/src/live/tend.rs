@@ -102,16 +102,16 @@ impl Live {
     }
 
     fn replay(&mut self) {
-        let Some(letters) = self.parts.letters.clone().filter(|_| !self.replaying) else { return };
-        self.replaying = true;
+        let Some(letters) = self.parts.letters.clone() else { return };
+        // It is taken while letters are tried.
+        let Some(mut replays) = self.replays.take() else { return };
         let running = self.lanes.values().filter_map(|lane| lane.running.as_ref());
         let lanes: Lanes =
             running.map(|running| (running.row.name.clone(), running.control.clone(), running.row.module.clone())).collect();
-        let replays = Arc::clone(&self.replays);
         let (parts, changes) = (Arc::clone(&self.parts), self.changes.clone());
         self.work.push(Box::pin(async move {
-            replays.replay_all(&parts, &changes, letters, lanes).await;
-            Done::Replayed
+            replays.replay_all(&parts, &changes, &letters, &lanes).await;
+            Done::Replayed(replays)
         }));
     }
 

@@ -130,6 +130,11 @@ impl Meters {
         self.rows().sources.push(row);
     }
 
+    /// Takes a source away.
+    pub fn remove_source(&self, meter: &Arc<SourceMeter>) {
+        self.rows().sources.retain(|source| !Arc::ptr_eq(&source.meter, meter));
+    }
+
     /// Adds a sink.
     pub fn add_sink(&self, row: SinkRow) {
         self.rows().sinks.push(row);

@@ -1,6 +1,6 @@
 //! Numbers that parts count while they work and that the host shows. Plain atomics: whoever counts knows no metrics library.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -43,6 +43,22 @@ impl Gauge {
     /// The number now.
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The last words about something, for people.
+#[derive(Debug, Default)]
+pub struct Words(Mutex<Option<String>>);
+
+impl Words {
+    /// Puts others in their place.
+    pub fn set(&self, words: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.into());
+    }
+
+    /// The words, if there were any.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -163,6 +179,10 @@ pub struct LaneMeter {
     pub resting: Gauge,
     /// Times that it has rested.
     pub rests: Counter,
+    /// Why the last instance died or did not start.
+    pub last_fault: Words,
+    /// 1 while the lane waits because its module has used its share of the processor.
+    pub throttled: Gauge,
     /// Instances that were replaced as planned: after so many calls, or above so much memory.
     pub recycles: Counter,
     /// Bytes of memory that the instance holds.

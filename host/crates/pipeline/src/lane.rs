@@ -97,6 +97,8 @@ pub(crate) struct Lane<S> {
     /// What the instance before has saved for the next one.
     pub(crate) carried: Option<Saved>,
     pub(crate) account: Account,
+    /// Times that the module did not save its state when it was to be replaced as planned.
+    pub(crate) unsaved: u64,
     pub(crate) age: Age,
 }
 

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{Closed, Event, Fault, ModuleIdentity, Notice, Subject, SubjectId};
+use sluicebox_contract::{Closed, Event, Fault, ModuleIdentity, Notice, Subject};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::LaneSettings;
 use crate::queue::{Bounds, Valve};
+use crate::replay::{EventAgain, Reshaped};
 use crate::supervise::LaneHandle;
 
 /// Orders that may wait for a lane.
@@ -68,7 +69,7 @@ pub enum StateMove {
 pub(crate) enum Order<S> {
     Look(oneshot::Sender<Snapshot>),
     Swap(Box<Successor<S>>, Claim, oneshot::Sender<Result<Swapped<S>, Fault>>),
-    Replay(Box<EventAgain>, oneshot::Sender<Result<(), String>>),
+    Replay(Box<EventAgain>, oneshot::Sender<Reshaped>),
 }
 
 /// Either the lane begins with an order or whoever gave it takes it back: the first to claim it decides.
@@ -110,16 +111,6 @@ impl fmt::Display for NotBegun {
 }
 
 impl std::error::Error for NotBegun {}
-
-/// An event that is to be shaped again.
-pub struct EventAgain {
-    /// The event.
-    pub event: Event,
-    /// What it is about, where that is known.
-    pub subject: Option<Subject>,
-    /// A number for the subject if the lane does not know it.
-    pub spare: SubjectId,
-}
 
 /// The way to give orders to a lane. Does not keep the lane alive.
 pub struct LaneControl<S> {
@@ -172,8 +163,8 @@ impl<S> LaneControl<S> {
         answered.map_err(|Closed| NotBegun::Ended)
     }
 
-    /// Has an event shaped by today's module and its entries written. The error says why the module does not take it.
-    pub async fn replay(&self, again: EventAgain) -> Result<Result<(), String>, Closed> {
+    /// Has an event shaped by today's module, and its entries sent to their sinks.
+    pub async fn replay(&self, again: EventAgain) -> Result<Reshaped, Closed> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Replay(Box::new(again), reply), answer).await
     }

@@ -19,9 +19,7 @@ const SLOW: Duration = Duration::from_millis(20);
 impl<S: Shaper> Lane<S> {
     /// A fresh instance in place of one that has died in a call with so many events, after so long.
     pub(crate) fn replace(&mut self, fault: &Fault, event: &str, events: usize, took: Duration) -> Result<(), GivenUp> {
-        self.meter.traps.increment();
-        self.meter.ready.set(0);
-        self.alive = false;
+        self.bury_instance(fault);
         let too_much = self.trouble.fault(events, took);
         let (lane, module) = (Arc::clone(&self.origin.lane), &self.origin.module);
         let so_far = self.meter.traps.get();
@@ -40,13 +38,20 @@ impl<S: Shaper> Lane<S> {
         self.revive()
     }
 
+    /// Counts a death, and remembers its cause.
+    pub(crate) fn bury_instance(&mut self, fault: &Fault) {
+        self.meter.traps.increment();
+        self.meter.last_fault.set(fault.to_string());
+        self.meter.ready.set(0);
+        self.alive = false;
+    }
+
     /// Starts an instance and tells it all subjects; tries until that works. When the host stops, only a few times more.
     pub(crate) fn revive(&mut self) -> Result<(), GivenUp> {
         let mut last_starts = 0;
         loop {
             let Err(fault) = self.begin() else { return Ok(()) };
-            self.alive = false;
-            self.meter.traps.increment();
+            self.bury_instance(&fault);
             self.trouble.bad_start();
             let (lane, module) = (&self.origin.lane, &self.origin.module);
             error!(%lane, %module, %fault, "module does not start; the lane rests and tries again");
@@ -94,8 +99,10 @@ impl<S: Shaper> Lane<S> {
     fn hand_over(&mut self) -> bool {
         let Some(saved) = self.carried.take() else { return true };
         let Err(fault) = self.shaper.restore(&saved) else { return true };
-        let (lane, module) = (&self.origin.lane, &self.origin.module);
-        warn!(%lane, %module, %fault, "the module's state is lost: the fresh instance does not take what the one before has saved");
+        let (lane, module, so_far) = (&self.origin.lane, &self.origin.module, self.meter.recycles.get());
+        if is_worth_a_line(so_far) {
+            warn!(%lane, %module, so_far, %fault, "the module's state is lost: the fresh instance does not take what the one before has saved");
+        }
         let lives = fault.class == Class::Skip;
         if !lives {
             self.meter.traps.increment();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, select};
 use sluicebox_contract::meter::{DeadLetterMeter, LaneMeter, OutletMeter};
-use sluicebox_contract::{Backoff, CpuShare, DeadLetters, Entry, Fault, ModuleIdentity, Shaper, Sink, Source, UnixNanos};
+use sluicebox_contract::{Backoff, CpuShare, DeadLetters, Fault, ModuleIdentity, Shaper, Sink, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ use crate::order::{LaneControl, orders};
 use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
 use crate::part::{AtEnd, Kind, Part, Report};
 use crate::queue::{Bounds, Sender, queue};
+use crate::replay::{EntryAgain, Writing};
 use crate::share::Account;
 use crate::trouble::Trouble;
 
@@ -74,19 +75,6 @@ pub struct LaneTerms {
     pub sources: usize,
     /// Whether the program runs already: the sinks have not counted on this lane.
     pub joins: bool,
-}
-
-/// An entry that is written once more.
-#[derive(Debug)]
-pub struct EntryAgain {
-    /// The lane that made it.
-    pub lane: String,
-    /// The module that made it.
-    pub module: ModuleIdentity,
-    /// The entry.
-    pub entry: Entry,
-    /// When the event was observed that it was made from.
-    pub observed_at: UnixNanos,
 }
 
 impl Default for Pipeline {
@@ -182,6 +170,7 @@ impl Pipeline {
             last: Vec::new(),
             carried: None,
             account: Account::new(CpuShare { millicores: 1000 }),
+            unsaved: 0,
             age: Age::default(),
         };
         let (done, ended) = oneshot::channel();
@@ -251,27 +240,9 @@ impl Pipeline {
         });
     }
 
-    /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. The future gives the reason when it
-    /// is refused again, and nothing when it was written.
-    pub fn replay(
-        &self,
-        outlet: OutletHandle,
-        letter: EntryAgain,
-    ) -> Option<impl Future<Output = Option<String>> + Send + use<>> {
-        let sender = self.outlets.get(outlet.0)?.clone();
-        let EntryAgain { lane, module, entry, observed_at } = letter;
-        let (replay, mut answer) = mpsc::channel(1);
-        let origin = Arc::new(Origin { lane: lane.into(), module, again: true, replay: Some(replay) });
-        let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at };
-        Some(async move {
-            let weight = parcel.weight();
-            if sender.send(parcel, weight).await.is_err() {
-                return Some("the sink has ended".to_owned());
-            }
-            drop(sender);
-            // Without an answer it is not known to be written.
-            answer.recv().await.unwrap_or_else(|| Some("the sink has ended".to_owned()))
-        })
+    /// Writes an entry once more that was a dead letter: to this sink, after what waits for it. None when there is no such sink.
+    pub fn replay(&self, outlet: OutletHandle, again: EntryAgain) -> Option<Writing> {
+        self.outlets.get(outlet.0).map(|outlet| Writing::of(again, outlet.clone()))
     }
 
     fn start(&mut self, kind: Kind, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) {

@@ -1,4 +1,4 @@
-//! Obeys orders between two batches: puts a successor of the module in place, shapes an event again; and replaces an instance as planned.
+//! Obeys orders between two batches: puts a successor of the module in place; and replaces an instance as planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use sluicebox_contract::{Class, Fault, Shaper, Subject, SubjectId};
 use tracing::{info, warn};
 
 use crate::lane::{Age, GivenUp, Lane};
-use crate::order::{EventAgain, Order, Snapshot, StateMove, Successor, Swapped};
-use crate::outlet::Origin;
+use crate::order::{Order, Snapshot, StateMove, Successor, Swapped};
+use crate::outlet::{Origin, is_worth_a_line};
+use crate::replay::Reshaped;
 use crate::revive::{SUBJECTS, bytes};
 use crate::trouble::Trouble;
 
@@ -31,11 +32,9 @@ impl<S: Shaper> Lane<S> {
             }
             Order::Replay(_, reply) if reply.is_closed() => {}
             Order::Replay(again, reply) => {
-                let begin = Instant::now();
-                let (answer, fault) = self.replay(*again);
-                // Before the lane rests, if it must: whoever asked does not wait for that.
+                let (answer, result) = self.reshape(*again);
                 drop(reply.send(answer));
-                return fault.map_or(Ok(()), |fault| self.replace(&fault, "replayed", 1, begin.elapsed()));
+                return result;
             }
         }
         Ok(())
@@ -46,7 +45,7 @@ impl<S: Shaper> Lane<S> {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Replay(_, reply) => {
-                    drop(reply.send(Err("the lane rests because its module fails again and again".to_owned())));
+                    drop(reply.send(Reshaped::NotTried("the lane rests because its module fails again and again".to_owned())));
                 }
                 // A dead instance has nothing to save, so nothing of it can fail.
                 order => drop(self.obey_dead(order)),
@@ -131,7 +130,11 @@ impl<S: Shaper> Lane<S> {
             Ok(None) => Ok(StateMove::None),
             Ok(Some(_)) if !shaper.takes_state() => Ok(StateMove::Dropped),
             Ok(Some(saved)) => shaper.restore(&saved).map(|()| StateMove::Moved),
-            Err(fault) if fault.class == Class::Skip => Err(fault),
+            Err(fault) if fault.class == Class::Skip => {
+                let cause = format!("the version that runs does not save its state: {}", fault.cause);
+                let hint = "to do without the state, take the lane out of the configuration and put it in again";
+                Err(Fault::skip("cannot swap", cause).hint(hint))
+            }
             Err(fault) => {
                 self.meter.traps.increment();
                 let (lane, module) = (&self.origin.lane, &self.origin.module);
@@ -160,40 +163,6 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    /// Shapes a dead letter's event. Gives the module's answer, and the fault that it has died of.
-    fn replay(&mut self, again: EventAgain) -> (Result<(), String>, Option<Fault>) {
-        let EventAgain { event, subject, spare } = again;
-        let known = |wanted: &Subject| {
-            let same = |subject: &&Arc<Subject>| subject.kind == wanted.kind && subject.uid == wanted.uid;
-            self.subjects.values().chain(self.shunned.values()).find(same).map(|subject| subject.id)
-        };
-        let known = subject.as_ref().and_then(known);
-        if known.is_some_and(|id| self.shunned.contains_key(&id)) {
-            return (Err("its subject stops the module when it is defined".to_owned()), None);
-        }
-        let event = event.about(known.unwrap_or(spare));
-        let stranger = subject.filter(|_| known.is_none()).map(|subject| Arc::new(Subject { id: spare, ..subject }));
-        let shaped = match &stranger {
-            Some(stranger) => self.shaper.define(std::slice::from_ref(stranger)),
-            None => Ok(()),
-        }
-        .and_then(|()| self.shaper.shape(std::slice::from_ref(&event)));
-        let died = |fault: &Fault| fault.class != Class::Skip;
-        let (answer, mut fault) = match shaped {
-            Ok(entries) => {
-                self.succeed();
-                let origin = Arc::new(Origin { again: true, ..Origin::clone(&self.origin) });
-                self.emit(&origin, entries, event.observed_at());
-                (Ok(()), None)
-            }
-            Err(fault) => (Err(fault.to_string()), Some(fault).filter(died)),
-        };
-        if fault.is_none() && stranger.is_some() {
-            fault = self.shaper.forget(&[spare]).err();
-        }
-        (answer, fault)
-    }
-
     /// Puts a fresh instance in place of one that has made enough calls or holds too much memory.
     pub(crate) fn recycle_if_due(&mut self) -> Result<(), GivenUp> {
         let memory = self.shaper.memory_bytes();
@@ -208,8 +177,11 @@ impl<S: Shaper> Lane<S> {
         match self.shaper.save() {
             Ok(saved) => self.carried = saved,
             Err(fault) if fault.class == Class::Skip => {
-                let (lane, module) = (&self.origin.lane, &self.origin.module);
-                warn!(%lane, %module, %fault, "instance not replaced as planned: it does not save its state");
+                self.unsaved += 1;
+                if is_worth_a_line(self.unsaved) {
+                    let (lane, module, so_far) = (&self.origin.lane, &self.origin.module, self.unsaved);
+                    warn!(%lane, %module, so_far, %fault, "instance not replaced as planned: it does not save its state");
+                }
                 self.age.calls = 0;
                 return Ok(());
             }

@@ -22,9 +22,15 @@ impl<S: Shaper> Lane<S> {
         if wait.is_zero() {
             return Ok(());
         }
-        let begin = Instant::now();
-        let missed = self.nap_until(begin + wait, |lane| !lane.orders.is_empty());
-        self.meter.throttled_nanos.add(nanos(begin.elapsed()));
+        let mut counted = Instant::now();
+        self.meter.throttled.set(1);
+        let missed = self.nap_until(counted + wait, |lane| {
+            let now = Instant::now();
+            lane.meter.throttled_nanos.add(nanos(now - counted));
+            counted = now;
+            !lane.orders.is_empty()
+        });
+        self.meter.throttled.set(0);
         if missed > 0 {
             self.crowded += 1;
             if is_worth_a_line(self.crowded) {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::{DeadLetter, Entry, Held, Message, ModuleIdentity, Shaper, Subject, UnixNanos};
-use sluicebox_pipeline::{EntryAgain, EventAgain, LaneControl, LaneSettings, Patience, Pipeline};
+use sluicebox_pipeline::{EntryAgain, EventAgain, LaneControl, LaneSettings, Patience, Pipeline, Reshaped};
 use support::stage::{PATIENCE, Shelf, Stage, soon, successor, until};
 use support::{Recorder, Scripted, event, event_about, fact, known, lane_terms, lines, numbers, reaches, subject};
 
@@ -194,7 +194,11 @@ fn again(number: usize, subject: Option<Subject>, spare: u32) -> EventAgain {
 }
 
 async fn replay(control: &LaneControl<Scripted>, again: EventAgain) -> Result<(), String> {
-    soon(control.replay(again)).await.unwrap()
+    match soon(control.replay(again)).await.unwrap() {
+        Reshaped::Shaped(mut writing) => soon(writing.done()).await,
+        Reshaped::Refused(reason) => Err(reason),
+        Reshaped::NotTried(reason) => Err(format!("not tried: {reason}")),
+    }
 }
 
 #[tokio::test]
@@ -257,7 +261,7 @@ async fn a_replay_that_stops_the_module_says_so_and_the_lane_lives() {
         assert_eq!(replay(&control, again(5, about(8), 9)).await, Err("called: trap".to_owned()));
         assert_eq!(replay(&control, again(6, about(1), 9)).await, Err("called: refused".to_owned()));
         let shunned = "its subject stops the module when it is defined";
-        assert_eq!(replay(&control, again(7, about(4), 9)).await, Err(shunned.to_owned()));
+        assert_eq!(replay(&control, again(7, about(4), 9)).await, Err(format!("not tried: {shunned}")));
         tell.send(event(1)).await.unwrap();
         reaches(&sink.log, 2).await;
         assert_eq!((meter.ready.get(), meter.deadly.get()), (1, 0));
@@ -269,19 +273,42 @@ async fn a_replay_that_stops_the_module_says_so_and_the_lane_lives() {
 }
 
 #[tokio::test]
-async fn who_replays_has_the_answer_before_the_lane_rests_and_while_it_does() {
+async fn a_replay_is_no_trouble_of_the_module_and_is_not_tried_while_the_lane_rests() {
     let hour = Duration::from_hours(1);
     let patience = Patience { events: 1, ..Patience::default() };
     let settings = LaneSettings { first_rest: hour, longest_rest: hour, patience, ..settings() };
     let shaper = Scripted { deadly: [5].into(), ..Scripted::default() };
-    let Stage { pipeline, control, meter, .. } = Stage::with(shaper, Recorder::default(), settings, None);
+    let Stage { pipeline, control, meter, tell, .. } = Stage::with(shaper, Recorder::default(), settings, None);
     let script = async {
-        assert_eq!(replay(&control, again(5, None, 9)).await, Err("called: trap".to_owned()));
+        for _ in 0..3 {
+            assert_eq!(replay(&control, again(5, None, 9)).await, Err("called: trap".to_owned()));
+        }
+        until("a fresh instance", || meter.ready.get() == 1).await;
+        assert_eq!((meter.traps.get(), meter.rests.get()), (3, 0));
+        assert_eq!(meter.last_fault.get().as_deref(), Some("called: trap"));
+        tell.send(event(5)).await.unwrap();
         until("the rest", || meter.resting.get() == 1).await;
-        assert!(replay(&control, again(6, None, 9)).await.unwrap_err().starts_with("the lane rests"));
+        assert!(replay(&control, again(6, None, 9)).await.unwrap_err().starts_with("not tried: the lane rests"));
     };
     let report = pipeline.run_until(script, PATIENCE).await;
     assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn an_event_counts_as_replayed_when_its_sink_has_written_and_not_before() {
+    let bad_writes = Arc::new(std::sync::Mutex::new(usize::MAX));
+    let sink = Recorder { bad_writes: Arc::clone(&bad_writes), refuses: ["6".to_owned()].into(), ..Recorder::default() };
+    let Stage { pipeline, control, sink, .. } = Stage::with(Scripted::default(), sink, settings(), None);
+    let script = async {
+        let Reshaped::Shaped(mut writing) = soon(control.replay(again(5, None, 9))).await.unwrap() else { panic!("shaped") };
+        assert!(tokio::time::timeout(Duration::from_millis(50), writing.done()).await.is_err(), "the sink is away");
+        *bad_writes.lock().unwrap() = 0;
+        assert_eq!(soon(writing.done()).await, Ok(()));
+        assert_eq!(replay(&control, again(6, None, 9)).await, Err("no such name".to_owned()));
+    };
+    let report = pipeline.run_until(script, PATIENCE).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&sink.log), ["5"]);
 }
 
 fn letter(text: &str) -> EntryAgain {
@@ -296,10 +323,10 @@ async fn an_entry_is_written_again_and_the_answer_says_what_became_of_it() {
     let Stage { mut pipeline, outlet, sink, .. } = Stage::with(Scripted::default(), sink, settings(), Some(shelf.clone()));
     let changes = pipeline.changes();
     let script = async {
-        for (text, answer) in [("good", None), ("bad", Some("no such name".to_owned())), ("better", None)] {
+        for (text, answer) in [("good", Ok(())), ("bad", Err("no such name".to_owned())), ("better", Ok(()))] {
             let replayed =
                 soon(changes.make(move |pipeline: &mut Pipeline| pipeline.replay(outlet, letter(text)))).await.unwrap();
-            assert_eq!(soon(replayed.unwrap()).await, answer);
+            assert_eq!(soon(replayed.unwrap().done()).await, answer);
         }
     };
     let report = pipeline.run_until(script, PATIENCE).await;
@@ -315,17 +342,14 @@ async fn an_entry_that_the_sink_had_no_time_for_does_not_count_as_written() {
     let changes = pipeline.changes();
     let mut replayed = None;
     let script = async {
-        replayed = soon(changes.make(move |pipeline: &mut Pipeline| pipeline.replay(outlet, letter("late"))))
-            .await
-            .unwrap()
-            .map(Box::pin);
-        let waits = tokio::time::timeout(Duration::from_millis(50), replayed.as_mut().unwrap()).await;
+        replayed = soon(changes.make(move |pipeline: &mut Pipeline| pipeline.replay(outlet, letter("late")))).await.unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(50), replayed.as_mut().unwrap().done()).await;
         assert!(waits.is_err(), "{waits:?}");
     };
     let begin = Instant::now();
     let report = pipeline.run_until(script, Duration::from_millis(300)).await;
     assert_eq!(report.late, ["sink out"]);
-    assert_eq!(soon(replayed.unwrap()).await, Some("the sink has ended".to_owned()));
+    assert_eq!(soon(replayed.unwrap().done()).await, Err("a sink has ended".to_owned()));
     assert!(begin.elapsed() < PATIENCE);
 }
 
@@ -337,7 +361,7 @@ async fn the_age_of_what_is_tried_once_more_is_no_delay() {
         assert_eq!(replay(&control, again(5, None, 9)).await, Ok(()));
         reaches(&sink.log, 1).await;
         let replayed = soon(changes.make(move |pipeline: &mut Pipeline| pipeline.replay(outlet, letter("6")))).await.unwrap();
-        assert_eq!(soon(replayed.unwrap()).await, None);
+        assert_eq!(soon(replayed.unwrap().done()).await, Ok(()));
         tell.send(event(7)).await.unwrap();
         reaches(&sink.log, 3).await;
     };

@@ -419,7 +419,7 @@ async fn a_lane_that_has_ended_takes_no_orders() {
     let swapped = soon(control.swap(successor(Scripted::of("b "), vec![], &meter), PATIENCE)).await;
     assert_eq!(swapped.err(), Some(NotBegun::Ended));
     let again = EventAgain { event: fact(event(1)), subject: None, spare: known(9).id };
-    assert_eq!(soon(control.replay(again)).await, Err(Closed));
+    assert!(soon(control.replay(again)).await.is_err());
 }
 
 #[tokio::test]
