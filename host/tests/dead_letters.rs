@@ -313,7 +313,7 @@ async fn a_directory_that_goes_while_the_program_runs_loses_letters_and_nothing_
 }
 
 #[tokio::test]
-async fn a_letter_of_a_lane_that_is_no_more_is_kept_with_the_reason() {
+async fn a_letter_of_a_lane_that_is_no_more_is_kept_as_it_was() {
     let bench = Bench::new().await;
     let mut program = bench.run(&bench.lane("lines", "out", EVIL, "")).await;
     bench.create("pod-500");
@@ -321,7 +321,8 @@ async fn a_letter_of_a_lane_that_is_no_more_is_kept_with_the_reason() {
     assert!(program.stop(PATIENCE).await.unwrap().success());
     let program = bench.run(&bench.lane("other", "out", "{}", "")).await;
     let (code, text) = bench.command(&["replay", "--all"]).await;
-    assert!(code == 1 && text.contains("dead again: no lane `lines` runs"), "{code}: {text}");
+    assert!(code == 1 && text.contains("not tried: the collector's log says why"), "{code}: {text}");
+    assert!(program.log().unwrap().contains("no lane `lines` runs"), "{}", program.log().unwrap());
     assert_eq!(bench.listed().await.len(), 1);
     // It is as good as new when its lane is back.
     drop(program);
