@@ -349,3 +349,24 @@ async fn what_is_asked_for_while_no_collector_runs_is_tried_when_one_does() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(count_of(&program, "pod-500"), 1);
 }
+
+#[tokio::test]
+async fn a_letter_stays_until_its_sink_has_written_and_outlives_the_program() {
+    let bench = Bench::new().await;
+    // The lane writes to a server that is away as well.
+    let away = bench.lane("lines", "out, far", EVIL, "shutdown-grace: 300ms\n");
+    let away = away.replace("sinks: {", "sinks: {far: {redis: {url: \"redis://127.0.0.1:1\", channel: pods}}, ");
+    let mut program = bench.run(&away).await;
+    bench.create("pod-500");
+    bench.until_listed(&program, 1).await;
+    bench.mend(&program, &away.replace(EVIL, "{}")).await;
+    let (code, text) = bench.command(&["replay", "--all", "--wait", "4s"]).await;
+    assert!(code == 1 && text.contains("not taken yet"), "{code}: {text}");
+    until_message(&program, "pod-500").await;
+    assert!(program.log().unwrap().contains("it waits for its sink"));
+    // What waits for the sink is lost with the program, and the letter is not.
+    program.kill().unwrap();
+    let program = bench.run(&bench.lane("lines", "out", "{}", "")).await;
+    until(&program, "it is replayed", async || count_of(&program, "pod-500") == 2).await;
+    until(&program, "the letter goes", async || bench.listed().await.is_empty()).await;
+}
