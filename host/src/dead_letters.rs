@@ -42,7 +42,7 @@ pub fn dead_letters(arguments: &DeadLettersArguments) -> ExitCode {
         Action::List(list) => listing(&letters, list),
         Action::Show(show) => showing(&letters, &show.ids),
         Action::Replay(replay) => {
-            choose(&letters, &replay.chosen, true).and_then(|ids| replay::replay(&letters, &directory, ids, replay.wait.0))
+            choose(&letters, &replay.chosen, true).and_then(|ids| replay::replay(&letters, &directory, &ids, replay.wait.0))
         }
         Action::Drop(drop) => choose(&letters, &drop.chosen, false).and_then(|ids| dropping(&letters, ids)),
     };

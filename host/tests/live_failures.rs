@@ -100,6 +100,9 @@ fn remove(path: &Path) {
     }
 }
 
+/// How the file becomes one that cannot be read, and what is said of it.
+type Case<'a> = (&'a dyn Fn(&Path), &'a str);
+
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_refused() {
     let mut shop = Shop::open(Terms::default()).await;
@@ -107,7 +110,7 @@ async fn a_file_that_cannot_be_read_is_refused() {
     let pipe = |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
     let dangling = |path: &Path| symlink("nothing", path).unwrap();
     let circle = |path: &Path| symlink(path.file_name().unwrap(), path).unwrap();
-    let cases: [(&dyn Fn(&Path), &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (&|_| {}, "No such file"),
         (&directory, "it is no regular file"),
         (&pipe, "it is no regular file"),

@@ -18,15 +18,15 @@ const REASON_CHARACTERS: usize = 400;
 /// A letter, and how often it had been replayed before.
 type Asked = (Id, Option<u32>);
 
-pub(super) fn replay(letters: &Letters, directory: &Path, ids: Vec<Id>, wait: Duration) -> Result<ExitCode, StoreError> {
+pub(super) fn replay(letters: &Letters, directory: &Path, ids: &[Id], wait: Duration) -> Result<ExitCode, StoreError> {
     let mut asked: Vec<Asked> = Vec::new();
-    for id in &ids {
+    for id in ids {
         let before = letters.read(*id).ok().map(|letter| letter.replays);
         letters.ask_for_replay(*id)?;
         asked.push((*id, before));
     }
     if wait.is_zero() {
-        for id in &ids {
+        for id in ids {
             say::line(format_args!("asked for {id}"));
         }
         return Ok(ExitCode::SUCCESS);

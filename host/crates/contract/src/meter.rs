@@ -1,7 +1,7 @@
 //! Numbers that parts count while they work and that the host shows. Plain atomics: whoever counts knows no metrics library.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A number that only grows.

@@ -80,10 +80,7 @@ pub(crate) fn whole(mut file: &std::fs::File, bytes: u64) -> std::io::Result<boo
 }
 
 /// Makes the open file runnable. Wasmtime itself compares its version, the processor and the settings, and refuses what does not fit.
-#[allow(
-    unsafe_code,
-    reason = "wasmtime cannot prove that a file was made by itself; its callers do"
-)]
+#[allow(unsafe_code, reason = "wasmtime cannot prove that a file was made by itself; its callers do")]
 pub(crate) fn runnable(engine: &wasmtime::Engine, file: &std::fs::File, code: u64) -> wasmtime::Result<Component> {
     // SAFETY of both: the bytes are those that `Cache::store` or `write_code` wrote (their digest fits), from what wasmtime made of a
     // component that it compiled. In a directory nobody but this user can have written the file or can write it (owner and mode of the
