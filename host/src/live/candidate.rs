@@ -4,17 +4,18 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{FutureExt as _, join_all};
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{Closed, Fault, Handlers};
+use sluicebox_contract::{Closed, Handlers, Subject};
 use sluicebox_pipeline::{Changes, LaneControl, Snapshot, StateMove, Successor, rehearse};
 use sluicebox_store::Good;
 use sluicebox_wasm::{LoadError, Module, Refusal, WasmShaper, digest};
 use tokio::time::timeout;
 
 use super::difference::{begins_anew, is_same};
+use super::quiet::quietly;
 use super::reading::Reading;
 use crate::foundry::{self, identity, lane_settings, useful};
 use crate::metrics::LaneRow;
@@ -135,11 +136,11 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
         let reason = format!("{} cannot be had before a restart", missing.join(", "));
         return Err(Refused { step: Step::Begin, reason, tried: None, again: false });
     }
-    let component = match good {
-        Some(good) => good.component,
+    let (component, digest) = match good {
+        Some(good) => (good.component, good.module.digest),
         None => read(&reading, &lane).await?,
     };
-    let tried = Tried { lane: lane.clone(), digest: digest(&component) };
+    let tried = Tried { lane: lane.clone(), digest };
     let is_known = |known: &Tried| known.is(&lane, &tried.digest);
     let runs = running.as_ref().is_some_and(|running| is_known(&running.tried) && !running.has_ended());
     if runs || refused.as_ref().is_some_and(is_known) {
@@ -165,12 +166,19 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     placed.map_err(|(step, reason)| at(step, reason, true))
 }
 
-async fn read(reading: &Reading, lane: &LanePlan) -> Result<Cow<'static, [u8]>, Refused> {
-    let Component::File(path) = &lane.component else {
-        return foundry::read(lane).map_err(|error| unread(told(&error)));
-    };
+/// The component with its digest.
+async fn read(reading: &Reading, lane: &LanePlan) -> Result<(Cow<'static, [u8]>, String), Refused> {
     let wanted = lane.clone();
-    let read = reading.with(path, move || foundry::read(&wanted)).await;
+    let work = move || {
+        foundry::read(&wanted).map(|component| {
+            let digest = digest(&component);
+            (component, digest)
+        })
+    };
+    let read = match &lane.component {
+        Component::File(path) => reading.with(&lane.name, path, work).await,
+        Component::Preset(_) => quietly(work).await,
+    };
     read.map_err(unread)?.map_err(|error| unread(told(&error)))
 }
 
@@ -181,11 +189,10 @@ fn unread(reason: String) -> Refused {
 /// The deadline of this step is the compiler's.
 async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: Cow<'static, [u8]>) -> Result<Module, (String, bool)> {
     let (parts, lane) = (Arc::clone(parts), lane.clone());
-    let loaded = tokio::task::spawn_blocking(move || parts.foundry.load(&lane, &component)).await;
-    match loaded {
+    match quietly(move || parts.foundry.load(&lane, &component)).await {
         Ok(Ok(module)) => Ok(module),
         Ok(Err(error)) => Err((told(&error), may_go_better(&error.refusal))),
-        Err(error) => Err((error.to_string(), true)),
+        Err(error) => Err((error, true)),
     }
 }
 
@@ -240,8 +247,8 @@ impl Candidate {
         let swapped = swapped.map_err(|fault| (Step::Swap, fault.to_string()))?;
         self.parts.meters.set_lane(self.row.clone());
         let (pause, state) = (swapped.pause, swapped.state);
-        // Its memory is given back beside the executor.
-        drop(tokio::task::spawn_blocking(move || drop(swapped.old)));
+        // Its memory is given back where that delays nobody.
+        let _dropped = quietly(move || drop(swapped.old)).await;
         let control = running.control;
         Ok(Placed::Swapped {
             running: Running { tried: self.tried, control, row: self.row, handlers: self.handlers },
@@ -286,17 +293,11 @@ impl Candidate {
 }
 
 /// Calls of the module end by their own deadlines.
-async fn rehearsed(
-    mut shaper: WasmShaper,
-    snapshot: Snapshot,
-    step: Step,
-) -> Result<(WasmShaper, Vec<Arc<sluicebox_contract::Subject>>), Failed> {
-    let begin = Instant::now();
+async fn rehearsed(mut shaper: WasmShaper, snapshot: Snapshot, step: Step) -> Result<(WasmShaper, Vec<Arc<Subject>>), Failed> {
     let run = move || rehearse(&mut shaper, &snapshot, REHEARSAL).map(|told| (shaper, told));
-    match tokio::task::spawn_blocking(run).await {
-        Ok(Ok(rehearsed)) => Ok(rehearsed),
-        Ok(Err(fault)) => Err((step, Fault::to_string(&fault))),
-        Err(error) => Err((step, format!("{error} after {:?}", begin.elapsed()))),
+    match quietly(run).await {
+        Ok(rehearsed) => rehearsed.map_err(|fault| (step, fault.to_string())),
+        Err(error) => Err((step, error)),
     }
 }
 

@@ -5,6 +5,7 @@ mod candidate;
 mod difference;
 mod first;
 mod lane;
+mod quiet;
 mod reading;
 mod reconfigure;
 mod replays;

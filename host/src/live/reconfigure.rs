@@ -129,7 +129,7 @@ impl Live {
 
 async fn read(reading: &Reading, path: PathBuf) -> Result<Checked, Problem> {
     let file = path.clone();
-    let read = reading.with(&path, move || {
+    let read = reading.with("configuration", &path, move || {
         // Opening a pipe would wait for somebody to write into it. What is not there at all is told by whoever reads it.
         if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
             return Err(Problem::whole("cannot be read: it is no regular file"));
