@@ -61,7 +61,7 @@ impl Drop for Back {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_file_that_hangs_is_read_once_however_often_it_is_tried() {
         let reading = Reading::default();
         let (go, gone) = std::sync::mpsc::sync_channel::<()>(1);
