@@ -39,10 +39,12 @@ async fn run(binary: &Path) -> Result<()> {
         format!(
             "node-name: n1\nkubernetes: {{access: url, url: \"{}\", token-retrieval: none}}\nsources: {{pods: {{}}}}\n\
              modules: {{galileo: {{use: galileo-events, settings: {{schema: pod}}, to: [events]}}}}\n\
-             sinks: {{events: {{redis: {{url: \"{}\"}}}}}}\nadmin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\ncache-directory: {}\n",
+             sinks: {{events: {{redis: {{url: \"{}\"}}}}}}\nadmin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\n\
+             cache-directory: {}\nstate-directory: {}\n",
             api.url(),
             redis.url(),
-            folder.join("compiled").display()
+            folder.join("compiled").display(),
+            folder.join("state").display(),
         ),
     )?;
     let (first, program) = start(binary, &config, &folder).await?;

@@ -145,7 +145,8 @@ fn configuration(api: &str, meta: &Path, redis: Option<SocketAddr>) -> String {
          sinks:\n  folder:\n    files: {{directory: {meta}}}\n  terminal:\n    stdout: {{}}\n{sink}\
          admin:\n  listen: 127.0.0.1:0\n\
          log:\n  format: json\n\
-         cache-directory: {cache}\n",
+         cache-directory: {cache}\n\
+         state-directory: {cache}-state\n",
         node = cluster::NODE,
         meta = meta.display(),
         cache = env::temp_dir().join(format!("sluicebox-demo-{}", user())).display(),
