@@ -379,3 +379,20 @@ async fn a_program_that_is_killed_while_it_keeps_a_version_always_starts_with_a_
     }
     assert!(torn > 0, "none of the kills has struck while it was kept");
 }
+
+#[tokio::test]
+async fn a_version_that_works_is_kept_although_its_file_was_overwritten_by_a_bad_one_meanwhile() {
+    let bench = Bench { good_after: "2s", ..Bench::new().await };
+    let [one, _] = versions();
+    bench.put(&one);
+    let mut program = bench.run(&bench.lane(WORKED)).await;
+    let held = bench.place.path("state").join("on-trial").join("last-good").join("lane-lines").join("good.json");
+    until(&program, "the component is held", async || held.is_file()).await;
+    bench.put(b"no component");
+    until(&program, "the new one is refused", async || status_of(&program, "lines").await["refused"].is_object()).await;
+    bench.create("pod-0");
+    until_kept(&program, "lines").await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let program = bench.run(&bench.lane(WORKED)).await;
+    until_runs(&program, "last-good", &one).await;
+}

@@ -5,6 +5,7 @@ mod candidate;
 mod difference;
 mod first;
 mod lane;
+mod outcome;
 mod quiet;
 mod reading;
 mod reconfigure;
@@ -23,7 +24,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use sluicebox_contract::ModuleIdentity;
 use sluicebox_pipeline::{Changes, LaneControl, Pipeline};
 use sluicebox_wasm::WasmShaper;
 use tokio::signal::unix::Signal;
@@ -34,12 +34,12 @@ use tracing::{error, info, warn};
 use crate::config::Problem;
 use crate::config::load::Checked;
 use crate::config::yaml::Document;
-use crate::metrics::LaneRow;
-use crate::plan::{Component, LanePlan};
+use crate::plan::Component;
 use crate::wire::Parts;
-use candidate::{Placed, Refused, Running, Step, Wish, place};
+use candidate::{Placed, Refused, Running, Wish, place};
 use first::{First, first_of_all};
 use lane::Lane;
+use outcome::not_running;
 use reading::Reading;
 use replays::Replays;
 use report::Reporter;
@@ -185,7 +185,11 @@ impl Live {
             self.status.refused(&name, &refused);
             state.refuse(refused);
         }
-        self.lanes.insert(name, state);
+        let on_trial = state.running.is_some() && !last_good;
+        self.lanes.insert(name.clone(), state);
+        if on_trial {
+            self.hold(&name);
+        }
         Ok(())
     }
 
@@ -238,130 +242,6 @@ impl Live {
         }));
     }
 
-    fn take(&mut self, done: Done) {
-        match done {
-            Done::Config(read) => self.reconfigure(*read),
-            Done::Kept { lane, digest, done } => {
-                if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.kept(&digest, done);
-                }
-            }
-            Done::Replayed(replays) => self.replays = Some(replays),
-            Done::Aside => {}
-            Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
-                self.late(&lane, *result, rollback);
-            }
-            Done::Placed { lane, began, rollback, result } => {
-                match *result {
-                    Ok(Placed::Unchanged { runs }) => self.unchanged(&lane, runs && !rollback),
-                    Ok(placed) => self.placed(&lane, placed, began, rollback),
-                    Err(refused) => self.refused(&lane, refused, rollback),
-                }
-                if self.lanes.get_mut(&lane).is_some_and(Lane::end_attempt) {
-                    self.try_lane(&lane, true);
-                }
-            }
-        }
-    }
-
-    /// The configuration was without the lane meanwhile: what was done to the lane that was there before is of no interest any more, but
-    /// one that has begun is there.
-    fn late(&mut self, name: &str, result: Result<Placed, Refused>, rollback: bool) {
-        let Some(lane) = self.lanes.get_mut(name) else { return };
-        let wanted = lane.end_attempt();
-        match result {
-            Ok(Placed::Begun(running)) if wanted && !rollback => {
-                lane.runs(running, false);
-                self.status.at_work(name, false);
-                self.hold(name);
-            }
-            Ok(Placed::Begun(running)) => {
-                self.parts.meters.remove_lane(name);
-                let (changes, handle) = (self.changes.clone(), running.control.handle());
-                self.leaving.push((name.to_owned(), running.control));
-                self.aside(async move {
-                    let _stopped = changes.insist(move |pipeline| pipeline.remove_lane(handle)).await;
-                });
-            }
-            _ => self.parts.meters.remove_lane(name),
-        }
-        if wanted {
-            self.try_lane(name, true);
-        } else {
-            self.lanes.remove(name);
-            self.forget_strangers();
-        }
-    }
-
-    fn unchanged(&mut self, name: &str, is_wanted: bool) {
-        let Some(lane) = self.lanes.get_mut(name).filter(|_| is_wanted) else { return };
-        if lane.is_wanted() {
-            self.status.is_wanted(name);
-        }
-    }
-
-    fn placed(&mut self, name: &str, placed: Placed, began: Instant, rollback: bool) {
-        let Some(lane) = self.lanes.get_mut(name) else { return };
-        let running = match placed {
-            Placed::Unchanged { .. } => return,
-            Placed::Begun(running) => {
-                info!(lane = %name, module = %running.row.module, "lane begins");
-                running
-            }
-            Placed::Swapped { running, pause, state } => {
-                running.row.swaps.pauses.observe(pause);
-                info!(lane = %name, module = %running.row.module, ?pause, ?state, "module swapped");
-                running
-            }
-        };
-        let swaps = Arc::clone(&running.row.swaps);
-        if rollback {
-            swaps.rolled_back.increment();
-            let bad = lane.roll_back(running);
-            self.status.at_work(name, true);
-            self.status.refused(name, &bad);
-            warn!(lane = %name, reason = %bad.reason, "the last good module takes the place of one that fails again and again");
-            self.report("ModuleRolledBack", name, &bad.step.to_string(), &bad.reason);
-        } else {
-            swaps.swapped.increment();
-            swaps.reloads.observe(began.elapsed());
-            lane.runs(running, false);
-            self.status.at_work(name, false);
-            self.hold(name);
-        }
-    }
-
-    fn refused(&mut self, name: &str, refused: Refused, rollback: bool) {
-        if !self.is_news(&refused) {
-            return;
-        }
-        let Some(lane) = self.lanes.get_mut(name) else { return };
-        // A lane that had to end first is not there any more, whatever became of its successor.
-        let ends = |running: &mut Running| refused.step == Step::End || running.has_ended();
-        if let Some(running) = lane.running.take_if(ends) {
-            self.leaving.push((name.to_owned(), running.control));
-        }
-        let goes_on = lane.running.is_some();
-        let mut row = self.parts.meters.lane(name).unwrap_or_default();
-        if rollback {
-            warn!(lane = %name, step = %refused.step, reason = %refused.reason, "the last good module cannot be put back");
-            if goes_on {
-                return;
-            }
-        }
-        if !goes_on {
-            row = LaneRow { swaps: row.swaps, ..not_running(&lane.plan, refused.reason.clone()) };
-            self.parts.meters.set_lane(row.clone());
-        }
-        self.status.refused(name, &refused);
-        let (step, reason) = (refused.step.to_string(), refused.reason.clone());
-        if lane.refuse(refused) {
-            row.swaps.failed.increment();
-            error!(lane = %name, module = %lane.plan.component, %step, %reason, old_goes_on = goes_on, "new version refused");
-            self.report("ModuleReloadRefused", name, &step, &reason);
-        }
-    }
-
     fn report(&mut self, event: &'static str, lane: &str, step: &str, reason: &str) {
         let message = format!("lane `{lane}`: refused in {step}: {reason}");
         if let Some(posting) = self.reporter.post(event, message) {
@@ -402,9 +282,4 @@ impl Live {
         };
         self.aside(async move { drop(tokio::task::spawn_blocking(forget).await) });
     }
-}
-
-fn not_running(lane: &LanePlan, failure: String) -> LaneRow {
-    let module = ModuleIdentity { name: lane.component.to_string(), ..ModuleIdentity::default() };
-    LaneRow { name: lane.name.clone(), module, failure: Some(failure), ..LaneRow::default() }
 }

@@ -68,6 +68,9 @@ impl Live {
         let parts = Arc::clone(&self.parts);
         let hold = move || {
             let Some(on_trial) = &parts.on_trial else { return };
+            if is_kept(&parts, &running) {
+                return;
+            }
             let held = component(&running).and_then(|good| {
                 let good = good.ok_or_else(|| "its file is another one already".to_owned())?;
                 on_trial.keep(&running.row.name, &good).map_err(|error| error.to_string())
@@ -119,6 +122,14 @@ impl Live {
     pub(super) fn is_news(&self, refused: &Refused) -> bool {
         !self.changes.is_closed() || matches!(refused.step, Step::Read | Step::Load)
     }
+}
+
+/// Whether what runs is kept as the last good module already. Blocks.
+fn is_kept(parts: &Parts, running: &Running) -> bool {
+    let lane = &running.tried.lane;
+    let most = u64::try_from(foundry::most_bytes(lane)).unwrap_or(u64::MAX);
+    let kept = parts.last_good.as_ref().and_then(|last_good| last_good.load(&lane.name, most).ok().flatten());
+    kept.is_some_and(|good| good.module.digest == running.tried.digest && good.settings == lane.settings)
 }
 
 /// Keeps what runs as the last good module; says whether that was done. Blocks.
