@@ -206,15 +206,8 @@ fn counter<M>(
     help: &str,
     read: Read<M, Counter>,
 ) -> Result<(), Error> {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    rows.iter().try_for_each(|(labels, meter)| count(&mut metric, labels, read(meter)))
-}
-
-fn count(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, counter: &Counter) -> Result<(), Error> {
-    if labels.is_empty() {
-        return metric.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None);
-    }
-    metric.encode_family(&labels.as_slice())?.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)
+    let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    each(metric, rows, |metric, meter| metric.encode_counter::<NoLabelSet, _, u64>(&read(meter).get(), None))
 }
 
 /// Nanoseconds, shown as seconds.
@@ -225,10 +218,10 @@ fn seconds<M>(
     help: &str,
     read: Read<M, Counter>,
 ) -> Result<(), Error> {
-    let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
-    rows.iter().try_for_each(|(labels, meter)| {
+    let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+    each(metric, rows, |metric, meter| {
         let time = Duration::from_nanos(read(meter).get());
-        metric.encode_family(&labels.as_slice())?.encode_counter::<NoLabelSet, _, u64>(&time.as_secs_f64(), None)
+        metric.encode_counter::<NoLabelSet, _, u64>(&time.as_secs_f64(), None)
     })
 }
 
@@ -239,15 +232,8 @@ fn gauge<M>(
     help: &str,
     read: Read<M, Gauge>,
 ) -> Result<(), Error> {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    rows.iter().try_for_each(|(labels, meter)| {
-        let value = read(meter).get();
-        if labels.is_empty() {
-            metric.encode_gauge(&value)
-        } else {
-            metric.encode_family(&labels.as_slice())?.encode_gauge(&value)
-        }
-    })
+    let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    each(metric, rows, |metric, meter| metric.encode_gauge(&read(meter).get()))
 }
 
 fn durations<M>(
@@ -257,18 +243,35 @@ fn durations<M>(
     help: &str,
     read: Read<M, Durations>,
 ) -> Result<(), Error> {
-    let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-    rows.iter().try_for_each(|(labels, meter)| {
+    let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    each(metric, rows, |metric, meter| {
         let durations = read(meter);
         let mut buckets: Vec<(f64, u64)> = durations.buckets().map(|(bound, count)| (bound.as_secs_f64(), count)).collect();
         let within: u64 = buckets.iter().map(|(_, count)| count).sum();
         let count = durations.count();
         buckets.push((f64::INFINITY, count.saturating_sub(within)));
-        metric.encode_family(&labels.as_slice())?.encode_histogram::<NoLabelSet>(
-            durations.sum().as_secs_f64(),
-            count,
-            &buckets,
-            None,
-        )
+        metric.encode_histogram::<NoLabelSet>(durations.sum().as_secs_f64(), count, &buckets, None)
     })
+}
+
+/// One value for each row.
+fn each<M>(
+    mut metric: MetricEncoder<'_>,
+    rows: &[(Labels<'_>, &M)],
+    encode: impl Fn(&mut MetricEncoder<'_>, &M) -> Result<(), Error>,
+) -> Result<(), Error> {
+    rows.iter().try_for_each(|(labels, meter)| labelled(&mut metric, labels, |metric| encode(metric, meter)))
+}
+
+/// A value under its labels; without any there are no braces either.
+fn labelled(
+    metric: &mut MetricEncoder<'_>,
+    labels: &Labels<'_>,
+    encode: impl FnOnce(&mut MetricEncoder<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if labels.is_empty() { encode(metric) } else { encode(&mut metric.encode_family(&labels.as_slice())?) }
+}
+
+fn count(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, counter: &Counter) -> Result<(), Error> {
+    labelled(metric, labels, |metric| metric.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None))
 }
