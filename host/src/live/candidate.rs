@@ -76,7 +76,7 @@ pub(super) enum Placed {
     /// It runs already, or was refused before.
     Unchanged { runs: bool },
     /// It was put in place between two batches.
-    Swapped { running: Running, pause: Duration, state: StateMove },
+    Swapped { running: Running, pause: Duration, state: StateMove, old: Box<WasmShaper> },
     /// Its lane has begun.
     Begun(Running),
 }
@@ -245,15 +245,13 @@ impl Candidate {
         };
         let swapped = running.control.swap(successor, patience).await.map_err(|late| (Step::Swap, late.to_string()))?;
         let swapped = swapped.map_err(|fault| (Step::Swap, fault.to_string()))?;
-        self.parts.meters.set_lane(self.row.clone());
-        let (pause, state) = (swapped.pause, swapped.state);
-        // Its memory is given back where that delays nobody.
-        let _dropped = quietly(move || drop(swapped.old)).await;
+        let (pause, state, old) = (swapped.pause, swapped.state, Box::new(swapped.old));
         let control = running.control;
         Ok(Placed::Swapped {
             running: Running { tried: self.tried, control, row: self.row, handlers: self.handlers },
             pause,
             state,
+            old,
         })
     }
 

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::candidate::{Placed, Refused, Running, Step};
 use super::lane::Lane;
+use super::quiet::quietly;
 use super::{Done, Live};
 use crate::metrics::LaneRow;
 use crate::plan::LanePlan;
@@ -77,13 +78,18 @@ impl Live {
 
     fn placed(&mut self, name: &str, placed: Placed, began: Instant, rollback: bool) {
         let Some(lane) = self.lanes.get_mut(name) else { return };
+        let mut dropped = None;
         let running = match placed {
             Placed::Unchanged { .. } => return,
             Placed::Begun(running) => {
                 info!(lane = %name, module = %running.row.module, "lane begins");
                 running
             }
-            Placed::Swapped { running, pause, state } => {
+            Placed::Swapped { running, pause, state, old } => {
+                // Shown together with what follows: nobody sees the new module beside what was refused before.
+                self.parts.meters.set_lane(running.row.clone());
+                // Its memory is given back where that delays nobody.
+                dropped = Some(quietly(move || drop(old)));
                 running.row.swaps.pauses.observe(pause);
                 info!(lane = %name, module = %running.row.module, ?pause, ?state, "module swapped");
                 running
@@ -103,6 +109,9 @@ impl Live {
             lane.runs(running, false);
             self.status.at_work(name, false);
             self.hold(name);
+        }
+        if let Some(dropped) = dropped {
+            self.aside(async { drop(dropped.await) });
         }
     }
 
