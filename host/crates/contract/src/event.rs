@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Pod, Subject, SubjectId, UnixNanos};
+use crate::{Pod, Subject, SubjectId, Tick, UnixNanos};
 
 /// One thing that a source tells the lanes. Order matters and is kept.
 #[derive(Clone, Debug)]
@@ -27,23 +27,27 @@ pub enum Event {
     Pod(PodEvent),
     /// A Kubernetes object of any kind, as the API's own JSON.
     Object(ObjectEvent),
+    /// What many subjects use, as numbers.
+    Tick(Arc<Tick>),
 }
 
 impl Event {
-    /// What the event is about.
-    pub fn subject(&self) -> SubjectId {
+    /// What the event is about; of a tick, what its first sample is about, none when it has none.
+    pub fn subject(&self) -> Option<SubjectId> {
         match self {
-            Self::Pod(event) => event.subject,
-            Self::Object(event) => event.subject,
+            Self::Pod(event) => Some(event.subject),
+            Self::Object(event) => Some(event.subject),
+            Self::Tick(tick) => tick.first_subject(),
         }
     }
 
-    /// The same event under another number: ids change from run to run.
+    /// The same event under another number: ids change from run to run. Of a tick, all samples are then about this one subject.
     #[must_use]
     pub fn about(mut self, subject: SubjectId) -> Self {
         match &mut self {
             Self::Pod(event) => event.subject = subject,
             Self::Object(event) => event.subject = subject,
+            Self::Tick(tick) => Arc::make_mut(tick).samples.iter_mut().for_each(|sample| sample.subject = subject),
         }
         self
     }
@@ -53,6 +57,7 @@ impl Event {
         match self {
             Self::Pod(event) => event.observed_at,
             Self::Object(event) => event.observed_at,
+            Self::Tick(tick) => tick.observed_at,
         }
     }
 
@@ -61,6 +66,7 @@ impl Event {
         match self {
             Self::Pod(event) => event.pod.weight(),
             Self::Object(event) => 256 + event.json.as_ref().map_or(0, |json| json.len()),
+            Self::Tick(tick) => tick.weight(),
         }
     }
 }

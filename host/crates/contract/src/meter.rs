@@ -1,7 +1,7 @@
 //! Numbers that parts count while they work and that the host shows. Plain atomics: whoever counts knows no metrics library.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A number that only grows.
@@ -149,6 +149,18 @@ pub struct SourceMeter {
     pub cached_bytes: Gauge,
     /// Objects that were not remembered because the cache was full: their vanishing while not watched goes unseen.
     pub uncached: Counter,
+    /// Of a source that reads at times: how long each reading took.
+    pub ticks: Durations,
+    /// Times at which it should have read and had not finished the reading before.
+    pub late_ticks: Counter,
+    /// Subjects that it measures.
+    pub subjects: Gauge,
+    /// Things that it measures and does not tell, because it is not known yet what they are.
+    pub nameless: Gauge,
+    /// Times that the system could not tell what had come and gone, so that all was looked through.
+    pub rescans: Counter,
+    /// 1 for a source that reads at times, which the five above are about.
+    pub reads: Gauge,
 }
 
 /// What a lane counts.
@@ -219,6 +231,27 @@ pub struct DeadLetterMeter {
     pub queue: Arc<QueueMeter>,
 }
 
+/// What a Kafka client tells of itself from time to time. Gauges, although some only grow: they are the client's numbers.
+#[derive(Debug, Default)]
+pub struct KafkaMeter {
+    /// Brokers that it is connected to.
+    pub brokers_up: Gauge,
+    /// Messages that wait in the client.
+    pub queued_messages: Gauge,
+    /// Bytes that wait in the client.
+    pub queued_bytes: Gauge,
+    /// Messages sent to brokers.
+    pub sent_messages: Gauge,
+    /// Bytes of messages sent to brokers.
+    pub sent_bytes: Gauge,
+    /// Requests sent again.
+    pub request_retries: Gauge,
+    /// Requests that failed.
+    pub request_errors: Gauge,
+    /// The slowest broker's mean time to answer, microseconds.
+    pub round_trip_micros: Gauge,
+}
+
 /// What an outlet counts.
 #[derive(Debug, Default)]
 pub struct OutletMeter {
@@ -236,4 +269,6 @@ pub struct OutletMeter {
     pub queue: Arc<QueueMeter>,
     /// 1 unless the last write failed.
     pub ready: Gauge,
+    /// Of a Kafka sink: what its client tells.
+    pub kafka: OnceLock<Arc<KafkaMeter>>,
 }

@@ -13,6 +13,8 @@ pub struct Handlers {
     pub pods: bool,
     /// Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is set, too.
     pub objects: bool,
+    /// Samples of what is used.
+    pub samples: bool,
 }
 
 /// What a module asks its successor to remember: saved by one instance, restored in the next.
@@ -36,7 +38,7 @@ pub trait Shaper: Send + 'static {
     /// No later event names these.
     fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), Fault>;
 
-    /// Shapes a batch. All events are of one variant of [`Event`], and never empty.
+    /// Shapes a batch. All events are of one variant of [`Event`], and never empty; a tick is a batch of its own.
     fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault>;
 
     /// Puts a fresh instance, started with its settings and knowing no subject, in place of the present one. Also the way in

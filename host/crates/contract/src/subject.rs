@@ -1,4 +1,4 @@
-//! What events are about: a pod, a namespace, a node, and later containers, services and addresses.
+//! What events are about: a pod, a container, a namespace, a node, a cgroup, and later services and addresses.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,6 +19,10 @@ pub enum SubjectKind {
     Namespace,
     /// A Kubernetes node.
     Node,
+    /// A container of a pod.
+    Container,
+    /// A control group that belongs to no pod that is known.
+    Cgroup,
 }
 
 /// A subject's identity: its strings cross to a module once, when it is defined, and not again with every event.
@@ -29,12 +33,23 @@ pub struct Subject {
     pub id: SubjectId,
     /// What kind of thing it is.
     pub kind: SubjectKind,
-    /// The API's `metadata.uid`.
+    /// The API's `metadata.uid`; of a container, its id without the scheme; empty for a cgroup.
     pub uid: String,
-    /// The API's `metadata.namespace`; empty for what lives in no namespace.
+    /// The API's `metadata.namespace`, of a container that of its pod; empty for what lives in no namespace.
     pub namespace: String,
-    /// The API's `metadata.name`.
+    /// The API's `metadata.name`; of a container, its name in the pod; of a cgroup, its path.
     pub name: String,
+    /// What else its source knows of it, each name once; `wit/subjects.wit` lists the names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Subject {
+    /// Roughly how many bytes it holds in memory.
+    pub fn weight(&self) -> usize {
+        let attributes: usize = self.attributes.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
+        size_of::<Self>() + self.uid.len() + self.namespace.len() + self.name.len() + attributes
+    }
 }
 
 /// Hands out subject ids. One for the whole host, shared by all sources.
