@@ -40,6 +40,9 @@ pub mod subjects {
             "sluicebox:module/subjects@0.2.0/subject-kind": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
             "sluicebox:module/subjects@0.2.0/subject": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
         },
+        additional_member_attributes: {
+            "sluicebox:module/subjects@0.2.0/subject.attributes": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+        },
         pub_export_macro: true,
         export_macro_name: "export_subjects",
         default_bindings_module: "sluicebox_sdk::bindings::subjects",
@@ -111,5 +114,18 @@ pub mod objects {
         pub_export_macro: true,
         export_macro_name: "export_objects",
         default_bindings_module: "sluicebox_sdk::bindings::objects",
+    });
+}
+
+/// Modules that are given samples.
+pub mod samples {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-samples",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        pub_export_macro: true,
+        export_macro_name: "export_samples",
+        default_bindings_module: "sluicebox_sdk::bindings::samples",
     });
 }

@@ -27,14 +27,31 @@
 //! | --- | --- |
 //! | `events`, `expect` | the events are handed over in one batch, and exactly these entries come, in this order (left out: none) |
 //! | `events`, `expect-error` | the batch is refused, and the text contains this |
+//! | `tick`, `expect` | a tick is handed over, which is a batch of its own; `expect-error` as above |
 //! | `restart: true` | a fresh instance takes over, as after a panic; all subjects are defined again |
 //! | `swap: true` | a fresh instance takes over on purpose; all subjects are defined again, and it is given what the old one saves |
-//! | `define`, `forget` | subjects are defined (`id`, `kind`, `uid`, `namespace`, `name`) or forgotten (ids) by hand |
+//! | `define`, `forget` | subjects are defined (`id`, `kind`, `uid`, `namespace`, `name`, `attributes` as an object) or forgotten (ids) by hand |
 //!
 //! **Events** are `{"pod": {...}}` and `{"object": {...}}` with the fields of the WIT. What may be left out: `subject` (one is given to
 //! each uid and defined before its first event), `observed-at-unix-nanos` (one second after the event before), `previous` (the pod as
 //! the case had it last; `null` says that there was none), and for objects `kind`, `uid`, `namespace` and `name` (they stand in `json`).
 //! `json` is the object itself, or a string where white space or the form of numbers matters.
+//!
+//! **A tick** is `{"observed-at-unix-nanos": ..., "online-cpus": 4, "samples": [...]}`; left out, the time is as above, and one processor is
+//! online. Its samples are one object for each subject, with the names of metrics as they stand in the WIT:
+//!
+//! ```json
+//! {
+//!   "subject": 1,
+//!   "cpu-usage": {"total": 5000000, "increase": {"amount": 2000000, "over-nanoseconds": 1000000000}},
+//!   "io-reads": 12,
+//!   "memory-usage": 7340032,
+//!   "memory-limit": "unlimited"
+//! }
+//! ```
+//!
+//! A counter with a number in place of the object has no increase; `over-nanoseconds` left out is one second. The rate is
+//! worked out, and samples are put into the order of the metrics. Subjects are defined before, by a step.
 //!
 //! **Entries** are `{"message": {...}}`, `{"document": {...}}` and `{"forget": {...}}` with the fields of the WIT. A `body` is a string,
 //! or a list of parts: strings, `{"compact": ...}` for JSON without white space, and `{"line": ...}` for the same with a newline behind.
@@ -45,12 +62,14 @@
 
 mod difference;
 mod file;
+mod metrics;
 mod native;
 mod reader;
 mod short;
 
 pub use difference::difference;
 pub use file::{Case, Event, Expect, Step, load, read};
+pub use metrics::metrics;
 pub use native::run;
 
 use crate::Exported;

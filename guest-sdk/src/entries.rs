@@ -141,14 +141,15 @@ impl<E: Into<Entry>> FromIterator<E> for Entries {
 /// use std::fmt::Write;
 /// use sluicebox_sdk::{Entries, Packed};
 ///
-/// let mut packed = Packed::on("samples");
+/// let mut packed = Packed::on("samples").with_header("unit", "nanoseconds");
 /// for cpu in [3, 5] {
 ///     packed.push("node-1", |text| {
 ///         let _ = write!(text, "cpu={cpu}");
 ///     });
 /// }
+/// packed.push_on("alerts", "", |text| text.push_str("hot"));
 /// let Entries::Packed(messages) = packed.into() else { unreachable!() };
-/// assert_eq!(messages.text, "node-1cpu=3node-1cpu=5");
+/// assert_eq!(messages.text, "node-1cpu=3node-1cpu=5alertshot");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Packed(PackedMessages);
@@ -156,21 +157,43 @@ pub struct Packed(PackedMessages);
 impl Packed {
     /// No messages yet; the channel is left to the sink.
     pub fn new() -> Self {
-        Self(PackedMessages { channel: None, text: String::new(), ends: Vec::new() })
+        Self(PackedMessages { channel: None, headers: Vec::new(), text: String::new(), ends: Vec::new() })
     }
 
-    /// No messages yet; all will go on this channel or topic.
+    /// No messages yet; all that name no other will go on this channel or topic.
     pub fn on(channel: impl Into<String>) -> Self {
-        Self(PackedMessages { channel: Some(channel.into()), text: String::new(), ends: Vec::new() })
+        Self(PackedMessages { channel: Some(channel.into()), headers: Vec::new(), text: String::new(), ends: Vec::new() })
+    }
+
+    /// With this header on every message, where the sink knows headers.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// With room for so many messages of so many bytes altogether: a text that never has to grow is not copied on its way.
+    #[must_use]
+    pub fn with_room(mut self, messages: usize, bytes: usize) -> Self {
+        self.0.ends.reserve(messages);
+        self.0.text.reserve(bytes);
+        self
     }
 
     /// Adds a message: its key (empty for none) and what `body` appends to the text.
     pub fn push(&mut self, key: &str, body: impl FnOnce(&mut String)) {
+        self.push_on("", key, body);
+    }
+
+    /// Adds a message on a channel or topic of its own (empty for that of all of them).
+    pub fn push_on(&mut self, channel: &str, key: &str, body: impl FnOnce(&mut String)) {
+        self.0.text.push_str(channel);
+        let channel_end = self.end();
         self.0.text.push_str(key);
         let key_end = self.end();
         body(&mut self.0.text);
         let body_end = self.end();
-        self.0.ends.push(PackedEnd { key_end, body_end });
+        self.0.ends.push(PackedEnd { channel_end, key_end, body_end });
     }
 
     // A component cannot hold more than 4 GiB; the host refuses what a native caller would get wrong.
@@ -201,11 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn packed_messages_know_where_key_and_body_end() {
+    fn packed_messages_know_where_channel_key_and_body_end() {
         let mut packed = Packed::new();
         packed.push("", |text| text.push_str("one"));
         packed.push("k", |_| ());
+        packed.push_on("ch", "k", |text| text.push('2'));
         let Entries::Packed(messages) = packed.into() else { unreachable!("packed stays packed") };
-        assert_eq!(messages.ends, [PackedEnd { key_end: 0, body_end: 3 }, PackedEnd { key_end: 4, body_end: 4 }]);
+        let ends: Vec<_> = messages.ends.iter().map(|end| (end.channel_end, end.key_end, end.body_end)).collect();
+        assert_eq!(ends, [(0, 0, 3), (3, 4, 4), (6, 7, 8)]);
     }
 }

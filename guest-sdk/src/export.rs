@@ -3,9 +3,9 @@
 #[cfg(target_family = "wasm")]
 use std::cell::RefCell;
 
-use crate::{Entries, Module, ObjectEvent, Payload, PodEvent, Subject, SubjectId};
+use crate::{Entries, Metric, Module, ObjectEvent, Payload, PodEvent, Subject, SubjectId, Tick};
 
-/// Makes a component of a module: `export!(Hello: pods, objects, subjects, state);`, naming the handlers that it has.
+/// Makes a component of a module: `export!(Hello: pods, objects, samples, subjects, state);`, naming the handlers that it has.
 ///
 /// The named handlers are those that the host finds, and so decide which events the module is given. Stands once in a crate, which has
 /// `crate-type = ["cdylib", "rlib"]`. In a native build nothing is exported; there the line tells the
@@ -64,6 +64,17 @@ macro_rules! __forward {
             $crate::Objects::objects(self, events)
         }
     };
+    (samples) => {
+        const SAMPLES: bool = true;
+
+        fn metrics(&mut self, metrics: ::std::vec::Vec<$crate::Metric>) {
+            $crate::Samples::metrics(self, metrics);
+        }
+
+        fn samples(&mut self, tick: $crate::Tick) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Samples::samples(self, tick)
+        }
+    };
     (subjects) => {
         const SUBJECTS: bool = true;
 
@@ -87,7 +98,7 @@ macro_rules! __forward {
         }
     };
     ($other:ident) => {
-        ::std::compile_error!("unknown handler: `pods`, `objects`, `subjects` and `state` can be exported");
+        ::std::compile_error!("unknown handler: `pods`, `objects`, `samples`, `subjects` and `state` can be exported");
     };
 }
 
@@ -114,6 +125,18 @@ macro_rules! __component {
             }
         }
         $crate::bindings::objects::export_objects!(Component);
+    };
+    (samples) => {
+        impl $crate::bindings::samples::exports::sluicebox::module::sample_handler::Guest for Component {
+            fn metrics(metrics: ::std::vec::Vec<$crate::Metric>) {
+                MODULE.with(|module| $crate::instance::tell(module, |module| $crate::Samples::metrics(module, metrics)));
+            }
+
+            fn handle(tick: $crate::Tick) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Samples::samples(module, tick)))
+            }
+        }
+        $crate::bindings::samples::export_samples!(Component);
     };
     (subjects) => {
         impl $crate::bindings::subjects::exports::sluicebox::module::subjects::Guest for Component {
@@ -154,6 +177,7 @@ macro_rules! __component {
 pub trait Exported: Module {
     const PODS: bool = false;
     const OBJECTS: bool = false;
+    const SAMPLES: bool = false;
     const SUBJECTS: bool = false;
     const STATE: bool = false;
 
@@ -165,6 +189,15 @@ pub trait Exported: Module {
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String> {
         let _ = events;
         Err("the module does not export `objects`".to_owned())
+    }
+
+    fn metrics(&mut self, metrics: Vec<Metric>) {
+        let _ = metrics;
+    }
+
+    fn samples(&mut self, tick: Tick) -> Result<Entries, String> {
+        let _ = tick;
+        Err("the module does not export `samples`".to_owned())
     }
 
     fn define(&mut self, subjects: Vec<Subject>) {

@@ -186,6 +186,97 @@
 //! a module that refuses to restore must not have taken over half of it. After a panic there is nothing to save: the fresh instance
 //! starts without.
 //!
+//! # Samples: what pods and containers use
+//!
+//! The source `cgroups` reads what each pod and container uses, every second or as often as the operator wants. All that was read at one
+//! time is a [`Tick`]: hundreds of small [`Sample`]s of a subject, a metric and a reading, as numbers only. What a subject is called a
+//! module is told once, in `define`, and what a metric is called, in `metrics`. So names are rendered once, and not a thousand times a
+//! second. The host remembers the readings before, and tells how much each counter has grown and how fast that is.
+//!
+//! This one prints the processors that each container uses, once a tick:
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::fmt::Write;
+//!
+//! use sluicebox_sdk::{
+//!     ByMetric, Context, Entries, Metric, Module, NoSettings, Packed, Samples, Subject, SubjectId, SubjectKind, Subjects, Tick,
+//! };
+//!
+//! #[derive(Default)]
+//! struct Cpu {
+//!     /// The beginning of the line about each container.
+//!     labels: HashMap<SubjectId, String>,
+//!     metrics: ByMetric<()>,
+//! }
+//!
+//! impl Module for Cpu {
+//!     type Settings = NoSettings;
+//!     fn start(_: NoSettings, _: &Context) -> Result<Self, String> {
+//!         Ok(Self::default())
+//!     }
+//! }
+//!
+//! impl Subjects for Cpu {
+//!     fn define(&mut self, subjects: Vec<Subject>) {
+//!         for subject in subjects.iter().filter(|subject| subject.kind == SubjectKind::Container) {
+//!             let pod = subject.attribute("pod-name").unwrap_or_default();
+//!             self.labels.insert(subject.id, format!("{}/{pod}/{} ", subject.namespace, subject.name));
+//!         }
+//!     }
+//!
+//!     fn forget(&mut self, subjects: &[SubjectId]) {
+//!         self.labels.retain(|subject, _| !subjects.contains(subject));
+//!     }
+//! }
+//!
+//! impl Samples for Cpu {
+//!     fn metrics(&mut self, metrics: Vec<Metric>) {
+//!         self.metrics = ByMetric::new(&metrics, |metric| (metric.name == "cpu-usage").then_some(()));
+//!     }
+//!
+//!     fn samples(&mut self, tick: Tick) -> Result<Entries, String> {
+//!         let mut lines = Packed::on("cpu");
+//!         for (subject, samples) in tick.by_subject() {
+//!             let usage = samples.iter().find(|sample| self.metrics.get(sample.metric).is_some());
+//!             // There is no rate yet where a container is measured for the first time.
+//!             let (Some(label), Some(rate)) = (self.labels.get(&subject), usage.and_then(|sample| sample.per_second())) else {
+//!                 continue;
+//!             };
+//!             lines.push(label, |line| {
+//!                 line.push_str(label);
+//!                 let _ = write!(line, "{:.2} of {}", rate / 1e9, tick.online_cpus);
+//!             });
+//!         }
+//!         Ok(lines.into())
+//!     }
+//! }
+//!
+//! sluicebox_sdk::export!(Cpu: samples, subjects);
+//!
+//! // A case, as it stands in `cases/a_container_has_a_line.json`; "Tests" below says more.
+//! let case = r#"{
+//!     "about": "A container has a line from its second reading on, and a pod has none.",
+//!     "steps": [
+//!         {"define": [
+//!             {"id": 1, "kind": "pod", "uid": "u1", "namespace": "default", "name": "web"},
+//!             {"id": 2, "kind": "container", "uid": "c1", "namespace": "default", "name": "app", "attributes": {"pod-name": "web"}}
+//!         ]},
+//!         {"tick": {"samples": [{"subject": 2, "cpu-usage": 7}]}},
+//!         {"tick": {"online-cpus": 4, "samples": [
+//!             {"subject": 1, "cpu-usage": {"total": 900000000, "increase": {"amount": 800000000}}},
+//!             {"subject": 2, "cpu-usage": {"total": 500000007, "increase": {"amount": 500000000, "over-nanoseconds": 2000000000}},
+//!              "memory-limit": "unlimited"}
+//!         ]}, "expect": [{"message": {"channel": "cpu", "key": "default/web/app ", "body": "default/web/app 0.25 of 4"}}]}
+//!     ]
+//! }"#;
+//! # #[cfg(not(target_family = "wasm"))]
+//! sluicebox_sdk::cases::run::<Cpu>(&sluicebox_sdk::cases::read("a_container_has_a_line", case).unwrap()).unwrap();
+//! ```
+//!
+//! An empty [`Packed`] makes no entry. A limit that is not set reads as [`Reading::Unlimited`], and what the system does not tell has no
+//! sample at all: nothing is ever filled in. The names and units of the metrics stand at [`Metric`].
+//!
 //! # What else happens to a module
 //!
 //! Before a new version takes over, the host tries it out beside the old one: it is started, told all subjects, and given the last batch
@@ -201,11 +292,12 @@
 //! | --- | --- | --- |
 //! | `pods` | [`Pods`] | pods with typed fields, and their state before |
 //! | `objects` | [`Objects`] | Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is exported, too |
+//! | `samples` | [`Samples`] | what pods and containers use, as numbers |
 //! | `subjects` | [`Subjects`] | what events are about, before the first event about it and again after every fresh start |
 //! | `state` | [`State`] | what the instance before has saved, when it was changed on purpose |
 //!
 //! An `Err` from a handler refuses the whole batch. The host then hands its halves over again, and so on, and leaves out the events
-//! that are refused alone; a module with state must not have changed it when it refuses. The text is what the operator reads, so it
+//! that are refused alone (of a tick, the subjects whose samples are); a module with state must not have changed it when it refuses. The text is what the operator reads, so it
 //! names what was tried, the cause and the cure.
 //!
 //! # Where entries go
@@ -231,7 +323,9 @@ struct Readme;
 mod entries;
 mod events;
 mod export;
+mod samples;
 mod settings;
+mod subjects;
 mod time;
 
 #[doc(hidden)]
@@ -246,6 +340,9 @@ pub use bindings::objects::exports::sluicebox::module::object_handler::{ObjectEv
 pub use bindings::pods::exports::sluicebox::module::pod_handler::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, PodEvent, QosClass, Terminated,
 };
+pub use bindings::samples::exports::sluicebox::module::sample_handler::{
+    Counter, Increase, Metric, MetricId, MetricKind, Reading, Sample, Tick,
+};
 pub use bindings::started::exports::sluicebox::module::lifecycle::Context;
 pub use bindings::started::sluicebox::module::types::{
     Change, Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Pair, Payload, SubjectId,
@@ -257,6 +354,7 @@ pub use export::Exported;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
 pub use export::instance;
+pub use samples::ByMetric;
 pub use settings::{NoSettings, settings};
 pub use time::Rfc3339;
 
@@ -279,6 +377,16 @@ pub trait Pods: Module {
 pub trait Objects: Module {
     /// Shapes a batch, which is never empty.
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String>;
+}
+
+/// A module that is given samples of what pods, containers and other cgroups use.
+pub trait Samples: Module {
+    /// These are the metrics that there are; [`ByMetric`] keeps what a module needs of them. Called once in each instance, after `start`
+    /// and before the first tick. Later hosts have more: those that a module does not know it passes over, or shows as they are.
+    fn metrics(&mut self, metrics: Vec<Metric>);
+
+    /// Shapes a tick, which has no samples when nothing was there to be measured.
+    fn samples(&mut self, tick: Tick) -> Result<Entries, String>;
 }
 
 /// A module that is told what events are about, so that it renders names once and not with every event.

@@ -93,7 +93,7 @@ fn what_an_event_leaves_out_is_filled_in() {
     for step in case.steps {
         let Step::Batch { define, events, .. } = step else { unreachable!("only batches") };
         filled.extend(define.iter().map(ToString::to_string));
-        filled.extend(events.iter().map(|(Event::Pod(event) | Event::Object(event))| event.to_string()));
+        filled.extend(events.iter().map(|(Event::Pod(event) | Event::Object(event) | Event::Tick(event))| event.to_string()));
     }
     let expected = [
         r#"{"kind":"pod","uid":"u","namespace":"","name":"","id":1}"#,
@@ -186,7 +186,7 @@ fn mistakes_in_a_case_are_named() {
     );
     check_err(
         r#""steps":[{"expect":[]}]"#,
-        "step 1: a step is one of `events` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`",
+        "step 1: a step is one of `events` and `tick` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`",
     );
     let typo = r#""steps":[{"events":[{"pod":{"change":"added","pod":{"uid":"u","labls":[]}}}]}]"#;
     let error = outcome(&format!(r#"{{"about":"","settings":{{"greeting":"hi"}},{typo}}}"#)).unwrap_err();

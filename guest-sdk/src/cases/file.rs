@@ -55,6 +55,8 @@ pub enum Event {
     Pod(Value),
     /// For `object-handler`.
     Object(Value),
+    /// For `sample-handler`: here `metric` is a name, and an increase has no rate yet.
+    Tick(Value),
 }
 
 /// What must come of a batch.
@@ -142,6 +144,7 @@ pub(super) struct FileStep {
     #[serde(default)]
     pub(super) swap: bool,
     pub(super) events: Option<Vec<Value>>,
+    pub(super) tick: Option<Value>,
     pub(super) expect: Option<Vec<Value>>,
     pub(super) expect_error: Option<String>,
 }

@@ -1,10 +1,13 @@
 //! Runs a case natively, against the module's Rust type.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Case, Event, Expect, Step, difference};
-use crate::{Context, Entries, Entry, Exported, Message, Payload, settings};
+use super::{Case, Event, Expect, Step, difference, metrics};
+use crate::{
+    Context, Counter, Entries, Entry, Exported, Increase, Message, PackedMessages, Payload, Reading, Sample, Tick, settings,
+};
 
 /// Runs a case. The error says which step did what was not expected.
 pub fn run<M: Exported>(case: &Case) -> Result<(), String> {
@@ -28,7 +31,11 @@ pub fn run<M: Exported>(case: &Case) -> Result<(), String> {
 fn start<M: Exported>(case: &Case) -> Result<M, String> {
     // The host that the compiled module is tested with has the version of this crate.
     let context = Context { host_version: env!("CARGO_PKG_VERSION").to_owned(), ..typed(&case.context)? };
-    M::start(settings(&case.settings.to_string())?, &context)
+    let mut module = M::start(settings(&case.settings.to_string())?, &context)?;
+    if M::SAMPLES {
+        module.metrics(metrics::metrics());
+    }
+    Ok(module)
 }
 
 fn take<M: Exported>(case: &Case, step: &Step, module: &mut M) -> Result<(), String> {
@@ -68,6 +75,8 @@ fn handle<M: Exported>(events: &[Event], module: &mut M) -> Result<Result<Entrie
         match event {
             Event::Pod(event) => pods.push(typed(event)?),
             Event::Object(event) => objects.push(typed(event)?),
+            Event::Tick(event) if M::SAMPLES => return Ok(module.samples(tick(event)?)),
+            Event::Tick(_) => return Err("the case hands over a tick, and the module does not export `samples`".to_owned()),
         }
     }
     match (pods.is_empty(), M::PODS, M::OBJECTS) {
@@ -76,6 +85,50 @@ fn handle<M: Exported>(events: &[Event], module: &mut M) -> Result<Result<Entrie
         (false, true, _) => Ok(module.pods(pods)),
         (true, _, true) => Ok(module.objects(objects)),
     }
+}
+
+/// The tick of a case: with names in place of ids, and without rates.
+fn tick(event: &Value) -> Result<Tick, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+    struct File {
+        observed_at_unix_nanos: u64,
+        online_cpus: u32,
+        samples: Vec<FileSample>,
+    }
+    #[derive(Deserialize)]
+    struct FileSample {
+        subject: u32,
+        metric: String,
+        reading: FileReading,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum FileReading {
+        Counter { total: u64, increase: Option<FileIncrease> },
+        Value(u64),
+        Unlimited,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct FileIncrease {
+        amount: u64,
+        over_nanoseconds: u64,
+    }
+
+    let increase = |increase: FileIncrease| Increase::over_nanoseconds(increase.amount, increase.over_nanoseconds);
+    let sample = |sample: FileSample| {
+        let metric = metrics::id(&sample.metric).ok_or_else(|| format!("no metric is called `{}`", sample.metric))?;
+        let reading = match sample.reading {
+            FileReading::Counter { total, increase: grown } => Reading::Counter(Counter { total, increase: grown.map(increase) }),
+            FileReading::Value(value) => Reading::Value(value),
+            FileReading::Unlimited => Reading::Unlimited,
+        };
+        Ok(Sample { subject: sample.subject, metric, reading })
+    };
+    let File { observed_at_unix_nanos, online_cpus, samples } = typed(event)?;
+    let samples = samples.into_iter().map(sample).collect::<Result<_, String>>()?;
+    Ok(Tick { observed_at_unix_nanos, online_cpus, samples })
 }
 
 fn compare(made: Result<Entries, String>, expect: &Expect) -> Result<(), String> {
@@ -96,27 +149,24 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
 fn written(entries: Entries) -> Result<Vec<Value>, String> {
     let entries = match entries {
         Entries::Plain(entries) => entries,
-        Entries::Packed(packed) => {
-            let mut messages = Vec::with_capacity(packed.ends.len());
-            let mut begin = 0;
-            for end in &packed.ends {
-                let (key_end, body_end) = (end.key_end as usize, end.body_end as usize);
-                let (Some(key), Some(body)) = (packed.text.get(begin..key_end), packed.text.get(key_end..body_end)) else {
-                    return Err("packed messages end outside of their text".to_owned());
-                };
-                let key = (!key.is_empty()).then(|| key.to_owned());
-                messages.push(Entry::Message(Message {
-                    channel: packed.channel.clone(),
-                    key,
-                    headers: Vec::new(),
-                    body: body.into(),
-                }));
-                begin = body_end;
-            }
-            messages
-        }
+        Entries::Packed(packed) => unpack(&packed).ok_or("packed messages end outside of their text")?,
     };
     Ok(entries.into_iter().map(entry).collect())
+}
+
+fn unpack(packed: &PackedMessages) -> Option<Vec<Entry>> {
+    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let mut begin = 0;
+    let message = |end: &crate::PackedEnd| {
+        let (channel_end, key_end, body_end) = (end.channel_end as usize, end.key_end as usize, end.body_end as usize);
+        let channel = packed.text.get(begin..channel_end)?;
+        let key = packed.text.get(channel_end..key_end)?;
+        let body = packed.text.get(key_end..body_end)?;
+        begin = body_end;
+        let channel = named(channel).or_else(|| packed.channel.clone());
+        Some(Entry::Message(Message { channel, key: named(key), headers: packed.headers.clone(), body: body.into() }))
+    };
+    packed.ends.iter().map(message).collect()
 }
 
 fn entry(entry: Entry) -> Value {

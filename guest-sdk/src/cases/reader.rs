@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::file::{Event, Expect, FileStep, Step};
-use super::short;
+use super::{metrics, short};
 
 /// What is known while the steps are read from first to last.
 #[derive(Default)]
@@ -24,10 +24,16 @@ impl Reader {
     }
 
     pub(super) fn step(&mut self, step: FileStep, steps: &mut Vec<Step>) -> Result<(), String> {
-        let FileStep { define, forget, restart, swap, events, expect, expect_error } = step;
+        let FileStep { define, forget, restart, swap, events, tick, expect, expect_error } = step;
         let expects = expect.is_some() || expect_error.is_some();
+        let events = match (events, tick) {
+            (events, None) => events.map(Batch::Events),
+            (None, Some(tick)) => Some(Batch::Tick(tick)),
+            (Some(_), Some(_)) => return Err("a tick is a batch of its own: make `events` another step".to_owned()),
+        };
         steps.push(match (define, forget, restart, swap, events) {
             (Some(subjects), None, false, false, None) if !expects => {
+                let subjects = subjects.into_iter().map(|subject| self.subject(subject)).collect::<Result<Vec<_>, _>>()?;
                 for subject in &subjects {
                     let id = subject.get("id").and_then(Value::as_u64).ok_or("a subject without a number as `id`")?;
                     self.subjects.insert(id, subject.clone());
@@ -40,10 +46,10 @@ impl Reader {
             }
             (None, None, true, false, None) if !expects => Step::Restart(self.subjects.values().cloned().collect()),
             (None, None, false, true, None) if !expects => Step::Swap(self.subjects.values().cloned().collect()),
-            (None, None, false, false, Some(events)) => self.batch(events, expect, expect_error)?,
+            (None, None, false, false, Some(batch)) => self.batch(batch, expect, expect_error)?,
             _ => {
                 return Err(
-                    "a step is one of `events` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
+                    "a step is one of `events` and `tick` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
                         .to_owned(),
                 );
             }
@@ -51,7 +57,18 @@ impl Reader {
         Ok(())
     }
 
-    fn batch(&mut self, events: Vec<Value>, expect: Option<Vec<Value>>, expect_error: Option<String>) -> Result<Step, String> {
+    /// Attributes may be written as an object.
+    fn subject(&self, subject: Value) -> Result<Value, String> {
+        let mut subject = short::like(&self.given, subject)?;
+        if let Some(attributes) = subject.get_mut("attributes")
+            && let Value::Object(fields) = attributes
+        {
+            *attributes = fields.iter().map(|(name, value)| json!([name, value])).collect();
+        }
+        Ok(subject)
+    }
+
+    fn batch(&mut self, batch: Batch, expect: Option<Vec<Value>>, expect_error: Option<String>) -> Result<Step, String> {
         let expect = match (expect, expect_error) {
             (Some(_), Some(_)) => return Err("`expect` and `expect-error` exclude each other".to_owned()),
             (None, Some(error)) => Expect::Error(error),
@@ -59,6 +76,10 @@ impl Reader {
                 let entries = entries.unwrap_or_default().into_iter().map(|entry| short::entry(&self.given, entry));
                 Expect::Entries(entries.collect::<Result<_, String>>()?)
             }
+        };
+        let events = match batch {
+            Batch::Events(events) => events,
+            Batch::Tick(tick) => return Ok(Step::Batch { define: Vec::new(), events: vec![self.tick(tick)?], expect }),
         };
         let mut define = Vec::new();
         let events = events.into_iter().map(|event| self.event(event, &mut define)).collect::<Result<Vec<_>, _>>()?;
@@ -78,6 +99,21 @@ impl Reader {
             Some((kind, Value::Object(fields))) if kind == "object" => Ok(self.object(fields, defined)),
             _ => Err("an event is `{\"pod\": {...}}` or `{\"object\": {...}}`".to_owned()),
         }
+    }
+
+    fn tick(&mut self, tick: Value) -> Result<Event, String> {
+        let Value::Object(mut tick) = short::like(&self.given, tick)? else {
+            return Err("a tick is `{\"samples\": [...]}`".to_owned());
+        };
+        let samples = match tick.shift_remove("samples") {
+            None => Vec::new(),
+            Some(Value::Array(samples)) => samples,
+            Some(_) => return Err("the `samples` of a tick are a list".to_owned()),
+        };
+        tick.insert("samples".to_owned(), metrics::samples(samples)?);
+        tick.entry("online-cpus").or_insert(1.into());
+        self.time(&mut tick);
+        Ok(Event::Tick(Value::Object(tick)))
     }
 
     fn pod(&mut self, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Result<Event, String> {
@@ -118,8 +154,7 @@ impl Reader {
 
     // Time and subject. A subject that does not exist yet is defined, as the host does it.
     fn common(&mut self, event: &mut Map<String, Value>, subject: Value, defined: &mut Vec<Value>) {
-        let next = self.time.map_or(1_700_000_000_000_000_000, |time| time.saturating_add(1_000_000_000));
-        self.time = event.entry("observed-at-unix-nanos").or_insert(next.into()).as_u64();
+        self.time(event);
         if event.contains_key("subject") {
             return;
         }
@@ -138,6 +173,17 @@ impl Reader {
         });
         event.insert("subject".to_owned(), id.into());
     }
+
+    fn time(&mut self, event: &mut Map<String, Value>) {
+        let next = self.time.map_or(1_700_000_000_000_000_000, |time| time.saturating_add(1_000_000_000));
+        self.time = event.entry("observed-at-unix-nanos").or_insert(next.into()).as_u64();
+    }
+}
+
+/// What a step hands over.
+enum Batch {
+    Events(Vec<Value>),
+    Tick(Value),
 }
 
 fn text<'value>(value: &'value Value, field: &str) -> &'value str {
