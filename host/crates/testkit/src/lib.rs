@@ -2,5 +2,6 @@
 pub mod api_server;
 pub mod cases;
 pub mod components;
+pub mod machine;
 pub mod program;
 pub mod servers;

@@ -18,6 +18,14 @@ pub enum Need {
     GalileoDb,
     /// A `kubectl`.
     Kubectl,
+    /// Linux as an ordinary process, and busybox.
+    UserModeLinux,
+    /// An emulator, a kernel for it, and busybox.
+    EmulatedLinux,
+    /// To be root, with cgroups of which one may make more.
+    Cgroups,
+    /// A Prometheus and its `promtool`.
+    Prometheus,
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -60,6 +68,15 @@ pub fn kubectl() -> Result<PathBuf> {
     program("kubectl", "SLUICEBOX_KUBECTL")
 }
 
+/// The `promtool` of [`Need::Prometheus`].
+pub fn promtool() -> Result<PathBuf> {
+    program("promtool", "SLUICEBOX_PROMTOOL")
+}
+
+pub(super) fn prometheus() -> Result<PathBuf> {
+    program("prometheus", "SLUICEBOX_PROMETHEUS")
+}
+
 pub(super) fn redis_server() -> Result<PathBuf> {
     program("redis-server", "SLUICEBOX_REDIS_SERVER")
 }
@@ -72,6 +89,31 @@ pub(super) fn kube_api_server() -> Result<PathBuf> {
     program("kube-apiserver", "SLUICEBOX_KUBE_APISERVER")
 }
 
+pub(crate) fn user_mode_linux() -> Result<PathBuf> {
+    program("linux.uml", "SLUICEBOX_USER_MODE_LINUX")
+}
+
+pub(crate) fn emulator() -> Result<PathBuf> {
+    program("qemu-system-x86_64", "SLUICEBOX_QEMU")
+}
+
+pub(crate) fn linux() -> Result<PathBuf> {
+    program("vmlinuz", "SLUICEBOX_LINUX")
+}
+
+pub(crate) fn busybox() -> Result<PathBuf> {
+    program("busybox", "SLUICEBOX_BUSYBOX")
+}
+
+/// A directory that is made and removed again where all processes are.
+fn cgroups() -> Result<()> {
+    let roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(PathBuf::from);
+    let root = roots.into_iter().find(|root| root.join("cgroup.procs").is_file()).context("no cgroups are mounted")?;
+    let probe = root.join(format!("sluicebox-probe-{}-{:?}", std::process::id(), std::thread::current().id()));
+    std::fs::create_dir(&probe).with_context(|| format!("cannot make {}", probe.display()))?;
+    std::fs::remove_dir(&probe).with_context(|| format!("cannot remove {}", probe.display()))
+}
+
 impl Need {
     fn name(self) -> &'static str {
         match self {
@@ -79,6 +121,10 @@ impl Need {
             Self::KubeApiServer => "kube-apiserver",
             Self::GalileoDb => "galileo-db",
             Self::Kubectl => "kubectl",
+            Self::UserModeLinux => "user-mode-linux",
+            Self::EmulatedLinux => "emulated Linux",
+            Self::Cgroups => "cgroups",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -88,6 +134,10 @@ impl Need {
             Self::KubeApiServer => kube_api_server().and_then(|_| etcd()).map(drop),
             Self::GalileoDb => python().map(drop),
             Self::Kubectl => kubectl().map(drop),
+            Self::UserModeLinux => user_mode_linux().and_then(|_| busybox()).map(drop),
+            Self::EmulatedLinux => emulator().and_then(|_| linux()).and_then(|_| busybox()).map(drop),
+            Self::Cgroups => cgroups(),
+            Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
         }
     }
 }

@@ -22,13 +22,16 @@ mod found;
 mod https;
 mod kube_api_server;
 mod pods;
-mod process;
+pub(crate) mod process;
+mod prometheus;
 mod redis;
 mod resp;
 mod tls;
 
-pub use found::{Need, cache, kubectl, python, require};
+pub use found::{Need, cache, kubectl, promtool, python, require};
+pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
 pub use kube_api_server::KubeApiServer;
 pub use pods::pod;
+pub use prometheus::PrometheusServer;
 pub use redis::{RedisOptions, RedisServer, RedisUser};
 pub use resp::{Reply, Subscription};

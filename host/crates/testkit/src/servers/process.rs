@@ -15,7 +15,7 @@ const LAST_LINES: usize = 15;
 
 /// A running server, killed when dropped.
 #[derive(Debug)]
-pub(super) struct ServerProcess {
+pub(crate) struct ServerProcess {
     name: &'static str,
     server: Child,
     leash: Child,
@@ -26,7 +26,7 @@ pub(super) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts a server in a process group of its own; what it prints is appended to the log.
-    pub(super) fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
         let output =
             OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut server = command
@@ -46,7 +46,7 @@ impl ServerProcess {
     }
 
     /// Waits until the probe succeeds; fails when the server ends before, or when time is up.
-    pub(super) async fn wait_until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Result<()>) -> Result<()> {
+    pub(crate) async fn wait_until_ready(&mut self, limit: Duration, probe: impl AsyncFn() -> Result<()>) -> Result<()> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.server.try_wait()? {
@@ -69,7 +69,7 @@ impl ServerProcess {
     }
 
     /// Ends the server as a power cut would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.ended = true;
         // Both may have ended already: nothing is left to do then.

@@ -18,11 +18,17 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A folder of the cache with the packages and whatever they need that the system lacks, unpacked.
 pub(crate) fn unpacked(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    unpacked_only(cache, name, packages, |_| true)
+}
+
+/// The same with those packages only, asked for or needed, whose name is wanted.
+pub(crate) fn unpacked_only(cache: &Cache, name: &str, packages: &[&str], wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
     cache.whole(name, |folder| {
         let apt = Apt::open(cache)?;
         let archives = folder.join("archives");
         fs::create_dir(&archives)?;
-        let missing = apt.missing(packages)?;
+        let mut missing = apt.missing(packages)?;
+        missing.retain(|package| wanted(package));
         say(format!("unpacking Debian's {} into the cache (nothing is installed)", missing.join(", ")));
         command::capture(apt.get().arg("download").args(&missing).current_dir(&archives))?;
         for entry in fs::read_dir(&archives)? {

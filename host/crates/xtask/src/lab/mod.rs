@@ -5,6 +5,8 @@
 mod cache;
 pub(crate) mod debian;
 mod kubernetes;
+mod linux;
+mod prometheus;
 mod python;
 mod redis;
 
@@ -20,7 +22,7 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, etcd, kube-apiserver, kubectl and a Python environment with `galileo-db`. Nothing is installed on the machine: packages are unpacked
+/// Redis, etcd, kube-apiserver, kubectl, a Python environment with `galileo-db`, and small Linux machines with cgroup v2. Nothing is installed on the machine: packages are unpacked
 /// into `SLUICEBOX_CACHE` (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder
 /// with kube-apiserver and etcd, those are used.
 #[derive(clap::Args, Debug)]
@@ -61,10 +63,16 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 5] = [
+const PIECES: [(&str, &str, bool, Provider); 11] = [
     ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
+    ("linux.uml", "SLUICEBOX_USER_MODE_LINUX", false, linux::user_mode),
+    ("busybox", "SLUICEBOX_BUSYBOX", false, linux::busybox),
+    ("qemu-system-x86_64", "SLUICEBOX_QEMU", false, linux::emulator),
+    ("vmlinuz", "SLUICEBOX_LINUX", false, linux::kernel),
+    ("prometheus", "SLUICEBOX_PROMETHEUS", false, prometheus::server),
+    ("promtool", "SLUICEBOX_PROMTOOL", false, prometheus::tool),
     ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),
     ("kube-apiserver", "SLUICEBOX_KUBE_APISERVER", true, kubernetes::api_server),
 ];
