@@ -63,6 +63,9 @@ fn about_object(about: &About) -> Value {
         About::Event { kind, namespace, name, change } => {
             json!({"event": {"kind": kind, "namespace": namespace, "name": name, "change": change}})
         }
+        About::Samples { kind, namespace, name, count } => {
+            json!({"samples": {"kind": kind, "namespace": namespace, "name": name, "count": count}})
+        }
         About::Entry { sink, kind, name } => json!({"entry": {"sink": sink, "kind": kind, "name": name}}),
     }
 }
@@ -70,12 +73,19 @@ fn about_object(about: &About) -> Value {
 fn what(about: &About) -> String {
     match about {
         About::Event { kind, namespace, name, change } => {
-            let slash = if namespace.is_empty() { "" } else { "/" };
-            format!("event {} {namespace}{slash}{name} {}", word(&json!(kind)), word(&json!(change)))
+            format!("event {} {} {}", word(&json!(kind)), full(namespace, name), word(&json!(change)))
+        }
+        About::Samples { kind, namespace, name, count } => {
+            format!("{count} samples of {} {}", word(&json!(kind)), full(namespace, name))
         }
         About::Entry { sink, kind, name } if name.is_empty() => format!("{kind} to {sink}"),
         About::Entry { sink, kind, name } => format!("{kind} {name} to {sink}"),
     }
+}
+
+fn full(namespace: &str, name: &str) -> String {
+    let slash = if namespace.is_empty() { "" } else { "/" };
+    format!("{namespace}{slash}{name}")
 }
 
 /// As it stands in JSON.

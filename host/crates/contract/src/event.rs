@@ -52,6 +52,34 @@ impl Event {
         self
     }
 
+    /// The event without what it says of other subjects; none when nothing is left of it.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(SubjectId) -> bool) -> Option<Self> {
+        match self {
+            Self::Tick(tick) if tick.samples.iter().all(|sample| keep(sample.subject)) => Some(self.clone()),
+            Self::Tick(tick) => {
+                Some(tick.only(keep)).filter(|tick| !tick.samples.is_empty()).map(|tick| Self::Tick(Arc::new(tick)))
+            }
+            Self::Pod(PodEvent { subject, .. }) | Self::Object(ObjectEvent { subject, .. }) => {
+                keep(*subject).then(|| self.clone())
+            }
+        }
+    }
+
+    /// Two events that say of half of its subjects each what it says of all; none when it is about one at most.
+    pub fn halves(&self) -> Option<(Self, Self)> {
+        let Self::Tick(tick) = self else { return None };
+        tick.halves().map(|(left, right)| (Self::Tick(Arc::new(left)), Self::Tick(Arc::new(right))))
+    }
+
+    /// In how many events it can be divided by [`Event::halves`].
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Tick(tick) => tick.by_subject().count().max(1),
+            Self::Pod(_) | Self::Object(_) => 1,
+        }
+    }
+
     /// When the host observed it.
     pub fn observed_at(&self) -> UnixNanos {
         match self {

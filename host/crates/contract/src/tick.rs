@@ -102,7 +102,8 @@ impl Tick {
         }
         let middle = self.by_subject().take(subjects / 2).map(<[Sample]>::len).sum();
         let (left, right) = self.samples.split_at_checked(middle)?;
-        let part = |samples: &[Sample]| Self { observed_at: self.observed_at, online_cpus: self.online_cpus, samples: samples.to_vec() };
+        let part =
+            |samples: &[Sample]| Self { observed_at: self.observed_at, online_cpus: self.online_cpus, samples: samples.to_vec() };
         Some((part(left), part(right)))
     }
 
@@ -117,7 +118,8 @@ mod tests {
     use super::*;
 
     fn tick(subjects: &[u32]) -> Tick {
-        let sample = |subject: &u32| Sample { subject: SubjectId(*subject), metric: Metric::MemoryUsage, reading: Reading::Value(1) };
+        let sample =
+            |subject: &u32| Sample { subject: SubjectId(*subject), metric: Metric::MemoryUsage, reading: Reading::Value(1) };
         Tick { observed_at: UnixNanos(1), online_cpus: 2, samples: subjects.iter().map(sample).collect() }
     }
 

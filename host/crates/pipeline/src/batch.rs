@@ -42,14 +42,16 @@ pub(crate) fn events_in(notices: &[Notice]) -> u64 {
     notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
 }
 
+/// Whether both can be handed over in one call. A tick is a call of its own.
 fn same_kind(one: &Event, other: &Event) -> bool {
-    std::mem::discriminant(one) == std::mem::discriminant(other)
+    std::mem::discriminant(one) == std::mem::discriminant(other) && !matches!(one, Event::Tick(_))
 }
 
 pub(crate) fn kind(event: &Event) -> &'static str {
     match event {
         Event::Pod(_) => "pod",
         Event::Object(_) => "object",
+        Event::Tick(_) => "tick",
     }
 }
 
@@ -61,7 +63,14 @@ mod tests {
 
     fn subject(id: u32) -> Notice {
         let (uid, namespace, name) = (String::new(), String::new(), String::new());
-        Notice::Defined(Arc::new(Subject { id: SubjectId(id), kind: SubjectKind::Node, uid, namespace, name }))
+        Notice::Defined(Arc::new(Subject {
+            id: SubjectId(id),
+            kind: SubjectKind::Node,
+            uid,
+            namespace,
+            name,
+            attributes: Vec::new(),
+        }))
     }
 
     fn event(id: u32) -> Notice {

@@ -8,6 +8,7 @@ use sluicebox_contract::{Closed, Event, Feed, Handlers, Notice, ObjectKind};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::audience::{Audience, Known};
 use crate::queue::{Item, Sender};
 
 /// One lane, as a source sees it.
@@ -48,17 +49,42 @@ impl Item for Notice {
 /// The [`Feed`] of one source.
 pub struct Fanout {
     branches: Vec<Branch>,
+    /// For a source that lanes can join.
+    audience: Option<(Audience, Known)>,
 }
 
 impl Fanout {
     /// Feeds these lanes.
     pub fn new(branches: Vec<Branch>) -> Self {
-        Self { branches }
+        Self { branches, audience: None }
+    }
+
+    /// Feeds these lanes, and those that join.
+    pub(crate) fn joined(branches: Vec<Branch>, audience: Audience) -> Self {
+        Self { branches, audience: Some((audience, Known::default())) }
+    }
+
+    /// Tells those that have joined what exists; from then on they are told what the others are.
+    async fn let_in(&mut self) {
+        let Some((audience, known)) = &self.audience else { return };
+        for branch in audience.take_joining() {
+            let mut there = true;
+            for notice in known.notices() {
+                there = there && (!wants(branch.handlers, &notice) || branch.send(&notice).await.is_ok());
+            }
+            if there {
+                self.branches.push(branch);
+            }
+        }
     }
 }
 
 impl Feed for Fanout {
     async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
+        self.let_in().await;
+        if let Some((_, known)) = &mut self.audience {
+            known.learn(&notice);
+        }
         // A lane whose thread has ended takes nothing any more; the others go on.
         let mut ended = Vec::new();
         for (index, branch) in self.branches.iter().enumerate() {
@@ -80,13 +106,14 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
         Notice::Event(Event::Pod(_)) => handlers.pods,
         Notice::Event(Event::Object(event)) if event.kind == ObjectKind::Pod => handlers.objects && !handlers.pods,
         Notice::Event(Event::Object(_)) => handlers.objects,
+        Notice::Event(Event::Tick(_)) => handlers.samples,
         Notice::Listed => true,
     }
 }
 
 fn weight(notice: &Notice) -> usize {
     match notice {
-        Notice::Defined(subject) => 64 + subject.uid.len() + subject.namespace.len() + subject.name.len(),
+        Notice::Defined(subject) => subject.weight(),
         Notice::Event(event) => event.weight(),
         Notice::Forgotten(_) | Notice::Listed => 16,
     }
@@ -113,14 +140,14 @@ mod tests {
 
     #[test]
     fn a_module_with_both_handlers_gets_pods_typed_only() {
-        let both = Handlers { subjects: false, pods: true, objects: true };
+        let both = Handlers { pods: true, objects: true, ..Handlers::default() };
         assert!(!wants(both, &object(ObjectKind::Pod)));
         assert!(wants(both, &object(ObjectKind::Node)));
     }
 
     #[test]
     fn a_module_without_pod_handler_gets_pods_as_json() {
-        let json = Handlers { subjects: false, pods: false, objects: true };
+        let json = Handlers { objects: true, ..Handlers::default() };
         assert!(wants(json, &object(ObjectKind::Pod)));
     }
 }

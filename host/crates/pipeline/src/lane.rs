@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_contract::{
-    Backoff, Class, CpuShare, DeadLetter, Entry, Event, Fault, Held, Notice, Saved, Shaper, Subject, SubjectId, UnixNanos,
-};
+use sluicebox_contract::{Backoff, CpuShare, Entry, Event, Notice, Saved, Shaper, Subject, SubjectId, UnixNanos};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::batch::{Batch, Run, events_in, kind};
+use crate::batch::{Batch, Run, events_in};
 use crate::letters::Letterbox;
 use crate::order::Order;
-use crate::outlet::{Origin, Parcel, is_worth_a_line};
+use crate::outlet::{Origin, Parcel};
 use crate::queue::{Receiver, Sender};
 use crate::revive::SUBJECTS;
 use crate::share::Account;
@@ -54,9 +52,6 @@ impl Default for LaneSettings {
     }
 }
 
-/// Events kept of the last batch, by their weight in bytes.
-const LAST_BYTES: usize = 256 << 10;
-
 /// The host is stopping and the module cannot be brought to work.
 pub(crate) struct GivenUp;
 
@@ -78,6 +73,8 @@ pub(crate) struct Lane<S> {
     pub(crate) subjects: BTreeMap<SubjectId, Arc<Subject>>,
     /// Subjects that stop the module when they are defined: neither they nor their events are given to it.
     pub(crate) shunned: BTreeMap<SubjectId, Arc<Subject>>,
+    /// How often in a row the samples of a subject have stopped the module.
+    pub(crate) suspects: BTreeMap<SubjectId, u32>,
     /// Subjects that were defined while the lane waited with an instance; it is told before the next batch.
     pub(crate) untold: BTreeMap<SubjectId, Arc<Subject>>,
     /// Subjects that were forgotten while the lane waited; the module is told after the batch in hand, which may still name them.
@@ -217,6 +214,7 @@ impl<S: Shaper> Lane<S> {
         let known: Vec<SubjectId> = subjects.iter().copied().filter(|subject| self.subjects.remove(subject).is_some()).collect();
         for subject in subjects {
             self.shunned.remove(subject);
+            self.suspects.remove(subject);
         }
         for part in known.chunks(SUBJECTS) {
             let begin = Instant::now();
@@ -226,106 +224,6 @@ impl<S: Shaper> Lane<S> {
             }
         }
         Ok(())
-    }
-
-    /// Shapes a batch, and keeps a part of it for rehearsals.
-    fn shape_all(&mut self, mut events: Vec<Event>) -> Result<(), GivenUp> {
-        let traps = self.meter.traps.get();
-        self.shape(&events)?;
-        let mut bytes = 0;
-        let fit = |event: &Event| {
-            bytes += event.weight();
-            bytes <= LAST_BYTES && !self.shunned.contains_key(&event.subject())
-        };
-        events.truncate(events.iter().map(fit).take_while(|fits| *fits).count());
-        // What has stopped this module is not kept: a successor shall not have to stand more than it.
-        if !events.is_empty() && self.meter.traps.get() == traps {
-            self.last = events;
-        }
-        Ok(())
-    }
-
-    /// Shapes events; after a fault each half again, until the guilty event is alone and is left out.
-    fn shape(&mut self, events: &[Event]) -> Result<(), GivenUp> {
-        let Some(first) = events.first() else { return Ok(()) };
-        if !self.shunned.is_empty() && events.iter().any(|event| self.shunned.contains_key(&event.subject())) {
-            return self.shape_around_shunned(events);
-        }
-        let begin = Instant::now();
-        self.age.calls += 1;
-        let fault = match self.shaper.shape(events) {
-            Ok(entries) => {
-                self.meter.calls.observe(begin.elapsed());
-                self.succeed();
-                self.open = self.open.saturating_sub(events.len() as u64);
-                self.emit(&self.origin, entries, first.observed_at());
-                return Ok(());
-            }
-            Err(fault) => fault,
-        };
-        if fault.class == Class::Skip {
-            self.succeed();
-        } else {
-            let origin = Arc::clone(&self.origin);
-            self.replace(&fault, kind(first), events.len(), begin.elapsed())?;
-            if !Arc::ptr_eq(&origin, &self.origin) {
-                // Another module has taken over while the lane rested, which these need not stop.
-                return self.shape(events);
-            }
-        }
-        if events.len() == 1 {
-            self.leave_out(first, &fault);
-            return Ok(());
-        }
-        let (left, right) = events.split_at(events.len() / 2);
-        self.shape(left)?;
-        self.shape(right)
-    }
-
-    fn shape_around_shunned(&mut self, events: &[Event]) -> Result<(), GivenUp> {
-        let (shunned, others): (Vec<Event>, Vec<Event>) =
-            events.iter().cloned().partition(|event| self.shunned.contains_key(&event.subject()));
-        for event in &shunned {
-            self.bury(event, "its subject stops the module when it is defined".to_owned());
-        }
-        self.open = self.open.saturating_sub(shunned.len() as u64);
-        self.meter.deadly.add(shunned.len() as u64);
-        self.incomplete |= self.unlisted > 0;
-        self.shape(&others)
-    }
-
-    fn leave_out(&mut self, event: &Event, fault: &Fault) {
-        self.open = self.open.saturating_sub(1);
-        self.incomplete |= self.unlisted > 0;
-        let counter = if fault.class == Class::Skip { &self.meter.refused } else { &self.meter.deadly };
-        counter.increment();
-        if fault.class != Class::Skip {
-            self.bury(event, fault.to_string());
-        }
-        self.complaints += 1;
-        if is_worth_a_line(self.complaints) {
-            let (lane, module) = (&self.origin.lane, &self.origin.module);
-            let (subject, so_far) = (event.subject().0, self.complaints);
-            if fault.class == Class::Skip {
-                warn!(%lane, %module, subject, event = kind(event), so_far, %fault, "module refused an event");
-            } else {
-                error!(%lane, %module, subject, event = kind(event), so_far, %fault, "event left out: it stops the module even when it is alone");
-            }
-        }
-    }
-
-    /// Keeps an event that stops the module, for whoever mends it.
-    fn bury(&self, event: &Event, reason: String) {
-        let Some(letterbox) = &self.letterbox else { return };
-        let subject = self.subjects.get(&event.subject()).or_else(|| self.shunned.get(&event.subject()));
-        letterbox.post_blocking(DeadLetter {
-            at: UnixNanos::now(),
-            lane: self.origin.lane.to_string(),
-            module: self.origin.module.clone(),
-            reason,
-            replays: 0,
-            held: Held::Event { subject: subject.map(|subject| Subject::clone(subject)), event: event.clone() },
-        });
     }
 
     pub(crate) fn succeed(&mut self) {

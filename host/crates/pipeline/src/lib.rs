@@ -4,6 +4,7 @@
 //! hands the entries to the queue of each [`outlet`]; an outlet writes them. [`supervise`] starts all of it and ends it by closing. While it
 //! runs, an [`order`] puts another module into a lane, and [`Changes`] add and remove lanes.
 
+mod audience;
 mod batch;
 mod change;
 pub mod fanout;
@@ -16,12 +17,14 @@ pub mod queue;
 mod rehearse;
 mod replay;
 mod revive;
+mod shape;
 mod share;
 pub mod supervise;
 mod swap;
 mod trouble;
 mod wait;
 
+pub use audience::Audience;
 pub use change::Changes;
 pub use lane::LaneSettings;
 pub use order::{LaneControl, NotBegun, Snapshot, StateMove, Successor, Swapped};

@@ -197,17 +197,6 @@ impl<T> Sender<T> {
     pub fn valve(&self) -> Valve<T> {
         Valve(Arc::clone(&self.0))
     }
-
-    /// Waits until nothing more is taken in.
-    pub async fn shut(&self) {
-        loop {
-            let ended = self.0.ended.notified();
-            if self.0.is_shut() {
-                return;
-            }
-            ended.await;
-        }
-    }
 }
 
 impl<T> Valve<T> {
@@ -218,6 +207,17 @@ impl<T> Valve<T> {
         self.0.pressure.notify_one();
         self.0.drained.notify_waiters();
         self.0.ended.notify_waiters();
+    }
+
+    /// Waits until nothing more is taken in.
+    pub async fn closed(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            if self.0.is_shut() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Changes what the queue may hold from now on.

@@ -137,7 +137,7 @@ async fn a_queue_that_is_shut_takes_nothing_more_and_gives_what_it_has() {
     sender.send(1, 1).await.unwrap();
     let mut second = Box::pin(sender.send(2, 1));
     assert!(futures::poll!(&mut second).is_pending());
-    let mut shut = Box::pin(sender.shut());
+    let mut shut = Box::pin(valve.closed());
     assert!(futures::poll!(&mut shut).is_pending());
     valve.shut();
     shut.await;

@@ -101,7 +101,9 @@ impl<S: Shaper> Lane<S> {
     pub(crate) fn reshape(&mut self, again: EventAgain) -> (Reshaped, Result<(), GivenUp>) {
         let EventAgain { event, subject, spare } = again;
         let known = |wanted: &Subject| {
-            let same = |subject: &&Arc<Subject>| subject.kind == wanted.kind && subject.uid == wanted.uid;
+            // What has no uid is known by its name.
+            let name = |subject: &Subject| !subject.uid.is_empty() || subject.name == wanted.name;
+            let same = |subject: &&Arc<Subject>| subject.kind == wanted.kind && subject.uid == wanted.uid && name(subject);
             self.subjects.values().chain(self.shunned.values()).find(same).map(|subject| subject.id)
         };
         let known = subject.as_ref().and_then(known);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{join_all, select};
+use futures::future::select;
 use sluicebox_contract::meter::{DeadLetterMeter, LaneMeter, OutletMeter};
 use sluicebox_contract::{Backoff, CpuShare, DeadLetters, Fault, ModuleIdentity, Shaper, Sink, Source};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +13,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::audience::Audience;
 use crate::change::{Change, Changes, changes};
 use crate::fanout::{Branch, Fanout};
 use crate::lane::{Age, Lane, LaneSettings};
@@ -159,6 +160,7 @@ impl Pipeline {
             incomplete: false,
             subjects: BTreeMap::new(),
             shunned: BTreeMap::new(),
+            suspects: BTreeMap::new(),
             untold: BTreeMap::new(),
             forgotten: Vec::new(),
             trouble: Trouble::new(settings.patience),
@@ -222,21 +224,59 @@ impl Pipeline {
         lanes: &[LaneHandle],
         at_end: impl FnOnce() + Send + 'static,
     ) {
-        let branches: Vec<Branch> =
-            lanes.iter().filter_map(|lane| self.lanes.get(lane)).map(|(branch, _)| branch.clone()).collect();
+        let branches = self.branches(lanes);
+        let audience = Audience::new(&branches);
+        self.start_source(name, source, audience, Fanout::new(branches), at_end);
+    }
+
+    /// As [`Pipeline::source_and_then`], for a source that further lanes can join while it runs.
+    pub fn source_to_join<S: Source>(
+        &mut self,
+        name: &str,
+        source: S,
+        lanes: &[LaneHandle],
+        at_end: impl FnOnce() + Send + 'static,
+    ) -> Audience {
+        let branches = self.branches(lanes);
+        let audience = Audience::new(&branches);
+        let fanout = Fanout::joined(branches, audience.clone());
+        self.start_source(name, source, audience.clone(), fanout, at_end);
+        audience
+    }
+
+    /// Has a lane fed by a source that runs: it is told what exists when the source speaks next. False when the source has ended.
+    pub fn join(&self, audience: &Audience, lane: LaneHandle) -> bool {
+        self.lanes.get(&lane).is_some_and(|(branch, _)| audience.join(branch.clone()))
+    }
+
+    fn branches(&self, lanes: &[LaneHandle]) -> Vec<Branch> {
+        lanes.iter().filter_map(|lane| self.lanes.get(lane)).map(|(branch, _)| branch.clone()).collect()
+    }
+
+    fn start_source<S: Source>(
+        &mut self,
+        name: &str,
+        source: S,
+        audience: Audience,
+        fanout: Fanout,
+        at_end: impl FnOnce() + Send + 'static,
+    ) {
         let mut stop = self.stop.subscribe();
-        let queues: Vec<_> = branches.iter().map(|branch| branch.queue.clone()).collect();
+        let heard = audience.clone();
         let stopped = async move {
-            let deserted = join_all(queues.iter().map(Sender::shut));
+            let deserted = heard.deserted();
             // An error means that the pipeline is gone: stop as well.
             let asked = stop.wait_for(|stop| *stop);
-            tokio::pin!(asked);
+            tokio::pin!(asked, deserted);
             let _either = select(asked, deserted).await;
         };
-        let at_end = AtEnd::new(at_end);
+        let at_end = AtEnd::new(move || {
+            audience.end();
+            at_end();
+        });
         self.start(Kind::Source, name.into(), async move {
             let _at_end = at_end;
-            source.run(Fanout::new(branches), stopped).await
+            source.run(fanout, stopped).await
         });
     }
 

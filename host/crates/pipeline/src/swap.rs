@@ -71,7 +71,8 @@ impl<S: Shaper> Lane<S> {
     fn snapshot(&self) -> Snapshot {
         let all = !self.shaper.handlers().subjects;
         // Nobody is given an event about a subject that he was not told of, and a successor is not told of one that is gone.
-        let batch = self.last.iter().filter(|event| all || self.subjects.contains_key(&event.subject())).cloned().collect();
+        let batch =
+            self.last.iter().filter_map(|event| event.only(|subject| all || self.subjects.contains_key(&subject))).collect();
         Snapshot { subjects: self.subjects.values().cloned().collect(), shunned: self.shunned.values().cloned().collect(), batch }
     }
 

@@ -1,6 +1,6 @@
 //! What a list of dead letters shows of each.
 
-use sluicebox_contract::{Change, DeadLetter, Entry, Event, Held, ModuleIdentity, ObjectKind, UnixNanos};
+use sluicebox_contract::{Change, DeadLetter, Entry, Event, Held, ModuleIdentity, ObjectKind, SubjectKind, UnixNanos};
 
 use crate::{Id, StoreError};
 
@@ -50,6 +50,17 @@ pub enum About {
         /// What happened to it.
         change: Change,
     },
+    /// Samples.
+    Samples {
+        /// The kind of subject that they are about; none where that is not known.
+        kind: Option<SubjectKind>,
+        /// The subject's namespace; empty for what lives in none.
+        namespace: String,
+        /// The subject's name; empty where it is not known.
+        name: String,
+        /// How many they are.
+        count: usize,
+    },
     /// An entry.
     Entry {
         /// The sink that refused it.
@@ -83,6 +94,11 @@ impl From<Held> for About {
                 name: event.name.as_ref().to_owned(),
                 change: event.change,
             },
+            Held::Event { subject, event: Event::Tick(tick) } => {
+                let kind = subject.as_ref().map(|subject| subject.kind);
+                let (namespace, name) = subject.map(|subject| (subject.namespace, subject.name)).unwrap_or_default();
+                Self::Samples { kind, namespace, name, count: tick.samples.len() }
+            }
             Held::Entry { sink, entry, .. } => {
                 let (kind, name) = match entry {
                     Entry::Message(message) => ("message", message.channel.unwrap_or_default()),

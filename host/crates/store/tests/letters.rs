@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sluicebox_contract::{
-    Change, Class, DeadLetter, DeadLetters as _, Document, Entry, Event, Forget, Held, Message, ModuleIdentity, ObjectEvent,
-    ObjectKind, Pod, PodEvent, Subject, SubjectId, SubjectKind, UnixNanos,
+    Change, Class, DeadLetter, DeadLetters as _, Document, Entry, Event, Forget, Held, Increase, Message, Metric, ModuleIdentity,
+    ObjectEvent, ObjectKind, Pod, PodEvent, Reading, Sample, Subject, SubjectId, SubjectKind, Tick, UnixNanos,
 };
 use sluicebox_store::{About, Id, LetterBounds, Letters, StoreError};
 
@@ -223,7 +223,16 @@ fn everything_that_can_be_held_comes_back_as_it_was() {
         uid: "u".to_owned(),
         namespace: "shop".to_owned(),
         name: "web-1".to_owned(),
+        attributes: vec![("cgroup".to_owned(), "/kubepods".to_owned())],
     };
+    let sample = |metric, reading| Sample { subject, metric, reading };
+    let samples = vec![
+        sample(Metric::CpuUsage, Reading::Counter { total: u64::MAX, increase: Some(Increase { amount: 5, over_nanos: 7 }) }),
+        sample(Metric::CpuUser, Reading::Counter { total: 0, increase: None }),
+        sample(Metric::MemoryUsage, Reading::Value(1)),
+        sample(Metric::MemoryLimit, Reading::Unlimited),
+    ];
+    let tick = Event::Tick(Arc::new(Tick { observed_at, online_cpus: 4, samples }));
     let object = |json: Option<&str>| {
         let event = ObjectEvent {
             subject,
@@ -239,7 +248,8 @@ fn everything_that_can_be_held_comes_back_as_it_was() {
     };
     let entry = |entry: Entry| Held::Entry { sink: "out".to_owned(), observed_at, entry };
     let all = [
-        Held::Event { subject: Some(about), event: Event::Pod(pod_event) },
+        Held::Event { subject: Some(about.clone()), event: Event::Pod(pod_event) },
+        Held::Event { subject: Some(about), event: tick },
         object(Some(r#"{"kind":"Node","spec":{"x":[1,2,{}]}}"#)),
         object(None),
         message(b"text"),

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::{
-    Change, Entry, Event, Fault, Feed, Forget, ModuleIdentity, Notice, ObjectEvent, ObjectKind, Outcome, Refusal, Sink, Source,
-    Subject, SubjectId, SubjectKind, UnixNanos,
+    Change, Entry, Event, Fault, Feed, Forget, Metric, ModuleIdentity, Notice, ObjectEvent, ObjectKind, Outcome, Reading,
+    Refusal, Sample, Sink, Source, Subject, SubjectId, SubjectKind, Tick, UnixNanos,
 };
 use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, OutletHandle, OutletSettings, OutletTerms, WhenFull};
 
@@ -39,6 +39,14 @@ pub fn event_about(id: u32, number: usize) -> Notice {
     Notice::Event(Event::Object(ObjectEvent { subject: SubjectId(id), ..event }))
 }
 
+/// One sample for each of these subjects.
+pub fn tick(ids: impl IntoIterator<Item = u32>) -> Notice {
+    let reading = Reading::Value(1);
+    let sample = |id| Sample { subject: SubjectId(id), metric: Metric::MemoryUsage, reading };
+    let samples = ids.into_iter().map(sample).collect();
+    Notice::Event(Event::Tick(Arc::new(Tick { observed_at: UnixNanos::now(), online_cpus: 2, samples })))
+}
+
 pub fn known(id: u32) -> Arc<Subject> {
     Arc::new(Subject {
         id: SubjectId(id),
@@ -46,6 +54,7 @@ pub fn known(id: u32) -> Arc<Subject> {
         uid: format!("uid-{id}"),
         namespace: String::new(),
         name: format!("node-{id}"),
+        attributes: Vec::new(),
     })
 }
 

@@ -111,7 +111,7 @@ impl Scripted {
 
 impl Shaper for Scripted {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: true, pods: false, objects: true }
+        Handlers { subjects: true, pods: false, objects: true, samples: true }
     }
 
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
@@ -133,14 +133,16 @@ impl Shaper for Scripted {
     }
 
     fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
-        let names: Vec<usize> = batch.iter().map(number).collect();
+        let names: Vec<usize> = batch.iter().flat_map(numbers).collect();
         if self.tells_calls {
             self.say(format!("shape {}", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
         }
         let strict = self.strict;
         let instance = self.instance();
         for event in batch {
-            assert!(!strict || instance.known.contains(&event.subject().0), "an event about a subject that was not defined");
+            let known =
+                event.only(|subject| instance.known.contains(&subject.0)).is_some_and(|rest| rest.parts() == event.parts());
+            assert!(!strict || known, "an event about a subject that was not defined");
         }
         while self.held.load(Ordering::Relaxed) {
             wait(Duration::from_millis(1));
@@ -206,9 +208,19 @@ impl Shaper for Scripted {
     }
 }
 
+/// What an event is called that is about one thing.
 pub fn number(event: &Event) -> usize {
+    match numbers(event).as_slice() {
+        [number] => *number,
+        other => panic!("not one thing: {other:?}"),
+    }
+}
+
+/// What an event is called; a tick is called as all its subjects are.
+pub fn numbers(event: &Event) -> Vec<usize> {
     match event {
-        Event::Object(event) => event.name.parse().unwrap(),
+        Event::Object(event) => vec![event.name.parse().unwrap()],
+        Event::Tick(tick) => tick.by_subject().map(|samples| samples[0].subject.0 as usize).collect(),
         Event::Pod(_) => panic!("no pods here"),
     }
 }

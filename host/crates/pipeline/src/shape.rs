@@ -1,0 +1,195 @@
+//! How a lane has its module shape events: those that it does not stand are found by halves and left out, the others are shaped.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluicebox_contract::{Class, DeadLetter, Event, Fault, Held, Shaper, Subject, SubjectId, UnixNanos};
+use tracing::{error, warn};
+
+use crate::batch::kind;
+use crate::lane::{GivenUp, Lane};
+use crate::outlet::is_worth_a_line;
+
+/// Events kept of the last batch, by their weight in bytes.
+const LAST_BYTES: usize = 256 << 10;
+/// A subject whose samples have stopped the module so often in a row is left out from then on: its next samples come with the next tick.
+const LAST_CHANCES: u32 = 3;
+
+impl<S: Shaper> Lane<S> {
+    /// Shapes a batch, and keeps a part of it for rehearsals.
+    pub(crate) fn shape_all(&mut self, events: Vec<Event>) -> Result<(), GivenUp> {
+        let traps = self.meter.traps.get();
+        self.shape(&events)?;
+        // What has stopped this module is not kept: a successor shall not have to stand more than it.
+        if self.meter.traps.get() == traps {
+            let last = self.at_most(events, LAST_BYTES);
+            if !last.is_empty() {
+                self.last = last;
+            }
+        }
+        Ok(())
+    }
+
+    /// As many of these events as weigh so much, without those that are not given to the module. Of a tick that alone is heavier a part.
+    fn at_most(&self, events: Vec<Event>, bytes: usize) -> Vec<Event> {
+        let mut kept = Vec::new();
+        let mut left = bytes;
+        for event in events {
+            let Some(mut event) = event.only(|subject| !self.shunned.contains_key(&subject)) else { break };
+            while event.weight() > left {
+                let Some((half, _)) = event.halves() else { return kept };
+                event = half;
+            }
+            left -= event.weight();
+            kept.push(event);
+        }
+        kept
+    }
+
+    /// Shapes events; after a fault each half again, until the guilty event is alone and is left out. A tick is halved as a batch is.
+    fn shape(&mut self, events: &[Event]) -> Result<(), GivenUp> {
+        let Some(first) = events.first() else { return Ok(()) };
+        if !self.shunned.is_empty() && events.iter().any(|event| self.is_about_shunned(event)) {
+            return self.shape_around_shunned(events);
+        }
+        let begin = Instant::now();
+        self.age.calls += 1;
+        let fault = match self.shaper.shape(events) {
+            Ok(entries) => {
+                self.meter.calls.observe(begin.elapsed());
+                self.succeed();
+                self.open = self.open.saturating_sub(events.len() as u64);
+                self.acquit(first);
+                self.emit(&self.origin, entries, first.observed_at());
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        if fault.class == Class::Skip {
+            self.succeed();
+        } else {
+            let origin = Arc::clone(&self.origin);
+            let took = begin.elapsed();
+            self.replace(&fault, kind(first), events.iter().map(Event::parts).sum(), took)?;
+            if !Arc::ptr_eq(&origin, &self.origin) {
+                // Another module has taken over while the lane rested, which these need not stop.
+                return self.shape(events);
+            }
+        }
+        match events {
+            [event] => match event.halves() {
+                Some((left, right)) => {
+                    self.count_part();
+                    self.shape(&[left])?;
+                    self.shape(&[right])
+                }
+                None => {
+                    self.leave_out(event, &fault);
+                    Ok(())
+                }
+            },
+            _ => {
+                let (left, right) = events.split_at(events.len() / 2);
+                self.shape(left)?;
+                self.shape(right)
+            }
+        }
+    }
+
+    /// A tick that is divided counts as an event more.
+    fn count_part(&mut self) {
+        self.meter.events.increment();
+        self.open += 1;
+    }
+
+    fn is_about_shunned(&self, event: &Event) -> bool {
+        match event {
+            Event::Tick(tick) => tick.by_subject().flat_map(<[_]>::first).any(|first| self.shunned.contains_key(&first.subject)),
+            other => other.subject().is_some_and(|subject| self.shunned.contains_key(&subject)),
+        }
+    }
+
+    /// Shapes what is not about shunned subjects. Events about them become dead letters; their samples do not, as the next ones come soon.
+    fn shape_around_shunned(&mut self, events: &[Event]) -> Result<(), GivenUp> {
+        let mut others = Vec::with_capacity(events.len());
+        for event in events {
+            let about_shunned = self.is_about_shunned(event);
+            let rest = event.only(|subject| !self.shunned.contains_key(&subject));
+            if about_shunned {
+                if rest.is_some() {
+                    self.count_part();
+                }
+                if !matches!(event, Event::Tick(_)) {
+                    self.bury(event, "its subject stops the module when it is defined".to_owned());
+                }
+                self.open = self.open.saturating_sub(1);
+                self.meter.deadly.increment();
+                self.incomplete |= self.unlisted > 0;
+            }
+            others.extend(rest);
+        }
+        self.shape(&others)
+    }
+
+    fn leave_out(&mut self, event: &Event, fault: &Fault) {
+        self.open = self.open.saturating_sub(1);
+        self.incomplete |= self.unlisted > 0;
+        let counter = if fault.class == Class::Skip { &self.meter.refused } else { &self.meter.deadly };
+        counter.increment();
+        if fault.class != Class::Skip {
+            self.bury(event, fault.to_string());
+            self.suspect(event);
+        }
+        self.complaints += 1;
+        if is_worth_a_line(self.complaints) {
+            let (lane, module) = (&self.origin.lane, &self.origin.module);
+            let (subject, so_far) = (event.subject().map_or(0, |subject| subject.0), self.complaints);
+            if fault.class == Class::Skip {
+                warn!(%lane, %module, subject, event = kind(event), so_far, %fault, "module refused an event");
+            } else {
+                error!(%lane, %module, subject, event = kind(event), so_far, %fault, "event left out: it stops the module even when it is alone");
+            }
+        }
+    }
+
+    /// The samples of this subject have stopped the module: when that goes on, they are left out without another try.
+    fn suspect(&mut self, event: &Event) {
+        let (Event::Tick(_), Some(id)) = (event, event.subject()) else { return };
+        let times = self.suspects.entry(id).or_default();
+        *times += 1;
+        if *times >= LAST_CHANCES
+            && let Some(subject) = self.subjects.remove(&id)
+        {
+            let (lane, module) = (&self.origin.lane, &self.origin.module);
+            warn!(%lane, %module, subject = id.0, name = %subject.name, "subject left out: its samples stop the module each time");
+            self.suspects.remove(&id);
+            self.shunned.insert(id, subject);
+        }
+    }
+
+    /// What was shaped stops the module no more.
+    fn acquit(&mut self, event: &Event) {
+        if let (Event::Tick(tick), false) = (event, self.suspects.is_empty()) {
+            for sample in &tick.samples {
+                self.suspects.remove(&sample.subject);
+            }
+        }
+    }
+
+    /// Keeps an event that stops the module, for whoever mends it.
+    fn bury(&self, event: &Event, reason: String) {
+        let Some(letterbox) = &self.letterbox else { return };
+        let known = |id: SubjectId| self.subjects.get(&id).or_else(|| self.shunned.get(&id));
+        letterbox.post_blocking(DeadLetter {
+            at: UnixNanos::now(),
+            lane: self.origin.lane.to_string(),
+            module: self.origin.module.clone(),
+            reason,
+            replays: 0,
+            held: Held::Event {
+                subject: event.subject().and_then(known).map(|subject| Subject::clone(subject)),
+                event: event.clone(),
+            },
+        });
+    }
+}
