@@ -6,6 +6,7 @@ use crate::{Entry, Event, Fault, Subject, SubjectId};
 
 /// Which events a module wants to be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each of them is there or not")]
 pub struct Handlers {
     /// Subjects, as they are defined and forgotten.
     pub subjects: bool,

@@ -76,24 +76,18 @@ impl<S: Shaper> Lane<S> {
                 return self.shape(events);
             }
         }
-        match events {
-            [event] => match event.halves() {
-                Some((left, right)) => {
-                    self.count_part();
-                    self.shape(&[left])?;
-                    self.shape(&[right])
-                }
-                None => {
-                    self.leave_out(event, &fault);
-                    Ok(())
-                }
-            },
-            _ => {
-                let (left, right) = events.split_at(events.len() / 2);
-                self.shape(left)?;
-                self.shape(right)
-            }
+        if let [event] = events {
+            let Some((left, right)) = event.halves() else {
+                self.leave_out(event, &fault);
+                return Ok(());
+            };
+            self.count_part();
+            self.shape(&[left])?;
+            return self.shape(&[right]);
         }
+        let (left, right) = events.split_at(events.len() / 2);
+        self.shape(left)?;
+        self.shape(right)
     }
 
     /// A tick that is divided counts as an event more.
@@ -104,7 +98,9 @@ impl<S: Shaper> Lane<S> {
 
     fn is_about_shunned(&self, event: &Event) -> bool {
         match event {
-            Event::Tick(tick) => tick.by_subject().flat_map(<[_]>::first).any(|first| self.shunned.contains_key(&first.subject)),
+            Event::Tick(tick) => {
+                tick.by_subject().filter_map(<[_]>::first).any(|first| self.shunned.contains_key(&first.subject))
+            }
             other => other.subject().is_some_and(|subject| self.shunned.contains_key(&subject)),
         }
     }
