@@ -20,7 +20,8 @@ pub(super) fn user_mode(cache: &Cache) -> Result<PathBuf> {
         fs::remove_dir_all(package).context("cannot remove what is not needed of user-mode-linux")
     })?;
     let path = root.join("linux.uml");
-    command::capture(Command::new(&path).arg("--version"))?;
+    // It leaves a folder in the user's home otherwise.
+    command::capture(Command::new(&path).arg("--version").env("HOME", &root))?;
     Ok(path)
 }
 

@@ -4,6 +4,7 @@
 
 mod cache;
 pub(crate) mod debian;
+mod kafka;
 mod kubernetes;
 mod linux;
 mod prometheus;
@@ -22,12 +23,12 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, etcd, kube-apiserver, kubectl, a Python environment with `galileo-db`, and small Linux machines with cgroup v2. Nothing is installed on the machine: packages are unpacked
+/// Redis, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux machines with cgroup v2. Nothing is installed on the machine: packages are unpacked
 /// into `SLUICEBOX_CACHE` (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder
 /// with kube-apiserver and etcd, those are used.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Leave out what takes minutes or hundreds of megabytes: etcd and kube-apiserver
+    /// Leave out what takes minutes or hundreds of megabytes: etcd, kube-apiserver and tansu
     #[arg(long)]
     quick: bool,
 }
@@ -36,11 +37,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let lab = provide(arguments.quick)?;
     for piece in &lab.pieces {
         match &piece.found {
-            Ok(path) => println!("{:<15} {}", piece.name, path.display()),
-            Err(reason) => println!("{:<15} not available here: {reason}", piece.name),
+            Ok(path) => println!("{:<18} {}", piece.name, path.display()),
+            Err(reason) => println!("{:<18} not available here: {reason}", piece.name),
         }
     }
-    println!("{:<15} {}", "written to", lab.file.display());
+    println!("{:<18} {}", "written to", lab.file.display());
     Ok(())
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 11] = [
+const PIECES: [(&str, &str, bool, Provider); 13] = [
     ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
@@ -73,6 +74,8 @@ const PIECES: [(&str, &str, bool, Provider); 11] = [
     ("vmlinuz", "SLUICEBOX_LINUX", false, linux::kernel),
     ("prometheus", "SLUICEBOX_PROMETHEUS", false, prometheus::server),
     ("promtool", "SLUICEBOX_PROMTOOL", false, prometheus::tool),
+    ("stunnel4", "SLUICEBOX_STUNNEL", false, kafka::stunnel),
+    ("tansu", "SLUICEBOX_TANSU", true, kafka::broker),
     ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),
     ("kube-apiserver", "SLUICEBOX_KUBE_APISERVER", true, kubernetes::api_server),
 ];
