@@ -18,6 +18,12 @@ pub enum Need {
     GalileoDb,
     /// A `kubectl`.
     Kubectl,
+    /// tansu, a broker of Kafka's protocol.
+    Kafka,
+    /// A Python that can import `confluent_kafka`.
+    ConfluentKafka,
+    /// stunnel, which speaks TLS for a server that does not.
+    Stunnel,
     /// Linux as an ordinary process, and busybox.
     UserModeLinux,
     /// An emulator, a kernel for it, and busybox.
@@ -35,7 +41,7 @@ pub enum Need {
 /// With `CI=true`, when something is missing that was not left out on purpose.
 #[must_use = "a test that cannot run must return"]
 pub fn require(need: Need) -> bool {
-    let left_out = need == Need::KubeApiServer && is_true("SLUICEBOX_QUICK");
+    let left_out = matches!(need, Need::KubeApiServer | Need::Kafka) && is_true("SLUICEBOX_QUICK");
     let why = if left_out {
         "left out by --quick".to_owned()
     } else {
@@ -58,7 +64,7 @@ pub fn cache() -> Option<PathBuf> {
         .or_else(|| Some(from("HOME")?.join(".cache/sluicebox-lab")))
 }
 
-/// The Python of [`Need::GalileoDb`].
+/// The Python of [`Need::GalileoDb`] and [`Need::ConfluentKafka`].
 pub fn python() -> Result<PathBuf> {
     program("python", "SLUICEBOX_PYTHON")
 }
@@ -75,6 +81,14 @@ pub fn promtool() -> Result<PathBuf> {
 
 pub(super) fn prometheus() -> Result<PathBuf> {
     program("prometheus", "SLUICEBOX_PROMETHEUS")
+}
+
+pub(super) fn tansu() -> Result<PathBuf> {
+    program("tansu", "SLUICEBOX_TANSU")
+}
+
+pub(super) fn stunnel() -> Result<PathBuf> {
+    program("stunnel4", "SLUICEBOX_STUNNEL")
 }
 
 pub(super) fn redis_server() -> Result<PathBuf> {
@@ -121,6 +135,9 @@ impl Need {
             Self::KubeApiServer => "kube-apiserver",
             Self::GalileoDb => "galileo-db",
             Self::Kubectl => "kubectl",
+            Self::Kafka => "tansu",
+            Self::ConfluentKafka => "confluent-kafka",
+            Self::Stunnel => "stunnel4",
             Self::UserModeLinux => "user-mode-linux",
             Self::EmulatedLinux => "emulated Linux",
             Self::Cgroups => "cgroups",
@@ -132,8 +149,10 @@ impl Need {
         match self {
             Self::Redis => redis_server().map(drop),
             Self::KubeApiServer => kube_api_server().and_then(|_| etcd()).map(drop),
-            Self::GalileoDb => python().map(drop),
+            Self::GalileoDb | Self::ConfluentKafka => python().map(drop),
             Self::Kubectl => kubectl().map(drop),
+            Self::Kafka => tansu().map(drop),
+            Self::Stunnel => stunnel().map(drop),
             Self::UserModeLinux => user_mode_linux().and_then(|_| busybox()).map(drop),
             Self::EmulatedLinux => emulator().and_then(|_| linux()).and_then(|_| busybox()).map(drop),
             Self::Cgroups => cgroups(),

@@ -20,6 +20,7 @@
 mod etcd;
 mod found;
 mod https;
+mod kafka;
 mod kube_api_server;
 mod pods;
 pub(crate) mod process;
@@ -30,6 +31,7 @@ mod tls;
 
 pub use found::{Need, cache, kubectl, promtool, python, require};
 pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
+pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
 pub use kube_api_server::KubeApiServer;
 pub use pods::pod;
 pub use prometheus::PrometheusServer;

@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use super::Cache;
 use crate::command::{self, say};
 
-/// A Python that can import the recorder of `galileodb`, which needs `telemc` without saying so, and `redis`.
+/// A Python that can import the recorder of `galileodb`, which needs `telemc` without saying so, `redis`, and a client of Kafka.
 pub(super) fn environment(cache: &Cache) -> Result<PathBuf> {
-    let folder = made(cache, "python", &["galileo-db", "redis", "telemc"])?;
+    let folder = made(cache, "python", &["confluent-kafka", "galileo-db", "redis", "telemc"])?;
     let python = folder.join("bin/python");
-    command::capture(Command::new(&python).args(["-c", "import redis, galileodb.recorder.events"]))?;
+    command::capture(Command::new(&python).args(["-c", "import confluent_kafka, redis, galileodb.recorder.events"]))?;
     Ok(python)
 }
 
