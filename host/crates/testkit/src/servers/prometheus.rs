@@ -1,0 +1,101 @@
+//! A real Prometheus that scrapes one address twice a second, and can be asked what it has seen.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::found;
+use super::https::{Call, Connection};
+use super::process::{ServerProcess, free_port, write_private};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const TRIES: usize = 3;
+
+/// A running Prometheus, killed when dropped.
+#[derive(Debug)]
+pub struct PrometheusServer {
+    process: ServerProcess,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl PrometheusServer {
+    /// Starts a server that scrapes this address, such as `127.0.0.1:9091`, at this path, and waits until it answers.
+    pub async fn scraping(address: &str, path: &str) -> Result<Self> {
+        let mut tries = 1;
+        loop {
+            match Self::try_start(address, path).await {
+                // Somebody was faster and took the port.
+                Err(error) if tries < TRIES && format!("{error:#}").contains("in use") => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_start(address: &str, path: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder for prometheus")?;
+        let port = free_port()?;
+        let configuration = folder.path().join("prometheus.yml");
+        write_private(
+            &configuration,
+            &format!(
+                "global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\n\
+                 scrape_configs:\n- job_name: testkit\n  metrics_path: '{path}'\n  static_configs:\n  - targets: ['{address}']\n"
+            ),
+        )?;
+        let mut command = Command::new(found::prometheus()?);
+        command
+            .arg(format!("--config.file={}", configuration.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .current_dir(folder.path());
+        let process = ServerProcess::start("prometheus", &mut command, &folder.path().join("prometheus.log"))?;
+        let mut server = Self { process, port, _folder: folder };
+        server.process.wait_until_ready(READY_WITHIN, async || get(port, "/-/ready").await.map(drop)).await?;
+        Ok(server)
+    }
+
+    /// The series that a query finds now: each with its labels under `metric` and its `value`.
+    pub async fn query(&self, query: &str) -> Result<Vec<Value>> {
+        let path = format!("/api/v1/query?query={}", escaped(query));
+        let answer: Value = serde_json::from_slice(&get(self.port, &path).await?).context("prometheus sent no JSON")?;
+        let result = answer.pointer("/data/result").and_then(Value::as_array);
+        result.cloned().with_context(|| format!("prometheus found no list: {answer}"))
+    }
+
+    /// The value of the one series that a query finds now; none when it finds none.
+    pub async fn value(&self, query: &str) -> Result<Option<String>> {
+        let found = self.query(query).await?;
+        if found.len() > 1 {
+            bail!("`{query}` finds {} series", found.len());
+        }
+        let value = found.first().and_then(|series| series.pointer("/value/1")).and_then(Value::as_str);
+        Ok(value.map(str::to_owned))
+    }
+
+    /// Why the last scrape failed, if it did.
+    pub async fn last_error(&self) -> Result<String> {
+        let answer: Value = serde_json::from_slice(&get(self.port, "/api/v1/targets").await?).context("prometheus sent no JSON")?;
+        let error = answer.pointer("/data/activeTargets/0/lastError").and_then(Value::as_str);
+        Ok(error.context("prometheus has no target")?.to_owned())
+    }
+}
+
+async fn get(port: u16, path: &str) -> Result<Vec<u8>> {
+    let call = Call { method: Method::GET, path, token: "", content_type: "text/plain", body: None };
+    let answer = Connection::plain(port).await?.send(call).await?;
+    if !answer.status.is_success() {
+        bail!("prometheus answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    }
+    Ok(answer.body.to_vec())
+}
+
+/// As a part of an address.
+fn escaped(query: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    query.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
