@@ -56,7 +56,8 @@ impl Module for FluentBitMeta {
 impl Subjects for FluentBitMeta {
     fn define(&mut self, subjects: Vec<Subject>) {
         for subject in subjects {
-            if let Some(name) = self.file_name(kind(subject.kind), &subject.namespace, &subject.name) {
+            let name = kind(subject.kind).and_then(|kind| self.file_name(kind, &subject.namespace, &subject.name));
+            if let Some(name) = name {
                 // Ids grow: of two that bear a name, the larger one came later, in whichever order they are told.
                 self.owners.entry(name).and_modify(|owner| *owner = subject.id.max(*owner)).or_insert(subject.id);
             }
@@ -113,10 +114,12 @@ impl FluentBitMeta {
     }
 }
 
-fn kind(kind: SubjectKind) -> ObjectKind {
+/// What is no object of the API has no file.
+fn kind(kind: SubjectKind) -> Option<ObjectKind> {
     match kind {
-        SubjectKind::Pod => ObjectKind::Pod,
-        SubjectKind::Namespace => ObjectKind::Namespace,
-        SubjectKind::Node => ObjectKind::Node,
+        SubjectKind::Pod => Some(ObjectKind::Pod),
+        SubjectKind::Namespace => Some(ObjectKind::Namespace),
+        SubjectKind::Node => Some(ObjectKind::Node),
+        SubjectKind::Container | SubjectKind::Cgroup => None,
     }
 }
