@@ -34,6 +34,14 @@ pub(crate) fn forget(evil: &str) {
     }
 }
 
+pub(crate) fn metrics(evil: &str) {
+    match evil {
+        "loop-in-metrics" => spin(),
+        "panic-in-metrics" => panic!("I never count"),
+        _ => {}
+    }
+}
+
 /// What it saves in place of its state; none when it behaves.
 pub(crate) fn save(evil: &str, size: usize) -> Option<Result<Payload, String>> {
     match evil {
@@ -66,8 +74,9 @@ pub(crate) fn handle(evil: &str, size: usize, events: usize) -> Answer {
         "refuse-at-length" => Some(Err("no ".repeat(1 << 20))),
         "memory-refused" => memory_refused(),
         "many-entries" => Some(Ok(Entries::Plain(many(size)))),
-        "many-packed" => Some(Ok(packed("", vec![PackedEnd { key_end: 0, body_end: 0 }; size]))),
+        "many-packed" => Some(Ok(packed("", vec![ends(0, 0, 0); size]))),
         "packed-channel" => Some(Ok(packed_channel(size))),
+        "packed-headers" => Some(Ok(packed_headers(size))),
         "large-entry" => Some(Ok(one("x".repeat(size)))),
         "claimed-entry" => Some(Ok(one(claimed(size)))),
         "broken-text" => Some(Ok(one(broken_text()))),
@@ -76,9 +85,13 @@ pub(crate) fn handle(evil: &str, size: usize, events: usize) -> Answer {
         "work-busy" => busy(size.saturating_mul(events)),
         "log-flood" => log_flood(size),
         "long-line" => long_line(size),
-        "ends-beyond" => Some(Ok(packed("abc", vec![PackedEnd { key_end: 1, body_end: 4 }]))),
-        "ends-falling" => Some(Ok(packed("abc", vec![PackedEnd { key_end: 2, body_end: 1 }]))),
-        "ends-within-character" => Some(Ok(packed("ü", vec![PackedEnd { key_end: 0, body_end: 1 }]))),
+        "ends-beyond" => Some(Ok(packed("abc", vec![ends(0, 1, 4)]))),
+        "ends-falling" => Some(Ok(packed("abc", vec![ends(0, 2, 1)]))),
+        "ends-within-character" => Some(Ok(packed("ü", vec![ends(0, 0, 1)]))),
+        "channel-ends-beyond" => Some(Ok(packed("abc", vec![ends(u32::MAX, u32::MAX, u32::MAX)]))),
+        "channel-ends-behind-key" => Some(Ok(packed("abc", vec![ends(2, 1, 3)]))),
+        "channel-ends-before-body" => Some(Ok(packed("abc", vec![ends(0, 1, 3), ends(2, 3, 3)]))),
+        "channel-ends-within-character" => Some(Ok(packed("ü", vec![ends(1, 2, 2)]))),
         _ => None,
     }
 }
@@ -114,13 +127,24 @@ fn many(count: usize) -> Vec<Entry> {
 }
 
 fn packed(text: &str, ends: Vec<PackedEnd>) -> Entries {
-    Entries::Packed(PackedMessages { channel: None, text: text.to_owned(), ends })
+    Entries::Packed(PackedMessages { channel: None, headers: Vec::new(), text: text.to_owned(), ends })
+}
+
+fn ends(channel_end: u32, key_end: u32, body_end: u32) -> PackedEnd {
+    PackedEnd { channel_end, key_end, body_end }
 }
 
 /// As many empty messages as may be, to a channel of this length: it crosses once and is wanted for each.
 fn packed_channel(size: usize) -> Entries {
-    let ends = vec![PackedEnd { key_end: 0, body_end: 0 }; 65_536];
-    Entries::Packed(PackedMessages { channel: Some("c".repeat(size)), text: String::new(), ends })
+    let ends = vec![ends(0, 0, 0); 65_536];
+    Entries::Packed(PackedMessages { channel: Some("c".repeat(size)), headers: Vec::new(), text: String::new(), ends })
+}
+
+/// As many empty messages as may be, with so many empty headers: they cross once and are wanted for each.
+fn packed_headers(size: usize) -> Entries {
+    let ends = vec![ends(0, 0, 0); 65_536];
+    let headers = vec![(String::new(), String::new()); size];
+    Entries::Packed(PackedMessages { channel: None, headers, text: String::new(), ends })
 }
 
 fn one(body: String) -> Entries {

@@ -20,10 +20,12 @@ mod work;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bindings::exports::sluicebox::module::lifecycle::{self, Context};
 use bindings::exports::sluicebox::module::object_handler::{self, ObjectEvent};
 use bindings::exports::sluicebox::module::pod_handler::{self, PodEvent};
+use bindings::exports::sluicebox::module::sample_handler::{self, Metric, Reading, Sample, Tick};
 use bindings::exports::sluicebox::module::state::{self, Saved};
 use bindings::exports::sluicebox::module::subjects::{self, Subject};
 use bindings::sluicebox::module::log::{self, Level};
@@ -44,6 +46,10 @@ struct State {
     /// Events that were answered, by this instance and those before it.
     events: usize,
     subjects: BTreeMap<u32, String>,
+    /// Lines about subjects as they begin, for the benchmark.
+    fragments: BTreeMap<u32, String>,
+    /// Names of metrics; a metric's place is its id.
+    metrics: Vec<String>,
 }
 
 thread_local! {
@@ -79,7 +85,12 @@ impl subjects::Guest for Hostile {
     fn define(subjects: Vec<Subject>) {
         STATE.with_borrow_mut(|state| {
             evil::define(&state.evil);
-            state.subjects.extend(subjects.into_iter().map(|subject| (subject.id, subject.name)));
+            for subject in subjects {
+                if let Some(fragment) = bench::fragment(&state.evil, &subject) {
+                    state.fragments.insert(subject.id, fragment);
+                }
+                state.subjects.insert(subject.id, name(subject));
+            }
         });
     }
 
@@ -88,6 +99,7 @@ impl subjects::Guest for Hostile {
             evil::forget(&state.evil);
             for subject in subjects {
                 state.subjects.remove(&subject);
+                state.fragments.remove(&subject);
             }
         });
     }
@@ -123,22 +135,83 @@ impl pod_handler::Guest for Hostile {
     fn handle(events: Vec<PodEvent>) -> Result<Entries, String> {
         match STATE.with_borrow(|state| bench::pods(&state.evil, state.size, &events)) {
             Some(entries) => Ok(entries),
-            None => handle(events.into_iter().map(|event| (event.subject, event.pod.name)).collect()),
+            None => handle(events.into_iter().map(|event| About::named(event.subject, event.pod.name)).collect()),
         }
     }
 }
 
 impl object_handler::Guest for Hostile {
     fn handle(events: Vec<ObjectEvent>) -> Result<Entries, String> {
-        let names = events.into_iter().map(|event| (event.subject, event.json.unwrap_or(event.name)));
-        handle(names.collect())
+        handle(events.into_iter().map(|event| About::named(event.subject, event.json.unwrap_or(event.name))).collect())
     }
 }
 
-fn handle(events: Vec<(u32, String)>) -> Result<Entries, String> {
+impl sample_handler::Guest for Hostile {
+    fn metrics(metrics: Vec<Metric>) {
+        STATE.with_borrow_mut(|state| {
+            evil::metrics(&state.evil);
+            state.metrics = metrics.into_iter().map(|metric| metric.name).collect();
+        });
+    }
+
+    fn handle(tick: Tick) -> Result<Entries, String> {
+        let worked = STATE.with_borrow(|state| bench::samples(&state.evil, &state.metrics, &state.fragments, &tick));
+        if let Some(entries) = worked {
+            return Ok(entries);
+        }
+        let parts = tick.samples.chunk_by(|one, other| one.subject == other.subject);
+        handle(parts.filter_map(|samples| About::samples(samples, &tick)).collect())
+    }
+}
+
+/// What is known of a subject, in one text.
+fn name(subject: Subject) -> String {
+    let attributes = subject.attributes.iter().map(|(name, value)| format!(" {name}={value}"));
+    subject.name + &attributes.collect::<String>()
+}
+
+/// Something to answer.
+struct About {
+    subject: u32,
+    name: String,
+    text: String,
+}
+
+impl About {
+    fn named(subject: u32, name: String) -> Self {
+        Self { subject, text: name.clone(), name }
+    }
+
+    /// All that is told of a subject's samples.
+    fn samples(samples: &[Sample], tick: &Tick) -> Option<Self> {
+        let subject = samples.first()?.subject;
+        let mut text = format!("at {} of {}:", tick.observed_at_unix_nanos, tick.online_cpus);
+        STATE.with_borrow(|state| {
+            for sample in samples {
+                let metric = state.metrics.get(usize::from(sample.metric)).map_or("?", String::as_str);
+                // Writing to a string cannot fail.
+                let _ = match &sample.reading {
+                    Reading::Counter(counter) => match &counter.increase {
+                        Some(by) => {
+                            let (total, amount, over) = (counter.total, by.amount, by.over_nanoseconds);
+                            write!(text, " {metric}={total} +{amount} in {over} is {}", by.per_second)
+                        }
+                        None => write!(text, " {metric}={}", counter.total),
+                    },
+                    Reading::Value(value) => write!(text, " {metric}={value}"),
+                    Reading::Unlimited => write!(text, " {metric}=unlimited"),
+                };
+            }
+            let name = state.subjects.get(&subject).cloned().unwrap_or_default();
+            Some(Self { subject, name, text })
+        })
+    }
+}
+
+fn handle(events: Vec<About>) -> Result<Entries, String> {
     let (evil, size) = STATE.with_borrow_mut(|state| {
         state.calls += 1;
-        let struck = state.only.as_ref().is_none_or(|only| events.iter().any(|(_, name)| name == only));
+        let struck = state.only.as_ref().is_none_or(|only| events.iter().any(|about| about.name == *only));
         (if struck { state.evil.clone() } else { String::new() }, state.size)
     });
     match evil::handle(&evil, size, events.len()) {
@@ -148,12 +221,12 @@ fn handle(events: Vec<(u32, String)>) -> Result<Entries, String> {
 }
 
 /// What a module without an evil answers.
-fn good((subject, name): (u32, String)) -> Entry {
+fn good(About { subject, text, .. }: About) -> Entry {
     STATE.with_borrow_mut(|state| {
         state.events += 1;
-        let name = if state.count { format!("{name} {}", state.events) } else { name };
+        let text = if state.count { format!("{text} {}", state.events) } else { text };
         let channel = state.subjects.get(&subject).cloned();
-        Entry::Message(Message { channel, key: Some(state.calls.to_string()), headers: Vec::new(), body: Payload::Text(name) })
+        Entry::Message(Message { channel, key: Some(state.calls.to_string()), headers: Vec::new(), body: Payload::Text(text) })
     })
 }
 

@@ -1,4 +1,4 @@
-//! Honest work for the benchmark: a pod becomes one JSON line. The benchmark includes this very file for the native side, so that
+//! Honest work for the benchmark: a pod or a sample becomes one JSON line. The benchmark includes this very file for the native side, so that
 //! both sides do the same.
 
 use std::fmt::Write as _;
@@ -40,6 +40,28 @@ pub(crate) fn sample(line: &mut String, number: usize) {
     line.push_str(SUBJECT);
     // Writing to a string cannot fail.
     let _ = write!(line, "{number}}}");
+}
+
+/// The beginning of a line about a subject, rendered once: `{"kind":"container",...`.
+pub(crate) fn fragment(line: &mut String, texts: [(&'static str, &str); 7]) {
+    for (index, (name, value)) in texts.into_iter().enumerate() {
+        line.push_str(if index == 0 { "{\"" } else { ",\"" });
+        line.push_str(name);
+        line.push_str("\":");
+        text(line, value);
+    }
+}
+
+/// Appends the line of a sample behind what was rendered for its subject.
+pub(crate) fn point(line: &mut String, fragment: &str, metric: &str, time: &str, value: u64) {
+    line.push_str(fragment);
+    line.push_str(",\"metric\":\"");
+    line.push_str(metric);
+    line.push_str("\",\"time\":");
+    line.push_str(time);
+    line.push_str(",\"value\":");
+    // Writing to a string cannot fail.
+    let _ = write!(line, "{value}}}");
 }
 
 /// A JSON string. Runs without anything to escape are copied whole.

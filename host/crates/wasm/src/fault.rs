@@ -55,7 +55,7 @@ impl Call<'_> {
         let hint = match bad {
             BadEntries::TooMany { .. } => "return fewer entries for each event, or raise the limit of entries for each call",
             BadEntries::TooLarge { .. } => {
-                "a channel counts for every message: shorten it, return fewer messages, or raise the limit of bytes for each call"
+                "a channel and headers count for every message: shorten them, return fewer messages, or raise the limit of bytes for each call"
             }
             BadEntries::Packed { .. } => {
                 "the ends of packed messages are byte offsets into their text, never falling, between characters"

@@ -24,7 +24,7 @@ pub struct Limits {
     /// Entries that one call may return.
     pub entries_per_call: usize,
     /// Bytes that one call may hand to the host, entries and their records together, or a saved state; packed messages also as they
-    /// are when unpacked, each with its channel. The same bound holds for each line that is logged, before it is cut.
+    /// are when unpacked, each with its channel and its headers. The same bound holds for each line that is logged, before it is cut.
     pub output_bytes_per_call: usize,
     /// Lines that the module may log in a second, and at once after a silence.
     pub log_lines_per_second: u32,

@@ -68,10 +68,10 @@ pub(crate) fn handlers(pre: &InstancePre<Host>, exports: &[String]) -> Result<Bo
     };
     let found = exports::find(pre, package, |interface| exported(interface).is_some())?;
     let handlers = found.handlers();
-    if !handlers.pods && !handlers.objects {
+    if !handlers.pods && !handlers.objects && !handlers.samples {
         return Err(Refusal::NotAModule {
             cause: format!(
-                "it exports no handler that this host knows (pod-handler, object-handler), only {}",
+                "it exports no handler that this host knows (pod-handler, object-handler, sample-handler), only {}",
                 exports.join(", ")
             ),
         });
@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn handlers_of_a_newer_host_are_listed() {
-        let exports = names(&["sluicebox:module/state@0.2.0", "sluicebox:module/sample-handler@0.2.0", "a:b/c"]);
-        assert_eq!(unknown(&exports), ["sluicebox:module/sample-handler@0.2.0"]);
-        let exports = names(&["sluicebox:module/lifecycle@0.1.0", "sluicebox:module/state@0.1.0"]);
-        assert_eq!(unknown(&exports), ["sluicebox:module/state@0.1.0"]);
+        let exports = names(&["sluicebox:module/sample-handler@0.2.0", "sluicebox:module/series-handler@0.2.0", "a:b/c"]);
+        assert_eq!(unknown(&exports), ["sluicebox:module/series-handler@0.2.0"]);
+        let exports = names(&["sluicebox:module/lifecycle@0.1.0", "sluicebox:module/sample-handler@0.1.0"]);
+        assert_eq!(unknown(&exports), ["sluicebox:module/sample-handler@0.1.0"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bumpalo::Bump;
-use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Saved, Shaper, Subject, SubjectId};
+use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Metric, Saved, Shaper, Subject, SubjectId, Tick};
 use wasmtime::Store;
 
 use crate::bindings::sluicebox::module::types::Entries;
@@ -120,6 +120,40 @@ impl WasmShaper {
             None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
         }
     }
+
+    fn shape_tick(&mut self, tick: &Tick) -> Result<Vec<Entry>, Fault> {
+        const EXPORT: &str = "sample-handler.handle";
+        let items = tick.samples.len();
+        let returned = self.call(EXPORT, Some(items), self.limits.call_deadline, |store, guest, arena| {
+            guest.samples(store, convert::tick(arena, tick))
+        })?;
+        match returned {
+            Some(returned) => self.judge(EXPORT, items, returned),
+            None => Err(self.naming(EXPORT, Some(items)).not_taken("the module does not export this handler")),
+        }
+    }
+
+    /// Starts the fresh instance.
+    fn start(&mut self) -> Result<(), Fault> {
+        const EXPORT: &str = "lifecycle.start";
+        let deadline = self.limits.start_deadline;
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        let started = self.call(EXPORT, None, deadline, |store, guest, _| guest.start(store, &settings, &context))?;
+        started.map_err(|text| {
+            self.instance = None;
+            self.naming(EXPORT, None).refused_to_start(&text, &self.limits)
+        })
+    }
+
+    /// Tells it what can be measured, where it wants to know.
+    fn tell_metrics(&mut self) -> Result<(), Fault> {
+        if !self.handlers().samples {
+            return Ok(());
+        }
+        self.call("sample-handler.metrics", Some(Metric::COUNT), self.limits.start_deadline, |store, guest, _| {
+            guest.metrics(store, &convert::metrics())
+        })
+    }
 }
 
 impl Shaper for WasmShaper {
@@ -131,8 +165,8 @@ impl Shaper for WasmShaper {
         if subjects.is_empty() || !self.handlers().subjects {
             return Ok(());
         }
-        self.call("subjects.define", Some(subjects.len()), self.limits.call_deadline, |store, guest, _| {
-            guest.define(store, &convert::subjects(subjects))
+        self.call("subjects.define", Some(subjects.len()), self.limits.call_deadline, |store, guest, arena| {
+            guest.define(store, &convert::subjects(arena, subjects))
         })
     }
 
@@ -145,12 +179,14 @@ impl Shaper for WasmShaper {
     }
 
     fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
-        let pods = batch.iter().filter(|event| matches!(event, Event::Pod(_))).count();
-        match pods {
-            _ if batch.is_empty() => Ok(Vec::new()),
-            0 => self.shape_objects(batch),
-            _ if pods == batch.len() => self.shape_pods(batch),
-            _ => Err(self.naming("handle", Some(batch.len())).not_taken("the batch has events of more than one kind")),
+        let not_taken = |cause| Err(self.naming("handle", Some(batch.len())).not_taken(cause));
+        match batch {
+            [] => Ok(Vec::new()),
+            [Event::Tick(tick)] => self.shape_tick(tick),
+            _ if batch.iter().all(|event| matches!(event, Event::Pod(_))) => self.shape_pods(batch),
+            _ if batch.iter().all(|event| matches!(event, Event::Object(_))) => self.shape_objects(batch),
+            _ if batch.iter().all(|event| matches!(event, Event::Tick(_))) => not_taken("the batch has more than one tick"),
+            _ => not_taken("the batch has events of more than one kind"),
         }
     }
 
@@ -166,13 +202,8 @@ impl Shaper for WasmShaper {
             }
         };
         self.instance = Some(Instance { store, guest });
-
-        let (settings, context) = (self.settings.clone(), self.context.clone());
-        let started = self.call("lifecycle.start", None, deadline, |store, guest, _| guest.start(store, &settings, &context))?;
-        started.map_err(|text| {
-            self.instance = None;
-            self.naming("lifecycle.start", None).refused_to_start(&text, &self.limits)
-        })
+        self.start()?;
+        self.tell_metrics()
     }
 
     fn save(&mut self) -> Result<Option<Saved>, Fault> {

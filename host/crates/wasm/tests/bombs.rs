@@ -73,6 +73,15 @@ fn entry_of_a_gigabyte() {
 }
 
 #[test]
+fn packed_headers() {
+    let host = measured();
+    let (fault, mut shaper) = suffer("packed-headers", 100_000, patient());
+    assert_died(&fault, &["packed messages of 300000 MiB when unpacked, more than the 8 MiB", "headers count for every message"]);
+    host.assert_small();
+    assert_recovers(&mut shaper);
+}
+
+#[test]
 fn packed_channel() {
     let host = measured();
     let (fault, mut shaper) = suffer("packed-channel", 7 * MIB, patient());

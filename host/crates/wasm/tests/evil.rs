@@ -6,9 +6,12 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use sluicebox_contract::{Class, Document, Entry, Shaper as _, SubjectId};
+use sluicebox_contract::{Class, Document, Entry, Event, Fault, Metric, Shaper as _, SubjectId};
 use sluicebox_wasm::{Limits, WasmShaper};
-use support::{answer, assert_died, assert_recovers, assert_says, hostile, logged, named, patient, started, subject, suffer};
+use support::{
+    answer, answer_about, assert_died, assert_recovers, assert_says, gauge, hostile, logged, named, patient, started, subject,
+    suffer, tick,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -168,6 +171,20 @@ fn packed_messages_with_bad_ends() {
 }
 
 #[test]
+fn packed_messages_with_bad_ends_of_channels() {
+    for (evil, words) in [
+        ("channel-ends-beyond", "number 0 has a channel"),
+        ("channel-ends-behind-key", "number 0 has a key"),
+        ("channel-ends-before-body", "number 1 has a channel"),
+        ("channel-ends-within-character", "number 0 has a channel"),
+    ] {
+        let (fault, mut shaper) = suffer(evil, 0, patient());
+        assert_died(&fault, &["packed messages of which", words, "ends outside of the text"]);
+        assert_recovers(&mut shaper);
+    }
+}
+
+#[test]
 fn name_that_leaves_the_directory() {
     // The border hands it on as it is: whether it is a name is the sink's to say.
     let mut shaper = started(r#"{"evil": "escaping-name"}"#, patient());
@@ -237,4 +254,90 @@ fn another_lane_runs_on_while_one_spins() {
     }
     assert!(calls > 10, "{calls} calls");
     assert_says(&other.join().unwrap(), &["deadline of 500ms"]);
+}
+
+/// A sample of each of two subjects; the module knows the second one as `bad`.
+fn two_subjects() -> Event {
+    tick(vec![gauge(1, Metric::MemoryUsage, 1), gauge(2, Metric::MemoryUsage, 1)])
+}
+
+/// Does this evil to a tick with a sample of the subject `bad`.
+#[track_caller]
+fn suffer_in_a_tick(evil: &str, size: usize, limits: Limits) -> (Fault, WasmShaper) {
+    let mut shaper = started(&format!(r#"{{"evil": "{evil}", "size": {size}, "only": "bad"}}"#), limits);
+    shaper.define(&[subject(1, "good"), subject(2, "bad")]).unwrap();
+    let fault = shaper.shape(&[two_subjects()]).unwrap_err();
+    assert_eq!(fault.class, Class::Replace, "{fault}");
+    assert_says(&fault, &["cannot call sample-handler.handle of module `hostile` (version ", "with 2 items"]);
+    (fault, shaper)
+}
+
+#[test]
+fn one_subject_of_a_tick_traps() {
+    let (fault, mut shaper) = suffer_in_a_tick("panic", 0, patient());
+    assert_says(&fault, &["I give up"]);
+    shaper.renew().unwrap();
+    shaper.define(&[subject(1, "good"), subject(2, "bad")]).unwrap();
+    let Event::Tick(whole) = two_subjects() else { unreachable!("a tick") };
+    let (good, bad) = whole.halves().unwrap();
+    let said = answer_about(Some("good"), 1, "at 5 of 4: memory-usage=1");
+    assert_eq!(shaper.shape(&[Event::Tick(good.into())]).unwrap(), [said]);
+    assert_says(&shaper.shape(&[Event::Tick(bad.into())]).unwrap_err(), &["with 1 item", "I give up"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn loop_in_a_tick() {
+    let (fault, mut shaper) = suffer_in_a_tick("loop", 0, short());
+    assert_says(&fault, &["did not return within the deadline of 500ms"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn memory_bomb_in_a_tick() {
+    let (fault, mut shaper) = suffer_in_a_tick("memory-bomb", 0, patient());
+    assert_says(&fault, &["memory limit of 64 MiB was reached"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn refuse_a_tick() {
+    let mut shaper = started(r#"{"evil": "refuse", "only": "bad"}"#, patient());
+    shaper.define(&[subject(2, "bad")]).unwrap();
+    let fault = shaper.shape(&[two_subjects()]).unwrap_err();
+    assert_eq!(fault.class, Class::Skip);
+    assert_says(&fault, &["sample-handler.handle", "I do not like this"]);
+    assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(2, "a")], "the instance lives");
+}
+
+#[test]
+fn bad_ends_in_a_tick() {
+    for evil in ["ends-beyond", "ends-falling", "channel-ends-beyond", "channel-ends-behind-key"] {
+        let (fault, mut shaper) = suffer_in_a_tick(evil, 0, patient());
+        assert_says(&fault, &["packed messages of which number 0 has a", "ends outside of the text"]);
+        assert_recovers(&mut shaper);
+    }
+}
+
+#[test]
+fn headers_that_explode_in_a_tick() {
+    let (fault, mut shaper) = suffer_in_a_tick("packed-headers", 10_000, patient());
+    assert_says(&fault, &["packed messages of 30000 MiB when unpacked, more than the 8 MiB", "raise the limit of bytes"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn loop_in_metrics() {
+    let mut shaper = hostile(r#"{"evil": "loop-in-metrics"}"#, short());
+    let fault = shaper.renew().unwrap_err();
+    assert_eq!(fault.class, Class::Replace);
+    assert_says(&fault, &["sample-handler.metrics of module `hostile`", "with 39 items", "deadline of 500ms"]);
+    assert_eq!(shaper.shape(&[named("a")]).unwrap_err().class, Class::Replace);
+}
+
+#[test]
+fn panic_in_metrics() {
+    let fault = hostile(r#"{"evil": "panic-in-metrics"}"#, patient()).renew().unwrap_err();
+    assert_eq!(fault.class, Class::Replace);
+    assert_says(&fault, &["sample-handler.metrics", "I never count"]);
 }

@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_contract::{
-    Change, Class, Document, Entry, Event, Forget, Handlers, Message, ObjectEvent, ObjectKind, PodEvent, Saved, Shaper as _,
-    SubjectId,
+    Change, Class, Document, Entry, Event, Forget, Handlers, Message, Metric, ObjectEvent, ObjectKind, PodEvent, Saved,
+    Shaper as _, SubjectId,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadError, LoadOptions, Module, Refusal, WasmShaper};
-use support::{answer, answer_about, assert_recovers, assert_says, logged, named, object, patient, pod_event, rich_pod, subject};
+use support::{
+    answer, answer_about, assert_recovers, assert_says, container, gauge, logged, named, object, patient, pod_event, rich_pod,
+    subject, tick,
+};
 
 /// The versions of the package that modules were released with, and that this host has to run.
 const RELEASED: [&str; 1] = ["0.1.0"];
@@ -86,7 +89,7 @@ fn every_released_module_starts_is_told_of_subjects_and_says_of_a_life_what_it_s
 #[test]
 fn what_a_released_module_is_told_and_gives_is_what_it_always_was() {
     let mut shaper = hostile("{}", Limits::default());
-    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true });
+    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true, samples: false });
     shaper.define(&[subject(7, "pod seven")]).unwrap();
     let entries = shaper.shape(&[named("a"), pod_event(rich_pod())]).unwrap();
     assert_eq!(entries, [answer_about(Some("pod seven"), 1, "a"), answer_about(Some("pod seven"), 1, "web-0")]);
@@ -110,6 +113,40 @@ fn every_field_of_a_pod_reaches_a_released_module() {
     }
     let mut packed = hostile(r#"{"evil": "work-packed"}"#, Limits::default());
     assert_eq!(packed.shape(&[pod_event(rich_pod())]).unwrap(), entries);
+}
+
+#[test]
+fn a_released_module_is_told_of_no_subject_and_given_no_event_that_it_cannot_know() {
+    let mut shaper = hostile("{}", Limits::default());
+    shaper.define(&[subject(7, "pod seven"), container(8, "app")]).unwrap();
+    assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer_about(Some("pod seven"), 1, "a")]);
+    assert_eq!(shaper.shape(&[object("b", None)]).unwrap(), [answer(2, "b")], "what is about 8 has no name");
+    shaper.forget(&[SubjectId(8)]).unwrap();
+
+    let fault = shaper.shape(&[tick(vec![gauge(8, Metric::MemoryUsage, 1)])]).unwrap_err();
+    assert_eq!(fault.class, Class::Skip);
+    assert_says(&fault, &["sample-handler.handle", "does not export this handler"]);
+
+    let limits = Limits { call_deadline: Duration::from_millis(300), ..Limits::default() };
+    let mut shaper = hostile(r#"{"evil": "loop-in-define"}"#, limits);
+    shaper.define(&[container(8, "app")]).expect("a list that would be empty is not handed over");
+    assert_says(&shaper.define(&[subject(7, "pod seven")]).unwrap_err(), &["subjects.define", "deadline of 300ms"]);
+}
+
+#[test]
+fn packed_messages_of_a_released_module_are_cut_and_judged_as_in_its_day() {
+    let mut shaper = hostile(r#"{"evil": "work-packed"}"#, Limits::default());
+    let events = [pod_event(rich_pod()), pod_event(rich_pod())];
+    let packed = shaper.shape(&events).unwrap();
+    assert_eq!(packed, hostile(r#"{"evil": "work-plain"}"#, Limits::default()).shape(&events).unwrap());
+    let Entry::Message(message) = &packed[1] else { panic!("{packed:?}") };
+    assert_eq!((message.channel.as_deref(), message.headers.len()), (None, 0));
+    assert_eq!(message.key.as_deref(), Some("11111111-2222-3333-4444-555555555555"));
+    for evil in ["ends-beyond", "ends-falling", "ends-within-character"] {
+        let mut shaper = hostile(&format!(r#"{{"evil": "{evil}"}}"#), Limits::default());
+        let fault = shaper.shape(&[named("a")]).unwrap_err();
+        assert_says(&fault, &["packed messages of which number 0 has a body that ends outside of the text"]);
+    }
 }
 
 #[test]

@@ -4,14 +4,16 @@
 
 mod support;
 
-use sluicebox_contract::{Class, Handlers, Shaper as _, SubjectId};
+use sluicebox_contract::{Class, Handlers, Metric, Reading, Sample, Shaper as _, SubjectId};
 use sluicebox_wasm::Limits;
-use support::{answer, answer_about, hostile, logged, named, object, pod_event, rich_pod, started, subject};
+use support::{
+    answer, answer_about, container, counter, gauge, hostile, logged, named, object, pod_event, rich_pod, started, subject, tick,
+};
 
 #[test]
 fn pods_become_entries() {
     let mut shaper = started("{}", Limits::default());
-    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true });
+    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true, samples: true });
     let entries = shaper.shape(&[named("a"), pod_event(rich_pod())]).unwrap();
     assert_eq!(entries, [answer(1, "a"), answer(1, "web-0")]);
 }
@@ -39,6 +41,79 @@ fn subjects_are_defined_and_forgotten() {
     assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer_about(Some("pod seven"), 1, "a")]);
     shaper.forget(&[SubjectId(7)]).unwrap();
     assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(2, "a")]);
+}
+
+#[test]
+fn every_form_of_a_sample_crosses() {
+    let mut shaper = started("{}", Limits::default());
+    shaper.define(&[container(3, "app"), subject(4, "pod four")]).unwrap();
+    let unlimited = Sample { subject: SubjectId(3), metric: Metric::MemoryLimit, reading: Reading::Unlimited };
+    let samples = vec![
+        counter(3, Metric::CpuUsage, u64::MAX, Some((500, 2_000_000_000))),
+        counter(3, Metric::CpuUser, 7, None),
+        gauge(3, Metric::MemoryUsage, u64::MAX),
+        unlimited,
+        counter(3, Metric::NetworkTransmittedDropped, 1, Some((1, 3))),
+        gauge(4, Metric::PidsCurrent, 0),
+    ];
+    let entries = shaper.shape(&[tick(samples)]).unwrap();
+    let app = concat!(
+        "app cgroup=/kubepods.slice/kubepods-burstable.slice/cri-containerd-000003.scope",
+        " qos-class=Burstable pod-name=web-6d4cf56db6-00003",
+    );
+    let said = concat!(
+        "at 5 of 4: cpu-usage=18446744073709551615 +500 in 2000000000 is 250 cpu-user=7 memory-usage=18446744073709551615",
+        " memory-limit=unlimited network-transmitted-dropped=1 +1 in 3 is 333333333.3333333",
+    );
+    assert_eq!(entries, [answer_about(Some(app), 1, said), answer_about(Some("pod four"), 1, "at 5 of 4: pids-current=0")]);
+}
+
+#[test]
+fn a_fresh_instance_knows_the_metrics_before_it_knows_any_subject() {
+    let mut shaper = started("{}", Limits::default());
+    for _ in 0..2 {
+        let entries = shaper.shape(&[tick(vec![gauge(9, Metric::MemoryFile, 1)])]).unwrap();
+        assert_eq!(entries, [answer(1, "at 5 of 4: memory-file=1")]);
+        shaper.renew().unwrap();
+    }
+}
+
+#[test]
+fn an_empty_tick_reaches_the_module() {
+    let mut shaper = started("{}", Limits::default());
+    assert_eq!(shaper.shape(&[tick(Vec::new())]).unwrap(), []);
+    assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(2, "a")], "it was the second call");
+}
+
+#[test]
+fn two_ticks_in_a_batch_are_refused_and_so_is_a_tick_with_others() {
+    let mut shaper = started("{}", Limits::default());
+    let one = || tick(vec![gauge(9, Metric::MemoryFile, 1)]);
+    for (batch, cause) in [
+        (vec![one(), one()], "more than one tick"),
+        (vec![one(), named("a")], "more than one kind"),
+        (vec![object("b", None), one()], "more than one kind"),
+    ] {
+        let fault = shaper.shape(&batch).unwrap_err();
+        assert_eq!(fault.class, Class::Skip);
+        assert!(fault.cause.contains(cause), "{fault}");
+    }
+    assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
+}
+
+#[test]
+fn a_module_without_the_handler_is_given_no_tick() {
+    let engine = sluicebox_wasm::Engine::new().unwrap();
+    let module = support::load(&engine, "fluent-bit-meta");
+    let mut shaper = sluicebox_wasm::WasmShaper::new(module, "{}".to_owned(), support::context(), Limits::default());
+    assert!(!shaper.handlers().samples);
+    shaper.renew().unwrap();
+    let fault = shaper.shape(&[tick(Vec::new())]).unwrap_err();
+    assert_eq!(fault.class, Class::Skip);
+    assert!(
+        fault.to_string().contains("sample-handler.handle") && fault.cause.contains("does not export this handler"),
+        "{fault}"
+    );
 }
 
 #[test]

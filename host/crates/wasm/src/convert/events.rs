@@ -13,7 +13,7 @@ use crate::bindings::sluicebox::module::types;
 pub(crate) fn pods<'a>(arena: &'a Bump, events: &'a [Event]) -> Vec<pod_handler::PodEvent<'a>> {
     let pods = events.iter().filter_map(|event| match event {
         Event::Pod(event) => Some(pod_event(arena, event)),
-        Event::Object(_) => None,
+        Event::Object(_) | Event::Tick(_) => None,
     });
     pods.collect()
 }
@@ -22,27 +22,30 @@ pub(crate) fn pods<'a>(arena: &'a Bump, events: &'a [Event]) -> Vec<pod_handler:
 pub(crate) fn objects(events: &[Event]) -> Vec<object_handler::ObjectEvent<'_>> {
     let objects = events.iter().filter_map(|event| match event {
         Event::Object(event) => Some(object_event(event)),
-        Event::Pod(_) => None,
+        Event::Pod(_) | Event::Tick(_) => None,
     });
     objects.collect()
 }
 
 /// Subjects.
-pub(crate) fn subjects(subjects: &[Arc<Subject>]) -> Vec<guest::Subject<'_>> {
-    subjects.iter().map(|subject| self::subject(subject)).collect()
+pub(crate) fn subjects<'a>(arena: &'a Bump, subjects: &'a [Arc<Subject>]) -> Vec<guest::Subject<'a>> {
+    subjects.iter().map(|subject| self::subject(arena, subject)).collect()
 }
 
-fn subject(subject: &Subject) -> guest::Subject<'_> {
+fn subject<'a>(arena: &'a Bump, subject: &'a Subject) -> guest::Subject<'a> {
     guest::Subject {
         id: subject.id.0,
         kind: match subject.kind {
             contract::SubjectKind::Pod => guest::SubjectKind::Pod,
             contract::SubjectKind::Namespace => guest::SubjectKind::Namespace,
             contract::SubjectKind::Node => guest::SubjectKind::Node,
+            contract::SubjectKind::Container => guest::SubjectKind::Container,
+            contract::SubjectKind::Cgroup => guest::SubjectKind::Cgroup,
         },
         uid: &subject.uid,
         namespace: &subject.namespace,
         name: &subject.name,
+        attributes: pairs(arena, &subject.attributes),
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod entries;
 mod events;
+mod samples;
 mod state;
 
 pub(crate) use entries::{BadEntries, entries};
 pub(crate) use events::{objects, pods, subjects};
+pub(crate) use samples::{metrics, tick};
 pub(crate) use state::{restored, saved};

@@ -16,6 +16,7 @@ pub(crate) use before::grant as grant_before;
 
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
+use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
 use crate::bindings::sluicebox::module::types::Entries;
@@ -51,6 +52,11 @@ pub(crate) trait Guest: Send {
     fn pods(&self, store: &mut Store<Host>, events: &[PodEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>>;
 
     fn objects(&self, store: &mut Store<Host>, events: &[ObjectEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>>;
+
+    /// Nothing happens where the module wants no samples.
+    fn metrics(&self, store: &mut Store<Host>, metrics: &[Metric<'_>]) -> wasmtime::Result<()>;
+
+    fn samples(&self, store: &mut Store<Host>, tick: Tick<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
 
     fn save(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>>;
 

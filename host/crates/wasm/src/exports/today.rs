@@ -7,9 +7,10 @@ use wasmtime::component::{Instance, InstancePre};
 use super::{Answer, Exports, Guest, HOST_VERSION, check, differs};
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
+use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
-use crate::bindings::exports::sluicebox::module::{lifecycle, object_handler, pod_handler, state, subjects};
+use crate::bindings::exports::sluicebox::module::{lifecycle, object_handler, pod_handler, sample_handler, state, subjects};
 use crate::bindings::sluicebox::module::types::Entries;
 use crate::imports::Host;
 use crate::load_error::Refusal;
@@ -23,6 +24,7 @@ pub(super) struct Today {
     state: Option<state::GuestIndices>,
     pods: Option<pod_handler::GuestIndices>,
     objects: Option<object_handler::GuestIndices>,
+    samples: Option<sample_handler::GuestIndices>,
 }
 
 impl Today {
@@ -33,13 +35,19 @@ impl Today {
             state: exported("state").then(|| state(pre)).transpose()?,
             pods: exported("pod-handler").then(|| pods(pre)).transpose()?,
             objects: exported("object-handler").then(|| objects(pre)).transpose()?,
+            samples: exported("sample-handler").then(|| samples(pre)).transpose()?,
         })
     }
 }
 
 impl Exports for Today {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: self.subjects.is_some(), pods: self.pods.is_some(), objects: self.objects.is_some() }
+        Handlers {
+            subjects: self.subjects.is_some(),
+            pods: self.pods.is_some(),
+            objects: self.objects.is_some(),
+            samples: self.samples.is_some(),
+        }
     }
 
     fn has_state(&self) -> bool {
@@ -53,6 +61,7 @@ impl Exports for Today {
             state: self.state.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             pods: self.pods.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             objects: self.objects.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            samples: self.samples.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
         }))
     }
 }
@@ -64,6 +73,7 @@ struct Functions {
     state: Option<state::Guest>,
     pods: Option<pod_handler::Guest>,
     objects: Option<object_handler::Guest>,
+    samples: Option<sample_handler::Guest>,
 }
 
 impl Guest for Functions {
@@ -92,6 +102,14 @@ impl Guest for Functions {
 
     fn objects(&self, store: &mut Store<Host>, events: &[ObjectEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
         self.objects.as_ref().map(|guest| guest.call_handle(store, events)).transpose()
+    }
+
+    fn metrics(&self, store: &mut Store<Host>, metrics: &[Metric<'_>]) -> wasmtime::Result<()> {
+        self.samples.as_ref().map_or(Ok(()), |guest| guest.call_metrics(store, metrics))
+    }
+
+    fn samples(&self, store: &mut Store<Host>, tick: Tick<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        self.samples.as_ref().map(|guest| guest.call_handle(store, tick)).transpose()
     }
 
     fn save(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>> {
@@ -128,4 +146,10 @@ fn pods(pre: &InstancePre<Host>) -> Result<pod_handler::GuestIndices, Refusal> {
 fn objects(pre: &InstancePre<Host>) -> Result<object_handler::GuestIndices, Refusal> {
     check::<(&[ObjectEvent<'_>],), (Answer<Entries>,)>(pre, Package::Today, "object-handler", "handle")?;
     object_handler::GuestIndices::new(pre).map_err(|cause| differs("object-handler", &cause))
+}
+
+fn samples(pre: &InstancePre<Host>) -> Result<sample_handler::GuestIndices, Refusal> {
+    check::<(&[Metric<'_>],), ()>(pre, Package::Today, "sample-handler", "metrics")?;
+    check::<(Tick<'_>,), (Answer<Entries>,)>(pre, Package::Today, "sample-handler", "handle")?;
+    sample_handler::GuestIndices::new(pre).map_err(|cause| differs("sample-handler", &cause))
 }

@@ -12,8 +12,8 @@ use sluicebox_contract::pod::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, QosClass,
 };
 use sluicebox_contract::{
-    Change, Class, Entry, Event, Fault, Message, ObjectEvent, ObjectKind, PodEvent, Shaper as _, Subject, SubjectId, SubjectKind,
-    UnixNanos,
+    Change, Class, Entry, Event, Fault, Increase, Message, Metric, ObjectEvent, ObjectKind, PodEvent, Reading, Sample,
+    Shaper as _, Subject, SubjectId, SubjectKind, Tick, UnixNanos,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
 use tracing_subscriber::filter::LevelFilter;
@@ -97,7 +97,33 @@ pub(crate) fn object(name: &str, json: Option<&str>) -> Event {
 
 pub(crate) fn subject(id: u32, name: &str) -> Arc<Subject> {
     let (uid, namespace) = ("u".to_owned(), "default".to_owned());
-    Arc::new(Subject { id: SubjectId(id), kind: SubjectKind::Pod, uid, namespace, name: name.to_owned() })
+    let attributes = Vec::new();
+    Arc::new(Subject { id: SubjectId(id), kind: SubjectKind::Pod, uid, namespace, name: name.to_owned(), attributes })
+}
+
+/// A container as the source of samples tells of it.
+pub(crate) fn container(id: u32, name: &str) -> Arc<Subject> {
+    let pair = |key: &str, value: String| (key.to_owned(), value);
+    let attributes = vec![
+        pair("cgroup", format!("/kubepods.slice/kubepods-burstable.slice/cri-containerd-{id:06}.scope")),
+        pair("qos-class", "Burstable".to_owned()),
+        pair("pod-name", format!("web-6d4cf56db6-{id:05}")),
+    ];
+    Arc::new(Subject { kind: SubjectKind::Container, attributes, ..(*subject(id, name)).clone() })
+}
+
+/// A tick with these samples.
+pub(crate) fn tick(samples: Vec<Sample>) -> Event {
+    Event::Tick(Arc::new(Tick { observed_at: UnixNanos(5), online_cpus: 4, samples }))
+}
+
+pub(crate) fn counter(subject: u32, metric: Metric, total: u64, increase: Option<(u64, u64)>) -> Sample {
+    let increase = increase.map(|(amount, over_nanos)| Increase { amount, over_nanos });
+    Sample { subject: SubjectId(subject), metric, reading: Reading::Counter { total, increase } }
+}
+
+pub(crate) fn gauge(subject: u32, metric: Metric, value: u64) -> Sample {
+    Sample { subject: SubjectId(subject), metric, reading: Reading::Value(value) }
 }
 
 /// The hostile module's answer to an event when it behaves.

@@ -1,15 +1,16 @@
-//! The functions of version 0.1 of the package, which had no `state` and whose `context` had no host version. All other types are
-//! today's: what crosses the border is compared by its structure, not by the name of its package.
+//! The functions of version 0.1 of the package, which had no `state` and no samples. Types of its own it has where their structure was
+//! another one; all others are today's: what crosses the border is compared by its structure, not by the name of its package.
+
+mod types;
 
 use sluicebox_contract::Handlers;
 use wasmtime::Store;
-use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, ComponentType, Func, Instance, InstancePre, Lift, Linker, Lower,
-};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Linker, Lower};
 
 use super::{Answer, Exports, Guest, check};
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
+use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
 use crate::bindings::sluicebox::module::log::Level;
@@ -18,16 +19,6 @@ use crate::imports::Host;
 use crate::load_error::Refusal;
 use crate::package::Package;
 use crate::shaper::Context;
-
-/// `lifecycle.context` as it was.
-#[derive(ComponentType, Lower)]
-#[component(record)]
-struct ContextBefore<'a> {
-    lane: &'a str,
-    #[component(name = "node-name")]
-    node_name: &'a str,
-    sources: &'a [&'a str],
-}
 
 /// Where they are.
 pub(super) struct Before {
@@ -41,11 +32,11 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn find(pre: &InstancePre<Host>, exported: impl Fn(&str) -> bool) -> Result<Self, Refusal> {
         const BEFORE: Package = Package::Before;
-        let start = check::<(&str, ContextBefore<'_>), (Answer<()>,)>(pre, BEFORE, "lifecycle", "start")?;
-        let define = || check::<(&[Subject<'_>],), ()>(pre, BEFORE, "subjects", "define");
+        let start = check::<(&str, types::Context<'_>), (Answer<()>,)>(pre, BEFORE, "lifecycle", "start")?;
+        let define = || check::<(&[types::Subject<'_>],), ()>(pre, BEFORE, "subjects", "define");
         let forget = || check::<(&[u32],), ()>(pre, BEFORE, "subjects", "forget");
-        let pods = || check::<(&[PodEvent<'_>],), (Answer<Entries>,)>(pre, BEFORE, "pod-handler", "handle");
-        let objects = || check::<(&[ObjectEvent<'_>],), (Answer<Entries>,)>(pre, BEFORE, "object-handler", "handle");
+        let pods = || check::<(&[PodEvent<'_>],), (Answer<types::Entries>,)>(pre, BEFORE, "pod-handler", "handle");
+        let objects = || check::<(&[ObjectEvent<'_>],), (Answer<types::Entries>,)>(pre, BEFORE, "object-handler", "handle");
         Ok(Self {
             start,
             define: exported("subjects").then(define).transpose()?,
@@ -58,7 +49,7 @@ impl Before {
 
 impl Exports for Before {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: self.define.is_some(), pods: self.pods.is_some(), objects: self.objects.is_some() }
+        Handlers { subjects: self.define.is_some(), pods: self.pods.is_some(), objects: self.objects.is_some(), samples: false }
     }
 
     fn has_state(&self) -> bool {
@@ -91,27 +82,38 @@ struct Functions {
 impl Guest for Functions {
     fn start(&self, store: &mut Store<Host>, settings: &str, context: &Context) -> wasmtime::Result<Answer<()>> {
         let sources: Vec<&str> = context.sources.iter().map(String::as_str).collect();
-        let context = ContextBefore { lane: &context.lane, node_name: &context.node_name, sources: &sources };
+        let context = types::Context { lane: &context.lane, node_name: &context.node_name, sources: &sources };
         let (answer,) = call(store, self.start, (settings, context))?;
         Ok(answer)
     }
 
     fn define(&self, store: &mut Store<Host>, subjects: &[Subject<'_>]) -> wasmtime::Result<()> {
-        self.define.map_or(Ok(()), |function| call(store, function, (subjects,)))
+        let subjects: Vec<_> = subjects.iter().filter_map(types::Subject::of).collect();
+        match self.define {
+            Some(function) if !subjects.is_empty() => call(store, function, (subjects.as_slice(),)),
+            _ => Ok(()),
+        }
     }
 
+    // May name subjects that it was never told of: nothing is about these anyway.
     fn forget(&self, store: &mut Store<Host>, subjects: &[u32]) -> wasmtime::Result<()> {
         self.forget.map_or(Ok(()), |function| call(store, function, (subjects,)))
     }
 
     fn pods(&self, store: &mut Store<Host>, events: &[PodEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
-        let answer: Option<(_,)> = self.pods.map(|function| call(store, function, (events,))).transpose()?;
-        Ok(answer.map(|(answer,)| answer))
+        self.pods.map(|function| shape(store, function, (events,))).transpose()
     }
 
     fn objects(&self, store: &mut Store<Host>, events: &[ObjectEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
-        let answer: Option<(_,)> = self.objects.map(|function| call(store, function, (events,))).transpose()?;
-        Ok(answer.map(|(answer,)| answer))
+        self.objects.map(|function| shape(store, function, (events,))).transpose()
+    }
+
+    fn metrics(&self, _: &mut Store<Host>, _: &[Metric<'_>]) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn samples(&self, _: &mut Store<Host>, _: Tick<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        Ok(None)
     }
 
     fn save(&self, _: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>> {
@@ -121,6 +123,15 @@ impl Guest for Functions {
     fn restore(&self, _: &mut Store<Host>, _: &Saved) -> wasmtime::Result<Option<Answer<()>>> {
         Ok(None)
     }
+}
+
+/// Calls a handler.
+fn shape<Params>(store: &mut Store<Host>, function: Func, parameters: Params) -> wasmtime::Result<Answer<Entries>>
+where
+    Params: ComponentNamedList + Lower,
+{
+    let (answer,): (Answer<types::Entries>,) = call(store, function, parameters)?;
+    Ok(answer.map(Entries::from))
 }
 
 /// Compares the types at each call: a function whose types are known cannot be kept, because the types of its parameters borrow from
