@@ -82,6 +82,7 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
             match events.first() {
                 Some(Event::Pod(_)) if !handlers.pods => Err(Mismatch("the module wants no typed pods".to_owned())),
                 Some(Event::Object(_)) if !handlers.objects => Err(Mismatch("the module wants no objects".to_owned())),
+                Some(Event::Tick(_)) if !handlers.samples => Err(Mismatch("the module wants no samples".to_owned())),
                 _ => compare(shaper.shape(&events), expect),
             }
         }
@@ -100,6 +101,8 @@ fn event(event: &files::Event) -> Result<Event, Mismatch> {
     Ok(match event {
         files::Event::Pod(event) => Event::Pod(typed(event)?),
         files::Event::Object(event) => Event::Object(typed(event)?),
+        files::Event::Tick(tick) => Event::Tick(typed(tick)?),
+        files::Event::Tick(event) => Event::Tick(typed(event)?),
     })
 }
 
@@ -126,4 +129,49 @@ fn unexpected(fault: &Fault) -> Mismatch {
 
 fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Mismatch> {
     T::deserialize(value).map_err(|error| Mismatch(format!("{error}, in {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_contract::{Metric, MetricKind};
+    use sluicebox_sdk as sdk;
+
+    use super::*;
+
+    #[test]
+    fn the_metrics_of_the_cases_are_those_of_the_host() {
+        let kind = |kind: sdk::MetricKind| match kind {
+            sdk::MetricKind::Counter => MetricKind::Counter,
+            sdk::MetricKind::Gauge => MetricKind::Gauge,
+            sdk::MetricKind::Limit => MetricKind::Limit,
+        };
+        let cases = files::metrics().into_iter();
+        let cases: Vec<_> = cases.map(|metric| (usize::from(metric.id), metric.name, kind(metric.kind), metric.unit)).collect();
+        let host = Metric::all();
+        let host = host.map(|metric| (metric.index(), metric.name().to_owned(), metric.kind(), metric.unit().name().to_owned()));
+        assert_eq!(cases, host.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_tick_and_a_subject_of_a_case_are_those_of_the_host() {
+        let case = r#"{"about":"","steps":[
+            {"define":[{"id":1,"kind":"container","uid":"c","namespace":"n","name":"app","attributes":{"qos-class":"Burstable"}}]},
+            {"tick":{"online-cpus":4,"samples":[
+                {"subject":1,"memory-limit":"unlimited","memory-usage":7,"cpu-usage":{"total":5,"increase":{"amount":2}}}]}}]}"#;
+        let case = files::read("case", case).unwrap();
+        let [files::Step::Define(subjects), files::Step::Batch { events, .. }] = case.steps.as_slice() else {
+            unreachable!("two steps")
+        };
+        let subject: Subject = typed(&subjects[0]).unwrap();
+        assert_eq!(subject.attributes, [("qos-class".to_owned(), "Burstable".to_owned())]);
+        let Event::Tick(tick) = event(&events[0]).unwrap() else { unreachable!("a tick") };
+        let reading = |metric, reading| sluicebox_contract::Sample { subject: SubjectId(1), metric, reading };
+        let increase = Some(sluicebox_contract::Increase { amount: 2, over_nanos: 1_000_000_000 });
+        let expected = [
+            reading(Metric::CpuUsage, sluicebox_contract::Reading::Counter { total: 5, increase }),
+            reading(Metric::MemoryUsage, sluicebox_contract::Reading::Value(7)),
+            reading(Metric::MemoryLimit, sluicebox_contract::Reading::Unlimited),
+        ];
+        assert_eq!((tick.online_cpus, tick.samples.as_slice()), (4, expected.as_slice()));
+    }
 }
