@@ -102,7 +102,6 @@ fn event(event: &files::Event) -> Result<Event, Mismatch> {
         files::Event::Pod(event) => Event::Pod(typed(event)?),
         files::Event::Object(event) => Event::Object(typed(event)?),
         files::Event::Tick(tick) => Event::Tick(typed(tick)?),
-        files::Event::Tick(event) => Event::Tick(typed(event)?),
     })
 }
 
