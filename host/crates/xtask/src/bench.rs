@@ -1,12 +1,12 @@
-//! Measures what the way through WebAssembly costs against the same work done natively, what compiling costs, what changes of modules do to
-//! events that flow, and how long an event takes to Redis.
+//! Measures what the way through WebAssembly costs against the same work done natively, what reading cgroups costs against bare reads, what
+//! compiling costs, what changes of modules do to events that flow, what the program holds, and how long an event takes to Redis.
 
 use anyhow::Result;
 
 use crate::modules::{self, Compiler};
-use crate::{command, delay, workspace};
+use crate::{command, delay, footprint, workspace};
 
-/// Measure modules against native closures, compiling, swaps under load, and the way of an event to Redis
+/// Measure modules against native closures, cgroups against bare reads, compiling, swaps under load, memory, and the way of an event to Redis
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// Only one of them
@@ -21,10 +21,14 @@ pub(crate) struct Arguments {
 enum Part {
     /// Modules against the same work as native closures, one event and 64 events a call
     Border,
+    /// Reading cgroups, against a loop that only reads the same files (as root: real cgroups)
+    Cgroups,
     /// Time and memory of compiling a module, in the process and beside it
     Compile,
     /// Events that flow while modules are swapped and compiled, and beside a greedy neighbour (two minutes)
     Live,
+    /// What the program holds and uses on a full node: 110 pods, three modules (two minutes)
+    Footprint,
     /// From a change in the API to a Redis subscriber, at 1 000 events a second
     Delay,
 }
@@ -34,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wanted = |part| arguments.only.is_none_or(|only| only == part);
     for (part, package, bench) in [
         (Part::Border, "sluicebox-wasm", "border"),
+        (Part::Cgroups, "sluicebox-sources", "cgroups"),
         (Part::Compile, "sluicebox-wasm", "compile"),
         (Part::Live, "sluicebox", "live"),
     ] {
@@ -44,10 +49,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             command::must(&mut cargo)?;
         }
     }
-    if wanted(Part::Delay) {
+    if wanted(Part::Footprint) || wanted(Part::Delay) {
         command::say("building the program as it is shipped; this takes minutes the first time");
         command::must(workspace::cargo().args(["build", "--release", "--package", "sluicebox"]))?;
-        delay::measure(&workspace::target().join("release").join("sluicebox"))?;
+    }
+    let program = workspace::target().join("release").join("sluicebox");
+    if wanted(Part::Footprint) {
+        footprint::measure(&program)?;
+    }
+    if wanted(Part::Delay) {
+        delay::measure(&program)?;
     }
     Ok(())
 }

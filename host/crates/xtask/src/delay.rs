@@ -12,6 +12,7 @@ use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{RedisOptions, RedisServer, Subscription};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::footprint::resident;
 use crate::{command, workspace};
 
 /// How many pods come, how fast.
@@ -125,11 +126,4 @@ async fn hear(mut heard: Subscription, sent: &Sent) -> Result<(Vec<Duration>, us
         }
     }
     Ok((delays, sent.borrow().len()))
-}
-
-/// Resident memory of a process in kB, as the kernel tells it.
-fn resident(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in the status of the program")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

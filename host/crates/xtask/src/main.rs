@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod delay;
 mod demo;
+mod footprint;
 mod lab;
 mod modules;
 mod test;
