@@ -49,7 +49,7 @@ fn script(arguments: &[&str], terms: &Terms<'_>) -> String {
     }
     format!(
         "#!/bin/busybox sh\n\
-         export PATH=/bin HOME=/tmp SLUICEBOX_MACHINE={kernel}\n\
+         export PATH=/bin HOME=/tmp CI=true SLUICEBOX_MACHINE={kernel}\n\
          /bin/busybox --install -s /bin\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sysfs /sys\n\
