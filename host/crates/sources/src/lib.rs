@@ -2,7 +2,9 @@
 //!
 //! [`kubernetes`] says how the API server is reached; [`pods`], [`namespaces`] and [`nodes`] are the sources that list and watch
 //! through it. They share one way of following a kind of object (`watch`) and differ in what they ask for and what they keep.
+//! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called.
 
+pub mod cgroups;
 pub mod kubernetes;
 pub mod namespaces;
 pub mod node_name;
@@ -11,6 +13,7 @@ pub mod pods;
 mod scope;
 mod watch;
 
+pub use cgroups::Cgroups;
 pub use namespaces::Namespaces;
 pub use node_name::resolve_node;
 pub use nodes::Nodes;

@@ -12,7 +12,7 @@ use sluicebox_contract::pod::{
 };
 
 /// Reads a pod.
-pub(super) fn pod(json: &str) -> Result<Pod, String> {
+pub(crate) fn pod(json: &str) -> Result<Pod, String> {
     let raw: RawPod = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let RawPod { metadata, spec, status } = raw;
     Ok(Pod {

@@ -1,6 +1,6 @@
 //! Pods: those of this node, or those of the cluster.
 
-mod convert;
+pub(crate) mod convert;
 
 use std::sync::Arc;
 

@@ -218,6 +218,7 @@ impl Memory {
             uid: object.uid.to_string(),
             namespace: object.namespace.to_string(),
             name: object.name.to_string(),
+            attributes: Vec::new(),
         })));
         Ok(id)
     }

@@ -73,6 +73,7 @@ impl Recorder {
                         if event.json.is_none() { " none" } else { "" }
                     )
                 }
+                Notice::Event(Event::Tick(tick)) => format!("tick {}", tick.samples.len()),
                 Notice::Event(Event::Pod(event)) => {
                     let phase =
                         |pod: &sluicebox_contract::Pod| pod.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));
