@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::bindings::exports::sluicebox::module::pod_handler::{Phase, PodEvent, QosClass};
 use crate::bindings::exports::sluicebox::module::sample_handler::{Reading, Tick};
-use crate::bindings::exports::sluicebox::module::subjects::{Subject, SubjectKind};
+use crate::bindings::exports::sluicebox::module::subjects::Subject;
 use crate::bindings::sluicebox::module::types::{Entries, Entry, Message, PackedEnd, PackedMessages, Payload};
 use crate::work::{self, Fields};
 
@@ -33,7 +33,6 @@ pub(crate) fn fragment(work: &str, subject: &Subject) -> Option<String> {
     work::fragment(
         &mut fragment,
         [
-            ("kind", if subject.kind == SubjectKind::Container { "container" } else { "" }),
             ("uid", &subject.uid),
             ("namespace", &subject.namespace),
             ("pod", attribute("pod-name")),
@@ -52,7 +51,7 @@ pub(crate) fn samples(work: &str, metrics: &[String], fragments: &BTreeMap<u32, 
         "work-samples-addressed" => true,
         _ => return None,
     };
-    let time = tick.observed_at_unix_nanos.to_string();
+    let middles: Vec<String> = metrics.iter().map(|metric| work::middle(metric, tick.observed_at_unix_nanos)).collect();
     let mut text = String::with_capacity(288 * tick.samples.len());
     let mut ends = Vec::with_capacity(tick.samples.len());
     for samples in tick.samples.chunk_by(|one, other| one.subject == other.subject) {
@@ -68,7 +67,7 @@ pub(crate) fn samples(work: &str, metrics: &[String], fragments: &BTreeMap<u32, 
             let channel_end = text.len() as u32;
             text.push_str(&key);
             let key_end = text.len() as u32;
-            work::point(&mut text, fragment, metrics.get(usize::from(sample.metric))?, &time, value);
+            work::point(&mut text, fragment, middles.get(usize::from(sample.metric))?, value);
             ends.push(PackedEnd { channel_end, key_end, body_end: text.len() as u32 });
         }
     }

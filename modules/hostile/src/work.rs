@@ -42,8 +42,8 @@ pub(crate) fn sample(line: &mut String, number: usize) {
     let _ = write!(line, "{number}}}");
 }
 
-/// The beginning of a line about a subject, rendered once: `{"kind":"container",...`.
-pub(crate) fn fragment(line: &mut String, texts: [(&'static str, &str); 7]) {
+/// The beginning of a line about a subject, rendered once for each subject: `{"uid":"...",...`.
+pub(crate) fn fragment(line: &mut String, texts: [(&'static str, &str); 6]) {
     for (index, (name, value)) in texts.into_iter().enumerate() {
         line.push_str(if index == 0 { "{\"" } else { ",\"" });
         line.push_str(name);
@@ -52,16 +52,32 @@ pub(crate) fn fragment(line: &mut String, texts: [(&'static str, &str); 7]) {
     }
 }
 
-/// Appends the line of a sample behind what was rendered for its subject.
-pub(crate) fn point(line: &mut String, fragment: &str, metric: &str, time: &str, value: u64) {
+/// The middle of a line, rendered once for each metric and tick.
+pub(crate) fn middle(metric: &str, time: u64) -> String {
+    format!(",\"metric\":\"{metric}\",\"time\":{time},\"value\":")
+}
+
+/// Appends the line of a sample.
+pub(crate) fn point(line: &mut String, fragment: &str, middle: &str, value: u64) {
     line.push_str(fragment);
-    line.push_str(",\"metric\":\"");
-    line.push_str(metric);
-    line.push_str("\",\"time\":");
-    line.push_str(time);
-    line.push_str(",\"value\":");
-    // Writing to a string cannot fail.
-    let _ = write!(line, "{value}}}");
+    line.push_str(middle);
+    digits(line, value);
+    line.push('}');
+}
+
+/// Appends a number; for the one thing that it does, faster than `write!`.
+fn digits(line: &mut String, mut value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut begin = digits.len();
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        begin = place;
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    line.push_str(digits.get(begin..).and_then(|digits| str::from_utf8(digits).ok()).unwrap_or_default());
 }
 
 /// A JSON string. Runs without anything to escape are copied whole.

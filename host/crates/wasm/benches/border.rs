@@ -1,5 +1,5 @@
 //! What the border costs: pod events become JSON lines, in a module and natively, in one run, for one event a call and for
-//! batches of 64. Run by `cargo xtask bench`.
+//! batches of 64; and so do the samples of ticks. Run by `cargo xtask bench`; `-- ticks` measures the ticks only.
 
 #![allow(missing_docs, reason = "a program")]
 #![allow(
@@ -15,6 +15,8 @@
 
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "border/ticks.rs"]
+mod ticks;
 #[path = "../../../../modules/hostile/src/work.rs"]
 mod work;
 
@@ -34,11 +36,27 @@ const EVENTS: usize = 19_200;
 fn main() {
     let engine = Engine::new().expect("the engine starts");
     let bytes = support::component("hostile");
+    machine();
+    if std::env::args().any(|argument| argument == "ticks") {
+        let module = Module::load(&engine, "hostile", &bytes, &LoadOptions::default()).expect("a module");
+        return ticks::measure(&module);
+    }
     let module = start_up(&engine, &bytes);
     println!();
     border(&module);
     println!();
     output(&module);
+    println!();
+    ticks::measure(&module);
+}
+
+/// What the figures were measured on, and how.
+fn machine() {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
+    let model = model.trim_start_matches(['\t', ' ', ':']);
+    println!("{processors} x {model}; cargo bench -p sluicebox-wasm --bench border");
 }
 
 /// What happens once for each module, each instance and each trap.
@@ -172,7 +190,7 @@ fn shaper(module: &Module, evil: &str, size: usize) -> WasmShaper {
 fn native(events: &[Event]) -> Vec<Entry> {
     let pods = events.iter().filter_map(|event| match event {
         Event::Pod(event) => Some(event),
-        Event::Object(_) => None,
+        Event::Object(_) | Event::Tick(_) => None,
     });
     pods.map(|event| {
         let mut line = String::with_capacity(640);
