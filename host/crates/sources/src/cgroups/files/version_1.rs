@@ -1,0 +1,88 @@
+//! The files of a cgroup of version 1. Each controller has a hierarchy of its own.
+
+use sluicebox_contract::Metric as M;
+
+use super::values::Slot;
+use super::{Content, Group, Home, Key, Row, Scale};
+use crate::cgroups::hierarchy::Controller;
+
+/// In the order in which they are read.
+pub(super) static ROWS: &[Row] = &[
+    row("cpu.stat", Controller::Cpu, Group::Cpu, Content::Pairs(CPU), None, "the kernel has no bandwidth control of processors"),
+    row("cpuacct.usage", Controller::Cpuacct, Group::Cpu, single(M::CpuUsage), None, NO_CPUACCT),
+    row("cpuacct.usage_user", Controller::Cpuacct, Group::Cpu, single(M::CpuUser), Some(&USER), NO_CPUACCT),
+    row("cpuacct.usage_sys", Controller::Cpuacct, Group::Cpu, single(M::CpuSystem), Some(&SYSTEM), NO_CPUACCT),
+    row("memory.usage_in_bytes", Controller::Memory, Group::Memory, single(M::MemoryUsage), None, NO_MEMORY),
+    row("memory.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::of(M::MemoryLimit)), None, NO_MEMORY),
+    row("memory.memsw.usage_in_bytes", Controller::Memory, Group::Memory, Content::Single(Slot::MEMORY_AND_SWAP), None, NO_SWAP),
+    row("memory.memsw.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::MEMORY_AND_SWAP_LIMIT), None, NO_SWAP),
+    row("memory.stat", Controller::Memory, Group::Memory, Content::Pairs(MEMORY), None, NO_MEMORY),
+    row("memory.oom_control", Controller::Memory, Group::Memory, Content::Pairs(MEMORY_OOM), None, NO_MEMORY),
+    row("pids.current", Controller::Pids, Group::Pids, single(M::PidsCurrent), None, NO_PIDS),
+    row("pids.max", Controller::Pids, Group::Pids, Content::Limit(Slot::of(M::PidsLimit)), None, NO_PIDS),
+    row("blkio.throttle.io_service_bytes_recursive", Controller::Blkio, Group::Io, BYTES, Some(&OWN_BYTES), NO_BLKIO),
+    row("blkio.throttle.io_serviced_recursive", Controller::Blkio, Group::Io, TIMES, Some(&OWN_TIMES), NO_BLKIO),
+];
+
+const NO_CPUACCT: &str = "the cpuacct hierarchy has no such cgroup";
+const NO_MEMORY: &str = "the memory hierarchy has no such cgroup";
+const NO_SWAP: &str = "the kernel has no swap accounting (swapaccount=1)";
+const NO_PIDS: &str = "the pids hierarchy has no such cgroup";
+const NO_BLKIO: &str = "the kernel cannot throttle block devices";
+
+/// Kernels before 4.8 do not tell the two in nanoseconds.
+static USER: Row =
+    row("cpuacct.stat", Controller::Cpuacct, Group::Cpu, Content::Pairs(&[key("user", M::CpuUser, Scale::Jiffies)]), None, NO_CPUACCT);
+static SYSTEM: Row =
+    row("cpuacct.stat", Controller::Cpuacct, Group::Cpu, Content::Pairs(&[key("system", M::CpuSystem, Scale::Jiffies)]), None, NO_CPUACCT);
+
+const BYTES: Content = Content::Throttle { read: Slot::of(M::IoReadBytes), written: Slot::of(M::IoWrittenBytes) };
+const TIMES: Content = Content::Throttle { read: Slot::of(M::IoReads), written: Slot::of(M::IoWrites) };
+
+/// Older kernels tell these without those of the cgroups below.
+static OWN_BYTES: Row = row("blkio.throttle.io_service_bytes", Controller::Blkio, Group::Io, BYTES, None, NO_BLKIO);
+static OWN_TIMES: Row = row("blkio.throttle.io_serviced", Controller::Blkio, Group::Io, TIMES, None, NO_BLKIO);
+
+const CPU: &[Key] = &[
+    key("nr_periods", M::CpuPeriods, Scale::Same),
+    key("nr_throttled", M::CpuThrottledPeriods, Scale::Same),
+    key("throttled_time", M::CpuThrottledTime, Scale::Same),
+];
+
+/// Those that begin with `total_` count the cgroups below as well. The three at the end have no such form, and stand only on kernels whose
+/// makers have added them.
+const MEMORY: &[Key] = &[
+    key("total_cache", M::MemoryFile, Scale::Same),
+    key("total_rss", M::MemoryAnonymous, Scale::Same),
+    key("total_swap", M::MemorySwapUsage, Scale::Same),
+    Key { name: b"total_inactive_file", slot: Slot::INACTIVE_FILE, scale: Scale::Same },
+    key("kernel_stack", M::MemoryKernelStack, Scale::Same),
+    key("pagetables", M::MemoryPageTables, Scale::Same),
+    key("slab_reclaimable", M::MemorySlabReclaimable, Scale::Same),
+];
+
+/// Without those of the cgroups below. Kernels before 4.13 do not tell it.
+const MEMORY_OOM: &[Key] = &[key("oom_kill", M::MemoryOomKills, Scale::Same)];
+
+const fn row(
+    file: &'static str,
+    controller: Controller,
+    group: Group,
+    content: Content,
+    otherwise: Option<&'static Row>,
+    missing_because: &'static str,
+) -> Row {
+    Row { file, home: Home::Version1(controller), group, content, otherwise, missing_because }
+}
+
+const fn key(name: &'static str, metric: M, scale: Scale) -> Key {
+    Key { name: name.as_bytes(), slot: Slot::of(metric), scale }
+}
+
+const fn single(metric: M) -> Content {
+    Content::Single(Slot::of(metric))
+}
+
+const fn limit(slot: Slot) -> Content {
+    Content::LimitOfVersion1(slot)
+}
