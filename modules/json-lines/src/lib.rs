@@ -1,12 +1,18 @@
-//! Any event as one JSON line: what happened to what, when, and the object itself as the API sent it.
+//! Any event as one JSON line: what happened to what, when, and the object itself as the API sent it; of samples, what each subject uses.
+
+mod samples;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sluicebox_sdk::{Change, Context, Entries, Module, ObjectEvent, ObjectKind, Objects, Packed, Rfc3339};
+use sluicebox_sdk::{
+    Change, Context, Entries, Metric, Module, ObjectEvent, ObjectKind, Objects, Packed, Rfc3339, Samples, Subject, SubjectId,
+    Subjects, Tick,
+};
 
 /// The module.
 pub struct JsonLines {
     settings: Settings,
+    samples: samples::Lines,
 }
 
 /// What the operator can set.
@@ -26,7 +32,7 @@ pub enum Fields {
     /// Everything, the object included.
     #[default]
     Full,
-    /// What a reader at a terminal wants to see: the phase in place of the object.
+    /// What a reader at a terminal wants to see: the phase in place of the object, and how fast counters grow in place of their totals.
     Compact,
 }
 
@@ -34,13 +40,20 @@ impl Module for JsonLines {
     type Settings = Settings;
 
     fn start(settings: Settings, _: &Context) -> Result<Self, String> {
-        Ok(Self { settings })
+        let samples = samples::Lines::new(settings.fields);
+        Ok(Self { settings, samples })
+    }
+}
+
+impl JsonLines {
+    fn packed(&self) -> Packed {
+        self.settings.channel.as_ref().map_or_else(Packed::new, Packed::on)
     }
 }
 
 impl Objects for JsonLines {
     fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String> {
-        let mut lines = self.settings.channel.as_ref().map_or_else(Packed::new, Packed::on);
+        let mut lines = self.packed();
         for event in &events {
             let line = Line::new(event, self.settings.fields)?;
             let text =
@@ -51,7 +64,29 @@ impl Objects for JsonLines {
     }
 }
 
-sluicebox_sdk::export!(JsonLines: objects);
+impl Samples for JsonLines {
+    fn metrics(&mut self, metrics: Vec<Metric>) {
+        self.samples.metrics(&metrics);
+    }
+
+    fn samples(&mut self, tick: Tick) -> Result<Entries, String> {
+        let mut lines = self.packed();
+        self.samples.write(&tick, &mut lines)?;
+        Ok(lines.into())
+    }
+}
+
+impl Subjects for JsonLines {
+    fn define(&mut self, subjects: Vec<Subject>) {
+        self.samples.define(&subjects);
+    }
+
+    fn forget(&mut self, subjects: &[SubjectId]) {
+        self.samples.forget(subjects);
+    }
+}
+
+sluicebox_sdk::export!(JsonLines: objects, samples, subjects);
 
 #[derive(Serialize)]
 struct Line<'event> {
