@@ -323,6 +323,7 @@ struct Readme;
 mod entries;
 mod events;
 mod export;
+mod module;
 mod samples;
 mod settings;
 mod subjects;
@@ -333,8 +334,6 @@ pub mod bindings;
 #[cfg(not(target_family = "wasm"))]
 pub mod cases;
 pub mod log;
-
-use serde::de::DeserializeOwned;
 
 pub use bindings::objects::exports::sluicebox::module::object_handler::{ObjectEvent, ObjectKind};
 pub use bindings::pods::exports::sluicebox::module::pod_handler::{
@@ -354,61 +353,7 @@ pub use export::Exported;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
 pub use export::instance;
+pub use module::{Module, Objects, Pods, Samples, State, Subjects};
 pub use samples::ByMetric;
 pub use settings::{NoSettings, settings};
 pub use time::Rfc3339;
-
-/// A module: how it starts.
-pub trait Module: Sized + 'static {
-    /// What the operator can set; [`NoSettings`] for nothing. `#[serde(deny_unknown_fields)]` on it catches what is misspelt.
-    type Settings: DeserializeOwned;
-
-    /// Called once in each instance, before anything else. An error is what the operator reads.
-    fn start(settings: Self::Settings, context: &Context) -> Result<Self, String>;
-}
-
-/// A module that is given pods with typed fields.
-pub trait Pods: Module {
-    /// Shapes a batch, which is never empty.
-    fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String>;
-}
-
-/// A module that is given Kubernetes objects as the API's own JSON.
-pub trait Objects: Module {
-    /// Shapes a batch, which is never empty.
-    fn objects(&mut self, events: Vec<ObjectEvent>) -> Result<Entries, String>;
-}
-
-/// A module that is given samples of what pods, containers and other cgroups use.
-pub trait Samples: Module {
-    /// These are the metrics that there are; [`ByMetric`] keeps what a module needs of them. Called once in each instance, after `start`
-    /// and before the first tick. Later hosts have more: those that a module does not know it passes over, or shows as they are.
-    fn metrics(&mut self, metrics: Vec<Metric>);
-
-    /// Shapes a tick, which has no samples when nothing was there to be measured.
-    fn samples(&mut self, tick: Tick) -> Result<Entries, String>;
-}
-
-/// A module that is told what events are about, so that it renders names once and not with every event.
-pub trait Subjects: Module {
-    /// These exist from now on.
-    fn define(&mut self, subjects: Vec<Subject>);
-
-    /// No later event names these.
-    fn forget(&mut self, subjects: &[SubjectId]);
-}
-
-/// A module that takes what it remembers from one instance to the next, where the host changes the instance on purpose. Not after a
-/// panic or a call that took too long: then there is nothing to ask.
-pub trait State: Module {
-    /// Numbers the form of what [`save`](State::save) gives. Raise it when older versions of the module could not read it.
-    const VERSION: u32;
-
-    /// What the next instance is to know: asked of the old instance, and of a new version while it is tried out. The old instance may go
-    /// on after it, so nothing changes by it.
-    fn save(&self) -> Result<Payload, String>;
-
-    /// Takes over what an instance of this version of the module or of another one has saved: after `start` and all subjects, before
-    /// the first event. A `version` that is not known is an error.
-    fn restore(&mut self, version: u32, data: Payload) -> Result<(), String>;
-}

@@ -50,7 +50,8 @@ impl Samples for Reader {
                     Reading::Unlimited => "none".to_owned(),
                 };
                 let channel = if sample.is_unlimited() { "unlimited" } else { "" };
-                packed.push_on(channel, qos, |body| body.push_str(&format!("{name} {said} of {}", tick.online_cpus)));
+                let said = format!("{name} {said} of {}", tick.online_cpus);
+                packed.push_on(channel, qos, |body| body.push_str(&said));
             }
         }
         Ok(packed.into())
