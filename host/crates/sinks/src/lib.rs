@@ -4,8 +4,11 @@
 
 mod aside;
 mod cause;
+mod file;
 pub mod files;
+pub mod kafka;
 mod obstacle;
+pub mod prometheus;
 pub mod redis;
 mod retention;
 mod shown;
@@ -24,8 +27,12 @@ use sluicebox_contract::{Entry, Fault, Outcome, Problem, Sink};
 pub enum Config {
     /// Messages are published, documents kept as fields of hashes.
     Redis(redis::Config),
+    /// Messages and documents are records of topics.
+    Kafka(kafka::Config),
     /// Documents are kept as files of a directory.
     Files(files::Config),
+    /// Documents are pieces of a page of metrics that Prometheus scrapes.
+    Prometheus(prometheus::Config),
     /// Every entry is a line on standard output.
     Stdout(stdout::Config),
 }
@@ -35,7 +42,9 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         match self {
             Self::Redis(config) => config.problems(),
+            Self::Kafka(config) => config.problems(),
             Self::Files(config) => config.problems(),
+            Self::Prometheus(config) => config.problems(),
             Self::Stdout(_) => Vec::new(),
         }
         .into_iter()
@@ -47,7 +56,9 @@ impl Config {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Redis(_) => "redis",
+            Self::Kafka(_) => "kafka",
             Self::Files(_) => "files",
+            Self::Prometheus(_) => "prometheus",
             Self::Stdout(_) => "stdout",
         }
     }
@@ -58,8 +69,12 @@ impl Config {
 pub enum AnySink {
     /// See [`redis::Redis`].
     Redis(Box<redis::Redis>),
+    /// See [`kafka::Kafka`].
+    Kafka(Box<kafka::Kafka>),
     /// See [`files::Files`].
     Files(Box<files::Files>),
+    /// See [`prometheus::Prometheus`].
+    Prometheus(prometheus::Prometheus),
     /// See [`stdout::Stdout`].
     Stdout(stdout::Stdout),
 }
@@ -73,7 +88,9 @@ impl AnySink {
         let name: Arc<str> = name.into();
         Ok(match config {
             Config::Redis(config) => Self::Redis(Box::new(redis::Redis::new(config)?)),
+            Config::Kafka(config) => Self::Kafka(Box::new(kafka::Kafka::new(name, config))),
             Config::Files(config) => Self::Files(Box::new(files::Files::new(name, config))),
+            Config::Prometheus(config) => Self::Prometheus(prometheus::Prometheus::new(name, config)),
             Config::Stdout(config) => Self::Stdout(stdout::Stdout::new(config)),
         })
     }
@@ -88,7 +105,9 @@ impl Sink for AnySink {
     async fn write(&mut self, batch: &[Entry]) -> Outcome {
         match self {
             Self::Redis(sink) => sink.write(batch).await,
+            Self::Kafka(sink) => sink.write(batch).await,
             Self::Files(sink) => sink.write(batch).await,
+            Self::Prometheus(sink) => sink.write(batch).await,
             Self::Stdout(sink) => sink.write(batch).await,
         }
     }
@@ -96,7 +115,9 @@ impl Sink for AnySink {
     async fn settled(&mut self) -> Result<(), Fault> {
         match self {
             Self::Redis(sink) => sink.settled().await,
+            Self::Kafka(sink) => sink.settled().await,
             Self::Files(sink) => sink.settled().await,
+            Self::Prometheus(sink) => sink.settled().await,
             Self::Stdout(sink) => sink.settled().await,
         }
     }
@@ -104,7 +125,9 @@ impl Sink for AnySink {
     async fn upkeep(&mut self) -> Result<(), Fault> {
         match self {
             Self::Redis(sink) => sink.upkeep().await,
+            Self::Kafka(sink) => sink.upkeep().await,
             Self::Files(sink) => sink.upkeep().await,
+            Self::Prometheus(sink) => sink.upkeep().await,
             Self::Stdout(sink) => sink.upkeep().await,
         }
     }

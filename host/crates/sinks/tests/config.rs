@@ -12,6 +12,8 @@ fn a_sink_is_named_by_its_kind() {
     for (json, kind) in [
         (r#"{"redis":{"url":"redis://h"}}"#, "redis"),
         (r#"{"files":{"directory":"/d","remove-unclaimed":{"suffix":".meta"}}}"#, "files"),
+        (r#"{"prometheus":{}}"#, "prometheus"),
+        (r#"{"kafka":{"brokers":["k:9092"]}}"#, "kafka"),
         (r#"{"stdout":{}}"#, "stdout"),
     ] {
         let config = read(json).expect("readable");
@@ -22,8 +24,8 @@ fn a_sink_is_named_by_its_kind() {
 
 #[test]
 fn what_is_not_known_is_refused_with_what_is() {
-    let error = read(r#"{"kafka":{}}"#).expect_err("no such sink");
-    assert!(error.contains("expected one of `redis`, `files`, `stdout`"), "{error}");
+    let error = read(r#"{"mqtt":{}}"#).expect_err("no such sink");
+    assert!(error.contains("expected one of `redis`, `kafka`, `files`, `prometheus`, `stdout`"), "{error}");
     let error = read(r#"{"stdout":{"fromat":"json"}}"#).expect_err("no such field");
     assert!(error.contains("unknown field `fromat`, expected `format`"), "{error}");
     let error = read(r#"{"redis":{"url":"rediss://h","tls-verify":"never"}}"#).expect_err("no such word");
@@ -58,7 +60,7 @@ fn the_schema_describes_every_field() {
 fn collect(schema: &serde_json::Value, path: &str, undescribed: &mut Vec<String>) {
     if let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) {
         for (name, property) in properties {
-            let is_kind = ["redis", "files", "stdout"].contains(&name.as_str());
+            let is_kind = ["redis", "kafka", "files", "prometheus", "stdout"].contains(&name.as_str());
             if !is_kind && property.get("description").is_none() {
                 undescribed.push(format!("{path}/{name}"));
             }

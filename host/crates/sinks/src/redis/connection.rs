@@ -23,7 +23,7 @@ use crate::cause::cause;
 use crate::obstacle::Obstacle;
 
 use super::config::{Address, Config, Target};
-use super::file;
+use crate::file;
 use super::reaction::to_error;
 use super::tls;
 

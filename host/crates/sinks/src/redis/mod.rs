@@ -8,7 +8,6 @@
 mod command;
 mod config;
 mod connection;
-mod file;
 mod reaction;
 mod tls;
 

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use sluicebox_contract::{ByteSize, Fault};
 
 use super::config::{Config, TlsVerify};
-use super::file;
+use crate::file;
 
 /// All authorities that systems know have a third of this.
 const LARGEST: ByteSize = ByteSize(1 << 20);
