@@ -11,7 +11,7 @@
     reason = "it measures, prints its figures, and fails by panicking"
 )]
 
-#[path = "../tests/cgroups/tree.rs"]
+#[path = "../tests/measured/tree.rs"]
 mod tree;
 
 use std::fs::File;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub(crate) const CONTAINER: &str = "3f8a1c0e5b7d29461f0a8c3e5d7b9f1a2c4e6d8b0f1a3c5e7d9b1f3a5c7e9d0b";
 
 /// The controllers of version 1, the one that is watched last: what comes there has come everywhere.
-const CONTROLLERS: [&str; 5] = ["pids", "blkio", "memory", "cpuacct", "cpu"];
+const CONTROLLERS: [&str; 5] = ["pids", "blkio", "cpuacct", "cpu", "memory"];
 
 /// The root directory of a host.
 pub(crate) struct Root {
@@ -75,7 +75,7 @@ impl Root {
 
     /// Files like those of version 1.
     pub(crate) fn version_1() -> Self {
-        let files = [PIDS, BLKIO, MEMORY, CPUACCT, CPU];
+        let files = [PIDS, BLKIO, CPUACCT, CPU, MEMORY];
         CONTROLLERS.iter().zip(files).fold(Self::empty(), |root, (controller, files)| {
             root.mount(&format!("sys/fs/cgroup/{controller}"), "cgroup", &format!("rw,{controller}"), files)
         })
