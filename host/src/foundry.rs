@@ -72,7 +72,12 @@ pub fn identity(lane: &LanePlan, module: &Module) -> ModuleIdentity {
 
 /// The sources of a lane whose events its module handles.
 pub fn useful(lane: &LanePlan, handlers: Handlers) -> Vec<String> {
-    lane.from.iter().filter(|source| handlers.objects || (*source == "pods" && handlers.pods)).cloned().collect()
+    let handles = |source: &&String| match source.as_str() {
+        "cgroups" => handlers.samples,
+        "pods" => handlers.objects || handlers.pods,
+        _ => handlers.objects,
+    };
+    lane.from.iter().filter(handles).cloned().collect()
 }
 
 /// How the lane works.

@@ -61,6 +61,7 @@ fn page(description: &Description) -> String {
         (description.handlers.subjects, "subjects"),
         (description.handlers.pods, "pods"),
         (description.handlers.objects, "objects"),
+        (description.handlers.samples, "samples"),
         (description.state, "state"),
     ];
     let handlers: Vec<&str> = handlers.into_iter().filter_map(|(there, name)| there.then_some(name)).collect();

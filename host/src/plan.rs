@@ -12,7 +12,7 @@ use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Si
 use crate::presets::{self, Preset};
 
 /// The sources that there are.
-pub const SOURCES: [&str; 3] = ["pods", "namespaces", "nodes"];
+pub const SOURCES: [&str; 4] = ["pods", "namespaces", "nodes", "cgroups"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::Wait };
 /// What may wait for a sink, likewise.
@@ -94,6 +94,15 @@ pub struct SinkPlan {
     pub write_deadline: Duration,
 }
 
+impl Plan {
+    /// Whether a source needs the API server.
+    pub fn needs_api(&self) -> bool {
+        let Sources { pods, namespaces, nodes, cgroups } = &self.sources;
+        let named = cgroups.as_ref().is_some_and(|cgroups| cgroups.kubernetes);
+        pods.is_some() || namespaces.is_some() || nodes.is_some() || named
+    }
+}
+
 /// Checks a configuration. What is wrong is named and left out of the plan.
 pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     let mut check = Check { document, problems: Vec::new() };
@@ -159,6 +168,7 @@ impl Check<'_> {
             ("pods", sources.pods.as_ref().map(sluicebox_sources::pods::Config::problems)),
             ("namespaces", sources.namespaces.as_ref().map(sluicebox_sources::namespaces::Config::problems)),
             ("nodes", sources.nodes.as_ref().map(sluicebox_sources::nodes::Config::problems)),
+            ("cgroups", sources.cgroups.as_ref().map(sluicebox_sources::cgroups::Config::problems)),
         ];
         for (source, problems) in problems {
             for problem in problems.into_iter().flatten() {
@@ -309,13 +319,15 @@ impl Check<'_> {
             sink.redis.clone().map(sluicebox_sinks::Config::Redis),
             sink.files.clone().map(sluicebox_sinks::Config::Files),
             sink.stdout.clone().map(sluicebox_sinks::Config::Stdout),
+            sink.kafka.clone().map(sluicebox_sinks::Config::Kafka),
+            sink.prometheus.clone().map(sluicebox_sinks::Config::Prometheus),
         ];
         let mut kinds = kinds.into_iter().flatten();
         let (Some(config), None) = (kinds.next(), kinds.next()) else {
             // One kind that could not be read has been named where it stands.
             let kinds = self.names(&path).iter().filter(|name| !["queue", "write-deadline"].contains(&name.as_str())).count();
             if kinds != 1 {
-                let text = "a sink is exactly one of `redis`, `files`, `stdout`";
+                let text = "a sink is exactly one of `redis`, `kafka`, `files`, `prometheus`, `stdout`";
                 self.problem(&path, text, "name one kind, such as `stdout: {}`");
             }
             return None;

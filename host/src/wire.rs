@@ -1,24 +1,29 @@
-//! Puts the parts together: the only file that names sources, lanes and sinks at once. Built from the sinks up.
+//! Puts the parts together: the only place that names sources, lanes and sinks at once. Built from the sinks up; `feed` starts the sources.
+
+mod feed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter, SourceMeter};
+use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter};
 use sluicebox_contract::{Handlers, SubjectIds};
-use sluicebox_pipeline::{Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline};
+use sluicebox_pipeline::{
+    Audience, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
+};
 use sluicebox_sinks::AnySink;
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::node_name::hostname;
-use sluicebox_sources::{Namespaces, Nodes, Pods, Wants, resolve_node};
+use sluicebox_sources::resolve_node;
 use sluicebox_store::{LastGood, LetterBounds, Letters};
 use sluicebox_wasm::WasmShaper;
 use tracing::{info, warn};
 
 use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
-use crate::metrics::{LaneRow, Meters, SinkRow, SourceRow};
+use crate::live;
+use crate::metrics::{LaneRow, Meters, SinkRow};
 use crate::plan::{LanePlan, Plan, SOURCES};
 
 /// What lanes are made of, at the start and later.
@@ -27,8 +32,8 @@ pub struct Parts {
     pub plan: Plan,
     /// The name of this node.
     pub node: String,
-    /// The way to the API server.
-    pub api: Api,
+    /// The way to the API server, where anything needs it.
+    pub api: Option<Api>,
     /// Makes modules.
     pub foundry: Foundry,
     /// What is counted.
@@ -43,9 +48,12 @@ pub struct Parts {
     pub ids: Arc<SubjectIds>,
     /// Every sink by name.
     pub outlets: BTreeMap<String, OutletHandle>,
+    /// The source of samples, once it runs: lanes that are added join it.
+    pub samples: Mutex<Option<Audience>>,
 }
 
 /// A lane as its sources see it.
+#[derive(Clone)]
 pub struct Fed {
     /// The lane.
     pub lane: LaneHandle,
@@ -68,8 +76,8 @@ pub struct Cast {
 /// The pipeline with its sinks, and what its lanes are made of. Must be called within a runtime.
 pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipeline, Changes, Parts)> {
     let node = node(plan, node_name)?;
-    let api = Api::connect(&plan.kubernetes).await?;
-    info!(node = %node, api = %api.server(), "starting");
+    let api = connect(plan).await?;
+    info!(node = %node, api = api.as_ref().map_or("none is needed", |api| api.server()), "starting");
     let directory = directories::state(plan.state_directory.as_deref());
     let (wanted, name) = (plan.clone(), node.clone());
     let open = move || {
@@ -92,8 +100,20 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     }
     let outlets = outlets(plan, &mut pipeline, &meters)?;
     let ids = Arc::<SubjectIds>::default();
-    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets };
+    let samples = Mutex::default();
+    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets, samples };
     Ok((pipeline, changes, parts))
+}
+
+/// The way to the API server, if anything needs it.
+async fn connect(plan: &Plan) -> anyhow::Result<Option<Api>> {
+    if plan.needs_api() {
+        return Ok(Some(Api::connect(&plan.kubernetes).await?));
+    }
+    if !live::report::wanted(plan) {
+        return Ok(None);
+    }
+    Ok(Api::connect(&plan.kubernetes).await.map_err(|fault| warn!(%fault, "no Kubernetes Events will tell of changes")).ok())
 }
 
 /// The name of this node.
@@ -127,11 +147,15 @@ fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &Meters) -> anyhow::Res
         if lanes.is_empty() {
             warn!(sink = %sink.name, "no module writes to this sink");
         }
+        let made = AnySink::new(&sink.name, &sink.config)?;
         let meter = Arc::<OutletMeter>::default();
+        if let Some(kafka) = made.kafka_meter() {
+            meter.kafka.get_or_init(|| kafka);
+        }
         meters.add_sink(SinkRow { name: sink.name.clone(), meter: Arc::clone(&meter) });
         let settings = OutletSettings { write_timeout: sink.write_deadline, ..OutletSettings::default() };
         let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes };
-        let handle = pipeline.outlet(&sink.name, AnySink::new(&sink.name, &sink.config)?, terms);
+        let handle = pipeline.outlet(&sink.name, made, terms);
         outlets.insert(sink.name.clone(), handle);
     }
     Ok(outlets)
@@ -162,6 +186,7 @@ impl Parts {
             "pods" => sources.pods.is_some(),
             "namespaces" => sources.namespaces.is_some(),
             "nodes" => sources.nodes.is_some(),
+            "cgroups" => sources.cgroups.is_some(),
             _ => false,
         }
     }
@@ -188,40 +213,5 @@ impl Parts {
         let control = pipeline.lane(&lane.name, shaper, terms)?;
         self.meters.set_lane(row);
         Ok((control.clone(), Fed { lane: control.handle(), handlers, from }))
-    }
-
-    /// Starts the sources that feed these lanes. A lane that was added while the program runs has sources `of` its own, which tell it
-    /// everything that exists.
-    pub fn feed(&self, pipeline: &mut Pipeline, lanes: &[Fed], of: Option<&str>) {
-        let place = |name: &str| {
-            let fed: Vec<&Fed> = lanes.iter().filter(|lane| lane.from.iter().any(|source| source == name)).collect();
-            if fed.is_empty() {
-                return None;
-            }
-            let typed = fed.iter().any(|lane| lane.handlers.pods);
-            let json = fed.iter().any(|lane| lane.handlers.objects && !lane.handlers.pods);
-            let meter = Arc::<SourceMeter>::default();
-            let row = SourceRow { name: name.to_owned(), lane: of.map(str::to_owned), meter: Arc::clone(&meter) };
-            self.meters.add_source(row);
-            let (meters, ended) = (Arc::clone(&self.meters), Arc::clone(&meter));
-            let at_end = move || meters.remove_source(&ended);
-            Some((fed.iter().map(|lane| lane.lane).collect::<Vec<_>>(), Wants { typed, json }, meter, at_end))
-        };
-        let Self { plan, node, api, ids, .. } = self;
-        if let Some(config) = &plan.sources.pods
-            && let Some((lanes, wants, meter, at_end)) = place("pods")
-        {
-            pipeline.source_and_then("pods", Pods::new(config, api.clone(), node, wants, Arc::clone(ids), meter), &lanes, at_end);
-        }
-        if let Some(config) = &plan.sources.namespaces
-            && let Some((lanes, _, meter, at_end)) = place("namespaces")
-        {
-            pipeline.source_and_then("namespaces", Namespaces::new(config, api.clone(), Arc::clone(ids), meter), &lanes, at_end);
-        }
-        if let Some(config) = &plan.sources.nodes
-            && let Some((lanes, _, meter, at_end)) = place("nodes")
-        {
-            pipeline.source_and_then("nodes", Nodes::new(config, api.clone(), node, Arc::clone(ids), meter), &lanes, at_end);
-        }
     }
 }

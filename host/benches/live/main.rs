@@ -138,7 +138,7 @@ async fn measure() -> Result<()> {
     let meters = Arc::<Meters>::default();
     let parts = Arc::new(Parts {
         foundry: Foundry::new(&plan, "bench")?,
-        api: Api::connect(&plan.kubernetes).await?,
+        api: Some(Api::connect(&plan.kubernetes).await?),
         plan,
         node: "bench".to_owned(),
         meters: Arc::clone(&meters),
@@ -147,6 +147,7 @@ async fn measure() -> Result<()> {
         on_trial: None,
         ids: Arc::default(),
         outlets,
+        samples: std::sync::Mutex::default(),
     });
     let config = place.folder.path().join("sluicebox.yaml");
     let live = Live::begin(parts, changes.clone(), &mut pipeline, (&config, fingerprint(&config)), checked.document).await?;

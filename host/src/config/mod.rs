@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
-use sluicebox_sinks::{files, redis, stdout};
-use sluicebox_sources::{kubernetes, namespaces, nodes, pods};
+use sluicebox_sinks::{files, kafka, prometheus, redis, stdout};
+use sluicebox_sources::{cgroups, kubernetes, namespaces, nodes, pods};
 
 /// A mistake in the configuration: where, what, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,10 @@ pub struct Sources {
     /// This node or all nodes. Needs the right to list and watch nodes.
     #[serde(default, deserialize_with = "present")]
     pub nodes: Option<nodes::Config>,
+    /// What pods, containers and other cgroups of this machine use. With `kubernetes: true`, which is the default, needs the right to list
+    /// and watch pods.
+    #[serde(default, deserialize_with = "present")]
+    pub cgroups: Option<cgroups::Config>,
 }
 
 /// One module at work.
@@ -245,8 +249,13 @@ pub struct Queue {
 pub struct Sink {
     /// Publishes messages and keeps documents in Redis hashes.
     pub redis: Option<redis::Config>,
-    /// Keeps documents as files in a directory.
+    /// Sends messages to the topics of a Kafka cluster.
+    pub kafka: Option<kafka::Config>,
+    /// Keeps documents as files in a directory, and appends messages to files there.
     pub files: Option<files::Config>,
+    /// Serves metrics that modules make, for Prometheus to scrape.
+    #[serde(default, deserialize_with = "present")]
+    pub prometheus: Option<prometheus::Config>,
     /// Writes entries as lines to standard output.
     #[serde(default, deserialize_with = "present")]
     pub stdout: Option<stdout::Config>,

@@ -281,8 +281,12 @@ impl Candidate {
         let name = lane.name.clone();
         let start = move |pipeline: &mut sluicebox_pipeline::Pipeline| {
             let (control, fed) = parts.start(pipeline, &lane, cast, true)?;
-            parts.feed(pipeline, &[fed], Some(&name));
-            std::io::Result::Ok(control)
+            let lane = fed.lane;
+            if let Err(fault) = parts.feed(pipeline, &[fed], Some(&name)) {
+                pipeline.remove_lane(lane);
+                return Err(std::io::Error::other(fault));
+            }
+            Ok(control)
         };
         let control = within(CHANGE, Step::Begin, changes.make(start)).await?;
         let control = control.map_err(|error| (Step::Begin, error.to_string()))?;

@@ -10,7 +10,7 @@ mod quiet;
 mod reading;
 mod reconfigure;
 mod replays;
-mod report;
+pub mod report;
 mod status;
 mod tend;
 pub mod watch;
@@ -126,7 +126,7 @@ impl Live {
         for first in first_of_all(&live.parts).await {
             live.start(first, pipeline, &mut fed)?;
         }
-        live.parts.feed(pipeline, &fed, None);
+        live.parts.feed(pipeline, &fed, None)?;
         // It was read already; modules are reported at the first look at them, and found to be those that run.
         live.watch.follow(live.config.iter().map(|path| (path.clone(), as_read.clone())).collect());
         live.follow();

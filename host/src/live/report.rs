@@ -5,7 +5,13 @@ use std::sync::Arc;
 use sluicebox_sources::kubernetes::events::{Events, Report, about};
 use tracing::{debug, warn};
 
+use crate::plan::Plan;
 use crate::wire::Parts;
+
+/// Whether Kubernetes Events are posted, as far as the plan says.
+pub fn wanted(plan: &Plan) -> bool {
+    plan.reload.kubernetes_events.unwrap_or_else(|| std::env::var_os("KUBERNETES_SERVICE_HOST").is_some())
+}
 
 /// Posts Kubernetes Events, or does not.
 pub(super) struct Reporter {
@@ -16,8 +22,8 @@ impl Reporter {
     /// As the configuration says; without a word from it, where the program runs in a pod.
     pub(super) fn new(parts: &Parts) -> Self {
         let environment = |name: &str| std::env::var(name).ok();
-        let wanted = parts.plan.reload.kubernetes_events.unwrap_or_else(|| environment("KUBERNETES_SERVICE_HOST").is_some());
-        let events = wanted.then(|| Arc::new(Events::new(parts.api.clone(), about(&parts.node, environment))));
+        let api = parts.api.as_ref().filter(|_| wanted(&parts.plan));
+        let events = api.map(|api| Arc::new(Events::new(api.clone(), about(&parts.node, environment))));
         Self { events }
     }
 

@@ -1,5 +1,7 @@
 //! Which number of which meter is shown under which name.
 
+mod special;
+
 use std::fmt::Error;
 use std::time::Duration;
 
@@ -31,9 +33,11 @@ impl Collector for Exposition {
         let mut metric = encoder.encode_descriptor("sluicebox_build", "The version of the program", None, MetricType::Info)?;
         metric.encode_info(&information)?;
         self.sources(&mut encoder)?;
+        self.readings(&mut encoder)?;
         self.lanes(&mut encoder)?;
         self.swaps(&mut encoder)?;
         self.sinks(&mut encoder)?;
+        self.kafka(&mut encoder)?;
         self.dead_letters(&mut encoder)?;
         self.config(&mut encoder)
     }

@@ -230,6 +230,28 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
+        assert!(!text.contains("sluicebox_source_tick") && !text.contains("kafka"), "nothing is said of what is not there");
         assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    }
+
+    #[test]
+    fn a_source_that_reads_and_a_client_of_kafka_have_numbers_of_their_own() {
+        let meters = Meters::default();
+        let meter = Arc::<SourceMeter>::default();
+        meter.reads.set(1);
+        meter.late_ticks.add(2);
+        meter.ticks.observe(std::time::Duration::from_micros(7));
+        meters.add_source(SourceRow { name: "cgroups".to_owned(), lane: None, meter });
+        let outlet = Arc::<OutletMeter>::default();
+        outlet.kafka.get_or_init(Arc::default).brokers_up.set(3);
+        meters.add_sink(SinkRow { name: "out".to_owned(), meter: outlet });
+        let text = render(&meters);
+        for line in [
+            "sluicebox_source_tick_seconds_count{source=\"cgroups\"} 1",
+            "sluicebox_source_late_ticks_total{source=\"cgroups\"} 2",
+            "sluicebox_sink_kafka_brokers_up{sink=\"out\"} 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
     }
 }

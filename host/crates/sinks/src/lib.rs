@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sluicebox_contract::meter::KafkaMeter;
 use sluicebox_contract::{Entry, Fault, Outcome, Problem, Sink};
 
 /// A sink as the configuration names it: its kind, and under it the settings of that kind.
@@ -93,6 +94,14 @@ impl AnySink {
             Config::Prometheus(config) => Self::Prometheus(prometheus::Prometheus::new(name, config)),
             Config::Stdout(config) => Self::Stdout(stdout::Stdout::new(config)),
         })
+    }
+
+    /// What the client of a Kafka sink tells of itself.
+    pub fn kafka_meter(&self) -> Option<Arc<KafkaMeter>> {
+        match self {
+            Self::Kafka(sink) => Some(sink.meter()),
+            Self::Redis(_) | Self::Files(_) | Self::Prometheus(_) | Self::Stdout(_) => None,
+        }
     }
 }
 

@@ -1,0 +1,52 @@
+//! Numbers that only some sources and sinks have: those that read at times, and those that write to Kafka. Nothing is said of them
+//! where there are none.
+
+use std::fmt::Error;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use sluicebox_contract::meter::{KafkaMeter, SourceMeter};
+
+use super::{Exposition, Labels, Read, counter, durations, gauge, source_labels};
+
+impl Exposition {
+    /// Sources that read at times.
+    pub(super) fn readings(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let reads = self.sources.iter().filter(|row| row.meter.reads.get() == 1);
+        let rows: Vec<(Labels<'_>, &SourceMeter)> = reads.map(|row| (source_labels(row), row.meter.as_ref())).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        durations(encoder, &rows, "sluicebox_source_tick", "Time of one reading of everything", |meter| &meter.ticks)?;
+        let help = "Times at which it should have read and had not finished the reading before";
+        counter(encoder, &rows, "sluicebox_source_late_ticks", help, |meter| &meter.late_ticks)?;
+        let help = "Times that all was looked through, because the system could not tell what had come and gone";
+        counter(encoder, &rows, "sluicebox_source_rescans", help, |meter| &meter.rescans)?;
+        gauge(encoder, &rows, "sluicebox_source_subjects", "Subjects that it measures", |meter| &meter.subjects)?;
+        let help = "Things that it measures and does not tell, because it is not known what they are";
+        gauge(encoder, &rows, "sluicebox_source_nameless", help, |meter| &meter.nameless)
+    }
+
+    /// Sinks that write to Kafka, as their client tells of itself.
+    pub(super) fn kafka(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let clients = self.sinks.iter().filter_map(|row| Some((row, row.meter.kafka.get()?)));
+        let rows: Vec<(Labels<'_>, &KafkaMeter)> =
+            clients.map(|(row, kafka)| (vec![("sink", row.name.as_str())], kafka.as_ref())).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let gauges: [(&str, &str, Read<KafkaMeter, _>); 8] = [
+            ("brokers_up", "Brokers that the client is connected to", |meter| &meter.brokers_up),
+            ("queued_messages", "Messages that wait in the client", |meter| &meter.queued_messages),
+            ("queued_bytes", "Bytes that wait in the client", |meter| &meter.queued_bytes),
+            ("sent_messages", "Messages sent to brokers since the client was made", |meter| &meter.sent_messages),
+            ("sent_bytes", "Bytes of messages sent to brokers since the client was made", |meter| &meter.sent_bytes),
+            ("request_retries", "Requests sent again since the client was made", |meter| &meter.request_retries),
+            ("request_errors", "Requests that failed since the client was made", |meter| &meter.request_errors),
+            ("round_trip_microseconds", "The slowest broker's mean time to answer", |meter| &meter.round_trip_micros),
+        ];
+        for (name, help, read) in gauges {
+            gauge(encoder, &rows, &format!("sluicebox_sink_kafka_{name}"), help, read)?;
+        }
+        Ok(())
+    }
+}
