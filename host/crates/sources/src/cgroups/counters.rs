@@ -30,7 +30,8 @@ impl Counters {
     /// counted from there.
     pub(crate) fn count(&mut self, metric: Metric, total: u64, at: Instant) -> Reading {
         let before = self.before.get_mut(metric.index()).and_then(|before| before.replace(Before { total, at }));
-        let increase = before.and_then(|before| Increase::over(total.checked_sub(before.total)?, at.checked_duration_since(before.at)?));
+        let increase =
+            before.and_then(|before| Increase::over(total.checked_sub(before.total)?, at.checked_duration_since(before.at)?));
         Reading::Counter { total, increase }
     }
 

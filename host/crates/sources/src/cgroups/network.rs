@@ -144,7 +144,8 @@ impl Network {
 
     /// Looks for a process and its namespace. Often at first: a container is begun from the host's namespace.
     fn look(&mut self, buffer: &mut Buffer, complaints: &mut Complaints) {
-        self.rest = 1_u8.checked_shl(self.looks).filter(|rest| (1..TICKS_BETWEEN_LOOKS).contains(rest)).unwrap_or(TICKS_BETWEEN_LOOKS);
+        self.rest =
+            1_u8.checked_shl(self.looks).filter(|rest| (1..TICKS_BETWEEN_LOOKS).contains(rest)).unwrap_or(TICKS_BETWEEN_LOOKS);
         self.looks = self.looks.saturating_add(1);
         let root = &self.root.0;
         if let State::Own(own) = &self.state
@@ -211,7 +212,16 @@ fn find(processes: &Path, directory: &Path, buffer: &mut Buffer, complaints: &mu
             }
         }
         let room = MOST_DIRECTORIES.saturating_sub(looked + next.len());
-        next.extend(read_dir(&directory).into_iter().flatten().take(MOST_ENTRIES).flatten().filter(holds_processes).map(|entry| entry.path()).take(room));
+        next.extend(
+            read_dir(&directory)
+                .into_iter()
+                .flatten()
+                .take(MOST_ENTRIES)
+                .flatten()
+                .filter(holds_processes)
+                .map(|entry| entry.path())
+                .take(room),
+        );
     }
     None
 }
@@ -223,8 +233,7 @@ fn members(directory: &Path, buffer: &mut Buffer, complaints: &mut Complaints) -
     // The last line may have been cut off.
     let text = buffer.text(length);
     let whole = memchr::memrchr(b'\n', text).and_then(|end| text.get(..end)).unwrap_or_default();
-    let mut members: Vec<u32> =
-        parse::lines(whole).filter_map(|line| u32::try_from(parse::digits(line).ok()?).ok()).collect();
+    let mut members: Vec<u32> = parse::lines(whole).filter_map(|line| u32::try_from(parse::digits(line).ok()?).ok()).collect();
     members.sort_unstable();
     // Zero is a process that is not visible from here.
     if members.first() == Some(&0) {
@@ -236,7 +245,8 @@ fn members(directory: &Path, buffer: &mut Buffer, complaints: &mut Complaints) -
 }
 
 fn holds_processes(entry: &DirEntry) -> bool {
-    entry.file_type().is_ok_and(|kind| kind.is_dir()) && !entry.file_name().as_encoded_bytes().starts_with(NO_CONTAINER.as_bytes())
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+        && !entry.file_name().as_encoded_bytes().starts_with(NO_CONTAINER.as_bytes())
 }
 
 fn namespace(processes: &Path, process: &str) -> Result<Namespace, Failure> {

@@ -61,7 +61,9 @@ impl Complaints {
             Failure::NotRegular => (Kind::NotRegular, "is another file system mounted there?"),
             Failure::TooLong => (Kind::TooLong, "is another file system mounted there?"),
             // Whichever file it was, it is the same for all.
-            Failure::NoDescriptors => (Kind::NoDescriptors, "raise the limit (ulimit -n, LimitNOFILE=), or lower `max-open-files`"),
+            Failure::NoDescriptors => {
+                (Kind::NoDescriptors, "raise the limit (ulimit -n, LimitNOFILE=), or lower `max-open-files`")
+            }
             Failure::Other(_) => (Kind::Other, "it is tried again, ever more rarely"),
         };
         let name = if kind == Kind::NoDescriptors { "" } else { file };
@@ -76,7 +78,11 @@ impl Complaints {
         self.count += u64::from(count);
         if count > 0 && self.first(file, Kind::NoNumber) {
             let directory = directory.map(|directory| directory.display().to_string());
-            tracing::warn!(source = "cgroups", directory, "{file} holds what is no number of the kernel: it is left out and counted");
+            tracing::warn!(
+                source = "cgroups",
+                directory,
+                "{file} holds what is no number of the kernel: it is left out and counted"
+            );
         }
     }
 
@@ -84,7 +90,12 @@ impl Complaints {
     pub(crate) fn incomplete(&mut self, row: &'static Row, lost: impl Iterator<Item = Metric>) {
         let mut lost = lost.peekable();
         if lost.peek().is_some() && self.first(row.file, Kind::Incomplete) {
-            tracing::info!(source = "cgroups", "{} does not tell all: {}; this kernel does not write it there", row.file, no(lost));
+            tracing::info!(
+                source = "cgroups",
+                "{} does not tell all: {}; this kernel does not write it there",
+                row.file,
+                no(lost)
+            );
         }
     }
 
@@ -93,7 +104,12 @@ impl Complaints {
         self.count += 1;
         if self.first(file, Kind::Namespace) {
             let hint = "give sluicebox the host's process ids (hostPID) and the right to look at them (CAP_SYS_PTRACE), or leave `network` out of `metrics`";
-            tracing::warn!(source = "cgroups", hint, "no network metrics of pods: cannot look at {file} of a process: {}", cause(failure));
+            tracing::warn!(
+                source = "cgroups",
+                hint,
+                "no network metrics of pods: cannot look at {file} of a process: {}",
+                cause(failure)
+            );
         }
     }
 
@@ -144,7 +160,10 @@ mod tests {
     fn a_missing_file_says_what_is_lost_and_why() {
         let words = "memory.swap.current is missing: no memory-swap-usage; the kernel has no swap accounting (swapaccount=1)";
         assert_eq!(missing(row("memory.swap.current")), words);
-        assert_eq!(missing(row("io.pressure")), "io.pressure is missing: no io-pressure-some, no io-pressure-full; the kernel does not measure pressure (psi=1)");
+        assert_eq!(
+            missing(row("io.pressure")),
+            "io.pressure is missing: no io-pressure-some, no io-pressure-full; the kernel does not measure pressure (psi=1)"
+        );
     }
 
     #[test]

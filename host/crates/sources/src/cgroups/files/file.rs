@@ -160,7 +160,9 @@ impl File {
     fn note(&mut self, failure: Option<&Failure>) {
         self.failures = if failure.is_some() { self.failures.saturating_add(1) } else { 0 };
         self.rest = match self.failures.checked_sub(TRIES_AT_ONCE + 1) {
-            Some(doublings) => 1_u8.checked_shl(doublings).filter(|rest| (1..LONGEST_REST).contains(rest)).unwrap_or(LONGEST_REST),
+            Some(doublings) => {
+                1_u8.checked_shl(doublings).filter(|rest| (1..LONGEST_REST).contains(rest)).unwrap_or(LONGEST_REST)
+            }
             None => 0,
         };
     }
@@ -171,3 +173,7 @@ pub(crate) fn regular(file: impl AsFd) -> Result<u64, Failure> {
     let stat = fstat(file)?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok(stat.st_ino) } else { Err(Failure::NotRegular) }
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

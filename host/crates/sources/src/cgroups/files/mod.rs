@@ -113,7 +113,8 @@ pub(crate) fn rows(hierarchies: &Hierarchies, groups: &Groups) -> impl Iterator<
     ];
     let unified = hierarchies.unified.is_some();
     let older = |controller: &Controller| hierarchies.v1.contains_key(controller);
-    let homes = [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Blkio, Controller::Pids].map(|one| (older(&one), one));
+    let homes = [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Blkio, Controller::Pids]
+        .map(|one| (older(&one), one));
     version_2::ROWS.iter().chain(version_1::ROWS).filter(move |row| {
         let there = |controller: Controller| homes.iter().any(|(there, home)| *there && *home == controller);
         wanted.contains(&Some(row.group))
@@ -168,7 +169,9 @@ impl Row {
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
         let (one, two, keys): (Option<Slot>, Option<Slot>, &[Key]) = match &self.content {
             Content::Single(slot) | Content::Limit(slot) | Content::LimitOfVersion1(slot) => (Some(*slot), None, &[]),
-            Content::Throttle { read: one, written: two } | Content::Pressure { some: one, full: two } => (Some(*one), Some(*two), &[]),
+            Content::Throttle { read: one, written: two } | Content::Pressure { some: one, full: two } => {
+                (Some(*one), Some(*two), &[])
+            }
             Content::Pairs(keys) | Content::Fields(keys) => (None, None, keys),
         };
         one.into_iter().chain(two).chain(keys.iter().map(|key| key.slot))
@@ -199,7 +202,7 @@ fn pairs(text: &[u8], keys: &[Key], values: &mut Values) {
 /// An empty text is that of a cgroup that has not used a device yet: zero, so that its first use is an increase.
 fn fields(text: &[u8], keys: &[Key], values: &mut Values) {
     const MOST: usize = 8;
-    let mut sums = [Ok(0); MOST];
+    let mut sums = [if parse::are_devices(text) { Ok(0) } else { Err(Bad) }; MOST];
     for (name, value) in parse::fields(text) {
         if let Some((_, sum)) = keys.iter().zip(&mut sums).find(|(key, _)| key.name == name) {
             parse::add(sum, parse::digits(value));

@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn what_is_missing_or_no_number_is_not_told() {
         check(&lines("eth0: 1 2 3\n"), [Some(1), Some(2), Some(3), None, None, None, None, None]);
-        check(&lines("eth0: 18446744073709551616 2 -3 4.5 0 0 0 0 5 6 7 8"), [None, Some(2), None, None, Some(5), Some(6), Some(7), Some(8)]);
+        check(
+            &lines("eth0: 18446744073709551616 2 -3 4.5 0 0 0 0 5 6 7 8"),
+            [None, Some(2), None, None, Some(5), Some(6), Some(7), Some(8)],
+        );
         check(&lines("a: 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0\nb: 1 0 0 0 0 0 0 0 0 0 0 0"), {
             let mut expected = [Some(0); 8];
             expected[0] = None;

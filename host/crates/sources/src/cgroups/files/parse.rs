@@ -75,6 +75,16 @@ pub(crate) fn fields(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     lines(text).flat_map(|line| line.split(|byte| *byte == b' ')).filter_map(|field| split(field, b'='))
 }
 
+/// Whether every line of an `io.stat` begins with the number of a device. Anything else would be taken for a cgroup that has used none.
+pub(crate) fn are_devices(text: &[u8]) -> bool {
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let device = |line: &[u8]| {
+        let first = split(line, b' ').map_or(line, |(first, _)| first);
+        split(first, b':').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
+    };
+    lines(text).filter(|line| !line.is_empty()).all(device)
+}
+
 /// What was read and what was written, over all devices: lines `8:0 Read 4096`, in the end `Total 12288`. None for an empty file; a file
 /// with the last line alone is that of a cgroup that has not used a device yet.
 pub(crate) fn throttle(text: &[u8]) -> Option<(Number, Number)> {

@@ -3,13 +3,27 @@
 use super::*;
 
 const BAD: [&[u8]; 14] = [
-    b"", b"\n", b"-1\n", b"+1\n", b"42.5\n", b"1e3", b"0x10", b"18446744073709551616", b"99999999999999999999999", b"1 2", b"MAX", b"1_000",
-    b"\x00\xff\xfe", "１".as_bytes(),
+    b"",
+    b"\n",
+    b"-1\n",
+    b"+1\n",
+    b"42.5\n",
+    b"1e3",
+    b"0x10",
+    b"18446744073709551616",
+    b"99999999999999999999999",
+    b"1 2",
+    b"MAX",
+    b"1_000",
+    b"\x00\xff\xfe",
+    "１".as_bytes(),
 ];
 
 #[test]
 fn a_file_of_one_number_is_trimmed() {
-    for (text, number) in [("1234\n", 1234), ("0", 0), (" 7 \r\n", 7), ("18446744073709551615\n", u64::MAX), ("0000000000000000000000001", 1)] {
+    for (text, number) in
+        [("1234\n", 1234), ("0", 0), (" 7 \r\n", 7), ("18446744073709551615\n", u64::MAX), ("0000000000000000000000001", 1)]
+    {
         assert_eq!(single(text.as_bytes()), Ok(number), "{text:?}");
     }
 }
@@ -72,6 +86,16 @@ fn fields_of_devices_are_found_by_their_name() {
     let found: Vec<_> = fields(text).map(|(name, value)| (name.escape_ascii().to_string(), digits(value))).collect();
     let expected = [("rbytes", Ok(1)), ("wios", Ok(2)), ("wios", Ok(3)), ("", Ok(5)), ("x", Err(Bad))];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
+}
+
+#[test]
+fn lines_of_devices_begin_with_their_number() {
+    for text in ["", "\n", "8:0 rbytes=1\n259:1 \n", "8:16 8:0 rbytes=1", "7:7"] {
+        assert!(are_devices(text.as_bytes()), "{text:?}");
+    }
+    for text in ["8 rbytes=1", "rbytes=1", "8:0 rbytes=1\n:\n", "8: rbytes=1", ":0 x", "a:b", "\u{0}", "42.5\n"] {
+        assert!(!are_devices(text.as_bytes()), "{text:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,10 @@ use super::*;
 const V1: [Controller; 5] = [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Blkio, Controller::Pids];
 
 fn hierarchies(unified: bool, v1: &[Controller]) -> Hierarchies {
-    Hierarchies { unified: unified.then(|| "/unified".into()), v1: v1.iter().map(|controller| (*controller, "/v1".into())).collect() }
+    Hierarchies {
+        unified: unified.then(|| "/unified".into()),
+        v1: v1.iter().map(|controller| (*controller, "/v1".into())).collect(),
+    }
 }
 
 fn files(unified: bool, v1: &[Controller]) -> Vec<&'static str> {
@@ -36,12 +39,18 @@ fn check(unified: bool, file: &str, text: &str, expected: &str) {
 fn a_controller_of_version_1_is_not_looked_for_in_the_unified_hierarchy() {
     let pressure = ["cpu.pressure", "memory.pressure", "io.pressure"];
     let hybrid = files(true, &V1);
-    assert!(hybrid.starts_with(&pressure) && hybrid.contains(&"cpuacct.usage") && !hybrid.contains(&"memory.current"), "{hybrid:?}");
+    assert!(
+        hybrid.starts_with(&pressure) && hybrid.contains(&"cpuacct.usage") && !hybrid.contains(&"memory.current"),
+        "{hybrid:?}"
+    );
     assert!(!files(false, &V1).contains(&"cpu.pressure"));
     let unified = files(true, &[]);
     assert_eq!(unified.len(), 13);
     let moved: BTreeSet<_> = files(true, &[Controller::Memory]).into_iter().collect();
-    assert!(moved.contains("memory.usage_in_bytes") && moved.contains("io.stat") && !moved.contains("memory.current"), "{moved:?}");
+    assert!(
+        moved.contains("memory.usage_in_bytes") && moved.contains("io.stat") && !moved.contains("memory.current"),
+        "{moved:?}"
+    );
     assert_eq!(files(false, &[]), [""; 0]);
 }
 
@@ -75,7 +84,12 @@ fn no_row_has_more_keys_than_are_added_up_at_once() {
 
 #[test]
 fn times_of_version_2_become_nanoseconds() {
-    check(true, "cpu.stat", "usage_usec 579\nuser_usec 123\nsystem_usec 456\n", "cpu-usage=579000 cpu-user=123000 cpu-system=456000");
+    check(
+        true,
+        "cpu.stat",
+        "usage_usec 579\nuser_usec 123\nsystem_usec 456\n",
+        "cpu-usage=579000 cpu-user=123000 cpu-system=456000",
+    );
     check(true, "cpu.stat", "usage_usec 5000000\n", "cpu-usage=5000000000");
     check(true, "cpu.stat", "usage_usec 18446744073709551615\n", "cpu-usage=18446744073709551615");
     let both = "some avg10=0.00 total=91487491\nfull avg10=0.00 total=84675542\n";
@@ -86,7 +100,12 @@ fn times_of_version_2_become_nanoseconds() {
 #[test]
 fn times_of_version_1_are_nanoseconds_or_ticks() {
     check(false, "cpuacct.usage", "1500000000\n", "cpu-usage=1500000000");
-    check(false, "cpu.stat", "nr_periods 12\nnr_throttled 11\nthrottled_time 808406984\n", "cpu-periods=12 cpu-throttled-periods=11 cpu-throttled-time=808406984");
+    check(
+        false,
+        "cpu.stat",
+        "nr_periods 12\nnr_throttled 11\nthrottled_time 808406984\n",
+        "cpu-periods=12 cpu-throttled-periods=11 cpu-throttled-time=808406984",
+    );
 }
 
 #[test]
@@ -124,11 +143,17 @@ fn what_is_no_number_is_left_out_and_counted() {
 
 #[test]
 fn devices_are_added_up_by_name() {
-    let text = "259:0 rbytes=1000 wbytes=2000 rios=10 wios=20 dbytes=0 dios=0\n253:1 253:0 wios=4 rios=3 wbytes=2 rbytes=1\n8:16 \n";
+    let text =
+        "259:0 rbytes=1000 wbytes=2000 rios=10 wios=20 dbytes=0 dios=0\n253:1 253:0 wios=4 rios=3 wbytes=2 rbytes=1\n8:16 \n";
     check(true, "io.stat", text, "io-read-bytes=1001 io-written-bytes=2002 io-reads=13 io-writes=24");
     check(true, "io.stat", "", "io-read-bytes=0 io-written-bytes=0 io-reads=0 io-writes=0");
     check(true, "io.stat", "8:0 rbytes=x wbytes=1\n", "io-written-bytes=1 io-reads=0 io-writes=0 bad=1");
-    check(false, "blkio.throttle.io_service_bytes_recursive", "8:0 Read 5\n8:16 Read 1\n8:0 Write 7\nTotal 13\n", "io-read-bytes=6 io-written-bytes=7");
+    check(
+        false,
+        "blkio.throttle.io_service_bytes_recursive",
+        "8:0 Read 5\n8:16 Read 1\n8:0 Write 7\nTotal 13\n",
+        "io-read-bytes=6 io-written-bytes=7",
+    );
 }
 
 #[test]

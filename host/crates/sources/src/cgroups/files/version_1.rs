@@ -31,10 +31,22 @@ const NO_PIDS: &str = "the pids hierarchy has no such cgroup";
 const NO_BLKIO: &str = "the kernel cannot throttle block devices";
 
 /// Kernels before 4.8 do not tell the two in nanoseconds.
-static USER: Row =
-    row("cpuacct.stat", Controller::Cpuacct, Group::Cpu, Content::Pairs(&[key("user", M::CpuUser, Scale::Jiffies)]), None, NO_CPUACCT);
-static SYSTEM: Row =
-    row("cpuacct.stat", Controller::Cpuacct, Group::Cpu, Content::Pairs(&[key("system", M::CpuSystem, Scale::Jiffies)]), None, NO_CPUACCT);
+static USER: Row = row(
+    "cpuacct.stat",
+    Controller::Cpuacct,
+    Group::Cpu,
+    Content::Pairs(&[key("user", M::CpuUser, Scale::Jiffies)]),
+    None,
+    NO_CPUACCT,
+);
+static SYSTEM: Row = row(
+    "cpuacct.stat",
+    Controller::Cpuacct,
+    Group::Cpu,
+    Content::Pairs(&[key("system", M::CpuSystem, Scale::Jiffies)]),
+    None,
+    NO_CPUACCT,
+);
 
 const BYTES: Content = Content::Throttle { read: Slot::of(M::IoReadBytes), written: Slot::of(M::IoWrittenBytes) };
 const TIMES: Content = Content::Throttle { read: Slot::of(M::IoReads), written: Slot::of(M::IoWrites) };

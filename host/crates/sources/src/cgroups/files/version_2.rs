@@ -16,7 +16,12 @@ pub(super) static ROWS: &[Row] = &[
     row("memory.events", Group::Memory, Content::Pairs(MEMORY_EVENTS), NO_MEMORY),
     row("pids.current", Group::Pids, Content::Single(Slot::of(M::PidsCurrent)), NO_PIDS),
     row("pids.max", Group::Pids, Content::Limit(Slot::of(M::PidsLimit)), NO_PIDS),
-    row("io.stat", Group::Io, Content::Fields(IO), "the io controller is not enabled for these cgroups (cgroup.subtree_control of the one above)"),
+    row(
+        "io.stat",
+        Group::Io,
+        Content::Fields(IO),
+        "the io controller is not enabled for these cgroups (cgroup.subtree_control of the one above)",
+    ),
     row("cpu.pressure", Group::Pressure, pressure(M::CpuPressureSome, M::CpuPressureFull), NO_PRESSURE),
     row("memory.pressure", Group::Pressure, pressure(M::MemoryPressureSome, M::MemoryPressureFull), NO_PRESSURE),
     row("io.pressure", Group::Pressure, pressure(M::IoPressureSome, M::IoPressureFull), NO_PRESSURE),
