@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sluicebox_contract::{ByteSize, Problem, TimeSpan};
 
+use super::append::Append;
 use super::name;
 
 /// Keeps each document as one file of a directory: the file's name is the document's, its content the body. A reader never sees
@@ -16,7 +17,8 @@ use super::name;
 ///
 /// A document's collection, where it has one, is a directory within the directory. Names and collections are refused when they
 /// hold `/` or a zero byte, are `.`, `..` or empty, exceed 255 bytes, or begin with `.sluicebox`, which is kept for the sink
-/// itself. Messages are refused: they have no name to be kept under. One sink writes to a directory at a time; a second one waits.
+/// itself. Messages are refused, as they have no name to be kept under, unless `append` is set. One sink writes to a directory at a
+/// time; a second one waits.
 ///
 /// A document to be forgotten later keeps its time across a restart, in `.sluicebox-retention` in the directory. What fell due
 /// while the program was away waits ten seconds more: it may be put again.
@@ -40,10 +42,13 @@ pub struct Config {
     /// Forgets files that an earlier run left behind and that belong to nothing any more; nothing is removed without it.
     #[serde(default)]
     pub remove_unclaimed: Option<RemoveUnclaimed>,
+    /// Appends messages to files of the directory; without it they are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub append: Option<Append>,
 }
 
 /// Forgets what nothing claims: once everything that was there at the start has been written, files in the directory itself (not
-/// in those below) whose name ends with the suffix, that this run has not written, and that are not waiting to be forgotten.
+/// in those below) whose name ends with the suffix, that this run has not written, that are not waiting to be forgotten, and that messages were never appended to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RemoveUnclaimed {
@@ -67,6 +72,7 @@ impl Config {
             sync: false,
             max_bytes_per_file: max_bytes_per_file(),
             remove_unclaimed: None,
+            append: None,
         }
     }
 
@@ -88,6 +94,8 @@ impl Config {
                 problems.push(Problem::new(field, format!("no file name ends like this: {reason}"), cure));
             }
         }
+        let append = self.append.iter().flat_map(Append::problems);
+        problems.extend(append.map(|problem| problem.within("append")));
         problems
     }
 }
@@ -182,10 +190,11 @@ mod tests {
 
     #[test]
     fn every_mistake_is_named() {
-        let config: Config =
-            serde_json::from_str(r#"{"directory":"","max-bytes-per-file":"0B","remove-unclaimed":{"suffix":""}}"#)
-                .expect("readable");
+        let config: Config = serde_json::from_str(
+            r#"{"directory":"","max-bytes-per-file":"0B","remove-unclaimed":{"suffix":""},"append":{"file":""}}"#,
+        )
+        .expect("readable");
         let paths: Vec<_> = config.problems().into_iter().map(|problem| problem.field).collect();
-        assert_eq!(paths, ["directory", "max-bytes-per-file", "remove-unclaimed.suffix"]);
+        assert_eq!(paths, ["directory", "max-bytes-per-file", "remove-unclaimed.suffix", "append.file"]);
     }
 }

@@ -1,5 +1,5 @@
-//! The directory: every call to the file system that the sink makes. All names are taken relative to the open directory and
-//! no symbolic link in it is followed, so that nothing outside can be reached through it.
+//! The directory: every call to the file system that the sink makes, except those at files that are appended to. All names are taken
+//! relative to the open directory and no symbolic link in it is followed, so that nothing outside can be reached through it.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -44,6 +44,11 @@ impl Directory {
         let directory = Self { root, locked };
         unlink(directory.root.as_fd(), TEMPORARY)?;
         Ok(directory)
+    }
+
+    /// What names are relative to.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 
     /// Puts a file in place of what was there, in one step for every reader.

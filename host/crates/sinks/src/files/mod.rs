@@ -1,5 +1,7 @@
-//! Files: each document is one file of a directory, replaced in one step, forgotten at once or when its time has come.
+//! Files: each document is one file of a directory, replaced in one step, forgotten at once or when its time has come. Messages are
+//! lines, appended to files of the same directory.
 
+mod append;
 mod config;
 mod directory;
 mod name;
@@ -13,9 +15,11 @@ use std::sync::Arc;
 use sluicebox_contract::{Entry, Fault, Outcome, Sink};
 use tokio::time::sleep_until;
 
+pub use append::{Append, Durability};
 pub use config::{Config, FileMode, RemoveUnclaimed};
 
 use crate::aside::Aside;
+use append::Call;
 use state::Moment;
 use writer::Writer;
 
@@ -23,12 +27,14 @@ use writer::Writer;
 #[derive(Debug)]
 pub struct Files {
     writer: Aside<Writer>,
+    /// Batches so far, and the last one whose outcome has reached whoever asked for it.
+    call: Call,
 }
 
 impl Files {
     /// Touches nothing: the directory is opened by the first write or the first upkeep.
     pub fn new(name: Arc<str>, config: &Config) -> Self {
-        Self { writer: Aside::new(Writer::new(name, config.clone())) }
+        Self { writer: Aside::new(Writer::new(name, config.clone())), call: Call { number: 0, heard: 0 } }
     }
 }
 
@@ -37,8 +43,13 @@ impl Sink for Files {
         // A copy: the work goes on beside us when we are dropped.
         let batch = batch.to_vec();
         let now = Moment::now();
-        let written = self.writer.call(move |writer| writer.write(batch, now));
-        written.await.unwrap_or_else(|fault| Outcome::stopped_at(0, fault))
+        self.call.number += 1;
+        let call = self.call;
+        let written = self.writer.call(move |writer| writer.write(batch, call, now)).await;
+        if written.is_ok() {
+            self.call.heard = call.number;
+        }
+        written.unwrap_or_else(|fault| Outcome::stopped_at(0, fault))
     }
 
     async fn settled(&mut self) -> Result<(), Fault> {

@@ -16,6 +16,9 @@ pub(super) const TEMPORARY: &str = ".sluicebox-writing";
 /// Where the sink keeps what is to be forgotten later.
 pub(super) const STATE: &str = ".sluicebox-retention";
 
+/// Where the sink keeps which files it appends to.
+pub(super) const APPENDED: &str = ".sluicebox-appended";
+
 /// What a file is called: its name, and the directory within the directory, where it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_sinks_own_names_are_refused_and_other_hidden_ones_taken() {
-        for name in [STATE, TEMPORARY, ".sluicebox"] {
+        for name in [STATE, APPENDED, TEMPORARY, ".sluicebox"] {
             assert!(check(name).is_err(), "{name}");
         }
         for name in [".hidden", "...", r"back\slash", "kube-system_etcd-docker-desktop.meta", "ü\n"] {

@@ -20,7 +20,8 @@ pub(super) fn at_file(errno: Errno, tried: String, directory: &Path, takes_other
         Errno::INVAL | Errno::ILSEQ => "the file system cannot hold this name",
         Errno::ISDIR | Errno::NOTEMPTY => "a directory of this name is in the way",
         Errno::NOTDIR => "a file is in the way where the collection's directory would be",
-        Errno::LOOP => "a symbolic link is in the way where the collection's directory would be",
+        Errno::LOOP => "a symbolic link is in the way where the file or the collection's directory would be",
+        Errno::NXIO => "something other than a file is in the way",
         Errno::FBIG => "the file system cannot hold a file of this size",
         errno => return Obstacle::Stopped(at_directory(errno, tried, directory)),
     };
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_lies_in_the_name_is_refused() {
-        for errno in [Errno::NAMETOOLONG, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP, Errno::FBIG, Errno::MLINK] {
+        for errno in [Errno::NAMETOOLONG, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP, Errno::NXIO, Errno::FBIG, Errno::MLINK] {
             let obstacle = at_file(errno, "cannot write a".to_owned(), Path::new("/d"), || false);
             assert!(matches!(obstacle, Obstacle::Refused(_)), "{obstacle:?}");
         }

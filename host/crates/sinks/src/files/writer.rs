@@ -10,13 +10,15 @@ use sluicebox_contract::{Document, Entry, Fault, Forget, Outcome, Refusal};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::append::{Appender, Call};
 use super::config::Config;
 use super::directory::{Directory, Manner};
-use super::name::{Place, STATE};
+use super::name::{APPENDED, Place, STATE};
 use super::reaction::{at_directory, at_file};
 use super::state::{self, Moment};
 use crate::obstacle::Obstacle;
 use crate::retention::Retention;
+use crate::shown::{NAME, shown};
 
 /// A name that could not be forgotten is tried again after this time.
 const FORGET_AGAIN: Duration = Duration::from_secs(5);
@@ -41,6 +43,7 @@ pub(super) struct Writer {
     recalled: bool,
     /// What this run has written; none when nobody will ask.
     claimed: Option<HashSet<String>>,
+    appender: Appender,
 }
 
 impl Writer {
@@ -48,6 +51,7 @@ impl Writer {
         Self {
             sink,
             claimed: config.remove_unclaimed.as_ref().map(|_| HashSet::new()),
+            appender: Appender::new(config.append.clone()),
             config,
             directory: None,
             retention: Retention::new(Place::weight),
@@ -69,11 +73,12 @@ impl Writer {
     }
 
     /// See [`sluicebox_contract::Sink::write`].
-    pub(super) fn write(&mut self, batch: Vec<Entry>, now: Moment) -> Outcome {
+    pub(super) fn write(&mut self, batch: Vec<Entry>, call: Call, now: Moment) -> Outcome {
         let mut outcome = Outcome::default();
+        self.appender.begin(call);
         let mut first_unsaved = None;
         for (index, entry) in batch.into_iter().enumerate() {
-            match self.apply(entry, now) {
+            match self.apply(index, entry, now) {
                 Ok(()) => {}
                 Err(Obstacle::Refused(reason)) => outcome.refused.push(Refusal { index, reason }),
                 Err(Obstacle::Stopped(fault)) => {
@@ -85,6 +90,7 @@ impl Writer {
                 first_unsaved.get_or_insert(index);
             }
         }
+        self.append(&mut outcome, now);
         // Last, so that a name put again in this batch never goes; and after a failure, too: it may make the room that lacked.
         if let Err(fault) = self.forget_due(now) {
             warn!(sink = %self.sink, %fault, "a file could not be forgotten; it is tried again");
@@ -96,6 +102,10 @@ impl Writer {
                 (None, stopped) => stopped,
             };
         }
+        let stopped = outcome.stopped.as_ref().map(|(index, _)| *index);
+        outcome.refused.extend(self.appender.end(stopped));
+        outcome.refused.retain(|refusal| stopped.is_none_or(|index| refusal.index < index));
+        outcome.refused.sort_by_key(|refusal| refusal.index);
         outcome
     }
 
@@ -115,7 +125,7 @@ impl Writer {
             let Ok(place) = Place::new(None, name) else {
                 continue;
             };
-            if !claimed && !self.retention.contains(&place) {
+            if !claimed && !self.retention.contains(&place) && !self.appender.owns(&place.name) {
                 self.retention.forget_at(place, at);
                 self.unsaved = true;
             }
@@ -159,12 +169,36 @@ impl Writer {
         forgotten.and(saved)
     }
 
-    fn apply(&mut self, entry: Entry, now: Moment) -> Result<(), Obstacle> {
+    fn apply(&mut self, index: usize, entry: Entry, now: Moment) -> Result<(), Obstacle> {
         match entry {
             Entry::Document(document) => self.put(document, now),
             Entry::Forget(forget) => self.forget(forget, now),
-            Entry::Message(_) => {
-                Err(Obstacle::Refused("files keeps documents; a message has no name to be kept under".to_owned()))
+            Entry::Message(message) => {
+                // What an earlier run has left must be known first.
+                self.open(now).map_err(Obstacle::Stopped)?;
+                let taken = self.appender.take(index, message, |place| self.retention.contains(place));
+                taken.map_err(Obstacle::Refused)
+            }
+        }
+    }
+
+    /// Writes the messages of the batch, all of one file at once. A file that fails stops it before the first message that is not
+    /// written; what is written of those behind, the appender remembers.
+    fn append(&mut self, outcome: &mut Outcome, now: Moment) {
+        let manner = self.manner();
+        while let Some(name) = self.appender.next().map(ToOwned::to_owned) {
+            let tried = format!("cannot append to `{}/{}`", self.config.directory.display(), shown(&name, NAME));
+            let done = self.with_directory(tried, now, |directory, appender| appender.write(&name, directory, manner, now));
+            match done {
+                Ok(()) => {}
+                Err(Obstacle::Refused(reason)) => self.appender.refuse(&name, &reason),
+                Err(Obstacle::Stopped(fault)) => {
+                    let first = self.appender.first_pending().unwrap_or_default();
+                    if outcome.stopped.as_ref().is_none_or(|(index, _)| first < *index) {
+                        outcome.stopped = Some((first, fault));
+                    }
+                    return;
+                }
             }
         }
     }
@@ -176,9 +210,11 @@ impl Writer {
             let reason = format!("it has {} bytes, `max-bytes-per-file` is {largest}", document.body.len());
             return Err(Obstacle::Refused(reason));
         }
+        self.check_document(&place, now)?;
         let manner = self.manner();
         let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
-        self.with_directory(tried, now, |directory| directory.put(&place, &document.body, manner))?;
+        self.with_directory(tried, now, |directory, _| directory.put(&place, &document.body, manner))?;
+        self.appender.document_put(&place);
         self.unsaved |= self.retention.keep(&place) || self.forgotten.contains(&place);
         if place.collection.is_none()
             && let Some(claimed) = &mut self.claimed
@@ -190,12 +226,12 @@ impl Writer {
 
     fn forget(&mut self, forget: Forget, now: Moment) -> Result<(), Obstacle> {
         let place = Place::new(forget.collection, forget.name).map_err(Obstacle::Refused)?;
+        self.check_document(&place, now)?;
         if forget.after.is_zero() {
             self.remove(&place, now)?;
             self.unsaved |= self.retention.keep(&place);
             return Ok(());
         }
-        self.open(now).map_err(Obstacle::Stopped)?;
         // Longer than the clock can count is for ever.
         if let Some(at) = now.instant.checked_add(forget.after) {
             self.retention.forget_at(place, at);
@@ -204,9 +240,18 @@ impl Writer {
         Ok(())
     }
 
+    /// No document is what messages are appended to.
+    fn check_document(&mut self, place: &Place, now: Moment) -> Result<(), Obstacle> {
+        self.open(now).map_err(Obstacle::Stopped)?;
+        self.appender.refusal(place).map_or(Ok(()), |reason| Err(Obstacle::Refused(reason)))
+    }
+
     fn remove(&mut self, place: &Place, now: Moment) -> Result<(), Obstacle> {
+        self.check_document(place, now)?;
         let tried = format!("cannot remove `{}/{place}`", self.config.directory.display());
-        self.with_directory(tried, now, |directory| directory.remove(place))
+        self.with_directory(tried, now, |directory, _| directory.remove(place))?;
+        self.appender.document_removed(place);
+        Ok(())
     }
 
     /// Does something in the directory; once more in a fresh one when somebody has removed it under us.
@@ -214,17 +259,25 @@ impl Writer {
         &mut self,
         tried: String,
         now: Moment,
-        work: impl Fn(&Directory) -> Result<(), Errno>,
+        mut work: impl FnMut(&Directory, &mut Appender) -> Result<(), Errno>,
     ) -> Result<(), Obstacle> {
-        let mut done = work(self.open(now).map_err(Obstacle::Stopped)?);
+        let mut done = self.work(now, &mut work).map_err(Obstacle::Stopped)?;
         if done == Err(Errno::NOENT) {
             warn!(sink = %self.sink, directory = %self.config.directory.display(), "the directory has been removed; it is made again");
             self.directory = None;
             self.unsaved = true;
-            done = work(self.open(now).map_err(Obstacle::Stopped)?);
+            self.appender.directory_lost();
+            done = self.work(now, &mut work).map_err(Obstacle::Stopped)?;
         }
         let takes_others = || self.directory.as_ref().is_some_and(|directory| directory.takes_files(self.manner()));
         done.map_err(|errno| at_file(errno, tried, &self.config.directory, takes_others))
+    }
+
+    fn work<R>(&mut self, now: Moment, work: impl FnOnce(&Directory, &mut Appender) -> R) -> Result<R, Fault> {
+        self.open(now)?;
+        // It is open; the fault is for the compiler.
+        let directory = self.directory.as_ref().ok_or_else(not_open)?;
+        Ok(work(directory, &mut self.appender))
     }
 
     fn open(&mut self, now: Moment) -> Result<&Directory, Fault> {
@@ -237,7 +290,7 @@ impl Writer {
             self.directory = Some(directory);
         }
         // Set in the lines above; the fault is for the compiler.
-        self.directory.as_ref().ok_or_else(|| Fault::retry("cannot open the directory", "it is not open"))
+        self.directory.as_ref().ok_or_else(not_open)
     }
 
     fn open_directory(&self) -> Result<Directory, Fault> {
@@ -252,6 +305,9 @@ impl Writer {
 
     /// Takes up what an earlier run has left to be forgotten. Garbage costs the retention, never the service.
     fn recall(&mut self, directory: &Directory, now: Moment) {
+        if let Err(cause) = self.appender.recall(directory) {
+            warn!(sink = %self.sink, file = APPENDED, cause, "the list of files that were appended to is not readable; a new one is begun");
+        }
         let read = directory.read(STATE, state::LARGEST).map_err(|errno| errno.to_string());
         match read.and_then(|bytes| bytes.map(|bytes| state::parse(&bytes, now)).transpose()) {
             Ok(None) => {}
@@ -270,6 +326,17 @@ impl Writer {
     }
 
     fn save(&mut self, now: Moment) -> Result<(), Fault> {
+        self.save_retention(now)?;
+        if !self.appender.is_unsaved() {
+            return Ok(());
+        }
+        let manner = self.manner();
+        let tried = format!("cannot write `{}`", self.config.directory.join(APPENDED).display());
+        let done = self.work(now, |directory, appender| appender.save(directory, manner))?;
+        done.map_err(|errno| at_directory(errno, tried, &self.config.directory))
+    }
+
+    fn save_retention(&mut self, now: Moment) -> Result<(), Fault> {
         let is_time = self.forgotten_since.is_some_and(|since| since + WRITTEN_DOWN <= now.instant);
         if !self.unsaved && !is_time {
             return Ok(());
@@ -290,4 +357,8 @@ impl Writer {
     fn manner(&self) -> Manner {
         Manner { mode: self.config.mode, sync: self.config.sync }
     }
+}
+
+fn not_open() -> Fault {
+    Fault::retry("cannot open the directory", "it is not open")
 }

@@ -1,0 +1,246 @@
+//! Lines on their way into one file: what stands on top, when the file is rotated, what goes out in one write.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rustix::fs::fsync;
+use rustix::io::Errno;
+use sluicebox_contract::Refusal;
+use tokio::time::Instant;
+
+use super::ahead::Ahead;
+use super::config::{Append, Durability};
+use super::file::Appended;
+use super::known::Known;
+use super::line::Line;
+use super::rotate::rotate;
+use crate::files::directory::{Directory, Manner};
+use crate::files::state::Moment;
+
+/// A file that has got another heading is not rotated for yet another one before this time.
+const HEADING_STAYS: Duration = Duration::from_mins(1);
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) name: &'a str,
+    pub(super) config: &'a Append,
+    pub(super) manner: Manner,
+    pub(super) now: Moment,
+}
+
+/// One file, open or not.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    file: Option<Appended>,
+    /// It was opened in this run.
+    pub(super) is_ours: bool,
+    /// The last heading that was said.
+    heading: Option<Vec<u8>>,
+    heading_changed: Option<Instant>,
+    /// When the file is old.
+    due: Option<Instant>,
+    pub(super) pending: VecDeque<Line>,
+    pub(super) ahead: Ahead,
+}
+
+/// What comes next.
+enum Step {
+    Write,
+    Rotate,
+    /// Because of another heading.
+    RotateForHeading,
+    RefuseHeading,
+}
+
+impl Target {
+    /// Writes what is pending; what stays pending when that fails is not in the file.
+    pub(super) fn write(&mut self, site: Site<'_>, known: &mut Known, refused: &mut Vec<Refusal>) -> Result<(), Errno> {
+        while !self.pending.is_empty() {
+            self.open(site, known)?;
+            match self.step(site, known)? {
+                Step::Write => {
+                    // Whoever comes after a crash must know whose the file is before there is something to lose.
+                    known.save(site.directory, site.manner)?;
+                    self.write_some(site)?;
+                }
+                Step::Rotate => self.rotate(site)?,
+                Step::RotateForHeading => {
+                    self.rotate(site)?;
+                    self.heading_changed = Some(site.now.instant);
+                }
+                Step::RefuseHeading => {
+                    let reason = "its file got another heading less than a minute ago: give lines with different headings channels of their own";
+                    refused.extend(self.pending.pop_front().map(|line| Refusal { index: line.index, reason: reason.to_owned() }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, site: Site<'_>, known: &mut Known) -> Result<(), Errno> {
+        let root = site.directory.root();
+        if let Some(file) = &mut self.file {
+            if file.is_still(root, site.name)? {
+                return Ok(());
+            }
+            self.file = None;
+        }
+        let file = Appended::open(root, site.name, site.manner.mode)?;
+        if file.is_made && site.config.sync == Durability::EachWrite {
+            fsync(root)?;
+        }
+        let now = site.now.wall;
+        let began = if file.is_made || self.is_ours {
+            now
+        } else {
+            // A file made after what we know of it is another one of that name. A clock that was set back makes none younger than new.
+            known.began(site.name).max(file.birth()).map_or(now, |began| began.min(now))
+        };
+        known.begin(site.name, began);
+        self.due = due(site, now.duration_since(began).unwrap_or_default());
+        self.file = Some(file);
+        self.is_ours = true;
+        Ok(())
+    }
+
+    fn step(&mut self, site: Site<'_>, known: &mut Known) -> Result<Step, Errno> {
+        let (Some(file), Some(line)) = (&mut self.file, self.pending.front()) else {
+            return Ok(Step::Write);
+        };
+        if let Some(heading) = &line.heading {
+            if file.length() > 0 && !file.begins_with(heading)? {
+                let is_early = self.heading_changed.is_some_and(|at| site.now.instant < at + HEADING_STAYS);
+                return Ok(if is_early { Step::RefuseHeading } else { Step::RotateForHeading });
+            }
+            if self.heading.as_ref() != Some(heading) {
+                self.heading = Some(heading.clone());
+            }
+        }
+        let is_old = self.due.is_some_and(|due| due <= site.now.instant);
+        if file.has_lines() {
+            let is_full = file.length().saturating_add(line.length()) > site.config.max_bytes.0;
+            return Ok(if !line.bytes.is_empty() && (is_old || is_full) { Step::Rotate } else { Step::Write });
+        }
+        if is_old {
+            // The age counts from the first line.
+            known.begin(site.name, site.now.wall);
+            self.due = due(site, Duration::ZERO);
+        }
+        Ok(Step::Write)
+    }
+
+    fn rotate(&mut self, site: Site<'_>) -> Result<(), Errno> {
+        let root = site.directory.root();
+        rotate(root, site.name, site.config.keep)?;
+        self.file = None;
+        if site.config.sync == Durability::EachWrite { fsync(root) } else { Ok(()) }
+    }
+
+    /// Writes in one piece what goes into the file before it must be rotated.
+    fn write_some(&mut self, site: Site<'_>) -> Result<(), Errno> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let (mut text, mut ends) = (Vec::new(), Vec::new());
+        if file.length() == 0
+            && let Some(heading) = &self.heading
+        {
+            text.extend_from_slice(heading);
+            ends.push(text.len());
+            file.begin(heading.clone());
+        }
+        let headings = ends.len();
+        for line in &self.pending {
+            let length = file.length().saturating_add(text.len() as u64).saturating_add(line.length());
+            let has_place =
+                length <= site.config.max_bytes.0 && line.heading.as_deref().is_none_or(|it| file.heading() == Some(it));
+            if ends.len() > headings && !has_place {
+                break;
+            }
+            text.extend_from_slice(&line.bytes);
+            ends.push(text.len());
+        }
+        let done = file.write(&text, &ends, site.config.sync);
+        let whole = done.map_or_else(|(whole, _)| whole, |()| ends.len());
+        for line in self.pending.drain(..whole.saturating_sub(headings)) {
+            self.ahead.wrote(line.index, line.print);
+        }
+        done.map_err(|(_, errno)| errno)
+    }
+}
+
+fn due(site: Site<'_>, age: Duration) -> Option<Instant> {
+    // Longer than the clock can count is for ever.
+    site.config.longest().and_then(|longest| site.now.instant.checked_add(longest.saturating_sub(age)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use sluicebox_contract::{Message, TimeSpan};
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::files::config::FileMode;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    /// One run of the sink, that began at this time: writes a line and ends.
+    fn run(folder: &Path, now: Moment, line: &str) {
+        let directory = Directory::open(folder).expect("a directory");
+        let config = Append { max_age: Some(TimeSpan(DAY)), ..Append::new("a") };
+        let manner = Manner { mode: FileMode::default(), sync: false };
+        let mut known = Known::default();
+        known.recall(&directory).expect("readable");
+        let message = Message { body: line.into(), ..Message::default() };
+        let line = Line::new(0, message).expect("possible").expect("a line");
+        let mut target = Target { pending: [line].into(), ..Target::default() };
+        let site = Site { directory: &directory, name: "a", config: &config, manner, now };
+        target.write(site, &mut known, &mut Vec::new()).expect("written");
+    }
+
+    fn later(now: Moment, time: Duration) -> Moment {
+        Moment { instant: now.instant, wall: now.wall + time }
+    }
+
+    #[test]
+    fn the_age_counts_across_restarts() {
+        let folder = tempdir().expect("a folder");
+        let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let now = Moment::now();
+        run(folder.path(), now, "1");
+        run(folder.path(), later(now, DAY / 2), "2");
+        run(folder.path(), later(now, Duration::from_hours(23)), "3");
+        assert_eq!(text("a"), "1\n2\n3\n");
+        // The clock of the file system is a little behind or ahead.
+        run(folder.path(), later(now, DAY + Duration::from_secs(1)), "4");
+        assert_eq!((text("a").as_str(), text("a.1").as_str()), ("4\n", "1\n2\n3\n"));
+        run(folder.path(), later(now, DAY + DAY / 2), "5");
+        assert_eq!(text("a"), "4\n5\n");
+    }
+
+    #[test]
+    fn the_age_of_a_file_that_others_have_made_counts_from_then() {
+        let folder = tempdir().expect("a folder");
+        fs::write(folder.path().join("a"), "0\n").expect("a file");
+        let now = Moment::now();
+        run(folder.path(), later(now, DAY / 2), "1");
+        assert_eq!(fs::read_to_string(folder.path().join("a")).expect("a file"), "0\n1\n");
+        run(folder.path(), later(now, DAY + Duration::from_secs(1)), "2");
+        assert_eq!(fs::read_to_string(folder.path().join("a.1")).expect("a file"), "0\n1\n");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_rotates_nothing_and_holds_up_nothing() {
+        let folder = tempdir().expect("a folder");
+        let now = Moment::now();
+        run(folder.path(), later(now, 100 * DAY), "1");
+        run(folder.path(), now, "2");
+        run(folder.path(), Moment { wall: std::time::UNIX_EPOCH, ..now }, "3");
+        assert_eq!(fs::read_to_string(folder.path().join("a")).expect("a file"), "1\n2\n3\n");
+    }
+}

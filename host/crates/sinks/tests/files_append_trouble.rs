@@ -1,0 +1,107 @@
+//! Proves that no line is lost or torn by crashes and by whoever else has his hands on the files, and that none leaves the directory.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod appending;
+mod entries;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+
+use appending::{folder, headed, line, line_in, names, open, settings, text, write};
+use entries::document;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use sluicebox_contract::Sink;
+
+#[tokio::test]
+async fn a_line_that_a_crash_has_torn_is_ended_before_the_next() {
+    let folder = folder();
+    fs::write(folder.path().join("a.csv"), "h\n1\nhal").expect("a file");
+    write(&mut open(settings(&folder)), &[headed("h", "2")]).await;
+    assert_eq!(text(&folder, "a.csv"), "h\n1\nhal\n2\n");
+}
+
+#[tokio::test]
+async fn a_file_that_others_remove_move_replace_or_empty_is_begun_anew() {
+    let folder = folder();
+    let path = folder.path().join("a.csv");
+    let mut sink = open(settings(&folder));
+    write(&mut sink, &[headed("h", "1")]).await;
+    fs::remove_file(&path).expect("removed");
+    write(&mut sink, &[line("2")]).await;
+    assert_eq!(text(&folder, "a.csv"), "h\n2\n");
+    fs::rename(&path, folder.path().join("moved")).expect("moved, as logrotate does");
+    fs::write(&path, "").expect("made anew, as logrotate does with `create`");
+    write(&mut sink, &[headed("h", "3")]).await;
+    assert_eq!((text(&folder, "a.csv").as_str(), text(&folder, "moved").as_str()), ("h\n3\n", "h\n2\n"));
+    fs::File::options().write(true).open(&path).expect("a file").set_len(0).expect("emptied, as with `copytruncate`");
+    write(&mut sink, &[line("4")]).await;
+    assert_eq!(text(&folder, "a.csv"), "h\n4\n");
+    let mut other = fs::File::options().append(true).open(&path).expect("a file");
+    other.write_all(b"of somebody else").expect("written");
+    write(&mut sink, &[headed("h", "5")]).await;
+    assert_eq!(text(&folder, "a.csv"), "h\n4\nof somebody else\n5\n");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_under_the_sink_is_made_again() {
+    let folder = folder();
+    let directory = folder.path().join("d");
+    let mut sink = open(settings(&directory));
+    write(&mut sink, &[headed("h", "1"), line_in("b", "1")]).await;
+    fs::remove_dir_all(&directory).expect("removed");
+    write(&mut sink, &[line("2"), line_in("b", "2")]).await;
+    assert_eq!((text(&directory, "a.csv").as_str(), text(&directory, "b").as_str()), ("h\n2\n", "2\n"));
+    assert_eq!(names(&directory), [".sluicebox-appended", "a.csv", "b"]);
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_never_written_to_and_holds_up_no_other() {
+    let outside = folder();
+    let folder = folder();
+    fs::write(outside.path().join("target"), "untouched").expect("a file");
+    symlink(outside.path().join("target"), folder.path().join("link")).expect("a link");
+    symlink(outside.path().join("new"), folder.path().join("dangling")).expect("a link");
+    fs::create_dir(folder.path().join("directory")).expect("a directory");
+    mknodat(CWD, folder.path().join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let mut sink = open(settings(&folder));
+    let bad = ["link", "dangling", "directory", "pipe", "../up", "/etc/x", "", "..", "a\0b", ".sluicebox-appended"];
+    let mut batch: Vec<_> = bad.iter().map(|name| line_in(name, "1")).collect();
+    batch.push(line("1"));
+    let outcome = sink.write(&batch).await;
+    assert_eq!((outcome.stopped, outcome.refused.len()), (None, bad.len()));
+    for (index, refusal) in outcome.refused.iter().enumerate() {
+        assert_eq!(refusal.index, index);
+        assert_eq!(refusal.reason.contains("in the way"), index < 4, "{}", refusal.reason);
+    }
+    assert_eq!(text(&folder, "a.csv"), "1\n");
+    assert_eq!((text(&outside, "target").as_str(), names(&outside)), ("untouched", vec!["target".to_owned()]));
+}
+
+#[tokio::test]
+async fn one_file_more_than_the_limit_is_refused_and_names_that_failed_do_not_count() {
+    let folder = folder();
+    let mut config = settings(&folder);
+    config.append.as_mut().expect("set").max_files = 2;
+    fs::create_dir(folder.path().join("x")).expect("a directory");
+    let mut sink = open(config);
+    assert_eq!(sink.write(&[line_in("x", "1")]).await.refused.len(), 1);
+    write(&mut sink, &[line_in("one", "1"), line_in("two", "1")]).await;
+    let outcome = sink.write(&[line_in("three", "1"), line_in("one", "2")]).await;
+    assert_eq!((outcome.refused.len(), outcome.stopped), (1, None));
+    assert!(outcome.refused[0].reason.contains("`max-files` is 2"), "{}", outcome.refused[0].reason);
+    assert_eq!(names(&folder), [".sluicebox-appended", "one", "two", "x"]);
+}
+
+#[tokio::test]
+async fn names_of_documents_and_lines_of_an_earlier_run_are_known() {
+    let folder = folder();
+    write(&mut open(settings(&folder)), &[line_in("x", "1")]).await;
+    let outcome = open(settings(&folder)).write(&[document("x", "2")]).await;
+    assert_eq!(outcome.refused.len(), 1);
+    for garbage in ["", "{", "\0", r#"{"version":1,"appended":[{"name":"../x","began-unix-milliseconds":1}]}"#] {
+        fs::write(folder.path().join(".sluicebox-appended"), garbage).expect("a file");
+        write(&mut open(settings(&folder)), &[line_in("y", garbage)]).await;
+    }
+}
