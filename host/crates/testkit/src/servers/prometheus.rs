@@ -12,7 +12,7 @@ use super::found;
 use super::https::{Call, Connection};
 use super::process::{ServerProcess, free_port, write_private};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const TRIES: usize = 3;
 
 /// A running Prometheus, killed when dropped.
@@ -79,7 +79,8 @@ impl PrometheusServer {
 
     /// Why the last scrape failed, if it did.
     pub async fn last_error(&self) -> Result<String> {
-        let answer: Value = serde_json::from_slice(&get(self.port, "/api/v1/targets").await?).context("prometheus sent no JSON")?;
+        let answer: Value =
+            serde_json::from_slice(&get(self.port, "/api/v1/targets").await?).context("prometheus sent no JSON")?;
         let error = answer.pointer("/data/activeTargets/0/lastError").and_then(Value::as_str);
         Ok(error.context("prometheus has no target")?.to_owned())
     }
