@@ -70,6 +70,29 @@ async fn what_happens_while_we_look_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_container_that_comes_just_after_its_pod_is_not_lost() {
+    let folder = folder();
+    let mut reader = Reader::open(folder.path(), Wanted::Kubernetes, NEVER);
+    reader.make("/kubepods/burstable");
+    reader.ask();
+    let root = folder.path().to_owned();
+    std::thread::scope(|scope| {
+        let maker = scope.spawn(|| {
+            for number in 0..3_000 {
+                fs::create_dir(root.join(&pod(number)[1..])).unwrap();
+                fs::create_dir(root.join(&container(number)[1..])).unwrap();
+            }
+        });
+        while !maker.is_finished() {
+            reader.ask();
+        }
+    });
+    reader.settle().await;
+    assert_eq!(reader.believed.len(), 6_000);
+    assert_eq!(reader.rescans, 0, "notices serve");
+}
+
+#[tokio::test]
 async fn real_cgroups_come_and_go_without_loss() {
     if !require(Need::Cgroups) {
         return;

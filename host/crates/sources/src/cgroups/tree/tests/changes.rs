@@ -82,6 +82,21 @@ async fn a_pod_that_is_made_again_is_watched_again() {
     assert_eq!(reader.rescans, 0, "notices serve");
 }
 
+#[test]
+fn a_watch_that_ends_is_made_again() {
+    let folder = folder();
+    let mut reader = Reader::open(folder.path(), Wanted::Kubernetes, NEVER);
+    reader.make(&pod(1));
+    reader.ask();
+    // As when a directory is removed and another one made that is given the same inode.
+    let inotify = reader.tree.watches.descriptor().unwrap();
+    let (watch, _) = reader.tree.watches.add(&folder.path().join(&pod(1)[1..]), &pod(1)).unwrap();
+    rustix::fs::inotify::remove_watch(&*inotify, watch).unwrap();
+    assert_eq!(strings(&reader.ask()), format!("-{0} +{0}", pod(1)));
+    reader.make(&container(1));
+    assert_eq!(strings(&reader.ask()), format!("+{}", container(1)));
+}
+
 #[tokio::test]
 async fn a_directory_that_is_renamed_goes_and_comes_with_all_that_is_in_it() {
     let folder = folder();
