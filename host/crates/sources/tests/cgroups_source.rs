@@ -113,6 +113,8 @@ async fn what_the_api_does_not_tell_of_is_left_out_or_told_under_its_path() {
             }
             bench.create(pod(&uid, "late", &["main"]));
             until_lines(&recorder, &["complete", "+pod s/late"]).await;
+            // The first one after a pause has nothing to compare with.
+            until(&recorder, |told| told.readings("late", Metric::CpuUsage).len() > 1).await;
             bench.root.write(&path, "cpu.stat", "usage_usec 7000\n");
             let told = until(&recorder, |told| told.growth("late", Metric::CpuUsage) > 0).await;
             assert_eq!(told.lines.contains(&format!("-{path}")), when_unknown == WhenUnknown::Path);

@@ -109,10 +109,12 @@ impl Root {
 
     fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        for directory in ["proc/1", "sys/devices/system/cpu", "staging"] {
+        for directory in ["proc/1/ns", "sys/devices/system/cpu", "staging"] {
             fs::create_dir_all(folder.path().join(directory)).expect("it is made");
         }
         fs::write(folder.path().join("sys/devices/system/cpu/online"), "0-3\n").expect("it is written");
+        // The namespace of the host's network; nobody here is in it.
+        fs::write(folder.path().join("proc/1/ns/net"), "").expect("it is written");
         Self { folder, hierarchies: Vec::new(), is_real: false }
     }
 
