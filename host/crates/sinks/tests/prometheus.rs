@@ -6,7 +6,7 @@ mod prometheus_page;
 use std::time::Duration;
 
 use entries::{document, document_in, forget, forget_after, forget_in, message};
-use prometheus_page::{Scraped, ask, free_address, open};
+use prometheus_page::{Scraped, ask, free_address, lines, open};
 use sluicebox_contract::{ByteSize, Class, Outcome, Sink, TimeSpan};
 use sluicebox_sinks::prometheus::Config;
 
@@ -138,7 +138,7 @@ async fn no_more_series_and_no_longer_a_page_than_the_settings_say() {
     scraped.write(&[document("a", "a 1\nb 1\nc 1\n")]).await;
 
     let mut scraped = Scraped::with(|config| config.max_bytes = ByteSize(1_000)).await;
-    let series = |count: usize, name: &str| (0..count).map(|index| format!("{name}{{i=\"{index}\"}} 1\n")).collect::<String>();
+    let series = |count, name| lines(count, |index| format!("{name}{{i=\"{index}\"}} 1"));
     scraped.write(&[document("a", &series(10, "a"))]).await;
     let reason = scraped.refusal(document("b", &series(10, "b"))).await;
     assert!(reason.contains("`max-bytes` is 1kB"), "{reason}");
@@ -180,7 +180,7 @@ async fn a_group_that_is_not_put_again_expires() {
     scraped.rest(2.0).await;
     assert_eq!(scraped.page(), "b 1\n");
     // Whatever is written shows what is due as well.
-    tokio::time::advance(Duration::from_secs(300)).await;
+    tokio::time::advance(Duration::from_mins(5)).await;
     scraped.write(&[document("c", "c 1\n")]).await;
     assert_eq!(scraped.page(), "c 1\n");
 }

@@ -1,6 +1,5 @@
 //! A prometheus sink on a port of its own, and whoever scrapes it.
 #![allow(dead_code, reason = "each test file uses a part of them")]
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -79,6 +78,16 @@ impl Scraped {
         assert!(answer.head.starts_with("HTTP/1.1 200 "), "{}", answer.head);
         answer.body
     }
+}
+
+/// A document's text, line by line.
+pub(crate) fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for index in 0..count {
+        text.push_str(&line(index));
+        text.push('\n');
+    }
+    text
 }
 
 /// Sends a request and reads the whole answer.
