@@ -58,8 +58,8 @@ pub(crate) enum Group {
 
 impl Groups {
     /// Whether nothing is read.
-    pub(crate) fn is_empty(&self) -> bool {
-        Vec::from(*self).is_empty()
+    pub(crate) fn is_empty(self) -> bool {
+        Vec::from(self).is_empty()
     }
 }
 
@@ -119,7 +119,7 @@ impl Cgroup {
     pub(crate) fn open(
         hierarchies: &Hierarchies,
         path: &str,
-        groups: &Groups,
+        groups: Groups,
         network: Option<&NetworkRoot>,
         open_files: &OpenFiles,
         complaints: &mut Complaints,
@@ -200,5 +200,5 @@ fn path<'a>(directories: &'a Directories, file: &File) -> Option<&'a Path> {
 }
 
 #[cfg(test)]
-#[path = "cgroup_tests.rs"]
+#[path = "cgroup_tests/mod.rs"]
 mod tests;

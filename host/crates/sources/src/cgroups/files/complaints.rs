@@ -37,6 +37,7 @@ impl Complaints {
     }
 
     /// How many different things were complained about.
+    #[cfg(test)]
     pub(crate) fn said(&self) -> usize {
         self.said.len()
     }
@@ -46,7 +47,7 @@ impl Complaints {
         match failure {
             Failure::NoDirectory | Failure::Missing => {
                 if self.first(row.file, Kind::Missing) {
-                    tracing::info!(source = "cgroups", "{}", missing(row));
+                    tracing::info!(source = "cgroups", "{}", missing(row, failure));
                 }
             }
             failure => self.unreadable(row.file, directory, failure),
@@ -127,8 +128,9 @@ impl Complaints {
 }
 
 /// What is missing, what is lost, and why.
-fn missing(row: &Row) -> String {
-    format!("{} is missing: {}; {}", row.file, no(row.metrics()), row.missing_because)
+fn missing(row: &Row, failure: Failure) -> String {
+    let because = if failure == Failure::NoDirectory { "its hierarchy has no such cgroup" } else { row.missing_because };
+    format!("{} is missing: {}; {because}", row.file, no(row.metrics()))
 }
 
 fn no(metrics: impl Iterator<Item = Metric>) -> String {
@@ -153,17 +155,19 @@ mod tests {
 
     fn row(file: &str) -> &'static Row {
         let hierarchies = Hierarchies { unified: Some("/nowhere".into()), ..Hierarchies::default() };
-        rows(&hierarchies, &Groups::default()).find(|row| row.file == file).unwrap()
+        rows(&hierarchies, Groups::default()).find(|row| row.file == file).unwrap()
     }
 
     #[test]
     fn a_missing_file_says_what_is_lost_and_why() {
         let words = "memory.swap.current is missing: no memory-swap-usage; the kernel has no swap accounting (swapaccount=1)";
-        assert_eq!(missing(row("memory.swap.current")), words);
+        assert_eq!(missing(row("memory.swap.current"), Failure::Missing), words);
         assert_eq!(
-            missing(row("io.pressure")),
+            missing(row("io.pressure"), Failure::Missing),
             "io.pressure is missing: no io-pressure-some, no io-pressure-full; the kernel does not measure pressure (psi=1)"
         );
+        let words = "cpu.pressure is missing: no cpu-pressure-some, no cpu-pressure-full; its hierarchy has no such cgroup";
+        assert_eq!(missing(row("cpu.pressure"), Failure::NoDirectory), words, "as beside version 1");
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Scale {
 }
 
 /// The files that hold what is asked for, of whichever version the controllers are. Those of one directory stand together.
-pub(crate) fn rows(hierarchies: &Hierarchies, groups: &Groups) -> impl Iterator<Item = &'static Row> {
+pub(crate) fn rows(hierarchies: &Hierarchies, groups: Groups) -> impl Iterator<Item = &'static Row> {
     let wanted = [
         groups.cpu.then_some(Group::Cpu),
         groups.memory.then_some(Group::Memory),

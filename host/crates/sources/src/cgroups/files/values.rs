@@ -51,7 +51,7 @@ const _: () = assert!(SLOTS <= 64, "a set of slots is one number");
 
 /// What was found so far.
 pub(crate) struct Values {
-    values: [u64; SLOTS],
+    numbers: [u64; SLOTS],
     /// Which of them are there, as a set of bits.
     there: u64,
     /// Which limits are not set.
@@ -62,12 +62,12 @@ pub(crate) struct Values {
 
 impl Values {
     pub(crate) fn new() -> Self {
-        Self { values: [0; SLOTS], there: 0, unset: 0, bad: 0 }
+        Self { numbers: [0; SLOTS], there: 0, unset: 0, bad: 0 }
     }
 
     /// Puts a value in its place.
     pub(crate) fn put(&mut self, slot: Slot, number: Number) {
-        match (number, self.values.get_mut(slot.place())) {
+        match (number, self.numbers.get_mut(slot.place())) {
             (Ok(number), Some(value)) => {
                 *value = number;
                 self.there |= slot.bit();
@@ -96,7 +96,7 @@ impl Values {
     }
 
     fn get(&self, slot: Slot) -> Option<u64> {
-        if self.there & slot.bit() == 0 { None } else { self.values.get(slot.place()).copied() }
+        if self.there & slot.bit() == 0 { None } else { self.numbers.get(slot.place()).copied() }
     }
 
     fn limit(&self, slot: Slot) -> Option<Limit> {

@@ -9,25 +9,23 @@ use crate::cgroups::hierarchy::Controller;
 /// In the order in which they are read.
 pub(super) static ROWS: &[Row] = &[
     row("cpu.stat", Controller::Cpu, Group::Cpu, Content::Pairs(CPU), None, "the kernel has no bandwidth control of processors"),
-    row("cpuacct.usage", Controller::Cpuacct, Group::Cpu, single(M::CpuUsage), None, NO_CPUACCT),
-    row("cpuacct.usage_user", Controller::Cpuacct, Group::Cpu, single(M::CpuUser), Some(&USER), NO_CPUACCT),
-    row("cpuacct.usage_sys", Controller::Cpuacct, Group::Cpu, single(M::CpuSystem), Some(&SYSTEM), NO_CPUACCT),
-    row("memory.usage_in_bytes", Controller::Memory, Group::Memory, single(M::MemoryUsage), None, NO_MEMORY),
-    row("memory.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::of(M::MemoryLimit)), None, NO_MEMORY),
+    row("cpuacct.usage", Controller::Cpuacct, Group::Cpu, single(M::CpuUsage), None, NOT_TOLD),
+    row("cpuacct.usage_user", Controller::Cpuacct, Group::Cpu, single(M::CpuUser), Some(&USER), NOT_TOLD),
+    row("cpuacct.usage_sys", Controller::Cpuacct, Group::Cpu, single(M::CpuSystem), Some(&SYSTEM), NOT_TOLD),
+    row("memory.usage_in_bytes", Controller::Memory, Group::Memory, single(M::MemoryUsage), None, NOT_TOLD),
+    row("memory.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::of(M::MemoryLimit)), None, NOT_TOLD),
     row("memory.memsw.usage_in_bytes", Controller::Memory, Group::Memory, Content::Single(Slot::MEMORY_AND_SWAP), None, NO_SWAP),
     row("memory.memsw.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::MEMORY_AND_SWAP_LIMIT), None, NO_SWAP),
-    row("memory.stat", Controller::Memory, Group::Memory, Content::Pairs(MEMORY), None, NO_MEMORY),
-    row("memory.oom_control", Controller::Memory, Group::Memory, Content::Pairs(MEMORY_OOM), None, NO_MEMORY),
-    row("pids.current", Controller::Pids, Group::Pids, single(M::PidsCurrent), None, NO_PIDS),
-    row("pids.max", Controller::Pids, Group::Pids, Content::Limit(Slot::of(M::PidsLimit)), None, NO_PIDS),
+    row("memory.stat", Controller::Memory, Group::Memory, Content::Pairs(MEMORY), None, NOT_TOLD),
+    row("memory.oom_control", Controller::Memory, Group::Memory, Content::Pairs(MEMORY_OOM), None, NOT_TOLD),
+    row("pids.current", Controller::Pids, Group::Pids, single(M::PidsCurrent), None, NOT_TOLD),
+    row("pids.max", Controller::Pids, Group::Pids, Content::Limit(Slot::of(M::PidsLimit)), None, NOT_TOLD),
     row("blkio.throttle.io_service_bytes_recursive", Controller::Blkio, Group::Io, BYTES, Some(&OWN_BYTES), NO_BLKIO),
     row("blkio.throttle.io_serviced_recursive", Controller::Blkio, Group::Io, TIMES, Some(&OWN_TIMES), NO_BLKIO),
 ];
 
-const NO_CPUACCT: &str = "the cpuacct hierarchy has no such cgroup";
-const NO_MEMORY: &str = "the memory hierarchy has no such cgroup";
+const NOT_TOLD: &str = "the root cgroup does not have it, nor do some kernels";
 const NO_SWAP: &str = "the kernel has no swap accounting (swapaccount=1)";
-const NO_PIDS: &str = "the pids hierarchy has no such cgroup";
 const NO_BLKIO: &str = "the kernel cannot throttle block devices";
 
 /// Kernels before 4.8 do not tell the two in nanoseconds.
@@ -37,7 +35,7 @@ static USER: Row = row(
     Group::Cpu,
     Content::Pairs(&[key("user", M::CpuUser, Scale::Jiffies)]),
     None,
-    NO_CPUACCT,
+    NOT_TOLD,
 );
 static SYSTEM: Row = row(
     "cpuacct.stat",
@@ -45,7 +43,7 @@ static SYSTEM: Row = row(
     Group::Cpu,
     Content::Pairs(&[key("system", M::CpuSystem, Scale::Jiffies)]),
     None,
-    NO_CPUACCT,
+    NOT_TOLD,
 );
 
 const BYTES: Content = Content::Throttle { read: Slot::of(M::IoReadBytes), written: Slot::of(M::IoWrittenBytes) };
