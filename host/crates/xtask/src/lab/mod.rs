@@ -23,7 +23,7 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux machines with cgroup v2. Nothing is installed on the machine: packages are unpacked
+/// Redis, Prometheus, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux machines with cgroup v2. Nothing is installed on the machine: packages are unpacked
 /// into `SLUICEBOX_CACHE` (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder
 /// with kube-apiserver and etcd, those are used.
 #[derive(clap::Args, Debug)]
