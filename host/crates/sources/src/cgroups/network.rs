@@ -201,14 +201,14 @@ impl Events {
 
 /// A process of the cgroup or of those below it, and its namespace.
 fn find(processes: &Path, directory: &Path, buffer: &mut Buffer, complaints: &mut Complaints) -> Option<(u32, Namespace)> {
-    let (mut next, mut looked) = (vec![directory.to_owned()], 0);
+    let (mut next, mut looked, mut denied) = (vec![directory.to_owned()], 0, None);
     while let Some(directory) = next.pop() {
         looked += 1;
         for process in members(&directory, buffer, complaints) {
             match namespace(processes, &process.to_string()) {
                 Ok(namespace) => return Some((process, namespace)),
                 Err(Failure::Missing) => {}
-                Err(failure) => complaints.namespace("ns/net", failure),
+                Err(failure) => denied = Some(failure),
             }
         }
         let room = MOST_DIRECTORIES.saturating_sub(looked + next.len());
@@ -222,6 +222,9 @@ fn find(processes: &Path, directory: &Path, buffer: &mut Buffer, complaints: &mu
                 .map(|entry| entry.path())
                 .take(room),
         );
+    }
+    if let Some(failure) = denied {
+        complaints.namespace("ns/net", failure);
     }
     None
 }

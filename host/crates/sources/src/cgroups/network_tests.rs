@@ -225,6 +225,25 @@ fn processes_that_are_not_visible_are_said_once() {
 }
 
 #[test]
+fn a_namespace_that_may_not_be_looked_at_is_said_once_and_another_process_is_asked() {
+    let mut scene = Scene::new();
+    for process in 100..110 {
+        let link = scene.path(&format!("proc/{process}/ns"));
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&link, &link).unwrap();
+    }
+    scene.members("100\n101\n102\n103\n104\n105\n106\n107\n108\n109\n");
+    for _ in 0..100 {
+        assert_eq!(scene.read(), (None, false));
+    }
+    assert_eq!(scene.complaints.said(), 1);
+    assert!((10..40).contains(&scene.complaints.take_count()), "once for each look");
+    scene.process(200, None, &eth0(7));
+    scene.members("100\n200\n");
+    assert!(scene.read_until_looked().contains(&(Some(7), true)));
+}
+
+#[test]
 fn without_the_namespace_of_the_host_there_is_no_network() {
     let folder = tempfile::tempdir().unwrap();
     let (root, mut complaints) = (NetworkRoot::new(folder.path()), Complaints::default());

@@ -257,7 +257,7 @@ impl Means {
     /// Only pods have a network of their own.
     fn open(&mut self, path: &str, place: Option<&Place>) -> Cgroup {
         let network = matches!(place, Some(Place::Pod { .. })).then_some(&self.network);
-        Cgroup::open(&self.hierarchies, path, &self.groups, network, &self.open_files, &mut self.complaints)
+        Cgroup::open(&self.hierarchies, path, self.groups, network, &self.open_files, &mut self.complaints)
     }
 }
 
