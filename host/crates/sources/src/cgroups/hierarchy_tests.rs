@@ -2,8 +2,8 @@ use std::fs;
 
 use super::*;
 
-/// The recorded table, read as on a machine on which every mount is what it says.
-fn recorded(name: &str, root: &str) -> Hierarchies {
+/// A table of the fixtures, read as on a machine on which every mount is what it says.
+fn table(name: &str, root: &str) -> Hierarchies {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cgroups/mountinfo").join(name);
     of(&fs::read_to_string(path).unwrap(), root)
 }
@@ -20,7 +20,7 @@ fn written(found: &Hierarchies) -> String {
 }
 
 #[test]
-fn recorded_machines_show_their_hierarchies() {
+fn machines_of_every_kind_show_their_hierarchies() {
     let v1 = |base: &str, cpu: &str, cpuacct: &str| {
         format!("cpu={base}/{cpu} cpuacct={base}/{cpuacct} memory={base}/memory blkio={base}/blkio pids={base}/pids")
     };
@@ -41,15 +41,15 @@ fn recorded_machines_show_their_hierarchies() {
         ("container-v2-host.txt", "/ho", String::new()),
     ];
     for (name, root, expected) in cases {
-        assert_eq!(written(&recorded(name, root)), expected, "{name} below {root}");
+        assert_eq!(written(&table(name, root)), expected, "{name} below {root}");
     }
 }
 
 #[test]
 fn the_whole_hierarchy_is_preferred_to_the_part_that_a_container_is_given() {
     // Without a host root, too: the container's own mounts show only the container.
-    assert_eq!(written(&recorded("container-v2-host.txt", "/")), "unified=/host/sys/fs/cgroup");
-    let found = recorded("container-v1-host.txt", "/");
+    assert_eq!(written(&table("container-v2-host.txt", "/")), "unified=/host/sys/fs/cgroup");
+    let found = table("container-v1-host.txt", "/");
     assert!(found.v1.values().all(|point| point.starts_with("/host")), "{found:?}");
 }
 
@@ -112,8 +112,8 @@ fn lines_that_are_none_are_left_out() {
 
 #[test]
 fn one_controller_of_version_1_is_enough_to_see_the_pods() {
-    assert_eq!(recorded("hybrid-systemd.txt", "/").watched(), Some(Path::new("/sys/fs/cgroup/memory")));
-    assert_eq!(recorded("v2-systemd.txt", "/").watched(), Some(Path::new("/sys/fs/cgroup")));
+    assert_eq!(table("hybrid-systemd.txt", "/").watched(), Some(Path::new("/sys/fs/cgroup/memory")));
+    assert_eq!(table("v2-systemd.txt", "/").watched(), Some(Path::new("/sys/fs/cgroup")));
     let without_memory = of("39 31 0:34 / /c rw - cgroup cgroup rw,cpu,cpuacct\n40 31 0:35 / /u rw - cgroup2 cgroup2 rw\n", "/");
     assert_eq!(without_memory.watched(), Some(Path::new("/c")));
     assert_eq!(Hierarchies::default().watched(), None);
@@ -121,7 +121,7 @@ fn one_controller_of_version_1_is_enough_to_see_the_pods() {
 
 #[test]
 fn directories_stay_below_their_mount() {
-    let found = recorded("hybrid-systemd.txt", "/");
+    let found = table("hybrid-systemd.txt", "/");
     let cases = [
         ("/kubepods/burstable", "/sys/fs/cgroup/memory/kubepods/burstable"),
         ("kubepods", "/sys/fs/cgroup/memory/kubepods"),
@@ -132,7 +132,7 @@ fn directories_stay_below_their_mount() {
         assert_eq!(found.v1_directory(Controller::Memory, path), Some(PathBuf::from(expected)), "{path}");
     }
     assert_eq!(found.unified_directory("/a"), Some(PathBuf::from("/sys/fs/cgroup/unified/a")));
-    let unified_only = recorded("v2-systemd.txt", "/");
+    let unified_only = table("v2-systemd.txt", "/");
     assert_eq!(unified_only.v1_directory(Controller::Cpu, "/a"), None);
 }
 

@@ -14,7 +14,7 @@ fn id() -> String {
     "79fedb3bd23ca77c".repeat(4)
 }
 
-/// As in the recorded trees, without the path.
+/// As in the fixtures, without the path.
 fn written(place: Option<&Place>) -> String {
     let qos = |qos: Qos| match qos {
         Qos::Guaranteed => "guaranteed",
@@ -41,7 +41,7 @@ fn check(path: &str, expected: &str) {
 }
 
 #[test]
-fn every_cgroup_of_the_recorded_trees_is_whose_it_is() {
+fn every_cgroup_of_the_fixtures_is_whose_it_is() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cgroups");
     let mut trees = 0;
     for tree in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path().join("paths")).filter(|path| path.is_file()) {
@@ -253,7 +253,7 @@ fn no_path_whatever_is_too_much() {
 }
 
 #[test]
-fn no_change_to_a_recorded_path_is_too_much() {
+fn no_change_to_a_path_of_the_fixtures_is_too_much() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cgroups");
     let mut random = Random(0x0dd5_eed5_0bad_cafe);
     for tree in ["systemd-crio", "kind", "mismatch-containerd", "cgroupfs-docker"] {

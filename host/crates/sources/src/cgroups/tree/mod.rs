@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::known::{Known, Role, Seen};
-pub(crate) use self::signal::Signal;
+use self::signal::Signal;
 use self::watches::{Unwatched, Watches};
 use super::hierarchy::{Hierarchies, Missing};
 use super::place::{Place, place};
@@ -141,11 +141,6 @@ impl Tree {
     /// Ready when there is something for [`Tree::changes`] to tell, or when it is time to look.
     pub(crate) async fn changed(&self) {
         self.signal.changed().await;
-    }
-
-    /// For waiting while the tree itself is at work elsewhere.
-    pub(crate) fn signal(&self) -> Signal {
-        self.signal.clone()
     }
 
     /// How many directories were left out since everything was looked at, because there are too many, they lie too deep or have odd names.

@@ -1,4 +1,4 @@
-//! Wakes whoever waits for directories to come and go. It is apart from the tree, which may be at work elsewhere meanwhile.
+//! Wakes whoever waits for directories to come and go.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,48 +11,37 @@ use tokio::time::sleep_until;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Can be awaited as often as one likes.
-#[derive(Clone)]
-pub(crate) struct Signal(Arc<Shared>);
-
-struct Shared {
+pub(super) struct Signal {
     inotify: Option<Arc<OwnedFd>>,
     poll: Duration,
     /// When to look although there is no notice.
-    due: Mutex<Option<Instant>>,
+    due: Option<Instant>,
     woken: Mutex<Option<Instant>>,
 }
 
 impl Signal {
+    /// Due at once, for the first look.
     pub(super) fn new(inotify: Option<Arc<OwnedFd>>, poll: Duration) -> Self {
-        Self(Arc::new(Shared { inotify, poll, due: Mutex::new(Some(Instant::now())), woken: Mutex::new(None) }))
+        Self { inotify, poll, due: Some(Instant::now()), woken: Mutex::new(None) }
     }
 
-    pub(super) fn set_due(&self, due: Option<Instant>) {
-        *self.0.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+    pub(super) fn set_due(&mut self, due: Option<Instant>) {
+        self.due = due;
     }
 
     /// Ready when there is something to be told, or when it is time to look. Dropping it loses nothing.
-    pub(crate) async fn changed(&self) {
-        let woken = *self.0.woken.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) async fn changed(&self) {
+        let woken = *self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(woken) = woken {
             sleep_until((woken + PAUSE).into()).await;
         }
-        let notices = self.0.inotify.as_deref().and_then(notices);
-        loop {
-            let now = Instant::now();
-            let due = *self.0.due.lock().unwrap_or_else(PoisonError::into_inner);
-            // What is due may be set while we wait; without notices it is all that there is.
-            let until = due.unwrap_or(now + self.0.poll).min(now + self.0.poll);
-            tokio::select! {
-                () = readable(notices.as_ref()) => break,
-                () = sleep_until(until.into()) => {
-                    if due.is_some_and(|due| due <= Instant::now()) || notices.is_none() {
-                        break;
-                    }
-                }
-            }
+        let notices = self.inotify.as_deref().and_then(notices);
+        let due = self.due.or_else(|| notices.is_none().then(|| Instant::now() + self.poll));
+        tokio::select! {
+            () = readable(notices.as_ref()) => {}
+            () = reached(due) => {}
         }
-        *self.0.woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -72,6 +61,13 @@ async fn readable(notices: Option<&Receiver>) {
     match notices {
         // An error is told by reading.
         Some(notices) => drop(notices.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
 }

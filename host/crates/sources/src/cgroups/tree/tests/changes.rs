@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn every_recorded_tree_is_found_with_whose_it_is() {
+fn every_tree_of_the_fixtures_is_found_with_whose_it_is() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cgroups");
     for tree in fs::read_dir(&fixtures).unwrap().map(|entry| entry.unwrap().path().join("paths")).filter(|path| path.is_file()) {
         let folder = folder();
@@ -124,13 +124,12 @@ async fn nobody_is_woken_for_nothing() {
     timeout(DEADLINE, reader.tree.changed()).await.expect("the first look is due at once");
     reader.make(&pod(1));
     reader.ask();
-    let signal = reader.tree.signal();
-    assert!(timeout(Duration::from_millis(200), signal.changed()).await.is_err(), "nothing has happened");
+    assert!(timeout(Duration::from_millis(200), reader.tree.changed()).await.is_err(), "nothing has happened");
     reader.make(&container(1));
-    timeout(DEADLINE, signal.changed()).await.expect("a container has come");
-    timeout(DEADLINE, signal.changed()).await.expect("and nobody has looked yet");
+    timeout(DEADLINE, reader.tree.changed()).await.expect("a container has come");
+    timeout(DEADLINE, reader.tree.changed()).await.expect("and nobody has looked yet");
     assert_eq!(strings(&reader.ask()), format!("+{}", container(1)));
-    assert!(timeout(Duration::from_millis(200), signal.changed()).await.is_err(), "all is told");
+    assert!(timeout(Duration::from_millis(200), reader.tree.changed()).await.is_err(), "all is told");
 }
 
 #[test]
