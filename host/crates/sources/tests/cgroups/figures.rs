@@ -32,7 +32,7 @@ async fn processor_time_is_that_of_the_processes() {
         }
         work.pause();
         told.fresh(&container.path).await;
-        let truth = nanoseconds(work.processor_time() - before);
+        let truth = nanoseconds(work.processor_time().saturating_sub(before));
         assert_close(increase(&told, &container.path) - container_before, truth, 20_000_000);
         assert_close(increase(&told, &pod.path) - pod_before, truth, 20_000_000);
         let record = told.record();
@@ -53,7 +53,8 @@ async fn processor_time_is_that_of_the_processes() {
 async fn being_held_back_is_counted() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
-    let container = group::pod(&uid).container(&group::container_id());
+    let pod = group::pod(&uid);
+    let container = pod.container(&group::container_id());
     container.limit(Limit::CpuMicroseconds(10_000));
     let work = Work::burn(&container);
     let told = Told::about(&uid);
@@ -77,7 +78,8 @@ async fn being_held_back_is_counted() {
 async fn memory_is_what_is_held() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
-    let container = group::pod(&uid).container(&group::container_id());
+    let pod = group::pod(&uid);
+    let container = pod.container(&group::container_id());
     let work = Work::hold(&container, 50);
     let told = Told::about(&uid);
     during(&by_path(), None, &told, async |_| {
@@ -105,7 +107,8 @@ async fn memory_is_what_is_held() {
 async fn a_process_killed_for_want_of_memory_is_counted() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
-    let container = group::pod(&uid).container(&group::container_id());
+    let pod = group::pod(&uid);
+    let container = pod.container(&group::container_id());
     container.limit(Limit::MemoryBytes(24 * MIB));
     let told = Told::about(&uid);
     during(&by_path(), None, &told, async |_| {
@@ -123,7 +126,8 @@ async fn a_process_killed_for_want_of_memory_is_counted() {
 async fn processes_are_counted_up_to_their_limit() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
-    let container = group::pod(&uid).container(&group::container_id());
+    let pod = group::pod(&uid);
+    let container = pod.container(&group::container_id());
     let told = Told::about(&uid);
     during(&by_path(), None, &told, async |_| {
         let path = &container.path;
@@ -144,7 +148,8 @@ async fn processes_are_counted_up_to_their_limit() {
 async fn bytes_of_a_disk_are_counted() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
-    let container = group::pod(&uid).container(&group::container_id());
+    let pod = group::pod(&uid);
+    let container = pod.container(&group::container_id());
     // A file in the target folder is on a disk, one in the folder for temporary files maybe not.
     let file = tempfile::NamedTempFile::new_in(if in_machine().is_some() { "/tmp" } else { env!("CARGO_TARGET_TMPDIR") });
     let mut file = file.expect("a file");
@@ -177,7 +182,8 @@ async fn bytes_of_a_disk_are_counted() {
 async fn pressure_is_told_where_the_kernel_knows_it() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
-    let container = group::pod(&uid).container(&group::container_id());
+    let pod = group::pod(&uid);
+    let container = pod.container(&group::container_id());
     let known = container.doors().iter().any(|door| door.with_file_name("cpu.pressure").is_file());
     assert_ne!((known, in_machine()), (false, Some(Kernel::Emulated)), "this one has it");
     container.limit(Limit::CpuMicroseconds(10_000));

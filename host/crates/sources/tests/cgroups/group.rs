@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{major, minor};
@@ -14,12 +15,18 @@ use super::{in_machine, is_version_2};
 const MOUNT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "memory", "blkio", "pids"];
 const UNIFIED: [&str; 4] = ["+cpu", "+io", "+memory", "+pids"];
+const OURS: &str = "sluicebox-test-";
+
+/// Held while what is above a pod is made or removed: one test removes what another is about to stand on.
+static ABOVE: Mutex<()> = Mutex::new(());
 
 /// A cgroup, that is one directory in version 2, one for each controller in version 1. Removed when dropped, with all below it.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// Within the hierarchy, with a leading slash.
     pub(crate) path: String,
+    /// Whether what is above goes as well, when nothing else is there.
+    above: bool,
 }
 
 /// What may be limited.
@@ -42,9 +49,11 @@ pub(crate) fn container_id() -> String {
     uid().replace('-', "").repeat(2)
 }
 
-/// The cgroup of a burstable pod.
+/// The cgroup of a burstable pod. What is above it goes with the last pod.
 pub(crate) fn pod(uid: &str) -> Group {
-    Group::make(&format!("{}/kubepods/burstable/pod{uid}", prefix()))
+    let mut group = Group::make(&format!("{}/kubepods/burstable/pod{uid}", prefix()));
+    group.above = in_machine().is_none();
+    group
 }
 
 /// A cgroup of a container of the pod with this path.
@@ -54,7 +63,23 @@ pub(crate) fn container_of(pod: &str, id: &str) -> Group {
 
 /// Outside of a small machine there may be other pods, and other tests: ours have a root of their own, as with the kubelet's `--cgroup-root`.
 fn prefix() -> String {
-    if in_machine().is_some() { String::new() } else { format!("/sluicebox-test-{}", std::process::id()) }
+    static ONCE: Once = Once::new();
+    if in_machine().is_some() {
+        return String::new();
+    }
+    ONCE.call_once(|| mounts().iter().for_each(|mount| remove_what_is_left_over(mount)));
+    format!("/{OURS}{}", std::process::id())
+}
+
+/// What a test that was killed has left.
+fn remove_what_is_left_over(mount: &Path) {
+    for entry in fs::read_dir(mount).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(OURS));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            remove(&entry.path());
+        }
+    }
 }
 
 /// Where cgroups are made: in version 1 for each controller, and where version 2 is beside it.
@@ -73,10 +98,11 @@ fn mounts() -> Vec<PathBuf> {
 
 impl Group {
     fn make(path: &str) -> Self {
+        let _above = ABOVE.lock();
         for mount in mounts() {
             make(&mount, path);
         }
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), above: false }
     }
 
     /// A cgroup of a container below.
@@ -153,11 +179,13 @@ impl Drop for Group {
         for mount in mounts() {
             remove(&mount.join(&self.path[1..]));
         }
-        // What is above goes with the last of all.
-        for above in Path::new(&self.path).ancestors().skip(1).filter(|above| above.parent().is_some() && in_machine().is_none())
-        {
-            for mount in mounts() {
-                let _ = fs::remove_dir(mount.join(above.strip_prefix("/").unwrap_or(above)));
+        if self.above {
+            let _above = ABOVE.lock();
+            for above in Path::new(&self.path[1..]).ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+                for mount in mounts() {
+                    // There are others below it.
+                    let _ = fs::remove_dir(mount.join(above));
+                }
             }
         }
     }

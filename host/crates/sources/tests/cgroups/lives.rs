@@ -125,7 +125,8 @@ async fn what_vanishes_while_it_is_read_is_no_error() {
 async fn pods_and_containers_have_the_names_of_the_api_server() {
     let Some(_turn) = shared().await else { return };
     let server = ApiServer::start().await.expect("the server starts");
-    let api = Api::connect(&kubernetes::Config { url: Some(server.url()), ..Default::default() }).await.expect("a way to it");
+    let reach = kubernetes::Config { url: Some(server.url()), ..Default::default() };
+    let api = Api::connect(&reach).await.expect("a way to it");
     let id = group::container_id();
     let pod = json!({
         "apiVersion": "v1",

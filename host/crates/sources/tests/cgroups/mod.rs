@@ -79,7 +79,7 @@ pub(crate) async fn during<T>(
         drop(stop);
         value
     };
-    let ended = async { tokio::time::timeout(Duration::from_secs(120), run).await };
+    let ended = async { tokio::time::timeout(Duration::from_mins(2), run).await };
     let (ended, value) = futures::join!(ended, scenario);
     assert_eq!(ended.expect("it stops"), Ok(()));
     value

@@ -1,6 +1,7 @@
 //! What the source has told of the cgroups of one test; of the others, nothing is kept.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sluicebox_contract::{Closed, Event, Feed, Metric, Notice, Reading, Subject, 
 use tokio::sync::watch;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
 pub(crate) struct Told {
@@ -152,9 +153,9 @@ impl Record {
     fn shown(&self) -> String {
         let mut lines = format!("{} ticks, {} subjects", self.ticks, self.subjects.len());
         for (path, metrics) in self.readings.iter().take(10) {
-            lines.push_str(&format!("\n{path}"));
+            let _ = write!(lines, "\n{path}");
             for (metric, readings) in metrics {
-                lines.push_str(&format!("\n  {} x{}: {:?}", metric.name(), readings.len(), readings.last()));
+                let _ = write!(lines, "\n  {} x{}: {:?}", metric.name(), readings.len(), readings.last());
             }
         }
         lines

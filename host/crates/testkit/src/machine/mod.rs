@@ -16,7 +16,7 @@
 //! # }
 //! ```
 //!
-//! The machine's root is a folder made for it, with busybox, the program and its shared libraries: the program sees nothing of the machine
+//! The machine's root is a folder made for it, with busybox, the program, its shared libraries and the certificates of authorities: the program sees nothing of the machine
 //! that the test runs on. It is root there, cgroup v2 is mounted with every controller handed down, loopback is up, `/tmp` is in memory, and
 //! [`VARIABLE`] and [`DISK`] are set; so is `CI=true`, because what a test needs is there.
 

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::servers;
 
+/// Whom this machine trusts: programs that may use TLS do not start without.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// What differs between the kinds of machines.
 pub(super) struct Terms<'a> {
     /// As `VARIABLE` says it.
@@ -31,6 +34,9 @@ pub(super) fn make(folder: &Path, program: &Path, arguments: &[&str], terms: &Te
     take(&busybox, Path::new("/bin/busybox"), folder)?;
     symlink("busybox", folder.join("bin/sh"))?;
     take(program, Path::new("/program"), folder)?;
+    if Path::new(AUTHORITIES).is_file() {
+        take(Path::new(AUTHORITIES), Path::new(AUTHORITIES), folder)?;
+    }
     for library in libraries(program)?.into_iter().chain(libraries(&busybox)?) {
         take(&library, &library, folder)?;
     }
