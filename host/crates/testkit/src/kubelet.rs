@@ -99,6 +99,8 @@ impl Kubelet {
         fs::write(process.join("mountinfo"), "25 24 0:22 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n")?;
         fs::write(online.join("online"), "0-3\n")?;
         fs::write(cgroups.join("cgroup.controllers"), "cpu io memory pids\n")?;
+        // What tells a mount from an empty directory.
+        fs::write(cgroups.join("cgroup.procs"), "")?;
         Ok(Self { root: folder.to_owned(), places: vec![cgroups], real: false })
     }
 
