@@ -9,7 +9,7 @@ use anyhow::Result;
 use entries::{document, document_in, forget, forget_after, forget_in, message};
 use kafka_reader::{Read, broker, can_run, config, keyed, read, sink, stopped, written};
 use sluicebox_contract::{ByteSize, Entry, Message, Outcome, Refusal, Sink};
-use sluicebox_sinks::kafka::{Compression, Kafka};
+use sluicebox_sinks::kafka::Kafka;
 use tokio::time::{Instant, sleep, timeout};
 
 fn record(key: Option<&str>, value: Option<&str>) -> Read {
@@ -26,7 +26,8 @@ async fn messages_arrive_with_key_and_headers_in_the_topic_that_they_name() -> R
     let mut config = config(&server.address());
     config.topic = Some("default".to_owned());
     let headers = vec![("type".to_owned(), "a".to_owned()), ("type".to_owned(), "ü".to_owned()), (String::new(), String::new())];
-    let full = Message { channel: Some("named".to_owned()), key: Some("k".to_owned()), headers: headers.clone(), body: b"1".to_vec() };
+    let full =
+        Message { channel: Some("named".to_owned()), key: Some("k".to_owned()), headers: headers.clone(), body: b"1".to_vec() };
     let bare = Message { body: b"2".to_vec(), ..Message::default() };
     let empty = Message { key: Some(String::new()), ..Message::default() };
     written(&mut sink(&config), &[Entry::Message(full), Entry::Message(bare), Entry::Message(empty)]).await;
@@ -44,7 +45,7 @@ async fn documents_are_under_their_name_and_are_forgotten_by_a_record_without_a_
     let mut config = config(&server.address());
     config.topic = Some("default".to_owned());
     let mut sink = sink(&config);
-    let soon = Duration::from_millis(300);
+    let (soon, begun) = (Duration::from_secs(2), Instant::now());
     let entries = [
         document("a", "1"),
         document_in("other", "b", "2"),
@@ -55,10 +56,10 @@ async fn documents_are_under_their_name_and_are_forgotten_by_a_record_without_a_
         forget_after("never", Duration::MAX),
     ];
     written(&mut sink, &entries).await;
-    assert_eq!(read(&server.address(), "other").await?, [record(Some("b"), Some("2"))]);
     timeout(Duration::from_secs(20), sink.upkeep()).await.expect("it is due")?;
+    assert!(begun.elapsed() >= soon, "too early");
     assert_eq!(read(&server.address(), "other").await?, [record(Some("b"), Some("2")), record(Some("b"), None)]);
-    timeout(soon, sink.upkeep()).await.expect_err("nothing more is due");
+    timeout(Duration::from_millis(100), sink.upkeep()).await.expect_err("nothing more is due");
     assert_eq!(
         read(&server.address(), "default").await?,
         [record(Some("a"), Some("1")), record(Some("a"), None), record(Some("kept"), Some("3"))]
@@ -105,26 +106,6 @@ async fn a_key_goes_to_the_partition_where_java_puts_it() -> Result<()> {
         let found = read.iter().find(|record| record.key.as_deref() == Some(key)).expect("written");
         assert_eq!(found.partition, (hash & i32::MAX) % 7, "{key}");
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn every_compression_can_be_read() -> Result<()> {
-    if !can_run() {
-        return Ok(());
-    }
-    let server = broker(&[("t", 1)]).await?;
-    let body = "compress me ".repeat(100);
-    let all = [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
-    for compression in all {
-        let mut config = config(&server.address());
-        config.compression = compression;
-        let entries: Vec<_> = (0..10).map(|_| message("t", &body)).collect();
-        written(&mut sink(&config), &entries).await;
-    }
-    let read = read(&server.address(), "t").await?;
-    assert_eq!(read.len(), 10 * all.len());
-    assert!(read.iter().all(|record| record.value.as_ref() == Some(&body)));
     Ok(())
 }
 

@@ -32,8 +32,10 @@ impl Config {
             problems.push(Problem::new("brokers", "there is none", cure));
         }
         for broker in &self.brokers {
-            let port = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
-            let odd = |character: char| character.is_whitespace() || character.is_control() || matches!(character, ',' | '/' | '@');
+            let port =
+                broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+            let odd =
+                |character: char| character.is_whitespace() || character.is_control() || matches!(character, ',' | '/' | '@');
             if port.is_none() || port == Some(0) || broker.contains(odd) {
                 problems.push(Problem::new("brokers", "this is no address of a broker", cure));
             }
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_bad_broker_is_named_without_repeating_it() {
-        for broker in ["", "kafka", ":9092", "kafka:", "kafka:0", "kafka:99999", "a:1,b:2", "ssl://a:1", "u:secret@a:1", "a b:1"] {
+        for broker in ["", "kafka", ":9092", "kafka:", "kafka:0", "kafka:99999", "a:1,b:2", "ssl://a:1", "u:secret@a:1", "a b:1"]
+        {
             let json = format!(r#"{{"brokers":["{broker}"]}}"#);
             assert_eq!(said(&json), ["brokers: this is no address of a broker"], "{broker}");
         }

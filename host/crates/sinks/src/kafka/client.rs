@@ -58,8 +58,11 @@ impl Client {
         let context = Context::new(Arc::clone(&makings.sink), Arc::clone(&reports), Arc::clone(&makings.meter));
         let producer = ThreadedProducer::from_config_and_context(&properties(&makings.config, &credentials), context);
         let producer = producer.map_err(|error| {
-            Fault::retry(format!("cannot make a client for kafka at {}", makings.config.address()), shown(&error.to_string(), LONGEST))
-                .hint("do the certificate and its key fit each other, and what `extra` says the rest?")
+            Fault::retry(
+                format!("cannot make a client for kafka at {}", makings.config.address()),
+                shown(&error.to_string(), LONGEST),
+            )
+            .hint("do the certificate and its key fit each other, and what `extra` says the rest?")
         })?;
         Ok(Self { producer, reports, credentials, topics: HashSet::new() })
     }

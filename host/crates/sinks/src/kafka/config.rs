@@ -17,9 +17,8 @@ use sluicebox_contract::{ByteSize, TimeSpan};
 /// Whether the cluster makes topics by itself is its own setting.
 ///
 /// **Order and loss.** A write is done when the cluster has acknowledged every record, as `acks` says. What is not acknowledged stays with
-/// the client and is tried again, however long it takes: in one partition no record arrives before its predecessor, none is left out, and
-/// with `idempotence` none arrives twice as long as the sink lives; after a restart some may. There is one exception to the order: when
-/// the cluster refuses a batch of records for the sake of one of them, such as one that is larger than the topic takes, the others of that
+/// the client and is tried again, however long it takes: none is left out, and with `idempotence` none arrives in its partition before its
+/// predecessor, nor twice as long as the sink lives; after a restart some may. There is one exception to the order: when the cluster refuses a batch of records for the sake of one of them, such as one that is larger than the topic takes, the others of that
 /// batch are sent again one by one, and may arrive behind later records of their key.
 ///
 /// **Forgetting later.** A document to be forgotten later is remembered in memory only: after a restart it stays until it is forgotten
@@ -45,8 +44,8 @@ pub struct Config {
     /// Who must have a record before it counts as written.
     #[serde(default)]
     pub acks: Acks,
-    /// Whether the brokers recognise a record that is sent again. Needs `acks: all`. Without it a record whose acknowledgement was lost
-    /// is there twice, and only one request at a time is on its way to each broker.
+    /// Whether the brokers recognise a record that is sent again, and one that comes too early. Needs `acks: all`. Without it a record
+    /// whose acknowledgement was lost is there twice, and one that the brokers did not take at first may come behind those after it.
     #[serde(default = "yes")]
     pub idempotence: bool,
     /// How records are packed. `lz4` costs the node the least; a consumer built on kafka-python needs the package `lz4` for it, and knows

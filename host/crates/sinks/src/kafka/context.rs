@@ -53,6 +53,9 @@ impl Drop for Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            self.reports.set_failure(shown(without_thread(message), LONGEST));
+        }
         let Some(left_out) = self.lines.lock().unwrap_or_else(PoisonError::into_inner).may_say(Instant::now()) else {
             return;
         };
@@ -97,6 +100,11 @@ impl ProducerContext for Context {
     }
 }
 
+/// The client begins its lines with the name of a thread: `[thrd:kafka:9092/bootstrap]: `.
+fn without_thread(message: &str) -> &str {
+    message.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")).map_or(message, |(_, words)| words)
+}
+
 impl Lines {
     fn new(now: Instant) -> Self {
         Self { since: now, said: 0, left_out: 0 }
@@ -121,6 +129,12 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_thread_is_left_out() {
+        assert_eq!(without_thread("[thrd:k:1/bootstrap]: k:1/bootstrap: refused"), "k:1/bootstrap: refused");
+        assert_eq!(without_thread("k:1: refused"), "k:1: refused");
+    }
 
     #[test]
     fn a_client_that_talks_too_much_is_cut_short() {

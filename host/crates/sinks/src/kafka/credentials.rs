@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(read(b""), Err("it is empty".to_owned()));
         assert_eq!(read(b"a\0b"), Err("it is no text".to_owned()));
         assert_eq!(read(&[0xff]), Err("it is no text".to_owned()));
-        assert_eq!(read(&[b'x'; 65_537]), Err("it is larger than 64KiB".to_owned()));
+        assert_eq!(read(&vec![b'x'; 65_537]), Err("it is larger than 64KiB".to_owned()));
     }
 
     #[test]

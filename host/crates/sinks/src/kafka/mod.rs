@@ -110,7 +110,9 @@ impl Kafka {
             if self.flight.sent() == 0
                 && let Some(fault) = self.setback.take()
             {
-                return Err(fault);
+                // When the client cannot go on, that says more than what it did to each record.
+                let fatal = self.seat.client().and_then(|client| client.fatal());
+                return Err(fatal.map_or(fault, |trouble| reaction::to_fault(&trouble, &self.address)));
             }
             self.hear(&mut patience).await?;
         }
@@ -222,7 +224,7 @@ impl Kafka {
         let limit = self.makings.config.message_timeout;
         while !self.settle() {
             let Some(client) = self.seat.client() else {
-                return Err(reaction::silence(limit, &self.address));
+                return Err(reaction::silence(&self.makings.config));
             };
             let reports = Arc::clone(client.reports());
             let trouble = reports.trouble();
@@ -242,8 +244,7 @@ impl Kafka {
         use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
         let fatal = self.seat.client().and_then(|client| client.fatal());
         let Some(trouble) = fatal.or(trouble) else {
-            let limit = self.makings.config.message_timeout;
-            return self.setback.take().unwrap_or_else(|| reaction::silence(limit, &self.address));
+            return self.setback.take().unwrap_or_else(|| reaction::silence(&self.makings.config));
         };
         self.denied = matches!(trouble.code, Authentication | SSL | SaslAuthenticationFailed);
         reaction::to_fault(&trouble, &self.address)

@@ -112,7 +112,7 @@ pub(super) fn properties(config: &Config, credentials: &Credentials) -> ClientCo
         .set("client.id", &config.client_id)
         .set("acks", acks(config.acks))
         .set("enable.idempotence", config.idempotence.to_string())
-        // What the brokers do not recognise when it comes again keeps its order one by one.
+        // What the brokers do not recognise when it comes too early should not come too early often.
         .set("max.in.flight.requests.per.connection", if config.idempotence { "5" } else { "1" })
         .set("compression.type", compression(config.compression))
         .set("partitioner", partitioner(config.partitioner))
@@ -220,9 +220,7 @@ mod tests {
         config.username = Some("u".to_owned());
         for acks in [Acks::All, Acks::Leader, Acks::None] {
             config.acks = acks;
-            for compression in
-                [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
-            {
+            for compression in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
                 config.compression = compression;
                 check(&config);
             }
@@ -257,7 +255,10 @@ mod tests {
             config.extra = [(name.to_owned(), "1".to_owned())].into();
             let problems = problems(&config);
             assert_eq!(problems.len(), 1);
-            assert_eq!((problems[0].field.as_str(), problems[0].cause.as_str()), (format!("extra.{name}").as_str(), "this is not for `extra`"));
+            assert_eq!(
+                (problems[0].field.as_str(), problems[0].cause.as_str()),
+                (format!("extra.{name}").as_str(), "this is not for `extra`")
+            );
         }
     }
 
@@ -277,10 +278,14 @@ mod tests {
     #[test]
     fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
         let mut config = Config::new(["a:1"]);
-        config.extra =
-            [("socket.keepalive.enabel", "secret"), ("socket.timeout.ms", "secret"), ("socket.nagle.disable", "true"), ("debug", "broker")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into();
+        config.extra = [
+            ("socket.keepalive.enabel", "secret"),
+            ("socket.timeout.ms", "secret"),
+            ("socket.nagle.disable", "true"),
+            ("debug", "broker"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
         let said: Vec<_> = problems(&config).into_iter().map(|problem| format!("{}: {}", problem.field, problem.cause)).collect();
         assert_eq!(
             said,

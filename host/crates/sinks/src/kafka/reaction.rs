@@ -3,6 +3,7 @@
 use rdkafka::types::RDKafkaErrorCode as Code;
 use sluicebox_contract::Fault;
 
+use super::config::Config;
 use super::reports::Trouble;
 
 /// What is to be done with a record that was not written.
@@ -45,7 +46,8 @@ pub(super) fn to_error(code: Code, sent: Sent<'_>, address: &str) -> Reaction {
 
 /// Why nothing was acknowledged, as far as the client knows.
 pub(super) fn to_fault(trouble: &Trouble, address: &str) -> Fault {
-    let fault = Fault::retry(writing(address), if trouble.reason.is_empty() { text(trouble.code) } else { trouble.reason.clone() });
+    let fault =
+        Fault::retry(writing(address), if trouble.reason.is_empty() { text(trouble.code) } else { trouble.reason.clone() });
     let authentication = "user and password do not fit, or the mechanism is another one: correct `username`, the password or \
                           `sasl-mechanism`; a `password-file` is read again at the next try";
     let hint = match trouble.code {
@@ -60,7 +62,7 @@ pub(super) fn to_fault(trouble: &Trouble, address: &str) -> Fault {
             "a new client takes the place of this one at the next try"
         }
         // A broker that closes at once is one that expects something else.
-        Code::BrokerTransportFailure if trouble.reason.contains("Disconnected while requesting ApiVersion") => {
+        Code::BrokerTransportFailure if trouble.reason.contains("APIVERSION_QUERY") => {
             "does this port expect TLS (`tls: true`) or a log-in (`sasl-mechanism`)?"
         }
         _ => "are the brokers alive, and reachable from this node under the names that they tell?",
@@ -69,9 +71,13 @@ pub(super) fn to_fault(trouble: &Trouble, address: &str) -> Fault {
 }
 
 /// Nothing was acknowledged, and nobody says why.
-pub(super) fn silence(limit: impl std::fmt::Display, address: &str) -> Fault {
-    Fault::retry(writing(address), format!("no acknowledgement within {limit}"))
-        .hint("the brokers hang, or too few replicas are in step for `acks`; the records stay with the client and are not sent twice")
+pub(super) fn silence(config: &Config) -> Fault {
+    let hint = if config.tls {
+        "the brokers hang, or too few replicas are in step for `acks`, or: does this port speak TLS?"
+    } else {
+        "the brokers hang, or too few replicas are in step for `acks`"
+    };
+    Fault::retry(writing(&config.address()), format!("no acknowledgement within {}", config.message_timeout)).hint(hint)
 }
 
 fn writing(address: &str) -> String {
@@ -136,7 +142,13 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_record_is_tried_alone_and_then_refused() {
-        for code in [Code::MessageSizeTooLarge, Code::MessageBatchTooLarge, Code::InvalidRecord, Code::InvalidTimestamp, Code::PolicyViolation] {
+        for code in [
+            Code::MessageSizeTooLarge,
+            Code::MessageBatchTooLarge,
+            Code::InvalidRecord,
+            Code::InvalidTimestamp,
+            Code::PolicyViolation,
+        ] {
             assert_eq!(reaction(code, false, false), Reaction::Alone);
             assert!(matches!(reaction(code, false, true), Reaction::Refuse(_)), "{code:?}");
         }
@@ -156,7 +168,10 @@ mod tests {
             assert!(matches!(reaction(code, true, false), Reaction::Refuse(_)), "{code:?}");
             match reaction(code, false, false) {
                 Reaction::Wait(fault) => {
-                    assert_eq!((fault.class, fault.tried.as_str()), (Class::Retry, "cannot write to the topic `t` of kafka at k:1"));
+                    assert_eq!(
+                        (fault.class, fault.tried.as_str()),
+                        (Class::Retry, "cannot write to the topic `t` of kafka at k:1")
+                    );
                 }
                 other => panic!("{other:?}"),
             }
@@ -165,7 +180,9 @@ mod tests {
 
     #[test]
     fn whatever_else_there_is_is_tried_again() {
-        for code in [Code::PurgeInflight, Code::Fatal, Code::MessageTimedOut, Code::NotEnoughReplicas, Code::Unknown, Code::Application] {
+        for code in
+            [Code::PurgeInflight, Code::Fatal, Code::MessageTimedOut, Code::NotEnoughReplicas, Code::Unknown, Code::Application]
+        {
             for alone in [false, true] {
                 assert!(matches!(reaction(code, true, alone), Reaction::Wait(_)), "{code:?}");
             }
@@ -182,6 +199,10 @@ mod tests {
         );
         assert!(trouble(Code::SSL, "").contains("`ca-file`"));
         assert!(trouble(Code::Authentication, "no").contains("`password-file`"));
+        assert!(
+            trouble(Code::BrokerTransportFailure, "k:1: Disconnected (after 1ms in state APIVERSION_QUERY)")
+                .contains("`tls: true`")
+        );
         assert!(trouble(Code::AllBrokersDown, "1/1 brokers are down").contains("alive"));
     }
 }

@@ -112,7 +112,9 @@ pub(super) fn check_topic(topic: &str) -> Result<(), String> {
     match topic {
         "" => Err("the topic has an empty name".to_owned()),
         "." | ".." => Err(format!("no topic may be called `{topic}`")),
-        _ if !topic.chars().all(fits) => Err(format!("the topic `{}` has a character that no topic may have", shown(topic, NAME))),
+        _ if !topic.chars().all(fits) => {
+            Err(format!("the topic `{}` has a character that no topic may have", shown(topic, NAME)))
+        }
         _ if topic.len() > LONGEST_TOPIC => Err(format!("the topic's name is longer than {LONGEST_TOPIC} characters")),
         _ => Ok(()),
     }
@@ -197,7 +199,8 @@ mod tests {
     #[test]
     fn only_allowed_topics_can_be_named() {
         let config = config(Some("default"), Some(&["one", "nfvi.*"]));
-        for (topic, fits) in [("one", true), ("one1", false), ("nfvi.a", true), ("nfvi", false), ("default", true), ("x", false)] {
+        for (topic, fits) in [("one", true), ("one1", false), ("nfvi.a", true), ("nfvi", false), ("default", true), ("x", false)]
+        {
             assert_eq!(Record::new(&message(Some(topic)), &config).is_ok(), fits, "{topic}");
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Reports {
 struct Found {
     reports: Vec<Report>,
     trouble: Option<Trouble>,
+    /// How the last connection ended, in the client's words.
+    failure: Option<String>,
 }
 
 impl Reports {
@@ -34,6 +36,7 @@ impl Reports {
         if report.1.is_ok() {
             // Whatever it was, it is over.
             found.trouble = None;
+            found.failure = None;
         }
         found.reports.push(report);
         drop(found);
@@ -50,12 +53,24 @@ impl Reports {
         self.changed.notify_one();
     }
 
+    /// A connection has ended. That is no trouble as long as there are others.
+    pub(super) fn set_failure(&self, failure: String) {
+        self.found().failure = Some(failure);
+    }
+
     pub(super) fn take(&self) -> Vec<Report> {
         std::mem::take(&mut self.found().reports)
     }
 
     pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.found().trouble.clone()
+        let found = self.found();
+        let trouble = found.trouble.clone()?;
+        match &found.failure {
+            Some(reason) if trouble.code == RDKafkaErrorCode::AllBrokersDown => {
+                Some(Trouble { code: RDKafkaErrorCode::BrokerTransportFailure, reason: reason.clone() })
+            }
+            _ => Some(trouble),
+        }
     }
 
     /// Until something was added, be it before the call.
@@ -104,6 +119,15 @@ mod tests {
         reports.add((2, Ok(())));
         assert_eq!(reports.trouble(), None);
         assert_eq!(reports.take(), [(1, Err(RDKafkaErrorCode::PurgeQueue)), (2, Ok(()))]);
+    }
+
+    #[test]
+    fn that_all_brokers_are_away_is_told_with_how_the_last_one_went() {
+        let reports = Reports::default();
+        reports.set_failure("refused".to_owned());
+        assert_eq!(reports.trouble(), None);
+        reports.set_trouble(trouble(RDKafkaErrorCode::AllBrokersDown));
+        assert_eq!(reports.trouble().map(|trouble| trouble.reason), Some("refused".to_owned()));
     }
 
     #[tokio::test]

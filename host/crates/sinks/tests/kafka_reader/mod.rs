@@ -14,7 +14,7 @@ use sluicebox_testkit::servers::{KafkaOptions, KafkaServer, Need, python, requir
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 const SCRIPT: &str = r#"
 import json, sys
@@ -59,7 +59,7 @@ pub(crate) async fn broker(topics: &[(&str, u32)]) -> Result<KafkaServer> {
 
 /// Settings with which a test does not take long.
 pub(crate) fn config(address: &str) -> Config {
-    let mut config = Config::new([address]);
+    let mut config = Config::new(address.split(','));
     config.message_timeout.0 = Duration::from_secs(10);
     config.topic_timeout.0 = Duration::from_secs(1);
     config
