@@ -1,16 +1,14 @@
 //! The figures: what is told is what the processes have used and what the kernel says.
 
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_contract::Metric::{self, CpuUsage};
-use sluicebox_testkit::machine::{DISK, Kernel};
 
+use super::disk::Disk;
 use super::group::{self, Limit};
 use super::told::Record;
 use super::work::Work;
-use super::{MIB, Told, assert_close, by_path, during, field, in_machine, is_version_2, number, shared};
+use super::{MIB, Told, assert_close, by_path, during, field, is_version_2, number, shared};
 
 /// Both ends of what is compared are at rest, so a busy machine makes no difference.
 #[tokio::test]
@@ -143,73 +141,25 @@ async fn processes_are_counted_up_to_their_limit() {
     .await;
 }
 
-/// Past the page cache, so that what is read and written is what the device does.
 #[tokio::test]
 async fn bytes_of_a_disk_are_counted() {
     let Some(_turn) = shared().await else { return };
     let uid = group::uid();
     let pod = group::pod(&uid);
     let container = pod.container(&group::container_id());
-    // A file in the target folder is on a disk, one in the folder for temporary files maybe not.
-    let file = tempfile::NamedTempFile::new_in(if in_machine().is_some() { "/tmp" } else { env!("CARGO_TARGET_TMPDIR") });
-    let mut file = file.expect("a file");
-    file.write_all(&vec![1; 8 << 20]).and_then(|()| file.as_file().sync_all()).expect("8 MiB");
-    let disk = std::env::var_os(DISK).map_or_else(|| file.path().to_owned(), PathBuf::from);
-    container.count_bytes_of(file.path());
+    let disk = Disk::open();
+    disk.count(&container);
     let told = Told::about(&uid);
     during(&by_path(), None, &told, async |_| {
         told.fresh(&container.path).await;
-        let before = |metric| told.record().total(&container.path, metric).unwrap_or_default();
-        let (read, written) = (before(Metric::IoReadBytes), before(Metric::IoWrittenBytes));
-        let disk = disk.display();
-        let script = format!(
-            "dd if='{disk}' of=/dev/null bs=1M count=8 iflag=direct 2>/dev/null && \
-             dd if=/dev/zero of='{disk}' bs=1M count=4 oflag=direct conv=notrunc 2>/dev/null"
-        );
+        let total = |metric| told.record().total(&container.path, metric).unwrap_or_default();
+        let (read, written) = (total(Metric::IoReadBytes), total(Metric::IoWrittenBytes));
+        let script = format!("{} && {}", disk.read(8), disk.write(4));
         assert!(Work::start(&container, &script).wait().success(), "{script}");
         told.fresh(&container.path).await;
-        let record = told.record();
-        let total = |metric| record.total(&container.path, metric).unwrap_or_default();
         assert_close(total(Metric::IoReadBytes) - read, 8 * MIB, MIB / 2);
         assert_close(total(Metric::IoWrittenBytes) - written, 4 * MIB, MIB / 2);
-        assert!(total(Metric::IoReads) >= 8 && total(Metric::IoWrites) >= 4, "a call is at most a MiB");
-    })
-    .await;
-}
-
-/// In version 1, pressure is told where version 2 is mounted beside it.
-#[tokio::test]
-async fn pressure_is_told_where_the_kernel_knows_it() {
-    let Some(_turn) = shared().await else { return };
-    let uid = group::uid();
-    let pod = group::pod(&uid);
-    let container = pod.container(&group::container_id());
-    let known = container.doors().iter().any(|door| door.with_file_name("cpu.pressure").is_file());
-    assert_ne!((known, in_machine()), (false, Some(Kernel::Emulated)), "this one has it");
-    container.limit(Limit::CpuMicroseconds(10_000));
-    let _work = [Work::burn(&container), Work::burn(&container)];
-    let told = Told::about(&uid);
-    during(&by_path(), None, &told, async |_| {
-        let path = &container.path;
-        if !known {
-            told.fresh(path).await;
-            assert_eq!(told.record().count(path, Metric::CpuPressureSome), 0);
-            return;
-        }
-        let some = |record: &Record| record.total(path, Metric::CpuPressureSome);
-        told.until("they wait for a processor", |record| some(record).filter(|total| *total > 100_000_000)).await;
-        let record = told.record();
-        for metric in [
-            Metric::CpuPressureFull,
-            Metric::MemoryPressureSome,
-            Metric::MemoryPressureFull,
-            Metric::IoPressureSome,
-            Metric::IoPressureFull,
-        ] {
-            assert!(record.count(path, metric) > 0, "{metric:?}");
-        }
-        let increase = record.increase(path, Metric::CpuPressureSome);
-        assert!(increase <= some(&record).expect("a total"), "{increase}");
+        assert!(total(Metric::IoReads) >= 8 && total(Metric::IoWrites) >= 4, "a call is for at most a MiB");
     })
     .await;
 }

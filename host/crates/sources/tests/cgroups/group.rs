@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
-
-use rustix::fs::{major, minor};
 
 use super::{in_machine, is_version_2};
 
@@ -129,25 +126,6 @@ impl Group {
             Limit::Processes(number) => (self.file("pids.max", "pids", "pids.max"), number.to_string()),
         };
         fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    }
-}
-
-impl Group {
-    /// Newer kernels count a disk's bytes in version 1 only where they are limited: a limit that nobody feels.
-    pub(crate) fn count_bytes_of(&self, file: &Path) {
-        if is_version_2() {
-            return;
-        }
-        let device = fs::metadata(file).expect("a file").dev();
-        let names = PathBuf::from(format!("/sys/dev/block/{}:{}", major(device), minor(device)));
-        // Of a partition, the disk is what is limited.
-        let disk = if names.join("partition").is_file() { names.join("../dev") } else { names.join("dev") };
-        let disk = fs::read_to_string(&disk).unwrap_or_else(|error| panic!("{} is on no disk: {error}", file.display()));
-        for direction in ["read", "write"] {
-            let file = self.file("", "blkio", &format!("blkio.throttle.{direction}_bps_device"));
-            fs::write(&file, format!("{} {}", disk.trim(), 1_u64 << 40))
-                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
     }
 }
 

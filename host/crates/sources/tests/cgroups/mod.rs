@@ -1,8 +1,10 @@
 //! Tests on real cgroups, and what they stand on: groups that they make, work that runs in them, and what the source tells of them.
 
+mod disk;
 mod figures;
 mod group;
 mod lives;
+mod pressure;
 mod told;
 mod work;
 
