@@ -79,10 +79,14 @@ fn measure(root: &Root, size: usize) {
 /// Those that the sampler holds open, opened once more.
 fn same_files(root: &Root) -> Vec<File> {
     let held = std::fs::read_dir("/proc/self/fd").expect("this process has files").flatten();
-    let mut paths: Vec<_> = held.filter_map(|held| std::fs::read_link(held.path()).ok()).filter(|path| root.holds(path)).collect();
+    let mut paths: Vec<_> =
+        held.filter_map(|held| std::fs::read_link(held.path()).ok()).filter(|path| root.holds(path)).collect();
     paths.retain(|path| path.is_file());
     paths.sort();
-    paths.iter().map(|path| File::from(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("it is opened"))).collect()
+    paths
+        .iter()
+        .map(|path| File::from(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("it is opened")))
+        .collect()
 }
 
 fn container(number: usize) -> String {
@@ -104,7 +108,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
 fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
     let info = read("/proc/cpuinfo");
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).map_or("a processor", |name| name.trim_start_matches([' ', '\t', ':']));
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("a processor", |name| name.trim_start_matches([' ', '\t', ':']));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{processors} x {model}, Linux {}", read("/proc/sys/kernel/osrelease").trim())
 }

@@ -40,10 +40,12 @@ async fn the_first_reading_has_totals_and_no_increases() {
     let bench = bare(Root::version_2(), 100).await;
     let recorder = Recorder::default();
     let told = during(bench.source().await, &recorder, until(&recorder, |told| told.ticks.len() > 1)).await;
-    let increases = |tick: usize| told.ticks[tick].samples.iter().filter_map(|sample| match sample.reading {
-        Reading::Counter { increase, .. } => Some(increase),
-        Reading::Value(_) | Reading::Unlimited => None,
-    });
+    let increases = |tick: usize| {
+        told.ticks[tick].samples.iter().filter_map(|sample| match sample.reading {
+            Reading::Counter { increase, .. } => Some(increase),
+            Reading::Value(_) | Reading::Unlimited => None,
+        })
+    };
     assert!(increases(0).count() > 10 && increases(0).all(|increase| increase.is_none()));
     assert!(increases(1).all(|increase| increase.is_some_and(|increase| increase.amount == 0 && increase.over_nanos > 0)));
     let metrics = |kind| told.ticks[0].samples.iter().filter(move |sample| sample.metric.kind() == kind).count();
@@ -235,17 +237,29 @@ fn mistakes_are_told_with_their_cure() {
         (r#"{"period": "99ms"}"#, "period 99ms is too often; write at least 100ms"),
         (r#"{"period": "11m"}"#, "period 11m is too rare; write at most 10m"),
         (r#"{"wait": "1h"}"#, "wait 1h is too long; write at most 10m"),
-        (r#"{"root": "host"}"#, "root `host` is not absolute; write `/`, or where the host's root directory is mounted, such as `/host`"),
+        (
+            r#"{"root": "host"}"#,
+            "root `host` is not absolute; write `/`, or where the host's root directory is mounted, such as `/host`",
+        ),
         (r#"{"levels": []}"#, "levels is empty, so nothing would be measured; write `pod`, `container` or both"),
         (r#"{"metrics": []}"#, "metrics is empty, so nothing would be measured; write a group such as `cpu`"),
-        (r#"{"max-cgroups": 0}"#, "max-cgroups 0 is not between 1 and 100000; write how many cgroups this node may have, such as 5000"),
-        (r#"{"kubernetes": false, "node": "n"}"#, "node is given, but no pods are asked for; remove it, or write `kubernetes: true`"),
+        (
+            r#"{"max-cgroups": 0}"#,
+            "max-cgroups 0 is not between 1 and 100000; write how many cgroups this node may have, such as 5000",
+        ),
+        (
+            r#"{"kubernetes": false, "node": "n"}"#,
+            "node is given, but no pods are asked for; remove it, or write `kubernetes: true`",
+        ),
         (r#"{"node": "a,b"}"#, "node `a,b` is no name of a node; write the name as `kubectl get nodes` shows it"),
         (r#"{"max-page-bytes": "1KiB"}"#, "max-page-bytes 1KiB is less than an object may need; write at least 64KiB"),
     ] {
         let config: Config = serde_json::from_str(json).expect("it parses");
-        let told: Vec<_> =
-            config.problems().into_iter().map(|problem| format!("{} {}; {}", problem.field, problem.cause, problem.cure)).collect();
+        let told: Vec<_> = config
+            .problems()
+            .into_iter()
+            .map(|problem| format!("{} {}; {}", problem.field, problem.cause, problem.cure))
+            .collect();
         assert_eq!(told, [expected]);
     }
 }

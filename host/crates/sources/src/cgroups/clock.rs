@@ -132,7 +132,23 @@ mod tests {
     /// Whichever way it is set and however far, one interval is odd, by at most half of a period.
     #[test]
     fn a_wall_clock_that_is_set_makes_one_odd_interval() {
-        for step in [1, -1, 700, -700, 2_400, -2_400, 2_600, -2_600, 4_999, -4_999, 5_000, 3_600_000, -3_600_000, 86_399_000, -1_000_000_001] {
+        for step in [
+            1,
+            -1,
+            700,
+            -700,
+            2_400,
+            -2_400,
+            2_600,
+            -2_600,
+            4_999,
+            -4_999,
+            5_000,
+            3_600_000,
+            -3_600_000,
+            86_399_000,
+            -1_000_000_001,
+        ] {
             for before_sleeping in [true, false] {
                 let (mut clocks, mut turns) = Clocks::begin(0);
                 clocks.turn(&mut turns, 0);

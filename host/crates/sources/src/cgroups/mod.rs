@@ -49,7 +49,13 @@ pub struct Cgroups {
 impl Cgroups {
     /// Measures cgroups as `config` says; `api` is needed to name them as Kubernetes does, `node` is the host's own, for when the
     /// configuration names none. Fails where no cgroups are to be found.
-    pub fn new(config: &Config, api: Option<Api>, node: &str, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Result<Self, Fault> {
+    pub fn new(
+        config: &Config,
+        api: Option<Api>,
+        node: &str,
+        ids: Arc<SubjectIds>,
+        meter: Arc<SourceMeter>,
+    ) -> Result<Self, Fault> {
         meter.reads.set(1);
         let sampler = Sampler::new(config, Arc::clone(&ids))?;
         let kubernetes = config.kubernetes;

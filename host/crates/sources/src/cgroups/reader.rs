@@ -11,7 +11,11 @@ use super::sampler::{Sampler, Taken, What};
 /// The sampler, here or at work.
 pub(super) enum Reader {
     Here(Box<Sampler>),
-    Away { handle: JoinHandle<(Box<Sampler>, Result<Taken, Fault>)>, what: Extent, since: SteadyInstant },
+    Away {
+        handle: JoinHandle<(Box<Sampler>, Result<Taken, Fault>)>,
+        what: Extent,
+        since: SteadyInstant,
+    },
     /// It has panicked, or the executor has ended.
     Lost,
 }
@@ -59,17 +63,13 @@ impl Reader {
     pub(super) async fn back(&mut self) -> Result<(Extent, Taken), Fault> {
         let Self::Away { handle, what, .. } = self else { return std::future::pending().await };
         let (joined, what) = (handle.await, *what);
-        match joined {
-            Ok((sampler, taken)) => {
-                *self = Self::Here(sampler);
-                Ok((what, taken?))
-            }
-            Err(_) => {
-                *self = Self::Lost;
-                Err(Fault::fatal("cannot read cgroups", "the reading thread has panicked")
-                    .hint("this is a defect of sluicebox: please report it with the lines of the log before this one"))
-            }
-        }
+        let Ok((sampler, taken)) = joined else {
+            *self = Self::Lost;
+            return Err(Fault::fatal("cannot read cgroups", "the reading thread has panicked")
+                .hint("this is a defect of sluicebox: please report it with the lines of the log before this one"));
+        };
+        *self = Self::Here(sampler);
+        Ok((what, taken?))
     }
 
     /// Ready when cgroups have come or gone; never while it is at work.

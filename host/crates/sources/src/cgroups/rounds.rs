@@ -156,6 +156,9 @@ impl Rounds {
     }
 
     fn begin(&mut self, what: What) {
+        if !self.reader.is_here() {
+            return;
+        }
         if matches!(what, What::All) {
             self.young.grow_up();
         }
@@ -218,6 +221,7 @@ impl Rounds {
             self.young.gone(gone);
             self.roster.gone(gone);
         }
+        self.roster.trim();
         self.has_begun = true;
     }
 

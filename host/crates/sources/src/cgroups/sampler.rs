@@ -143,7 +143,11 @@ impl Sampler {
         self.follow(orders);
         let Changes { come, gone, rescanned } = self.tree.changes();
         let mut taken = Taken {
-            tick: Tick { observed_at: UnixNanos::now(), online_cpus: self.cpus.online(), samples: Vec::with_capacity(self.samples) },
+            tick: Tick {
+                observed_at: UnixNanos::now(),
+                online_cpus: self.cpus.online(),
+                samples: Vec::with_capacity(self.samples),
+            },
             come: Vec::new(),
             gone: gone.iter().filter_map(|path| self.remove(path)).collect(),
             took: Duration::ZERO,

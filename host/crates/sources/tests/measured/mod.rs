@@ -101,7 +101,8 @@ pub(crate) fn told(recorder: &Recorder) -> Told {
     for notice in recorder.notices() {
         match notice {
             Notice::Defined(subject) => {
-                let name = [subject.namespace.as_str(), subject.name.as_str()].join(if subject.namespace.is_empty() { "" } else { "/" });
+                let name =
+                    [subject.namespace.as_str(), subject.name.as_str()].join(if subject.namespace.is_empty() { "" } else { "/" });
                 told.lines.push(format!("+{} {name}", format!("{:?}", subject.kind).to_lowercase()));
                 assert!(exist.insert(subject.id, name).is_none(), "defined twice");
                 assert!(told.subjects.insert(subject.id, subject).is_none(), "an id is used twice");

@@ -34,6 +34,9 @@ impl Held {
 
     /// Takes out what belongs to these cgroups, in the order in which it was read. They are sorted.
     pub(super) fn release(&mut self, subjects: &[SubjectId]) -> Vec<Tick> {
+        if subjects.is_empty() || self.ticks.is_empty() {
+            return Vec::new();
+        }
         let theirs = |subject: SubjectId| subjects.binary_search(&subject).is_ok();
         let mut released = Vec::new();
         for tick in &mut self.ticks {
@@ -57,7 +60,8 @@ mod tests {
     use super::*;
 
     fn tick(at: u64, subjects: &[u32]) -> Tick {
-        let sample = |subject: &u32| Sample { subject: SubjectId(*subject), metric: Metric::MemoryUsage, reading: Reading::Value(at) };
+        let sample =
+            |subject: &u32| Sample { subject: SubjectId(*subject), metric: Metric::MemoryUsage, reading: Reading::Value(at) };
         Tick { observed_at: UnixNanos(at), online_cpus: 2, samples: subjects.iter().map(sample).collect() }
     }
 

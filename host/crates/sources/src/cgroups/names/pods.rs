@@ -124,7 +124,9 @@ mod tests {
         let pod = name_of(json).unwrap();
         assert!(pod.labels.is_empty() && pod.owners.is_empty() && pod.annotations.is_empty());
         assert!(pod.containers.iter().all(|container| container.image.is_empty() && !container.name.is_empty()));
-        assert!(pod.containers.iter().any(|container| container.status.as_ref().is_some_and(|status| status.container_id.is_some())));
+        assert!(
+            pod.containers.iter().any(|container| container.status.as_ref().is_some_and(|status| status.container_id.is_some()))
+        );
         assert!(pod.weight() < convert::pod(json).unwrap().weight());
     }
 

@@ -69,7 +69,10 @@ struct Cgroup {
 #[derive(Debug)]
 enum State {
     /// For its name, until then. One that is gone is told in retrospect.
-    Waits { until: Instant, is_gone: bool },
+    Waits {
+        until: Instant,
+        is_gone: bool,
+    },
     Told(Arc<Subject>),
     LeftOut,
 }
@@ -135,17 +138,24 @@ impl Roster {
         let Some(cgroup) = self.cgroups.get_mut(&id) else { return };
         if let State::Waits { is_gone, .. } = &mut cgroup.state {
             *is_gone = true;
-            let gone = |cgroup: &&Cgroup| matches!(cgroup.state, State::Waits { is_gone: true, .. });
-            if self.cgroups.values().filter(gone).count() > MOST_GONE {
-                self.forget(id);
-                self.dropped += 1;
-            }
             return;
         }
         if matches!(cgroup.state, State::Told(_)) {
             self.notices.push(Notice::Forgotten(id));
         }
         self.forget(id);
+    }
+
+    /// Keeps those that are gone within their bound; the oldest make room.
+    pub(in crate::cgroups) fn trim(&mut self) {
+        let is_gone = |cgroup: &Cgroup| matches!(cgroup.state, State::Waits { is_gone: true, .. });
+        let mut gone: Vec<SubjectId> = self.cgroups.iter().filter(|(_, cgroup)| is_gone(cgroup)).map(|(id, _)| *id).collect();
+        gone.truncate(gone.len().saturating_sub(MOST_GONE));
+        for id in &gone {
+            self.forget(*id);
+        }
+        self.held.release(&gone);
+        self.dropped += u64::try_from(gone.len()).unwrap_or(u64::MAX);
     }
 
     /// Something was heard of a pod. What follows from it is said by [`Self::settle`].
@@ -173,12 +183,13 @@ impl Roster {
         }
         let heard = std::mem::take(&mut self.heard);
         let concerned = |cgroup: &Cgroup| cgroup.place.as_ref().is_some_and(|place| heard.contains(text(key(place))));
-        let concerned: Vec<SubjectId> =
-            self.cgroups.iter().filter(|(_, cgroup)| concerned(cgroup)).map(|(id, _)| *id).collect();
+        let concerned: Vec<SubjectId> = self.cgroups.iter().filter(|(_, cgroup)| concerned(cgroup)).map(|(id, _)| *id).collect();
         let mut told = Vec::new();
         for id in concerned {
             let Some(cgroup) = self.cgroups.get(&id) else { continue };
-            let Some(subject) = cgroup.place.as_ref().and_then(|place| named(id, &cgroup.path, place, &self.index)) else { continue };
+            let Some(subject) = cgroup.place.as_ref().and_then(|place| named(id, &cgroup.path, place, &self.index)) else {
+                continue;
+            };
             match &cgroup.state {
                 State::Told(before) if **before == subject => {}
                 State::Told(_) => self.redefine(id, subject)?,
@@ -315,12 +326,8 @@ impl Roster {
     }
 
     fn forget(&mut self, id: SubjectId) {
-        let Some(cgroup) = self.cgroups.remove(&id) else { return };
-        if matches!(cgroup.state, State::Waits { .. }) {
-            self.held.release(&[id]);
-        }
-        if let Some(Place::Pod { key, .. }) = &cgroup.place {
-            self.index.released(key);
+        if let Some(Cgroup { place: Some(Place::Pod { key, .. }), .. }) = self.cgroups.remove(&id) {
+            self.index.released(&key);
         }
     }
 }
