@@ -18,6 +18,9 @@ const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
     (&["clap"], &["sluicebox", "xtask"]),
 ];
 
+/// Packages of others that only some of theirs may depend on: TLS is rustls everywhere but in librdkafka, which brings its own.
+const BELOW_ONLY: [(&str, &[&str]); 2] = [("openssl-sys", &["rdkafka-sys"]), ("native-tls", &[])];
+
 /// What must be out of reach for `contract`, through however many others.
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
@@ -80,6 +83,7 @@ impl Workspace {
     pub(crate) fn breaches(&self) -> Vec<String> {
         let ours = self.ours();
         let mut breaches = reach(&self.metadata, "sluicebox-contract", &NOT_FOR_CONTRACT);
+        breaches.extend(below(&self.metadata));
         for package in &ours {
             breaches.extend(names(package));
             breaches.extend(neighbours(package, &ours));
@@ -115,6 +119,22 @@ fn names(package: &Value) -> Vec<String> {
         for (walled, allowed) in NAMED_ONLY_BY {
             if walled.contains(&dependency) && !allowed.contains(&name) {
                 breaches.push(format!("{name} names {dependency}, which is for {} only", allowed.join(" and ")));
+            }
+        }
+    }
+    breaches
+}
+
+fn below(metadata: &Value) -> Vec<String> {
+    let names: BTreeMap<&str, &str> =
+        list(metadata, "packages").map(|package| (text(package, "id"), text(package, "name"))).collect();
+    let name = |id: &str| names.get(id).copied().unwrap_or_default();
+    let mut breaches = Vec::new();
+    for node in metadata.get("resolve").into_iter().flat_map(|resolve| list(resolve, "nodes")) {
+        let parent = name(text(node, "id"));
+        for dependency in list(node, "deps").map(|dependency| name(text(dependency, "pkg"))) {
+            if BELOW_ONLY.iter().any(|(walled, allowed)| *walled == dependency && !allowed.contains(&parent)) {
+                breaches.push(format!("{parent} depends on {dependency}: TLS is rustls"));
             }
         }
     }
@@ -257,6 +277,18 @@ mod tests {
             names(&package),
             ["sluicebox-pipeline names wasmtime, which is for sluicebox-wasm and sluicebox-wasm-cache only"]
         );
+    }
+
+    #[test]
+    fn a_second_tls_library_is_told() {
+        let metadata = |parent: &str| {
+            json!({
+                "packages": [{ "id": "1", "name": parent }, { "id": "2", "name": "openssl-sys" }],
+                "resolve": { "nodes": [{ "id": "1", "deps": [{ "pkg": "2" }] }, { "id": "2", "deps": [] }] },
+            })
+        };
+        assert_eq!(below(&metadata("reqwest")), ["reqwest depends on openssl-sys: TLS is rustls"]);
+        assert_eq!(below(&metadata("rdkafka-sys")), Vec::<String>::new());
     }
 
     #[test]
