@@ -130,7 +130,8 @@ impl Kubelet {
         pod.containers.iter().try_for_each(|(_, id)| self.make(&self.path(pod, Some(id))))
     }
 
-    fn make(&self, path: &str) -> Result<()> {
+    /// Makes a cgroup, which need not be a pod's.
+    pub fn make(&self, path: &str) -> Result<()> {
         for place in &self.places {
             fs::create_dir_all(place.join(path))?;
         }
