@@ -52,28 +52,28 @@ fn measure(root: &Root, size: usize) {
     }
     let config = Config { root: root.path().to_owned(), ..Config::default() };
     let mut sampler = Sampler::new(&config, Arc::new(SubjectIds::default())).expect("cgroups are found");
-    let samples = sampler.sample().expect("they are read").samples.len();
-    assert!(samples > size, "{samples} samples of {size} cgroups");
+    let each_tick = sampler.sample().expect("they are read").samples.len();
+    assert!(each_tick > size, "{each_tick} samples of {size} cgroups");
     let files = same_files(root);
     let mut bytes = vec![0; 8 << 10];
 
-    let ticks = READINGS.div_ceil(size);
+    let turns = READINGS.div_ceil(size);
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(cpu_time(|| {
-            for _ in 0..ticks {
+            for _ in 0..turns {
                 black_box(sampler.sample().expect("they are read"));
             }
         }));
         bare.push(cpu_time(|| {
-            for file in std::iter::repeat_n(&files, ticks).flatten() {
+            for file in std::iter::repeat_n(&files, turns).flatten() {
                 black_box(pread(file, bytes.as_mut_slice(), 0).expect("it is read"));
             }
         }));
     }
-    let each = |times| median(times).as_secs_f64() * 1e6 / (ticks * size) as f64;
+    let each = |times| median(times).as_secs_f64() * 1e6 / (turns * size) as f64;
     let (ours, bare) = (each(ours), each(bare));
-    println!("{size:>8} {:>8} {samples:>12} {ours:>14.2} {bare:>10.2} {:>8.2}", files.len(), ours / bare);
+    println!("{size:>8} {:>8} {each_tick:>12} {ours:>14.2} {bare:>10.2} {:>8.2}", files.len(), ours / bare);
 }
 
 /// Those that the sampler holds open, opened once more.
@@ -97,7 +97,7 @@ fn cpu_time(work: impl FnOnce()) -> Duration {
     let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("a time");
     let begun = now();
     work();
-    now() - begun
+    now().saturating_sub(begun)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -136,7 +136,7 @@ async fn what_is_new_is_read_at_once_and_again_while_it_is_young() {
         bench.root.write(&path(), "cpu.stat", "usage_usec 6000\n");
         let told = until(&recorder, |told| told.growth("a", Metric::CpuUsage) > 0).await;
         assert_eq!(told.growth("a", Metric::CpuUsage), 1_000_000);
-        let told = until(&recorder, |told| told.readings("main", Metric::CpuUsage).len() >= 4).await;
+        until(&recorder, |told| told.readings("main", Metric::CpuUsage).len() >= 4).await;
         assert!(begun.elapsed() >= Duration::from_millis(900), "250, 500 and 1000 ms after it was found");
         bench.root.remove(&path());
         until_lines(&recorder, &["-s/a"]).await;

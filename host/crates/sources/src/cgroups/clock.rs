@@ -22,6 +22,11 @@ impl Turns {
         Self { period, due: now + until_multiple(period, wall) }
     }
 
+    /// Begins anew: what has passed before was nobody's turn.
+    pub(super) fn restart(&mut self, now: Instant, wall: UnixNanos) {
+        *self = Self::new(self.period, now, wall);
+    }
+
     /// When the next turn is.
     pub(super) fn due(&self) -> Instant {
         self.due

@@ -40,12 +40,12 @@ fn read(file: &Path) -> Option<u32> {
 }
 
 /// Counts a list such as `0-1,64-66`.
-fn count(list: &str) -> Option<u32> {
-    list.trim().split(',').try_fold(0_u32, |before, range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let number = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten();
-        let more = number(last)?.checked_sub(number(first)?)?.checked_add(1)?;
-        before.checked_add(more).filter(|number| *number <= MOST)
+fn count(text: &str) -> Option<u32> {
+    text.trim().split(',').try_fold(0_u32, |before, item| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let parse = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten();
+        let more = parse(last)?.checked_sub(parse(first)?)?.checked_add(1)?;
+        before.checked_add(more).filter(|sum| *sum <= MOST)
     })
 }
 

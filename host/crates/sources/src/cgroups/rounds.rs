@@ -101,6 +101,7 @@ impl Rounds {
     /// Goes on until nobody listens any more.
     pub(super) async fn run(mut self, mut feed: impl Feed) -> Result<(), Fault> {
         // What is there at the start is told at once; how long it takes to the first turn depends on the wall clock.
+        self.turns.restart(Instant::now(), UnixNanos::now());
         self.begin(What::All);
         loop {
             let wake = self.wake().await;

@@ -163,7 +163,9 @@ impl Root {
             fs::create_dir_all(place.parent().expect("it lies in something")).expect("it is made");
             if self.is_real {
                 fs::create_dir(&place).expect("it is made");
-                inside.iter().for_each(|name| fs::create_dir(place.join(name)).expect("it is made"));
+                for name in inside {
+                    fs::create_dir(place.join(name)).expect("it is made");
+                }
                 continue;
             }
             let staging = tempfile::tempdir_in(self.path().join("staging")).expect("a temporary directory");

@@ -12,6 +12,8 @@ const HASHES: [&str; 2] = ["kubernetes.io/config.hash", "kubernetes.io/config.mi
 /// More than fits on any node.
 const MOST_PODS: usize = 10_000;
 const MOST_CONTAINERS: usize = 50_000;
+/// No name and no id is longer; a container of which they are is not known.
+const LONGEST: usize = 256;
 /// Pods that the API has forgotten while their cgroups may still be there.
 const MOST_DELETED: usize = 1_000;
 
@@ -46,7 +48,7 @@ pub(super) struct KnownContainer {
     pub(super) kind: ContainerKind,
 }
 
-/// There is no room for this pod.
+/// There is no room for this pod, or it would take too much.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -56,6 +58,9 @@ impl Index {
         let uid: Arc<str> = pod.uid.as_str().into();
         self.remove(&uid);
         let containers: Vec<KnownContainer> = pod.containers.iter().filter_map(container).collect();
+        if [&pod.uid, &pod.namespace, &pod.name].iter().any(|text| text.len() > LONGEST) {
+            return Err(Full);
+        }
         if self.pods.len() >= MOST_PODS || self.containers + containers.len() > MOST_CONTAINERS {
             return Err(Full);
         }
@@ -126,13 +131,17 @@ impl Known {
 }
 
 fn hash(pod: &Pod) -> Option<&str> {
-    HASHES.iter().find_map(|name| pod.annotations.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()))
+    let value = |name: &&str| pod.annotations.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    HASHES.iter().find_map(value).filter(|hash| hash.len() <= LONGEST)
 }
 
 /// None for one that has not been created yet.
 fn container(container: &Container) -> Option<KnownContainer> {
     let id = container.status.as_ref()?.container_id.as_ref()?;
     let id = id.split_once("://").map_or(id.as_str(), |(_, id)| id);
+    if id.len() > LONGEST || container.name.len() > LONGEST {
+        return None;
+    }
     Some(KnownContainer { id: id.into(), name: container.name.as_str().into(), kind: container.kind })
 }
 
@@ -186,6 +195,15 @@ mod tests {
         assert_eq!(index.present(&pod("one-more", "a", None)), Err(Full));
         index.present(&pod("5", "changed", None)).unwrap();
         assert_eq!(name(&index, &uid("5")).as_deref(), Some("changed"));
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let mut index = Index::default();
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!(index.present(&pod(&long, "a", None)), Err(Full));
+        assert_eq!(index.present(&pod("u", &long, None)), Err(Full));
+        assert_eq!(index.present(&pod("u", "a", Some(&long))).unwrap().len(), 1, "without the hash");
     }
 
     #[test]

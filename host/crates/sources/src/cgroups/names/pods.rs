@@ -122,7 +122,8 @@ mod tests {
     fn nothing_is_kept_but_names() {
         let json = include_str!("../../../fixtures/pods/everything.json");
         let pod = name_of(json).unwrap();
-        assert!(pod.labels.is_empty() && pod.owners.is_empty() && pod.annotations.is_empty());
+        assert!(pod.labels.is_empty() && pod.owners.is_empty());
+        assert!(pod.annotations.iter().all(|(name, _)| name.starts_with("kubernetes.io/config.")), "{:?}", pod.annotations);
         assert!(pod.containers.iter().all(|container| container.image.is_empty() && !container.name.is_empty()));
         assert!(
             pod.containers.iter().any(|container| container.status.as_ref().is_some_and(|status| status.container_id.is_some()))
