@@ -1,6 +1,8 @@
 //! The checked configuration. Pure: if a plan exists, every name in the configuration refers to something and every value can be used.
 
-use std::fmt;
+mod clashes;
+mod component;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use sluicebox_pipeline::{Bounds, WhenFull};
 
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
-use crate::presets::{self, Preset};
+use crate::presets;
+
+pub use component::Component;
 
 /// The sources that there are.
 pub const SOURCES: [&str; 4] = ["pods", "namespaces", "nodes", "cgroups"];
@@ -72,15 +76,6 @@ pub struct LanePlan {
     pub bounds: Bounds,
 }
 
-/// Where a module comes from.
-#[derive(Clone, Debug)]
-pub enum Component {
-    /// The program carries it.
-    Preset(&'static Preset),
-    /// A file.
-    File(PathBuf),
-}
-
 /// One sink.
 #[derive(Clone, Debug)]
 pub struct SinkPlan {
@@ -109,6 +104,7 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     check.kubernetes(&config);
     check.sources(&config.sources);
     check.changes(&config);
+    clashes::find(&mut check, &config);
     // What is there by name but could not be read is wrong where it stands, not where it is referred to.
     let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
     sources.retain(|name| SOURCES.contains(&name.as_str()));
@@ -151,6 +147,10 @@ impl Check<'_> {
         part.into_iter().flat_map(|fields| fields.keys().cloned()).collect()
     }
 
+    fn is_filled_list(&self, path: &str) -> bool {
+        self.document.value.pointer(path).and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty())
+    }
+
     fn nothing_to_do(&mut self) {
         for (part, one, example) in [
             ("/sources", "source", "`sources: {pods: {}}`"),
@@ -173,7 +173,10 @@ impl Check<'_> {
         for (source, problems) in problems {
             for problem in problems.into_iter().flatten() {
                 let path = format!("/sources/{source}/{}", problem.field.replace('.', "/"));
-                self.problem(&path, problem.cause, problem.cure);
+                // A list is only empty because what stands in it could not be read, which is named there.
+                if !self.is_filled_list(&path) {
+                    self.problem(&path, problem.cause, problem.cure);
+                }
             }
         }
     }
@@ -377,24 +380,4 @@ fn list(names: &[String]) -> String {
         return "none is there yet".to_owned();
     }
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Presets are the same when their names are.
-impl PartialEq for Component {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Preset(one), Self::Preset(other)) => one.name == other.name,
-            (Self::File(one), Self::File(other)) => one == other,
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for Component {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Preset(preset) => formatter.write_str(preset.name),
-            Self::File(path) => path.display().fmt(formatter),
-        }
-    }
 }

@@ -34,7 +34,8 @@ async fn pods_and_containers_are_told_under_the_names_of_the_api_with_the_figure
             "cgroup": format!("/{path}"), "qos-class": "Burstable", "pod-uid": pod.uid, "pod-name": "web-1", "container-kind": "app",
         })
     );
-    let (kept, nameless) = (gauge(&program, "sluicebox_source_subjects").await, gauge(&program, "sluicebox_source_nameless").await);
+    let (kept, nameless) =
+        (gauge(&program, "sluicebox_source_subjects").await, gauge(&program, "sluicebox_source_nameless").await);
     assert_eq!((kept, nameless), (3, 0));
     assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
@@ -73,7 +74,8 @@ async fn what_is_used_between_two_ticks_is_told_once_and_as_a_rate_over_their_ti
     told_again(&program, about, 2).await;
     machine.uses(&container, 3_100_000);
     machine.kubelet.set(&container, "memory.current", "60000000\n").unwrap();
-    let now = line(&program, "the new total", |line| line.about() == about && line.total("cpu-usage") == Some(3_100_000_000)).await;
+    let now =
+        line(&program, "the new total", |line| line.about() == about && line.total("cpu-usage") == Some(3_100_000_000)).await;
     told_again(&program, about, 2).await;
     let told: Vec<Line> = lines(&program).into_iter().filter(|line| line.about() == about).collect();
     let increases: Vec<u64> = told.iter().filter_map(|line| line.metric("cpu-usage")["increase"].as_u64()).collect();

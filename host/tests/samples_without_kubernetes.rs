@@ -65,7 +65,8 @@ async fn where_names_are_wanted_and_no_way_to_the_api_is_known_the_program_says_
     let config = machine.place.configure("unused", &(machine.sources("") + LANE));
     let text = std::fs::read_to_string(&config).unwrap();
     let nowhere = format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}", quoted(&machine.place.path("none")));
-    let text: Vec<&str> = text.lines().map(|line| if line.starts_with("kubernetes:") { nowhere.as_str() } else { line }).collect();
+    let text: Vec<&str> =
+        text.lines().map(|line| if line.starts_with("kubernetes:") { nowhere.as_str() } else { line }).collect();
     std::fs::write(&config, text.join("\n")).unwrap();
     let mut program = machine.place.run(&config);
     let status = program.ended(PATIENCE).await.unwrap();

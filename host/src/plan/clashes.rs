@@ -1,0 +1,67 @@
+//! What two parts of a configuration cannot both have: an address to listen on, a directory to write to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::Check;
+use crate::config::yaml::step;
+use crate::config::{Config, Sink};
+
+/// Names the later of two that are in each other's way.
+pub(super) fn find(check: &mut Check<'_>, config: &Config) {
+    listeners(check, config);
+    directories(check, &config.sinks);
+}
+
+fn listeners(check: &mut Check<'_>, config: &Config) {
+    let mut taken: Vec<(String, SocketAddr)> =
+        config.admin.listen.into_iter().map(|address| ("admin".to_owned(), address)).collect();
+    for (name, sink) in &config.sinks {
+        let Some(address) = sink.prometheus.as_ref().map(|prometheus| prometheus.listen) else { continue };
+        if let Some((other, theirs)) = taken.iter().find(|(_, theirs)| are_one(address, *theirs)) {
+            let path = format!("{}/prometheus/listen", step("/sinks", name));
+            let text = format!("`{address}` is taken: `{other}` listens on `{theirs}`");
+            check.problem(&path, text, "name another port, such as `0.0.0.0:9091`");
+        }
+        taken.push((format!("sinks.{name}"), address));
+    }
+}
+
+/// Whether only one can listen. An address that stands for all of the machine's is in the way of each.
+fn are_one(one: SocketAddr, other: SocketAddr) -> bool {
+    let (all, others_all) = (one.ip().is_unspecified(), other.ip().is_unspecified());
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || all || others_all)
+}
+
+fn directories(check: &mut Check<'_>, sinks: &BTreeMap<String, Sink>) {
+    let mut taken = BTreeMap::new();
+    for (name, sink) in sinks {
+        let Some(files) = &sink.files else { continue };
+        // Two texts of one path, such as with a slash at the end, are equal.
+        if let Some(other) = taken.insert(files.directory.as_path(), name) {
+            let path = format!("{}/files/directory", step("/sinks", name));
+            let text = format!("`sinks.{other}` writes to this directory, and only one sink can");
+            check.problem(&path, text, "give each a directory of its own, or have the modules name the same sink");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_on_its_address_and_on_all_of_them() {
+        let are = |one: &str, other: &str| are_one(one.parse().expect("an address"), other.parse().expect("an address"));
+        for (one, other, expected) in [
+            ("127.0.0.1:9091", "127.0.0.1:9091", true),
+            ("127.0.0.1:9091", "0.0.0.0:9091", true),
+            ("[::]:9091", "10.0.0.1:9091", true),
+            ("127.0.0.1:9091", "127.0.0.2:9091", false),
+            ("127.0.0.1:9091", "127.0.0.1:9092", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            assert_eq!((are(one, other), are(other, one)), (expected, expected), "{one} and {other}");
+        }
+    }
+}
