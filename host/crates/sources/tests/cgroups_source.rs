@@ -15,6 +15,7 @@ use serde_json::json;
 use sluicebox_contract::{Metric, SubjectKind};
 use sluicebox_sources::cgroups::{Level, Of, WhenUnknown};
 use sluicebox_testkit::api_server::{RequestFault, RequestFaultKind};
+use sluicebox_testkit::servers::{Need, require};
 
 fn container(number: usize) -> String {
     format!("{number:04}{}", CONTAINER.split_at(4).1)
@@ -49,6 +50,35 @@ async fn pods_and_containers_have_the_names_of_the_api_in_every_version() {
         assert_eq!((bench.meter.listed.get(), bench.meter.connected.get(), bench.meter.reads.get()), (1, 1, 1));
         assert_eq!((bench.meter.subjects.get(), bench.meter.nameless.get(), bench.meter.skipped.get()), (2, 0, 0));
     }
+}
+
+/// The kernel makes and removes these one hierarchy after the other.
+#[tokio::test]
+async fn real_cgroups_have_the_names_of_the_api_however_they_come_and_go() {
+    if !require(Need::Cgroups) {
+        return;
+    }
+    let root = Root::real().expect("real cgroups");
+    let bench = Bench::on(root).await;
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        until_lines(&recorder, &["complete"]).await;
+        for number in 0..50 {
+            let (uid, id, name) = (pod_uid(number), container(number), format!("pod-{number}"));
+            bench.root.make_pod(&uid, &[&id]);
+            bench.create(pod(&uid, &name, &["main"]));
+            bench.runs(&name, &[("main", &id)]);
+        }
+        until(&recorder, |told| told.subjects.len() == 100).await;
+        until(&recorder, |told| (0..50).all(|number| told.readings(&format!("pod-{number}"), Metric::CpuUsage).len() > 1)).await;
+        for number in 0..50 {
+            bench.root.remove(&pod_path(&pod_uid(number)));
+        }
+        let gone = |told: &measured::Told| told.lines.iter().filter(|line| line.starts_with('-')).count();
+        until(&recorder, |told| gone(told) == 100).await;
+    })
+    .await;
+    assert_eq!((bench.meter.skipped.get(), bench.meter.uncached.get(), bench.meter.subjects.get()), (0, 0, 0));
 }
 
 #[tokio::test]
