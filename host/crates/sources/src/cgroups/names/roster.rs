@@ -263,10 +263,15 @@ impl Roster {
         std::mem::take(&mut self.strangers)
     }
 
-    /// How many are told, and how many are not.
+    /// How many are told, and how many lack a name that they ought to have: a container that was left out is a sandbox.
     pub(in crate::cgroups) fn counts(&self) -> (usize, usize) {
         let told = self.cgroups.values().filter(|cgroup| matches!(cgroup.state, State::Told(_))).count();
-        (told, self.cgroups.len() - told)
+        let lacks = |cgroup: &&Cgroup| match cgroup.state {
+            State::Waits { .. } => true,
+            State::LeftOut => matches!(cgroup.place, Some(Place::Pod { .. })),
+            State::Told(_) => false,
+        };
+        (told, self.cgroups.values().filter(lacks).count())
     }
 
     fn define(&mut self, subject: Subject) -> State {

@@ -199,7 +199,7 @@ fn what_nobody_knows_is_left_out_after_the_wait_and_taken_up_again_when_it_is_kn
     bench.wait_is_over();
     assert_eq!((bench.roster.deadline(), bench.roster.take_orders().rest), (None, vec![container]));
     bench.read(&[container]);
-    assert_eq!((bench.told(), bench.roster.counts()), (vec!["tick 1:".to_owned(), "tick 2:".to_owned()], (0, 1)));
+    assert_eq!((bench.told(), bench.roster.counts()), (vec!["tick 1:".to_owned(), "tick 2:".to_owned()], (0, 0)));
     bench.hears(&[present("u", "a", &[("late", "sandbox")])]);
     assert_eq!(bench.told(), ["1=container n/late"]);
     assert_eq!(bench.roster.take_orders().wake, [container]);
@@ -274,4 +274,18 @@ fn what_waits_is_bounded() {
     assert_eq!((bench.roster.counts(), bench.roster.take_dropped()), ((0, MOST_GONE), 1_000));
     bench.wait_is_over();
     assert_eq!(bench.roster.counts(), (0, 0));
+}
+
+#[test]
+fn a_pod_that_the_api_does_not_tell_of_is_odd_once_it_has_told_all() {
+    for (listed, strangers) in [(false, 0), (true, 1)] {
+        let mut bench = Bench::new(WhenUnknown::Drop);
+        if listed {
+            bench.hears(&[Heard::Listed]);
+        }
+        bench.pod_comes("u");
+        bench.container_comes("u", "c");
+        bench.wait_is_over();
+        assert_eq!((bench.roster.take_strangers(), bench.roster.counts()), (strangers, (0, 1)));
+    }
 }
