@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluicebox_contract::{Class, DeadLetter, Event, Fault, Held, Shaper, Subject, SubjectId, UnixNanos};
+use sluicebox_contract::{Class, DeadLetter, Event, Fault, Held, Shaper, Subject, UnixNanos};
 use tracing::{error, warn};
 
 use crate::batch::kind;
@@ -140,10 +140,11 @@ impl<S: Shaper> Lane<S> {
         if is_worth_a_line(self.complaints) {
             let (lane, module) = (&self.origin.lane, &self.origin.module);
             let (subject, so_far) = (event.subject().map_or(0, |subject| subject.0), self.complaints);
+            let name = self.about(event).map_or("?", |subject| subject.name.as_str());
             if fault.class == Class::Skip {
-                warn!(%lane, %module, subject, event = kind(event), so_far, %fault, "module refused an event");
+                warn!(%lane, %module, subject, name, event = kind(event), so_far, %fault, "module refused an event");
             } else {
-                error!(%lane, %module, subject, event = kind(event), so_far, %fault, "event left out: it stops the module even when it is alone");
+                error!(%lane, %module, subject, name, event = kind(event), so_far, %fault, "event left out: it stops the module even when it is alone");
             }
         }
     }
@@ -175,17 +176,19 @@ impl<S: Shaper> Lane<S> {
     /// Keeps an event that stops the module, for whoever mends it.
     fn bury(&self, event: &Event, reason: String) {
         let Some(letterbox) = &self.letterbox else { return };
-        let known = |id: SubjectId| self.subjects.get(&id).or_else(|| self.shunned.get(&id));
         letterbox.post_blocking(DeadLetter {
             at: UnixNanos::now(),
             lane: self.origin.lane.to_string(),
             module: self.origin.module.clone(),
             reason,
             replays: 0,
-            held: Held::Event {
-                subject: event.subject().and_then(known).map(|subject| Subject::clone(subject)),
-                event: event.clone(),
-            },
+            held: Held::Event { subject: self.about(event).cloned(), event: event.clone() },
         });
+    }
+
+    /// What the event is about, as far as the lane was told.
+    fn about(&self, event: &Event) -> Option<&Subject> {
+        let id = event.subject()?;
+        self.subjects.get(&id).or_else(|| self.shunned.get(&id)).map(AsRef::as_ref)
     }
 }
