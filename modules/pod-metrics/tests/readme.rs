@@ -1,0 +1,32 @@
+//! What the README shows is what the cases prove: every line of its samples comes out of one of them.
+
+use std::collections::BTreeSet;
+
+use sluicebox_sdk::cases::{Expect, Step, load};
+
+#[test]
+fn every_sample_of_the_readme_is_made_by_a_case() {
+    let made = made();
+    let readme = include_str!("../README.md");
+    let samples: Vec<&str> =
+        readme.split("```text\n").skip(1).filter_map(|block| block.split("```").next()).flat_map(str::lines).collect();
+    assert!(samples.len() >= 9, "only {} lines were found", samples.len());
+    for line in samples {
+        assert!(made.contains(line), "no case makes this line:\n{line}");
+    }
+}
+
+/// The lines of all bodies that cases expect, and the headings.
+fn made() -> BTreeSet<String> {
+    let mut made = BTreeSet::new();
+    for case in load(concat!(env!("CARGO_MANIFEST_DIR"), "/cases").as_ref()).unwrap() {
+        for step in case.steps {
+            let Step::Batch { expect: Expect::Entries(entries), .. } = step else { continue };
+            for entry in entries.iter().filter_map(|entry| entry.get("message").or_else(|| entry.get("document"))) {
+                made.extend(entry["body"].as_str().unwrap().lines().map(str::to_owned));
+                made.extend(entry["headers"][0][1].as_str().map(str::to_owned));
+            }
+        }
+    }
+    made
+}
