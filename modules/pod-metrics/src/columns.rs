@@ -9,7 +9,7 @@ use crate::settings::{CpuPercent, Form, Settings};
 /// The metrics that are told, in their order.
 #[derive(Default)]
 pub(crate) struct Columns {
-    columns: Vec<Column>,
+    told: Vec<Column>,
     /// Where the sample of a metric is put while the points are made.
     places: ByMetric<usize>,
     cpu_percent: CpuPercent,
@@ -36,7 +36,7 @@ impl Columns {
             log::warn(format!("this host does not measure `{name}`: what is made of it is left out"));
         }
         let place = |name: &str| names.iter().position(|known| *known == name);
-        let columns = rows.iter().enumerate().filter_map(|(index, row)| {
+        let told = rows.iter().enumerate().filter_map(|(index, row)| {
             let take = match (&row.series, settings.form) {
                 (Some(series), Form::Prometheus) => series.take,
                 _ => row.take,
@@ -44,7 +44,7 @@ impl Columns {
             Some(Column { row: index, place: place(row.of)?, take })
         });
         Self {
-            columns: columns.collect(),
+            told: told.collect(),
             places: ByMetric::new(metrics, |metric| place(&metric.name)),
             cpu_percent: settings.cpu_percent,
         }
@@ -68,7 +68,7 @@ impl Columns {
             CpuPercent::Core => 1,
             CpuPercent::Machine => online_cpus.max(1),
         };
-        self.columns.iter().filter_map(move |column| {
+        self.told.iter().filter_map(move |column| {
             let reading = (*readings.get(column.place)?)?;
             Some((column.row, take(column.take, reading, cpus)?))
         })

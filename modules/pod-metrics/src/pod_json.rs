@@ -1,6 +1,7 @@
 //! A message in JSON for each pod or container and tick, with all that was measured.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde_json::json;
 use sluicebox_sdk::{Entries, Packed, SubjectId, Tick};
@@ -27,7 +28,7 @@ pub(crate) fn identity(identity: &Identity<'_>) -> String {
     );
     for (index, (name, value)) in identity.attributes.iter().enumerate() {
         text.push_str(if index == 0 { "" } else { "," });
-        text.push_str(&format!("{}:{}", json!(name), json!(value)));
+        let _ = write!(text, "{}:{}", json!(name), json!(value));
     }
     text
 }

@@ -1,4 +1,5 @@
 //! How readers of telemd take apart what the cases expect; and what the README shows comes out of one of them.
+#![allow(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
 
 use sluicebox_sdk::cases::{Expect, Step, load};
 
