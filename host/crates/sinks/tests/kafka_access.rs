@@ -4,6 +4,7 @@ mod entries;
 mod kafka_reader;
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use entries::message;
@@ -118,6 +119,7 @@ async fn tls_and_no_tls_do_not_understand_each_other_and_say_so() -> Result<()> 
     let server = KafkaServer::start(KafkaOptions::default()).await?;
     let mut secure = config(&server.address());
     secure.tls = true;
+    secure.message_timeout.0 = Duration::from_secs(2);
     let fault = stopped(&mut sink(&secure), &batch).await;
     assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("does this port speak TLS")), "{fault}");
     Ok(())

@@ -6,7 +6,7 @@ mod kafka_reader;
 use std::time::Duration;
 
 use anyhow::Result;
-use entries::message;
+use entries::{document_in, forget_in, message};
 use kafka_reader::{config, firsts, keyed, read, sink, stopped, write_all, written};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -142,6 +142,29 @@ async fn a_client_that_cannot_go_on_is_replaced_and_nothing_is_lost() -> Result<
     assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("a new client")), "{fault}");
     written(&mut sink, &entries[50..]).await;
     check(&mock, 100, 5).await
+}
+
+#[tokio::test]
+async fn a_document_that_is_sent_again_is_still_forgotten_in_its_time_and_not_before_it_is_there() -> Result<()> {
+    if !require(Need::ConfluentKafka) {
+        return Ok(());
+    }
+    let mock = mock(1, &[("t", 1)])?;
+    let mut sink = sink(&config(&mock.bootstrap_servers()));
+    written(&mut sink, &[document_in("t", "b", "1")]).await;
+    mock.request_errors(PRODUCE, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+    let entries = [document_in("t", "a", "1"), forget_in("t", "a", Duration::from_millis(10))];
+    stopped(&mut sink, &entries).await;
+    timeout(Duration::from_millis(50), sink.upkeep()).await.expect_err("the document is to be written first");
+    written(&mut sink, &entries[..1]).await;
+    let found = async |value: Option<&str>| {
+        let records = read(&mock.bootstrap_servers(), "t").await?;
+        let last = records.last().map(|record| (record.key.as_deref() == Some("a"), record.value.as_deref() == value));
+        anyhow::Ok(last == Some((true, true)))
+    };
+    timeout(Duration::from_secs(20), sink.upkeep()).await.ok();
+    assert!(found(None).await?);
+    Ok(())
 }
 
 #[tokio::test]

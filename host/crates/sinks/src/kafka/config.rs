@@ -18,8 +18,10 @@ use sluicebox_contract::{ByteSize, TimeSpan};
 ///
 /// **Order and loss.** A write is done when the cluster has acknowledged every record, as `acks` says. What is not acknowledged stays with
 /// the client and is tried again, however long it takes: none is left out, and with `idempotence` none arrives in its partition before its
-/// predecessor, nor twice as long as the sink lives; after a restart some may. There is one exception to the order: when the cluster refuses a batch of records for the sake of one of them, such as one that is larger than the topic takes, the others of that
-/// batch are sent again one by one, and may arrive behind later records of their key.
+/// predecessor. Nor does one arrive twice, unless the program starts again or the client has to be replaced meanwhile, as with a new
+/// password. There is one exception to the order: when the cluster refuses a batch of records for the sake of one of them, such as one
+/// that is larger than the topic takes, the others of that batch are sent again one by one, and may arrive behind later records of their
+/// key.
 ///
 /// **Forgetting later.** A document to be forgotten later is remembered in memory only: after a restart it stays until it is forgotten
 /// again.

@@ -78,7 +78,9 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, json: &[u8]) {
-        statistics::show(json, &self.meter);
+        if statistics::show(json, &self.meter) > 0 {
+            self.reports.clear_trouble();
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

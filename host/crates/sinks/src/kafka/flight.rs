@@ -11,8 +11,10 @@ use sluicebox_contract::{Fault, Outcome, Refusal};
 /// How far an entry has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is to be handed to the client, for the first time or once more.
+    /// It is to be handed to the client for the first time: nothing behind it has been looked at.
     Unsent,
+    /// It is to be handed to the client once more.
+    Again,
     /// It is to be handed to the client while nothing else is there.
     Alone,
     /// It is with the client.
@@ -87,7 +89,7 @@ impl Flight {
     pub(super) fn lose(&mut self) {
         for slip in &mut self.slips {
             if let State::Sent { alone } = slip.state {
-                slip.state = if alone { State::Alone } else { State::Unsent };
+                slip.state = if alone { State::Alone } else { State::Again };
             }
         }
     }
@@ -95,6 +97,11 @@ impl Flight {
     /// How many are with the client.
     pub(super) fn sent(&self) -> usize {
         self.count(|state| matches!(state, State::Sent { .. }))
+    }
+
+    /// Whether some are to be handed to the client once more, although others behind them were.
+    pub(super) fn is_behind(&self) -> bool {
+        self.count(|state| matches!(state, State::Again | State::Alone | State::Failed { .. })) > 0
     }
 
     /// The first that is to be sent alone.
@@ -199,7 +206,8 @@ mod tests {
     fn what_the_client_takes_with_it_is_sent_again_as_it_was() {
         let mut flight = flight(&[1, 2, 3, 4], &[SENT, State::Sent { alone: true }, State::Done, State::Alone]);
         flight.lose();
-        assert_eq!(states(&flight), [State::Unsent, State::Alone, State::Done, State::Alone]);
+        assert!(flight.is_behind());
+        assert_eq!(states(&flight), [State::Again, State::Alone, State::Done, State::Alone]);
         assert_eq!(flight.first_alone(), Some(1));
     }
 

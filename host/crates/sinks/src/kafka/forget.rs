@@ -14,6 +14,7 @@ impl Kafka {
     /// Until everything that is due now has been forgotten.
     pub(super) async fn forget_due(&mut self) -> Result<(), Fault> {
         self.prepare().await?;
+        self.tombstone_setback = None;
         let mut patience = Patience::new();
         loop {
             let all = self.hand_over_tombstones()?;
@@ -21,7 +22,7 @@ impl Kafka {
                 return Ok(());
             }
             self.hear(&mut patience).await?;
-            if let Some(fault) = self.setback.take() {
+            if let Some(fault) = self.tombstone_setback.take() {
                 return Err(fault);
             }
         }
@@ -40,7 +41,9 @@ impl Kafka {
                 let Some(client) = self.seat.client() else {
                     return Ok(false);
                 };
-                match client.send(&Record::tombstone(&name), ticket) {
+                let sent = client.send(&Record::tombstone(&name), ticket);
+                self.full = sent == Err(RDKafkaErrorCode::QueueFull);
+                match sent {
                     Ok(()) => self.tombstones.send(name),
                     Err(RDKafkaErrorCode::QueueFull) => return Ok(false),
                     Err(code) => {
@@ -61,7 +64,7 @@ impl Kafka {
             && let Some(fault) = self.react_to_tombstone(&name, code)
         {
             self.tombstones.put_back(number);
-            self.setback.get_or_insert(fault);
+            self.tombstone_setback.get_or_insert(fault);
             return;
         }
         self.tombstones.settle(number);

@@ -44,6 +44,9 @@ use tombstones::Tombstones;
 /// How long the client, when it is in trouble, may take to get out of it by itself before the outlet is told.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How soon a client that had no room is asked again: it gives room back only after it has reported.
+const ROOM: Duration = Duration::from_millis(10);
+
 /// The sink.
 pub struct Kafka {
     makings: Makings,
@@ -53,6 +56,10 @@ pub struct Kafka {
     tombstones: Tombstones,
     /// The first reason, in this call, why a record that came back is to be sent again.
     setback: Option<Fault>,
+    /// The same of a tombstone: entries do not wait for those.
+    tombstone_setback: Option<Fault>,
+    /// The client had no room for the last record that it was to take.
+    full: bool,
     /// The brokers have refused the client's credentials: others may be in the files by now.
     denied: bool,
 }
@@ -86,6 +93,8 @@ impl Kafka {
             flight: Flight::default(),
             tombstones: Tombstones::new(),
             setback: None,
+            tombstone_setback: None,
+            full: false,
             denied: false,
         }
     }
@@ -97,7 +106,7 @@ impl Kafka {
 
     async fn deliver(&mut self, batch: &[Entry]) -> Result<(), Fault> {
         // What is remembered has a bound also while the cluster is away.
-        if self.tombstones.is_full() {
+        if self.tombstones.is_full() && !self.flight.is_behind() {
             self.forget_due().await?;
         }
         self.prepare().await?;
@@ -143,7 +152,7 @@ impl Kafka {
     fn hand_over(&mut self, batch: &[Entry]) {
         for (index, entry) in batch.iter().enumerate() {
             if let Some(State::Failed { code, alone }) = self.flight.state(index).cloned() {
-                let again = if alone { State::Alone } else { State::Unsent };
+                let again = if alone { State::Alone } else { State::Again };
                 self.react(index, entry, (code, alone), again);
             }
         }
@@ -151,7 +160,8 @@ impl Kafka {
             if self.setback.is_some() {
                 return;
             }
-            if self.flight.state(index) == Some(&State::Unsent) && !self.hand_over_one(index, entry, false) {
+            let state = self.flight.state(index);
+            if matches!(state, Some(State::Unsent | State::Again)) && !self.hand_over_one(index, entry) {
                 return;
             }
         }
@@ -159,12 +169,13 @@ impl Kafka {
             && let Some(index) = self.flight.first_alone()
             && let Some(entry) = batch.get(index)
         {
-            self.hand_over_one(index, entry, true);
+            self.hand_over_one(index, entry);
         }
     }
 
     /// Says whether the client may take another.
-    fn hand_over_one(&mut self, index: usize, entry: &Entry, alone: bool) -> bool {
+    fn hand_over_one(&mut self, index: usize, entry: &Entry) -> bool {
+        let state = self.flight.state(index).cloned().unwrap_or(State::Unsent);
         let config = Arc::clone(&self.makings.config);
         let record = match Record::new(entry, &config) {
             Ok(record) => record,
@@ -182,20 +193,22 @@ impl Kafka {
                 self.flight.set(index, State::Done);
                 return true;
             }
-            self.tombstones.keep(&name);
+            // One that is sent again says nothing new: what is behind it in the batch may have said more.
+            if state == State::Unsent {
+                self.tombstones.keep(&name);
+            }
         }
         let ticket = Ticket::Entry(self.flight.number(index)).packed();
         let Some(client) = self.seat.client() else {
             return false;
         };
-        match client.send(&record, ticket) {
-            Ok(()) => self.flight.set(index, State::Sent { alone }),
+        let sent = client.send(&record, ticket);
+        self.full = sent == Err(RDKafkaErrorCode::QueueFull);
+        match sent {
+            Ok(()) => self.flight.set(index, State::Sent { alone: state == State::Alone }),
             Err(RDKafkaErrorCode::QueueFull) => return false,
             // Here the client speaks of this one only.
-            Err(code) => {
-                let again = if alone { State::Alone } else { State::Unsent };
-                self.react(index, entry, (code, true), again);
-            }
+            Err(code) => self.react(index, entry, (code, true), state),
         }
         true
     }
@@ -219,7 +232,7 @@ impl Kafka {
         self.flight.set(index, state);
     }
 
-    /// Waits until the client reports something, and takes it to heart. Gives up when it is in trouble, or silent for too long.
+    /// Waits until the client reports something, and takes it to heart, or until it may have room again. Gives up when it is in trouble, or silent for too long.
     async fn hear(&mut self, patience: &mut Patience) -> Result<(), Fault> {
         let limit = self.makings.config.message_timeout;
         while !self.settle() {
@@ -233,8 +246,12 @@ impl Kafka {
             if is_fatal || Instant::now() >= patient_until {
                 return Err(self.give_up(trouble));
             }
+            let until = if self.full { patient_until.min(Instant::now() + ROOM) } else { patient_until };
             // Time that is up is noticed above.
-            let _elapsed = timeout_at(patient_until, reports.changed()).await;
+            let is_over = timeout_at(until, reports.changed()).await.is_err();
+            if is_over && std::mem::take(&mut self.full) {
+                return Ok(());
+            }
         }
         patience.quiet_since = Instant::now();
         Ok(())
@@ -287,8 +304,9 @@ impl Sink for Kafka {
 
     async fn upkeep(&mut self) -> Result<(), Fault> {
         match self.tombstones.next(Instant::now()) {
-            Some(at) => sleep_until(at).await,
-            None => pending().await,
+            // Documents that are to be sent again go first: nothing is forgotten before it is there.
+            Some(at) if !self.flight.is_behind() => sleep_until(at).await,
+            _ => pending().await,
         }
         self.forget_due().await
     }

@@ -12,6 +12,14 @@ use crate::shown::{NAME, shown};
 /// Records that may wait in the client.
 const QUEUE_RECORDS: &str = "10000";
 
+/// Where librdkafka's own default is not what a sink needs, and `extra` may say something else.
+const OTHER_DEFAULTS: [(&str, &str); 2] = [
+    // A broker that is back should be noticed soon.
+    ("reconnect.backoff.max.ms", "2000"),
+    // Answers to a producer are short; whoever announces a long one is no broker, or means harm.
+    ("receive.message.max.bytes", "16777216"),
+];
+
 /// What is said by the fields, or must be as the sink has it; under all names that it has.
 const OURS: [&str; 53] = [
     "acks",
@@ -103,9 +111,10 @@ pub(super) fn properties(config: &Config, credentials: &Credentials) -> ClientCo
     let mut client = ClientConfig::new();
     // What `extra` says comes first: it never outweighs ours.
     client.extend(config.extra.clone());
-    // Without a reconnect for long, a broker that is back would not be noticed for long.
-    if !config.extra.contains_key("reconnect.backoff.max.ms") {
-        client.set("reconnect.backoff.max.ms", "2000");
+    for (name, value) in OTHER_DEFAULTS {
+        if !config.extra.contains_key(name) {
+            client.set(name, value);
+        }
     }
     client
         .set("bootstrap.servers", config.brokers.join(","))
@@ -271,8 +280,18 @@ mod tests {
         let some = || Some("s".to_owned());
         let credentials = Credentials { authorities: some(), certificate: some(), key: some(), password: some() };
         let client = properties(&config, &credentials);
-        let beside: Vec<_> = client.config_map().into_keys().filter(|name| !OURS.contains(name)).collect();
-        assert_eq!(beside, ["reconnect.backoff.max.ms"]);
+        let is_known = |name: &str| OURS.contains(&name) || OTHER_DEFAULTS.iter().any(|(other, _)| *other == name);
+        let beside: Vec<_> = client.config_map().into_keys().filter(|name| !is_known(name)).collect();
+        assert_eq!(beside, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_may_be_said_otherwise_can_be() {
+        let mut config = Config::new(["a:1"]);
+        config.extra.insert("reconnect.backoff.max.ms".to_owned(), "5000".to_owned());
+        let client = properties(&config, &Credentials::default());
+        assert_eq!(client.get("reconnect.backoff.max.ms"), Some("5000"));
+        assert_eq!(client.get("receive.message.max.bytes"), Some("16777216"));
     }
 
     #[test]

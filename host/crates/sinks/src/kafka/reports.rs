@@ -53,6 +53,13 @@ impl Reports {
         self.changed.notify_one();
     }
 
+    /// Brokers answer: what troubled the client is over, unless it cannot go on.
+    pub(super) fn clear_trouble(&self) {
+        let mut found = self.found();
+        found.trouble = found.trouble.take().filter(|trouble| trouble.code == RDKafkaErrorCode::Fatal);
+        found.failure = None;
+    }
+
     /// A connection has ended. That is no trouble as long as there are others.
     pub(super) fn set_failure(&self, failure: String) {
         self.found().failure = Some(failure);
@@ -128,6 +135,18 @@ mod tests {
         assert_eq!(reports.trouble(), None);
         reports.set_trouble(trouble(RDKafkaErrorCode::AllBrokersDown));
         assert_eq!(reports.trouble().map(|trouble| trouble.reason), Some("refused".to_owned()));
+    }
+
+    #[test]
+    fn a_trouble_is_over_when_brokers_answer_unless_the_client_cannot_go_on() {
+        let reports = Reports::default();
+        reports.set_failure("refused".to_owned());
+        reports.set_trouble(trouble(RDKafkaErrorCode::AllBrokersDown));
+        reports.clear_trouble();
+        assert_eq!(reports.trouble(), None);
+        reports.set_trouble(trouble(RDKafkaErrorCode::Fatal));
+        reports.clear_trouble();
+        assert_eq!(reports.trouble(), Some(trouble(RDKafkaErrorCode::Fatal)));
     }
 
     #[tokio::test]

@@ -35,14 +35,15 @@ struct Window {
     avg: i64,
 }
 
-/// Shows the numbers; what is not understood leaves them as they are.
-pub(super) fn show(json: &[u8], meter: &KafkaMeter) {
+/// Shows the numbers; what is not understood leaves them as they are. Says how many brokers the client is connected to.
+pub(super) fn show(json: &[u8], meter: &KafkaMeter) -> i64 {
     let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else {
-        return;
+        return 0;
     };
     let brokers = || statistics.brokers.values().filter(|broker| broker.source != "logical");
     let sum = |number: fn(&Broker) -> i64| brokers().map(number).fold(0, i64::saturating_add);
-    meter.brokers_up.set(sum(|broker| i64::from(matches!(broker.state.as_str(), "UP" | "UPDATE"))));
+    let up = sum(|broker| i64::from(matches!(broker.state.as_str(), "UP" | "UPDATE")));
+    meter.brokers_up.set(up);
     meter.queued_messages.set(statistics.msg_cnt);
     meter.queued_bytes.set(statistics.msg_size);
     meter.sent_messages.set(statistics.txmsgs);
@@ -50,6 +51,7 @@ pub(super) fn show(json: &[u8], meter: &KafkaMeter) {
     meter.request_retries.set(sum(|broker| broker.txretries));
     meter.request_errors.set(sum(|broker| broker.txerrs.saturating_add(broker.rxerrs).saturating_add(broker.req_timeouts)));
     meter.round_trip_micros.set(brokers().map(|broker| broker.rtt.avg).max().unwrap_or(0));
+    up
 }
 
 /// The client has ended: nothing is connected, nothing waits.
@@ -84,10 +86,10 @@ mod tests {
     #[test]
     fn brokers_are_added_up_and_the_slowest_is_shown() {
         let meter = KafkaMeter::default();
-        show(JSON, &meter);
+        assert_eq!(show(JSON, &meter), 1);
         assert_eq!(numbers(&meter), [1, 3, 40, 5, 60, 11, 9, 90]);
         for broken in [&b"{"[..], br#"{"msg_cnt":"many"}"#, b"\xff"] {
-            show(broken, &meter);
+            assert_eq!(show(broken, &meter), 0);
             assert_eq!(numbers(&meter), [1, 3, 40, 5, 60, 11, 9, 90]);
         }
         end(&meter);

@@ -12,7 +12,7 @@ use crate::workspace;
 
 const VERSION: &str = "0.6.0";
 
-/// tansu with its storage in SQLite, the one that outlives a killed broker.
+/// tansu with its storage in `SQLite`, the one that outlives a killed broker.
 pub(super) fn broker(cache: &Cache) -> Result<PathBuf> {
     let folder = cache.whole(&format!("tansu-{VERSION}"), |folder| {
         say(format!(
