@@ -84,7 +84,7 @@ fn configuration(api: &ApiServer, redis: &RedisServer, kubelet: &Kubelet, folder
          modules:\n\
          \x20 events: {{use: galileo-events, from: [pods], to: [events]}}\n\
          \x20 meta: {{use: fluent-bit-meta, from: [pods], to: [meta]}}\n\
-         \x20 metrics: {{use: pod-metrics, from: [cgroups], to: [events], settings: {{topic: metrics}}}}\n\
+         \x20 metrics: {{use: pod-metrics, from: [cgroups], to: [events], settings: {{channel: metrics}}}}\n\
          sinks: {{events: {{redis: {{url: \"{}\"}}}}, meta: {{files: {{directory: {}}}}}}}\n\
          admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\ncache-directory: {}\nstate-directory: {}\n",
         api.url(),
