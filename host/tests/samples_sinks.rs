@@ -3,16 +3,14 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use sluicebox_testkit::program::Program;
-use sluicebox_testkit::servers::{Need, PrometheusServer, RedisOptions, RedisServer, Subscription, promtool, require};
+use sluicebox_testkit::servers::{Need, PrometheusServer, RedisOptions, RedisServer, Subscription, require};
 use support::clock::{of_day, of_unix_day};
 use support::machine::{Machine, lines, quoted, told_again};
+use support::prometheus::{complaints, free_address, page as page_at};
 use support::{PATIENCE, kafka, until};
 
 const TOPIC: &str = "pods";
@@ -60,7 +58,7 @@ async fn a_broker_a_file_a_page_and_a_subscriber_are_told_the_same_figures() {
         told_again(&program, "pod shop/web-2", 2).await;
     }
     scraped(&program, &prometheus).await;
-    let text = get(&page).await;
+    let text = page_at(&page).await;
     assert!(!complaints(&text).contains("error while"), "{}\n{text}", complaints(&text));
     assert!(complaints(&format!("{text}{text}")).contains("error while"), "the tool does look");
     assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
@@ -151,16 +149,6 @@ async fn scraped(program: &Program, prometheus: &PrometheusServer) {
     assert_eq!(prometheus.last_error().await.unwrap(), "");
 }
 
-/// What `promtool` says of a page. What it thinks of Alumet's names is no error.
-fn complaints(page: &str) -> String {
-    let mut tool = Command::new(promtool().unwrap());
-    tool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut tool = tool.spawn().unwrap();
-    tool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let said = tool.wait_with_output().unwrap();
-    [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap()).concat()
-}
-
 /// What a subscriber has heard of containers is what was told of them at that time.
 async fn compare_with_heard(program: &Program, heard: &mut Subscription) {
     let mut truth = BTreeMap::new();
@@ -181,17 +169,4 @@ async fn compare_with_heard(program: &Program, heard: &mut Subscription) {
         assert_eq!(told.map(|told| format!("{told}.000000")).as_deref(), Some(value), "{channel}: {message}");
     }
     assert!(truth.is_empty());
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-async fn get(address: &str) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }

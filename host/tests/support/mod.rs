@@ -7,6 +7,7 @@ pub mod clock;
 pub mod kafka;
 pub mod machine;
 pub mod node;
+pub mod prometheus;
 pub mod shop;
 
 use std::path::{Path, PathBuf};

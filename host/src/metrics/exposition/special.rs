@@ -2,11 +2,14 @@
 //! where there are none.
 
 use std::fmt::Error;
+use std::time::Duration;
 
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
 use sluicebox_contract::meter::{KafkaMeter, SourceMeter};
 
-use super::{Exposition, Labels, Read, counter, durations, gauge, source_labels};
+use super::{Exposition, Labels, Read, counter, durations, each, gauge, source_labels};
 
 impl Exposition {
     /// Sources that read at times.
@@ -34,7 +37,7 @@ impl Exposition {
         if rows.is_empty() {
             return Ok(());
         }
-        let gauges: [(&str, &str, Read<KafkaMeter, _>); 8] = [
+        let gauges: [(&str, &str, Read<KafkaMeter, _>); 7] = [
             ("brokers_up", "Brokers that the client is connected to", |meter| &meter.brokers_up),
             ("queued_messages", "Messages that wait in the client", |meter| &meter.queued_messages),
             ("queued_bytes", "Bytes that wait in the client", |meter| &meter.queued_bytes),
@@ -42,11 +45,15 @@ impl Exposition {
             ("sent_bytes", "Bytes of messages sent to brokers since the client was made", |meter| &meter.sent_bytes),
             ("request_retries", "Requests sent again since the client was made", |meter| &meter.request_retries),
             ("request_errors", "Requests that failed since the client was made", |meter| &meter.request_errors),
-            ("round_trip_microseconds", "The slowest broker's mean time to answer", |meter| &meter.round_trip_micros),
         ];
         for (name, help, read) in gauges {
             gauge(encoder, &rows, &format!("sluicebox_sink_kafka_{name}"), help, read)?;
         }
-        Ok(())
+        let (name, help) = ("sluicebox_sink_kafka_round_trip", "The slowest broker's mean time to answer");
+        let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        each(metric, &rows, |metric, meter| {
+            let time = Duration::from_micros(u64::try_from(meter.round_trip_micros.get()).unwrap_or(0));
+            metric.encode_gauge(&time.as_secs_f64())
+        })
     }
 }
