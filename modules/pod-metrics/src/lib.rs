@@ -6,6 +6,7 @@
 mod catalogue;
 mod columns;
 mod form;
+mod help;
 mod identity;
 mod lines;
 mod number;

@@ -6,6 +6,7 @@ use sluicebox_sdk::{Document, Entries, Entry, Forget, SubjectId, Tick};
 
 use crate::catalogue::Row;
 use crate::columns::Columns;
+use crate::help::help;
 use crate::identity::{Identity, KIND};
 use crate::settings::Settings;
 use crate::{Known, parts};
@@ -28,8 +29,8 @@ pub(crate) struct Prometheus {
 /// What is the same for all series of a row.
 struct Family {
     name: String,
-    /// The line on top of its series.
-    kind_line: String,
+    /// The lines on top of its series.
+    top: String,
     /// The label `kind`, with a comma.
     label: String,
 }
@@ -74,7 +75,7 @@ impl Prometheus {
             for (row, value) in columns.points(samples, tick.online_cpus) {
                 let Some(family) = self.families.get(row) else { continue };
                 if family.name != before {
-                    body.push_str(&family.kind_line);
+                    body.push_str(&family.top);
                     before = &family.name;
                 }
                 for part in [&family.name, "{", &known.before, &family.label, &known.after, "} "] {
@@ -113,7 +114,8 @@ impl Family {
         let ending = ending.map(|ending| format!("_{ending}")).unwrap_or_default();
         let name = clean(&format!("{prefix}{name}{suffix}{ending}"));
         let label = row.kind.map(|kind| format!("{KIND}=\"{kind}\",")).unwrap_or_default();
-        Self { kind_line: format!("# TYPE {name} {kind}\n"), name, label }
+        let top = format!("# HELP {name} {}\n# TYPE {name} {kind}\n", help(row.name));
+        Self { name, top, label }
     }
 }
 
