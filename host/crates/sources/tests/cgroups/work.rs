@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -42,9 +42,14 @@ impl Work {
         Self { shell, ended: false }
     }
 
-    /// Stops it where it is.
+    /// Stops it where it is. It uses nothing any more when the call returns.
     pub(crate) fn pause(&self) {
-        kill_process(self.pid(), Signal::STOP).expect("it stops");
+        kill_process(self.pid(), Signal::STOP).expect("it is told to stop");
+        let begun = Instant::now();
+        while !self.stat().starts_with('T') {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not stop");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn resume(&self) {
@@ -53,10 +58,8 @@ impl Work {
 
     /// What the shell itself has used.
     pub(crate) fn processor_time(&self) -> Duration {
-        let file = format!("/proc/{}/stat", self.shell.id());
-        let stat = std::fs::read_to_string(&file).expect("it runs");
-        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
-        let mut ticks = fields.split(' ').skip(11).map(|field| field.parse::<u32>().expect("a number"));
+        let stat = self.stat();
+        let mut ticks = stat.split(' ').skip(11).map(|field| field.parse::<u32>().expect("a number"));
         let (user, system) = (ticks.next().expect("utime"), ticks.next().expect("stime"));
         TICK * (user + system)
     }
@@ -66,6 +69,13 @@ impl Work {
         let status = self.shell.wait().expect("it ends");
         self.ended = true;
         status
+    }
+
+    /// What the kernel says of it, from its state on.
+    fn stat(&self) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.shell.id())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        fields.to_owned()
     }
 
     fn pid(&self) -> Pid {
