@@ -72,12 +72,12 @@ pub fn identity(lane: &LanePlan, module: &Module) -> ModuleIdentity {
 
 /// The sources of a lane whose events its module handles.
 pub fn useful(lane: &LanePlan, handlers: Handlers) -> Vec<String> {
-    let handles = |source: &&String| match source.as_str() {
+    let is_of_use = |source: &&String| match source.as_str() {
         "cgroups" => handlers.samples,
         "pods" => handlers.objects || handlers.pods,
         _ => handlers.objects,
     };
-    lane.from.iter().filter(handles).cloned().collect()
+    lane.from.iter().filter(is_of_use).cloned().collect()
 }
 
 /// How the lane works.

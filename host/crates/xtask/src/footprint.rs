@@ -17,7 +17,7 @@ use crate::{command, workspace};
 const PODS: u32 = 110;
 /// How long it runs before it is looked at, and how long it is looked at.
 const SETTLE: Duration = Duration::from_secs(20);
-const WATCH: Duration = Duration::from_secs(60);
+const WATCH: Duration = Duration::from_mins(1);
 
 /// Runs the measurement with this build of the program and prints its figures.
 pub(crate) fn measure(binary: &Path) -> Result<()> {
@@ -52,7 +52,7 @@ async fn run(binary: &Path) -> Result<()> {
     let (begin, before) = (Instant::now(), processor_time(program.id())?);
     let told = program.metric("sluicebox_source_events_total", "cgroups").await?;
     sleep(WATCH).await;
-    let (passed, used) = (begin.elapsed(), processor_time(program.id())? - before);
+    let (passed, used) = (begin.elapsed(), processor_time(program.id())?.saturating_sub(before));
     let ticks = program.metric("sluicebox_source_events_total", "cgroups").await? - told;
     let entries = program.metrics(&["sluicebox_lane_entries_total"]).await?;
     let memory = resident(program.id())?;
