@@ -1,6 +1,7 @@
 //! Shows the whole way at work: the program, a cluster that it watches, and where the output lies.
 
 mod cluster;
+mod usage;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ const COUNTERS: [&str; 4] = [
 /// Run the program against an API server of the test kit and show what happens
 ///
 /// Pods come, start, restart and go. Their `.meta` files stand in a folder, their events come to this terminal, and to Redis if one answers.
+/// What the cgroups of this very machine use is appended to a table.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// Address and port where a Redis may answer; nothing is started there
@@ -62,7 +64,7 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     cluster::begin(&server)?;
     let redis = TcpStream::connect_timeout(&arguments.redis, Duration::from_millis(300)).is_ok().then_some(arguments.redis);
     let config = folder.join("sluicebox.yaml");
-    fs::write(&config, configuration(&server.url(), &folder.join("meta"), redis))?;
+    fs::write(&config, configuration(&server.url(), &folder, redis))?;
     introduce(&server.url(), &config, redis, arguments.redis);
 
     let mut program = Program::start(binary, &config, &folder.join("sluicebox.log"), |line| {
@@ -77,6 +79,9 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
         (step.act)(&server)?;
         sleep(pace * step.takes).await;
         list(&folder.join("meta"))?;
+        if usage::can_be_read() {
+            usage::show(&folder.join("usage/usage.csv"))?;
+        }
     }
     command::say("");
     command::say("--- SIGTERM: what was accepted is written, then the program ends");
@@ -110,6 +115,9 @@ fn conclude(folder: &Path, counted: &[String]) {
     command::say(format!("the program has ended with code 0; look at {}:", folder.display()));
     command::say("  sluicebox.yaml  the configuration; for a cluster of your own leave out `kubernetes` and `node-name`");
     command::say("  meta/           the .meta files of the pods that are still there");
+    if usage::can_be_read() {
+        command::say("  usage/          what the cgroups of this machine used, second by second, as CSV");
+    }
     command::say("  sluicebox.log   what it logged");
 }
 
@@ -128,28 +136,38 @@ fn list(meta: &Path) -> Result<()> {
     Ok(())
 }
 
-fn configuration(api: &str, meta: &Path, redis: Option<SocketAddr>) -> String {
-    let (to, sink) = match redis {
+fn configuration(api: &str, folder: &Path, redis: Option<SocketAddr>) -> String {
+    let (to, events) = match redis {
         Some(address) => (", events", format!("  events:\n    redis: {{url: \"redis://{address}\"}}\n")),
         None => ("", String::new()),
     };
+    let (cgroups, usage, table) = if usage::can_be_read() { machine(folder) } else { Default::default() };
     format!(
         "# The configuration of the demo.\n\
          node-name: {node}\n\
          kubernetes:\n  access: url\n  url: {api}\n  token-retrieval: none\n\
-         sources:\n  pods: {{}}\n  nodes: {{}}\n\
+         sources:\n  pods: {{}}\n  nodes: {{}}\n{cgroups}\
          modules:\n\
          \x20 meta:\n    use: fluent-bit-meta\n    settings: {{retention: 3s}}\n    from: [pods]\n    to: [folder]\n\
          \x20 galileo:\n    use: galileo-events\n    to: [terminal{to}]\n\
-         \x20 lines:\n    use: json-lines\n    settings: {{fields: compact}}\n    from: [pods]\n    to: [terminal]\n\
-         sinks:\n  folder:\n    files: {{directory: {meta}}}\n  terminal:\n    stdout: {{}}\n{sink}\
+         \x20 lines:\n    use: json-lines\n    settings: {{fields: compact}}\n    from: [pods]\n    to: [terminal]\n{usage}\
+         sinks:\n  folder:\n    files: {{directory: {meta}}}\n  terminal:\n    stdout: {{}}\n{events}{table}\
          admin:\n  listen: 127.0.0.1:0\n\
          log:\n  format: json\n\
          cache-directory: {cache}\n\
          state-directory: {cache}-state\n",
         node = cluster::NODE,
-        meta = meta.display(),
+        meta = folder.join("meta").display(),
         cache = env::temp_dir().join(format!("sluicebox-demo-{}", user())).display(),
+    )
+}
+
+/// The source, the module and the sink for what this machine uses. The cluster's pods have no cgroups here, so all go by their paths.
+fn machine(folder: &Path) -> (&'static str, &'static str, String) {
+    (
+        "  cgroups: {period: 1s, of: all, kubernetes: false, metrics: [cpu, memory]}\n",
+        "  usage:\n    use: pod-metrics\n    settings: {form: csv, metrics: [cpu_percent, memory_usage]}\n    to: [table]\n",
+        format!("  table:\n    files: {{directory: {}, append: {{file: usage.csv}}}}\n", folder.join("usage").display()),
     )
 }
 

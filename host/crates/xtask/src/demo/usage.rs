@@ -1,0 +1,102 @@
+//! What the cgroups of this very machine use, out of the file that the program appends to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+
+/// How many cgroups are shown.
+const SHOWN: usize = 3;
+/// The columns of interest: metric, timestamp, value, path and kind.
+const COLUMNS: [usize; 5] = [0, 1, 2, 6, 7];
+
+/// What was read of a cgroup at one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Use {
+    /// One core used all the time is 100.
+    processor: f64,
+    bytes: f64,
+}
+
+/// Whether this machine has cgroups to be read.
+pub(super) fn can_be_read() -> bool {
+    fs::read_dir("/sys/fs/cgroup").is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Shows the busiest cgroups of the last reading.
+pub(super) fn show(file: &Path) -> Result<()> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+    };
+    command::say(format!("busiest in the last reading of this machine, {} lines so far in usage.csv:", text.lines().count()));
+    for (path, used) in busiest(&text) {
+        let mebibytes = used.bytes / f64::from(1 << 20);
+        command::say(format!("  processor {:>6.1} %   memory {mebibytes:>8.1} MiB   {path}", used.processor));
+    }
+    Ok(())
+}
+
+/// The cgroups that used most when all was read for the last time.
+fn busiest(table: &str) -> Vec<(&str, Use)> {
+    let rows = || table.lines().skip(1).filter_map(row);
+    // What has just come is read alone, a few times. The root is read only when all is.
+    let whole = rows().filter(|[_, _, _, path, _]| *path == "/").map(|[_, time, ..]| time).max();
+    let last = whole.or_else(|| rows().map(|[_, time, ..]| time).max()).unwrap_or_default();
+    let mut uses: BTreeMap<&str, Use> = BTreeMap::new();
+    for [metric, _, value, path, kind] in rows().filter(|[_, time, ..]| *time == last) {
+        let used = uses.entry(path).or_default();
+        match (metric, kind, value.parse::<f64>()) {
+            ("cpu_percent_%", "total", Ok(value)) => used.processor = value,
+            ("memory_usage_B", _, Ok(value)) => used.bytes = value,
+            _ => {}
+        }
+    }
+    let mut uses: Vec<(&str, Use)> = uses.into_iter().collect();
+    uses.sort_by(|(_, one), (_, other)| other.processor.total_cmp(&one.processor).then(other.bytes.total_cmp(&one.bytes)));
+    uses.truncate(SHOWN);
+    uses
+}
+
+/// The fields of interest; none of a line that is just being written.
+fn row(line: &str) -> Option<[&str; 5]> {
+    let fields: Vec<&str> = line.split(';').collect();
+    let mut found = [""; 5];
+    for (place, column) in found.iter_mut().zip(COLUMNS) {
+        *place = fields.get(column)?;
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "memory_usage_B;2026-01-01T12:00:01Z;1;local_machine;;cgroup;/;;n;\n";
+
+    #[test]
+    fn the_busiest_of_the_last_reading_come_first() {
+        let table = format!(
+            "metric;timestamp;value;resource_kind;resource_id;consumer_kind;consumer_id;kind;node;__late_attributes\n\
+                     cpu_percent_%;2026-01-01T12:00:00Z;90.0;local_machine;;cgroup;/a;total;n;\n\
+                     cpu_percent_%;2026-01-01T12:00:01Z;1.5;local_machine;;cgroup;/a;total;n;\n\
+                     cpu_percent_%;2026-01-01T12:00:01Z;1.0;local_machine;;cgroup;/a;user;n;\n\
+                     memory_usage_B;2026-01-01T12:00:01Z;4096;local_machine;;cgroup;/a;;n;\n\
+                     cpu_percent_%;2026-01-01T12:00:01Z;2.5;local_machine;;cgroup;/b;total;n;\n\
+                     memory_usage_B;2026-01-01T12:00:01Z;1024;local_machine;;cgroup;/c;;n;\n\
+                     memory_usage_B;2026-01-01T12:00:01Z;2048;local_machine;;cgroup;/d;;n;\n\
+                     {ROOT}\
+                     cpu_percent_%;2026-01-01T12:00:02Z;9.5;local_machine;;cgroup;/young;total;n;\n\
+                     memory_usage_B;2026-01-01T12"
+        );
+        let shown: Vec<(&str, f64, f64)> =
+            busiest(&table).into_iter().map(|(path, used)| (path, used.processor, used.bytes)).collect();
+        assert_eq!(shown, [("/b", 2.5, 0.0), ("/a", 1.5, 4096.0), ("/d", 0.0, 2048.0)]);
+        assert_eq!(busiest(""), []);
+    }
+}
