@@ -14,12 +14,12 @@ const SHOWN: usize = 3;
 /// The columns of interest: metric, timestamp, value, path and kind.
 const COLUMNS: [usize; 5] = [0, 1, 2, 6, 7];
 
-/// What was read of a cgroup at one time.
+/// What was read of a cgroup at one time; none where the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Use {
     /// One core used all the time is 100.
-    processor: f64,
-    bytes: f64,
+    processor: Option<f64>,
+    bytes: Option<f64>,
 }
 
 /// Whether this machine has cgroups to be read.
@@ -36,10 +36,15 @@ pub(super) fn show(file: &Path) -> Result<()> {
     };
     command::say(format!("busiest in the last reading of this machine, {} lines so far in usage.csv:", text.lines().count()));
     for (path, used) in busiest(&text) {
-        let mebibytes = used.bytes / f64::from(1 << 20);
-        command::say(format!("  processor {:>6.1} %   memory {mebibytes:>8.1} MiB   {path}", used.processor));
+        let processor = shown(used.processor);
+        let memory = shown(used.bytes.map(|bytes| bytes / f64::from(1 << 20)));
+        command::say(format!("  processor {processor:>7} %   memory {memory:>8} MiB   {path}"));
     }
     Ok(())
+}
+
+fn shown(number: Option<f64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"))
 }
 
 /// The cgroups that used most when all was read for the last time.
@@ -52,13 +57,17 @@ fn busiest(table: &str) -> Vec<(&str, Use)> {
     for [metric, _, value, path, kind] in rows().filter(|[_, time, ..]| *time == last) {
         let used = uses.entry(path).or_default();
         match (metric, kind, value.parse::<f64>()) {
-            ("cpu_percent_%", "total", Ok(value)) => used.processor = value,
-            ("memory_usage_B", _, Ok(value)) => used.bytes = value,
+            ("cpu_percent_%", "total", Ok(value)) => used.processor = Some(value),
+            ("memory_usage_B", _, Ok(value)) => used.bytes = Some(value),
             _ => {}
         }
     }
     let mut uses: Vec<(&str, Use)> = uses.into_iter().collect();
-    uses.sort_by(|(_, one), (_, other)| other.processor.total_cmp(&one.processor).then(other.bytes.total_cmp(&one.bytes)));
+    let rank = |used: &Use| [used.processor, used.bytes].map(Option::unwrap_or_default);
+    uses.sort_by(|(_, one), (_, other)| {
+        let ([processor, bytes], [others, others_bytes]) = (rank(one), rank(other));
+        others.total_cmp(&processor).then(others_bytes.total_cmp(&bytes))
+    });
     uses.truncate(SHOWN);
     uses
 }
@@ -94,9 +103,9 @@ mod tests {
                      cpu_percent_%;2026-01-01T12:00:02Z;9.5;local_machine;;cgroup;/young;total;n;\n\
                      memory_usage_B;2026-01-01T12"
         );
-        let shown: Vec<(&str, f64, f64)> =
+        let shown: Vec<(&str, Option<f64>, Option<f64>)> =
             busiest(&table).into_iter().map(|(path, used)| (path, used.processor, used.bytes)).collect();
-        assert_eq!(shown, [("/b", 2.5, 0.0), ("/a", 1.5, 4096.0), ("/d", 0.0, 2048.0)]);
+        assert_eq!(shown, [("/b", Some(2.5), None), ("/a", Some(1.5), Some(4096.0)), ("/d", None, Some(2048.0))]);
         assert_eq!(busiest(""), []);
     }
 }
