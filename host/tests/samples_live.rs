@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use sluicebox_testkit::program::Program;
 use support::machine::{Line, Machine, lines, messages, quoted, rows};
-use support::{PATIENCE, SLOW, module, replace, status_of, until, until_within, version_of};
+use support::{PATIENCE, SLOW, module, replace, status, status_of, until, until_within, version_of};
 
 /// A configuration with these lanes.
 fn with_lanes(machine: &Machine, lanes: &[&str]) -> String {
@@ -137,4 +137,31 @@ async fn the_only_lane_that_begins_anew_or_makes_room_for_another_is_fed_on() {
     assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
     assert_once(&on(&program, "one"));
     assert_once(&on(&program, "two"));
+}
+
+#[tokio::test]
+async fn what_of_the_source_and_its_sinks_needs_a_restart_is_named_and_the_rest_is_taken() {
+    let machine = Machine::new().await;
+    machine.pod(1, 1);
+    let one = lane("one", "json-lines", "out");
+    let before = with_lanes(&machine, &[&one]);
+    let mut program = machine.run(&before).await;
+    goes_on(&program, "one").await;
+    let after = with_lanes(&machine, &[&one, &lane("two", "json-lines", "again")]);
+    let after = after.replace("period: 200ms", "period: 300ms").replace("sinks: {", "sinks: {page: {prometheus: {}}, ");
+    machine.place.reconfigure(&machine.api.url(), &after);
+    goes_on(&program, "two").await;
+    let waiting = status(&program).await["configuration"]["needs-restart"].to_string();
+    assert!(waiting.contains("sources") && waiting.contains("sinks"), "{waiting}");
+    // A mistake is refused as a whole, and what runs goes on.
+    machine.place.reconfigure(&machine.api.url(), &before.replace("period: 200ms", "period: 1ms"));
+    until(&program, "it is refused", async || program.log().unwrap().contains("1ms is too often")).await;
+    goes_on(&program, "two").await;
+    assert_one_source(&program).await;
+    machine.place.reconfigure(&machine.api.url(), &before);
+    until(&program, "it is as it was", async || status_of(&program, "two").await.is_null()).await;
+    let waiting = status(&program).await["configuration"]["needs-restart"].clone();
+    assert!(waiting.as_array().is_none_or(Vec::is_empty), "{waiting}");
+    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
+    assert_once(&on(&program, "one"));
 }

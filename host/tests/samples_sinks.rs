@@ -98,7 +98,8 @@ fn growth(points: &Points, uid: &str) -> f64 {
 /// Puts a point there if it is of a metric that the truth knows; none comes twice.
 fn put(points: &mut Points, truth: &Points, point: (u64, String, String, String), value: f64) {
     if truth.keys().any(|(_, _, metric, _)| *metric == point.2) {
-        assert_eq!(points.insert(point.clone(), value), None, "{point:?} is told twice");
+        let what = format!("{point:?}");
+        assert_eq!(points.insert(point, value), None, "{what} is told twice");
     }
 }
 

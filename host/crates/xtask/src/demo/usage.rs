@@ -53,23 +53,23 @@ fn busiest(table: &str) -> Vec<(&str, Use)> {
     // What has just come is read alone, a few times. The root is read only when all is.
     let whole = rows().filter(|[_, _, _, path, _]| *path == "/").map(|[_, time, ..]| time).max();
     let last = whole.or_else(|| rows().map(|[_, time, ..]| time).max()).unwrap_or_default();
-    let mut uses: BTreeMap<&str, Use> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, Use> = BTreeMap::new();
     for [metric, _, value, path, kind] in rows().filter(|[_, time, ..]| *time == last) {
-        let used = uses.entry(path).or_default();
+        let used = groups.entry(path).or_default();
         match (metric, kind, value.parse::<f64>()) {
             ("cpu_percent_%", "total", Ok(value)) => used.processor = Some(value),
             ("memory_usage_B", _, Ok(value)) => used.bytes = Some(value),
             _ => {}
         }
     }
-    let mut uses: Vec<(&str, Use)> = uses.into_iter().collect();
+    let mut groups: Vec<(&str, Use)> = groups.into_iter().collect();
     let rank = |used: &Use| [used.processor, used.bytes].map(Option::unwrap_or_default);
-    uses.sort_by(|(_, one), (_, other)| {
+    groups.sort_by(|(_, one), (_, other)| {
         let ([processor, bytes], [others, others_bytes]) = (rank(one), rank(other));
         others.total_cmp(&processor).then(others_bytes.total_cmp(&bytes))
     });
-    uses.truncate(SHOWN);
-    uses
+    groups.truncate(SHOWN);
+    groups
 }
 
 /// The fields of interest; none of a line that is just being written.
