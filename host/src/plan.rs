@@ -18,7 +18,7 @@ pub use component::Component;
 /// The sources that there are.
 pub const SOURCES: [&str; 4] = ["pods", "namespaces", "nodes", "cgroups"];
 /// What may wait for a module unless the configuration says otherwise.
-const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::Wait };
+const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::DropSamples };
 /// What may wait for a sink, likewise.
 const SINK_QUEUE: Bounds = Bounds { items: 4096, bytes: 8 << 20, when_full: WhenFull::Wait };
 
@@ -92,9 +92,15 @@ pub struct SinkPlan {
 impl Plan {
     /// Whether a source needs the API server.
     pub fn needs_api(&self) -> bool {
+        let Sources { pods, namespaces, nodes, .. } = &self.sources;
+        pods.is_some() || namespaces.is_some() || nodes.is_some() || self.needs_api_for_names_only()
+    }
+
+    /// Whether nothing needs it but the names of cgroups, which could go by their paths.
+    pub fn needs_api_for_names_only(&self) -> bool {
         let Sources { pods, namespaces, nodes, cgroups } = &self.sources;
-        let named = cgroups.as_ref().is_some_and(|cgroups| cgroups.kubernetes);
-        pods.is_some() || namespaces.is_some() || nodes.is_some() || named
+        let others = pods.is_some() || namespaces.is_some() || nodes.is_some();
+        !others && cgroups.as_ref().is_some_and(|cgroups| cgroups.kubernetes)
     }
 }
 
@@ -189,6 +195,7 @@ impl Check<'_> {
         self.to(&step(&path, "to"), &module.to, sinks);
         let bounds = self.bounds(&step(&path, "queue"), module.queue, LANE_QUEUE);
         let when_full = match module.when_full {
+            config::WhenFull::DropSamples => WhenFull::DropSamples,
             config::WhenFull::Wait => WhenFull::Wait,
             config::WhenFull::DropOldest => WhenFull::DropOldest,
         };

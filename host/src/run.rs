@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluicebox_pipeline::Report;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::admin::Shown;
 use crate::cli::ConfigArguments;
@@ -28,6 +29,7 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
         }
     };
     log::start(&plan.log);
+    take_all_descriptors();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -45,6 +47,16 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Files of cgroups are held open: as many as the administrator allows, and not as few as a shell begins with.
+fn take_all_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        debug!(%error, "the limit of open files stays as it is");
     }
 }
 

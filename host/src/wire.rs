@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter};
-use sluicebox_contract::{Handlers, SubjectIds};
+use sluicebox_contract::{Fault, Handlers, SubjectIds};
 use sluicebox_pipeline::{
     Audience, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
 };
@@ -108,12 +108,22 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
 /// The way to the API server, if anything needs it.
 async fn connect(plan: &Plan) -> anyhow::Result<Option<Api>> {
     if plan.needs_api() {
-        return Ok(Some(Api::connect(&plan.kubernetes).await?));
+        let connected = Api::connect(&plan.kubernetes).await;
+        return Ok(Some(
+            connected.map_err(|fault| if plan.needs_api_for_names_only() { or_without_names(fault) } else { fault })?,
+        ));
     }
     if !live::report::wanted(plan) {
         return Ok(None);
     }
     Ok(Api::connect(&plan.kubernetes).await.map_err(|fault| warn!(%fault, "no Kubernetes Events will tell of changes")).ok())
+}
+
+/// On a machine without Kubernetes there is no API server to be set.
+fn or_without_names(fault: Fault) -> Fault {
+    let cure = "where there is no Kubernetes, write `kubernetes: false` in `sources.cgroups`";
+    let hint = fault.hint.as_ref().map_or_else(|| cure.to_owned(), |hint| format!("{hint}; {cure}"));
+    fault.hint(hint)
 }
 
 /// The name of this node.

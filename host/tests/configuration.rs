@@ -314,8 +314,12 @@ fn the_examples_in_the_readmes_are_right() {
 #[test]
 fn modules_are_listed_and_described() {
     let list = String::from_utf8(sluicebox(&["modules"]).stdout).unwrap();
-    for preset in ["galileo-events", "fluent-bit-meta", "json-lines"] {
+    for preset in ["galileo-events", "fluent-bit-meta", "json-lines", "pod-metrics", "telemd"] {
         assert!(list.contains(preset), "{list}");
+    }
+    let page = String::from_utf8(sluicebox(&["modules", "pod-metrics"]).stdout).unwrap();
+    for part in ["handles   samples\n", "sluicebox:module/sample-handler@0.2.0", "sluicebox:module/subjects@0.2.0"] {
+        assert!(page.contains(part), "`{part}` is not in:\n{page}");
     }
     let page = String::from_utf8(sluicebox(&["modules", "galileo-events"]).stdout).unwrap();
     for part in ["weighs", "sha256:", "sluicebox:module/pod-handler@0.2.0", "sluicebox:module/log@0.2.0", "pods, objects"] {

@@ -70,7 +70,10 @@ async fn where_names_are_wanted_and_no_way_to_the_api_is_known_the_program_says_
     std::fs::write(&config, text.join("\n")).unwrap();
     let mut program = machine.place.run(&config);
     let status = program.ended(PATIENCE).await.unwrap();
-    assert_eq!(status.code(), Some(1), "{}", program.log().unwrap());
+    let log = program.log().unwrap();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let told = log.lines().find(|line| line.contains("ERROR")).unwrap_or_else(|| panic!("{log}"));
+    assert!(told.contains("none") && told.contains("write `kubernetes: false` in `sources.cgroups`"), "{told}");
 }
 
 #[tokio::test]

@@ -144,8 +144,10 @@ pub struct Module {
     /// What may wait for it.
     #[serde(default)]
     pub queue: Queue,
-    /// What happens to its events when its queue is full: `wait` makes the source wait, and with it every other lane that the
-    /// source feeds, so that nothing is lost; `drop-oldest` drops and counts the oldest events, so that it holds up no other lane.
+    /// What happens to its events when its queue is full. `drop-samples` drops and counts the oldest samples, as the next ones tell more
+    /// and everybody would be measured late; for all else the source waits, and with it every other lane that the source feeds, so that
+    /// nothing is lost. `wait` makes it wait for samples, too. `drop-oldest` drops and counts the oldest events of any kind, so that the lane
+    /// holds up no other.
     #[serde(default)]
     pub when_full: WhenFull,
 }
@@ -154,8 +156,10 @@ pub struct Module {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenFull {
-    /// The source waits, and with it every other lane that it feeds; nothing is lost.
+    /// The oldest samples are dropped and counted. All else waits.
     #[default]
+    DropSamples,
+    /// The source waits, and with it every other lane that it feeds; nothing is lost.
     Wait,
     /// The oldest events are dropped and counted, so that a slow module or sink holds up no other lane.
     DropOldest,
