@@ -159,7 +159,17 @@ pub struct SourceMeter {
     pub nameless: Gauge,
     /// Times that the system could not tell what had come and gone, so that all was looked through.
     pub rescans: Counter,
-    /// 1 for a source that reads at times, which the five above are about.
+    /// Values that could not be read, or were no numbers.
+    pub unreadable: Counter,
+    /// Things that it does not measure because there are more than it may.
+    pub beyond_limit: Counter,
+    /// Readings that waited for a name and were dropped because there was no room for more.
+    pub waited_in_vain: Counter,
+    /// Files that it holds open.
+    pub open_files: Gauge,
+    /// Files that it may hold open.
+    pub most_open_files: Gauge,
+    /// 1 for a source that reads at times, which all from `ticks` on are about.
     pub reads: Gauge,
 }
 

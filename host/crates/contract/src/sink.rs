@@ -10,6 +10,11 @@ pub trait Sink: Send + 'static {
     /// is refused and the rest goes on.
     fn write(&mut self, batch: &[Entry]) -> impl Future<Output = Outcome> + Send;
 
+    /// How many entries one write is given at most. More suit a sink that waits for an answer to each write, fewer one whose write takes long.
+    fn most_entries(&self) -> usize {
+        256
+    }
+
     /// Everything that was there when the sources began has been written: what is kept from an earlier run and was not written
     /// again belongs to nothing any more.
     fn settled(&mut self) -> impl Future<Output = Result<(), Fault>> + Send {

@@ -18,8 +18,10 @@ pub struct Audience(Arc<Mutex<State>>);
 struct State {
     /// Those that have joined and are told what exists with the source's next notice.
     joining: Vec<Branch>,
-    /// Those that are or were there. A valve does not keep a queue open.
+    /// Those that are there, and some that have gone. A valve does not keep a queue open.
     valves: Vec<Valve<Notice>>,
+    /// How many have joined so far.
+    joined: u64,
     /// The source ends: nobody can join any more.
     ended: bool,
 }
@@ -27,7 +29,7 @@ struct State {
 impl Audience {
     pub(crate) fn new(branches: &[Branch]) -> Self {
         let valves = branches.iter().map(|branch| branch.queue.valve()).collect();
-        Self(Arc::new(Mutex::new(State { joining: Vec::new(), valves, ended: false })))
+        Self(Arc::new(Mutex::new(State { joining: Vec::new(), valves, joined: 0, ended: false })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -41,8 +43,10 @@ impl Audience {
         if state.ended {
             return false;
         }
+        state.valves.retain(|valve| !valve.is_closed());
         state.valves.push(branch.queue.valve());
         state.joining.push(branch);
+        state.joined += 1;
         true
     }
 
@@ -50,13 +54,23 @@ impl Audience {
         std::mem::take(&mut self.lock().joining)
     }
 
+    /// None of those that it has fed is there any more: lets nobody join from now on, unless somebody has. Says whether that is so.
+    pub(crate) fn end_unless_joined(&self) -> bool {
+        let mut state = self.lock();
+        state.ended |= state.joining.is_empty();
+        state.ended
+    }
+
     /// Ready when none of the lanes takes anything any more; none can join from then on.
     pub(crate) async fn deserted(&self) {
         loop {
-            let valves = self.lock().valves.clone();
+            let (valves, joined) = {
+                let state = self.lock();
+                (state.valves.clone(), state.joined)
+            };
             join_all(valves.iter().map(Valve::closed)).await;
             let mut state = self.lock();
-            if state.valves.len() == valves.len() {
+            if state.joined == joined {
                 state.ended = true;
                 return;
             }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::audience::{Audience, Known};
-use crate::queue::{Item, Sender};
+use crate::queue::{Item, Sender, Worth};
 
 /// One lane, as a source sees it.
 #[derive(Clone)]
@@ -27,9 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Branch {
     async fn send(&self, notice: &Notice) -> Result<(), Closed> {
+        let dropped = self.queue.dropped();
         let sent = self.queue.send(notice.clone(), weight(notice));
         tokio::pin!(sent);
         if let Ok(result) = timeout(PATIENCE, &mut sent).await {
+            self.complain(dropped);
             return result;
         }
         warn!(lane = %self.lane, hint = "`when-full: drop-oldest` lets the others go on", "its queue is full: the source waits, and with it every lane that it feeds");
@@ -37,12 +39,24 @@ impl Branch {
         info!(lane = %self.lane, "the source goes on");
         result
     }
+
+    /// Says that events were dropped: the first time, and then ever more rarely.
+    fn complain(&self, before: u64) {
+        let so_far = self.queue.dropped();
+        if so_far > before && so_far.ilog2() > before.checked_ilog2().unwrap_or(0) || before == 0 && so_far > 0 {
+            warn!(lane = %self.lane, so_far, hint = "is its sink away, or its module too slow?", "its queue is full: the oldest events are dropped");
+        }
+    }
 }
 
 /// Only facts may be dropped: what exists is always told.
 impl Item for Notice {
-    fn may_be_dropped(&self) -> bool {
-        matches!(self, Self::Event(_))
+    fn worth(&self) -> Worth {
+        match self {
+            Self::Event(Event::Tick(_)) => Worth::Sample,
+            Self::Event(Event::Pod(_) | Event::Object(_)) => Worth::Fact,
+            Self::Defined(_) | Self::Forgotten(_) | Self::Listed => Worth::Kept,
+        }
     }
 }
 
@@ -95,7 +109,8 @@ impl Feed for Fanout {
         for index in ended.into_iter().rev() {
             self.branches.remove(index);
         }
-        if self.branches.is_empty() { Err(Closed) } else { Ok(()) }
+        let joined = |(audience, _): &(Audience, Known)| !audience.end_unless_joined();
+        if self.branches.is_empty() && !self.audience.as_ref().is_some_and(joined) { Err(Closed) } else { Ok(()) }
     }
 }
 

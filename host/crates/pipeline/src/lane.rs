@@ -1,7 +1,7 @@
 //! One module at work: takes batches from its queue, asks its shaper, hands the entries on, and puts a fresh instance in place of a
 //! dead one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,8 @@ pub(crate) struct Lane<S> {
     pub(crate) shunned: BTreeMap<SubjectId, Arc<Subject>>,
     /// How often in a row the samples of a subject have stopped the module.
     pub(crate) suspects: BTreeMap<SubjectId, u32>,
+    /// Subjects whose samples stop the module each time: they are not given to it.
+    pub(crate) unbearable: BTreeSet<SubjectId>,
     /// Subjects that were defined while the lane waited with an instance; it is told before the next batch.
     pub(crate) untold: BTreeMap<SubjectId, Arc<Subject>>,
     /// Subjects that were forgotten while the lane waited; the module is told after the batch in hand, which may still name them.
@@ -215,6 +217,7 @@ impl<S: Shaper> Lane<S> {
         for subject in subjects {
             self.shunned.remove(subject);
             self.suspects.remove(subject);
+            self.unbearable.remove(subject);
         }
         for part in known.chunks(SUBJECTS) {
             let begin = Instant::now();

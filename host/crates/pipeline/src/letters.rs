@@ -7,7 +7,7 @@ use sluicebox_contract::{DeadLetter, DeadLetters};
 use tracing::warn;
 
 use crate::outlet::is_worth_a_line;
-use crate::queue::{Bounds, Item, Receiver, Sender, WhenFull, queue};
+use crate::queue::{Bounds, Item, Receiver, Sender, WhenFull, Worth, queue};
 
 /// Letters that may wait to be written.
 const WAITING: Bounds = Bounds { items: 1024, bytes: 16 << 20, when_full: WhenFull::DropOldest };
@@ -23,8 +23,8 @@ pub(crate) struct Letterbox {
 
 /// A letter is a copy of what was left out anyway: nothing waits for it.
 impl Item for DeadLetter {
-    fn may_be_dropped(&self) -> bool {
-        true
+    fn worth(&self) -> Worth {
+        Worth::Fact
     }
 }
 

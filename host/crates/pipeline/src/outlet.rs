@@ -11,7 +11,7 @@ use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::letters::Letterbox;
-use crate::queue::{Item, Receiver};
+use crate::queue::{Item, Receiver, Worth};
 
 /// How an outlet works.
 #[derive(Clone, Copy, Debug)]
@@ -70,13 +70,10 @@ impl Parcel {
 
 /// Entries are never dropped: a full queue makes its lanes wait.
 impl Item for Parcel {
-    fn may_be_dropped(&self) -> bool {
-        false
+    fn worth(&self) -> Worth {
+        Worth::Kept
     }
 }
-
-/// Entries for one write at the most, so that the time-out of a write is one for so much and not for whatever was waiting.
-const SLICE: usize = 256;
 
 /// A sink with everything that it needs to work.
 pub(crate) struct Outlet<K> {
@@ -189,7 +186,8 @@ impl<K: Sink> Outlet<K> {
     async fn write(&mut self, gathered: &Gathered) -> Result<(), Fault> {
         let mut done = 0;
         while let Some(rest) = gathered.entries.get(done..).filter(|rest| !rest.is_empty()) {
-            let slice = rest.get(..SLICE).unwrap_or(rest);
+            // The time-out of a write is one for so much, and not for whatever was waiting.
+            let slice = rest.get(..self.sink.most_entries().max(1)).unwrap_or(rest);
             let begin = Instant::now();
             let outcome = match timeout(self.settings.write_timeout, self.sink.write(slice)).await {
                 Ok(outcome) => outcome,

@@ -25,14 +25,37 @@ pub enum WhenFull {
     /// Its sender waits.
     #[default]
     Wait,
+    /// The oldest samples make room, and are counted; samples for which there is none are dropped themselves. All else waits.
+    DropSamples,
     /// The oldest items that may be dropped make room, and are counted. The sender waits only when there is none.
     DropOldest,
 }
 
+/// How much an item is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// It is never dropped.
+    Kept,
+    /// It is dropped where the oldest are.
+    Fact,
+    /// The next one of its kind tells more: it is dropped before others have to wait for it.
+    Sample,
+}
+
 /// What a queue can hold.
 pub trait Item {
-    /// Whether it may be dropped when the queue is full and is to drop its oldest.
-    fn may_be_dropped(&self) -> bool;
+    /// How much it is missed.
+    fn worth(&self) -> Worth;
+}
+
+impl WhenFull {
+    fn drops(self, worth: Worth) -> bool {
+        match self {
+            Self::Wait => false,
+            Self::DropSamples => worth == Worth::Sample,
+            Self::DropOldest => worth != Worth::Kept,
+        }
+    }
 }
 
 struct State<T> {
@@ -122,7 +145,8 @@ impl<T> Shared<T> {
 impl<T: Item> Shared<T> {
     /// Drops the oldest item that may be dropped; says whether there was one.
     fn drop_oldest(&self, state: &mut State<T>) -> bool {
-        let oldest = state.items.iter().position(|(item, _)| item.may_be_dropped());
+        let when_full = state.bounds.when_full;
+        let oldest = state.items.iter().position(|(item, _)| when_full.drops(item.worth()));
         let Some((_, weight)) = oldest.and_then(|oldest| state.items.remove(oldest)) else { return false };
         state.bytes -= weight;
         self.meter.dropped.increment();
@@ -176,7 +200,11 @@ impl<T: Item> Sender<T> {
             return Err(Closed);
         }
         while !Shared::has_room(&state, weight) {
-            if state.bounds.when_full == WhenFull::Wait || !self.0.drop_oldest(&mut state) {
+            if !self.0.drop_oldest(&mut state) {
+                if state.bounds.when_full == WhenFull::DropSamples && item.worth() == Worth::Sample {
+                    self.0.meter.dropped.increment();
+                    return Ok(None);
+                }
                 state.waiting += 1;
                 state.pressed = true;
                 self.0.pressure.notify_one();
@@ -193,6 +221,11 @@ impl<T: Item> Sender<T> {
 }
 
 impl<T> Sender<T> {
+    /// How many items it has dropped so far, those of other queues that count with it included.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.meter.dropped.get()
+    }
+
     /// A way to shut the queue.
     pub fn valve(&self) -> Valve<T> {
         Valve(Arc::clone(&self.0))
@@ -207,6 +240,11 @@ impl<T> Valve<T> {
         self.0.pressure.notify_one();
         self.0.drained.notify_waiters();
         self.0.ended.notify_waiters();
+    }
+
+    /// Whether nothing more is taken in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_shut()
     }
 
     /// Waits until nothing more is taken in.

@@ -2,9 +2,14 @@
 
 use super::*;
 
+/// Below 50 it is a fact, then samples; from 100 on it is kept.
 impl Item for u32 {
-    fn may_be_dropped(&self) -> bool {
-        *self < 100
+    fn worth(&self) -> Worth {
+        match self {
+            0..50 => Worth::Fact,
+            50..100 => Worth::Sample,
+            _ => Worth::Kept,
+        }
     }
 }
 
@@ -167,4 +172,23 @@ async fn the_meter_shows_what_is_held() {
     assert_eq!((meter.length.get(), meter.bytes.get()), (2, 12));
     receiver.take(1).await;
     assert_eq!((meter.length.get(), meter.bytes.get()), (1, 5));
+}
+
+#[tokio::test]
+async fn samples_make_room_for_each_other_and_all_else_waits() {
+    let meter = Arc::<QueueMeter>::default();
+    let (sender, mut receiver) = queue(Bounds { items: 2, bytes: 100, when_full: WhenFull::DropSamples }, Arc::clone(&meter));
+    sender.send(50, 1).await.unwrap();
+    sender.send(1, 1).await.unwrap();
+    sender.send(51, 1).await.unwrap();
+    assert_eq!(meter.dropped.get(), 1, "the older sample has made room");
+    sender.send(2, 1).await.unwrap();
+    assert_eq!(meter.dropped.get(), 2, "for a fact, too");
+    let mut third = Box::pin(sender.send(3, 1));
+    assert!(futures::poll!(&mut third).is_pending(), "a fact waits for facts");
+    sender.send(52, 1).await.unwrap();
+    assert_eq!(meter.dropped.get(), 3, "a sample for which there is no room is dropped, and its sender goes on");
+    assert_eq!(receiver.take(9).await, Some(vec![1, 2]));
+    third.await.unwrap();
+    assert_eq!(receiver.take(9).await, Some(vec![3]));
 }

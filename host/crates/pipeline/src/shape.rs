@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluicebox_contract::{Class, DeadLetter, Event, Fault, Held, Shaper, Subject, UnixNanos};
+use sluicebox_contract::{Class, DeadLetter, Event, Fault, Held, Shaper, Subject, SubjectId, UnixNanos};
 use tracing::{error, warn};
 
 use crate::batch::kind;
@@ -14,12 +14,19 @@ use crate::outlet::is_worth_a_line;
 const LAST_BYTES: usize = 256 << 10;
 /// A subject whose samples have stopped the module so often in a row is left out from then on: its next samples come with the next tick.
 const LAST_CHANCES: u32 = 3;
+/// So many subjects are left out for their samples at most, the newest.
+const MOST_LEFT_OUT: usize = 1024;
+/// So many samples are handed over in one call at most: more would make more entries and bytes than a call may return.
+const SAMPLES: usize = 16_384;
 
 impl<S: Shaper> Lane<S> {
     /// Shapes a batch, and keeps a part of it for rehearsals.
     pub(crate) fn shape_all(&mut self, events: Vec<Event>) -> Result<(), GivenUp> {
         let traps = self.meter.traps.get();
-        self.shape(&events)?;
+        match events.as_slice() {
+            [Event::Tick(tick)] if tick.samples.len() > SAMPLES => self.shape_in_parts(&events)?,
+            events => self.shape(events)?,
+        }
         // What has stopped this module is not kept: a successor shall not have to stand more than it.
         if self.meter.traps.get() == traps {
             let last = self.at_most(events, LAST_BYTES);
@@ -35,7 +42,7 @@ impl<S: Shaper> Lane<S> {
         let mut kept = Vec::new();
         let mut left = bytes;
         for event in events {
-            let Some(mut event) = event.only(|subject| !self.shunned.contains_key(&subject)) else { break };
+            let Some(mut event) = event.only(|subject| !self.leaves_out(subject)) else { break };
             while event.weight() > left {
                 let Some((half, _)) = event.halves() else { return kept };
                 event = half;
@@ -46,11 +53,22 @@ impl<S: Shaper> Lane<S> {
         kept
     }
 
+    /// Shapes a tick of very many samples, those of some subjects in each call.
+    fn shape_in_parts(&mut self, tick: &[Event]) -> Result<(), GivenUp> {
+        let [Event::Tick(whole)] = tick else { return self.shape(tick) };
+        let halves = tick.first().and_then(Event::halves).filter(|_| whole.samples.len() > SAMPLES);
+        let Some((left, right)) = halves else { return self.shape(tick) };
+        self.count_part();
+        self.shape_in_parts(&[left])?;
+        self.shape_in_parts(&[right])
+    }
+
     /// Shapes events; after a fault each half again, until the guilty event is alone and is left out. A tick is halved as a batch is.
     fn shape(&mut self, events: &[Event]) -> Result<(), GivenUp> {
         let Some(first) = events.first() else { return Ok(()) };
-        if !self.shunned.is_empty() && events.iter().any(|event| self.is_about_shunned(event)) {
-            return self.shape_around_shunned(events);
+        let leaves_out = !self.shunned.is_empty() || !self.unbearable.is_empty();
+        if leaves_out && events.iter().any(|event| self.is_about_left_out(event)) {
+            return self.shape_the_others(events);
         }
         let begin = Instant::now();
         self.age.calls += 1;
@@ -96,22 +114,26 @@ impl<S: Shaper> Lane<S> {
         self.open += 1;
     }
 
-    fn is_about_shunned(&self, event: &Event) -> bool {
+    /// Whether a subject, or its samples, stop the module.
+    fn leaves_out(&self, subject: SubjectId) -> bool {
+        self.shunned.contains_key(&subject) || self.unbearable.contains(&subject)
+    }
+
+    fn is_about_left_out(&self, event: &Event) -> bool {
         match event {
-            Event::Tick(tick) => {
-                tick.by_subject().filter_map(<[_]>::first).any(|first| self.shunned.contains_key(&first.subject))
-            }
-            other => other.subject().is_some_and(|subject| self.shunned.contains_key(&subject)),
+            Event::Tick(tick) => tick.by_subject().filter_map(<[_]>::first).any(|first| self.leaves_out(first.subject)),
+            other => other.subject().is_some_and(|subject| self.leaves_out(subject)),
         }
     }
 
-    /// Shapes what is not about shunned subjects. Events about them become dead letters; their samples do not, as the next ones come soon.
-    fn shape_around_shunned(&mut self, events: &[Event]) -> Result<(), GivenUp> {
+    /// Shapes what is not about subjects that are left out. Events about them become dead letters; their samples do not, as the next ones
+    /// come soon.
+    fn shape_the_others(&mut self, events: &[Event]) -> Result<(), GivenUp> {
         let mut others = Vec::with_capacity(events.len());
         for event in events {
-            let about_shunned = self.is_about_shunned(event);
-            let rest = event.only(|subject| !self.shunned.contains_key(&subject));
-            if about_shunned {
+            let is_about_left_out = self.is_about_left_out(event);
+            let rest = event.only(|subject| !self.leaves_out(subject));
+            if is_about_left_out {
                 if rest.is_some() {
                     self.count_part();
                 }
@@ -154,13 +176,19 @@ impl<S: Shaper> Lane<S> {
         let (Event::Tick(_), Some(id)) = (event, event.subject()) else { return };
         let times = self.suspects.entry(id).or_default();
         *times += 1;
-        if *times >= LAST_CHANCES
-            && let Some(subject) = self.subjects.remove(&id)
-        {
+        if *times >= LAST_CHANCES {
             let (lane, module) = (&self.origin.lane, &self.origin.module);
-            warn!(%lane, %module, subject = id.0, name = %subject.name, "subject left out: its samples stop the module each time");
+            let name = self.subjects.get(&id).map_or("", |subject| &subject.name);
+            warn!(%lane, %module, subject = id.0, name, "subject left out: its samples stop the module each time");
             self.suspects.remove(&id);
-            self.shunned.insert(id, subject);
+            self.unbearable.insert(id);
+        }
+        // A module that is not told of subjects is not told when they go either.
+        if self.suspects.len() > MOST_LEFT_OUT {
+            self.suspects.pop_first();
+        }
+        if self.unbearable.len() > MOST_LEFT_OUT {
+            self.unbearable.pop_first();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Starts every task and thread, waits for the stop, and ends them by closing: sources first, then lanes, then outlets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +161,7 @@ impl Pipeline {
             subjects: BTreeMap::new(),
             shunned: BTreeMap::new(),
             suspects: BTreeMap::new(),
+            unbearable: BTreeSet::new(),
             untold: BTreeMap::new(),
             forgotten: Vec::new(),
             trouble: Trouble::new(settings.patience),

@@ -101,6 +101,8 @@ impl<S: Shaper> Lane<S> {
         self.settings = settings;
         self.account.succeed(settings.share);
         self.trouble = Trouble::new(settings.patience);
+        self.suspects.clear();
+        self.unbearable.clear();
         self.backoff.reset();
         self.age = Age::default();
         self.carried = None;

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use sluicebox_contract::Notice;
-use sluicebox_pipeline::{LaneTerms, Pipeline};
+use sluicebox_pipeline::{Bounds, LaneHandle, LaneTerms, OutletSettings, OutletTerms, Pipeline, WhenFull};
 use support::stage::{tap, until};
 use support::{Recorder, Scripted, forgotten, lane_terms, lines, outlet_terms, subject, tick};
 
@@ -89,4 +89,67 @@ async fn a_lane_that_has_joined_and_was_told_nothing_does_not_keep_the_host_from
     assert!(pipeline.join(&audience, other));
     let report = pipeline.run_until(async {}, Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
+}
+
+/// A lane whose sink takes nothing, with little room.
+fn stuck(pipeline: &mut Pipeline, name: &str, when_full: WhenFull) -> LaneHandle {
+    let sink = Recorder { stalls: true, ..Recorder::default() };
+    let terms = outlet_terms(&[]);
+    let settings = OutletSettings { write_timeout: Duration::from_mins(5), ..terms.settings };
+    let bounds = Bounds { items: 1, bytes: 1 << 20, when_full: WhenFull::Wait };
+    let outlet = pipeline.outlet(name, sink, OutletTerms { settings, bounds, ..terms });
+    let bounds = Bounds { items: 2, bytes: 1 << 20, when_full };
+    let terms = LaneTerms { bounds, ..lane_terms(&[outlet]) };
+    pipeline.lane(name, Scripted { untold: true, ..Scripted::default() }, terms).unwrap().handle()
+}
+
+#[tokio::test]
+async fn a_lane_that_takes_the_place_of_a_stuck_one_is_fed() {
+    let mut pipeline = Pipeline::default();
+    let sink = Recorder::default();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&[]));
+    let old = stuck(&mut pipeline, "old", WhenFull::Wait);
+    let (tell, source) = tap();
+    let audience = pipeline.source_to_join("taps", source, &[old], || ());
+    let changes = pipeline.changes();
+    let works = async {
+        for _ in 0..20 {
+            tell.send(tick([1])).await.unwrap();
+        }
+        // The source waits in the middle of a tick for the lane that takes nothing.
+        until("the source waits", || tell.capacity() < tell.max_capacity()).await;
+        let joined = changes
+            .make(move |pipeline: &mut Pipeline| {
+                let terms = LaneTerms { joins: true, ..lane_terms(&[outlet]) };
+                let new = pipeline.lane("new", Scripted { untold: true, ..Scripted::default() }, terms).unwrap().handle();
+                let joined = pipeline.join(&audience, new);
+                pipeline.remove_lane(old);
+                joined
+            })
+            .await
+            .unwrap();
+        assert!(joined);
+        tell.send(tick([7])).await.unwrap();
+        until("the new lane is fed", || lines(&sink.log).contains(&"7".to_owned())).await;
+    };
+    pipeline.run_until(works, Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn a_lane_whose_sink_is_away_does_not_keep_samples_from_the_others() {
+    let mut pipeline = Pipeline::default();
+    let sink = Recorder::default();
+    let outlet = pipeline.outlet("out", sink.clone(), outlet_terms(&[]));
+    let away = stuck(&mut pipeline, "away", WhenFull::DropSamples);
+    let well = pipeline.lane("well", Scripted { untold: true, ..Scripted::default() }, lane_terms(&[outlet])).unwrap().handle();
+    let (tell, source) = tap();
+    pipeline.source_to_join("taps", source, &[away, well], || ());
+    let works = async {
+        for number in 1..=500 {
+            tell.send(tick([number])).await.unwrap();
+        }
+        until("all ticks are there", || lines(&sink.log).contains(&"500".to_owned())).await;
+        assert_eq!(lines(&sink.log).len(), 500);
+    };
+    pipeline.run_until(works, Duration::from_millis(100)).await;
 }

@@ -79,6 +79,31 @@ async fn a_subject_whose_samples_stop_the_module_each_time_is_left_out_without_a
 }
 
 #[tokio::test]
+async fn a_module_that_is_told_of_no_subjects_is_spared_them_as_well() {
+    let shaper = Scripted { deadly: [3].into(), untold: true, ..Scripted::default() };
+    let stage = stage(shaper, &Shelf::default());
+    for round in 1..=10 {
+        tell(&stage, [tick(1..=8)]).await;
+        until("the round is shaped", || stage.meter.entries.get() >= round * 7).await;
+    }
+    assert!(stage.meter.traps.get() <= 3 * 4, "{}", stage.meter.traps.get());
+    assert_eq!(stage.meter.deadly.get(), 10);
+}
+
+#[tokio::test]
+async fn a_tick_of_very_many_samples_comes_in_parts() {
+    let shaper = Scripted { tells_calls: true, untold: true, ..Scripted::default() };
+    let log = shaper.log.clone();
+    let stage = stage(shaper, &Shelf::default());
+    tell(&stage, [tick(1..=20_000)]).await;
+    until("all is shaped", || stage.meter.entries.get() == 20_000).await;
+    let calls: Vec<usize> =
+        lines(&log).iter().filter_map(|line| line.strip_prefix("shape ")).map(|names| names.split(' ').count()).collect();
+    assert_eq!(calls, [10_000, 10_000]);
+    assert_eq!((stage.meter.events.get(), stage.meter.traps.get()), (2, 0));
+}
+
+#[tokio::test]
 async fn refused_samples_do_not_cost_the_instance() {
     let shaper = Scripted { refused: [5, 6].into(), ..Scripted::default() };
     let stage = stage(shaper, &Shelf::default());

@@ -53,6 +53,8 @@ pub struct Scripted {
     pub held: Arc<AtomicBool>,
     /// Calls of `restore` do not return while this is so.
     pub held_restore: Arc<AtomicBool>,
+    /// It wants to know nothing of subjects.
+    pub untold: bool,
     /// What the instance at work has.
     pub instance: Option<Instance>,
 }
@@ -111,7 +113,7 @@ impl Scripted {
 
 impl Shaper for Scripted {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: true, pods: false, objects: true, samples: true }
+        Handlers { subjects: !self.untold, pods: false, objects: true, samples: true }
     }
 
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
