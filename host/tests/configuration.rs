@@ -318,7 +318,7 @@ fn modules_are_listed_and_described() {
         assert!(list.contains(preset), "{list}");
     }
     let page = String::from_utf8(sluicebox(&["modules", "pod-metrics"]).stdout).unwrap();
-    for part in ["handles   samples\n", "sluicebox:module/sample-handler@0.2.0", "sluicebox:module/subjects@0.2.0"] {
+    for part in ["handles   subjects, samples\n", "sluicebox:module/sample-handler@0.2.0", "sluicebox:module/subjects@0.2.0"] {
         assert!(page.contains(part), "`{part}` is not in:\n{page}");
     }
     let page = String::from_utf8(sluicebox(&["modules", "galileo-events"]).stdout).unwrap();
