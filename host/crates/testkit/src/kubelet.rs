@@ -124,6 +124,11 @@ impl Kubelet {
         format!("kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{}.slice{below}", pod.uid.replace('-', "_"))
     }
 
+    /// A file of a cgroup in each hierarchy that may have it.
+    pub fn files(&self, path: &str, file: &str) -> Vec<PathBuf> {
+        self.places.iter().map(|place| place.join(path).join(file)).collect()
+    }
+
     /// Makes the cgroups of a pod and its containers.
     pub fn run(&self, pod: &PodSpec) -> Result<()> {
         self.make(&self.path(pod, None))?;
@@ -145,7 +150,7 @@ impl Kubelet {
 
     /// What a file of a cgroup is to say, where the kernel does not.
     pub fn set(&self, path: &str, file: &str, content: &str) -> Result<()> {
-        self.places.iter().try_for_each(|place| fs::write(place.join(path).join(file), content))
+        self.files(path, file).into_iter().try_for_each(|file| fs::write(file, content))
     }
 
     /// Removes the cgroups of a pod.
