@@ -27,11 +27,12 @@ pub trait Objects: Module {
 
 /// A module that is given samples of what pods, containers and other cgroups use.
 pub trait Samples: Module {
-    /// These are the metrics that there are; [`ByMetric`](crate::ByMetric) keeps what a module needs of them. Called once in each instance, after `start`
-    /// and before the first tick. Later hosts have more: those that a module does not know it passes over, or shows as they are.
+    /// These are the metrics that there are; [`ByMetric`](crate::ByMetric) keeps what a module needs of them. Called once in each instance,
+    /// after `start` and before the first tick. Later hosts have more: those that a module does not know it passes over, or shows as they are.
     fn metrics(&mut self, metrics: Vec<Metric>);
 
-    /// Shapes a tick, which has no samples when nothing was there to be measured.
+    /// Shapes a tick: what was read at one time of some subjects, most often of all; of none when nothing was there to be measured. That
+    /// a subject is missing means nothing: only [`Subjects::forget`] says that it has gone.
     fn samples(&mut self, tick: Tick) -> Result<Entries, String>;
 }
 
