@@ -26,7 +26,16 @@ impl Exposition {
         counter(encoder, &rows, "sluicebox_source_rescans", help, |meter| &meter.rescans)?;
         gauge(encoder, &rows, "sluicebox_source_subjects", "Subjects that it measures", |meter| &meter.subjects)?;
         let help = "Things that it measures and does not tell, because it is not known what they are";
-        gauge(encoder, &rows, "sluicebox_source_nameless", help, |meter| &meter.nameless)
+        gauge(encoder, &rows, "sluicebox_source_nameless", help, |meter| &meter.nameless)?;
+        let help = "Values left out because they could not be read or were no numbers";
+        counter(encoder, &rows, "sluicebox_source_unreadable", help, |meter| &meter.unreadable)?;
+        let help = "Things left out because there are more than it may measure";
+        counter(encoder, &rows, "sluicebox_source_beyond_limit", help, |meter| &meter.beyond_limit)?;
+        let help = "Readings dropped that waited for a name, because there was no room for more";
+        counter(encoder, &rows, "sluicebox_source_waited_in_vain", help, |meter| &meter.waited_in_vain)?;
+        gauge(encoder, &rows, "sluicebox_source_open_files", "Files that it holds open", |meter| &meter.open_files)?;
+        let help = "Files that it may hold open; beyond, files are opened for each reading";
+        gauge(encoder, &rows, "sluicebox_source_most_open_files", help, |meter| &meter.most_open_files)
     }
 
     /// Sinks that write to Kafka, as their client tells of itself.
