@@ -1,7 +1,9 @@
-//! What two parts of a configuration cannot both have: an address to listen on, a directory to write to.
+//! What two parts of a configuration cannot both have: an address to listen on, a directory to write to, times that do not fit.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+use sluicebox_contract::TimeSpan;
 
 use super::Check;
 use crate::config::yaml::step;
@@ -11,6 +13,8 @@ use crate::config::{Config, Sink};
 pub(super) fn find(check: &mut Check<'_>, config: &Config) {
     listeners(check, config);
     directories(check, &config.sinks);
+    expiry(check, config);
+    patience(check, &config.sinks);
 }
 
 fn listeners(check: &mut Check<'_>, config: &Config) {
@@ -42,6 +46,32 @@ fn directories(check: &mut Check<'_>, sinks: &BTreeMap<String, Sink>) {
             let path = format!("{}/files/directory", step("/sinks", name));
             let text = format!("`sinks.{other}` writes to this directory, and only one sink can");
             check.problem(&path, text, "give each a directory of its own, or have the modules name the same sink");
+        }
+    }
+}
+
+/// Series that expire before they are measured again come and go.
+fn expiry(check: &mut Check<'_>, config: &Config) {
+    let Some(period) = config.sources.cgroups.as_ref().map(|cgroups| cgroups.period) else { return };
+    for (name, sink) in &config.sinks {
+        let Some(expiry) = sink.prometheus.as_ref().and_then(|prometheus| prometheus.expire_after) else { continue };
+        if expiry.0 < 2 * period.0 {
+            let path = format!("{}/prometheus/expire-after", step("/sinks", name));
+            let text = format!("after {expiry} series expire that `sources.cgroups` measures every {period}");
+            check.problem(&path, text, format!("give at least {}, or `null` for never", TimeSpan(2 * period.0)));
+        }
+    }
+}
+
+/// A sink that is cut short says nothing of what it waits for.
+fn patience(check: &mut Check<'_>, sinks: &BTreeMap<String, Sink>) {
+    for (name, sink) in sinks {
+        let Some(kafka) = &sink.kafka else { continue };
+        if kafka.message_timeout.0 >= sink.write_deadline.0 {
+            let path = format!("{}/kafka/message-timeout", step("/sinks", name));
+            let text =
+                format!("{} is not shorter than the sink's `write-deadline` of {}", kafka.message_timeout, sink.write_deadline);
+            check.problem(&path, text, "give the sink a longer `write-deadline`, or leave both out");
         }
     }
 }
