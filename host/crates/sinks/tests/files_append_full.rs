@@ -3,13 +3,16 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod appending;
+mod entries;
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use appending::{folder, line, line_in, open, settings, text, write};
+use entries::{document, forget_after};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluicebox_contract::{Class, Outcome, Sink};
 use tempfile::TempDir;
@@ -96,6 +99,29 @@ async fn fill_up(small: &Small, pages: usize) -> usize {
         assert!(text(small, name) == expected, "{pages} pages, file {name}");
     }
     partial
+}
+
+#[tokio::test]
+async fn a_line_that_waits_is_not_lost_because_a_later_forget_waits_too() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(small) = Small::new() else {
+        return;
+    };
+    let mut sink = open(settings(&small));
+    write(&mut sink, &[document("d", "1")]).await;
+    let mut fills = fs::File::create(small.as_ref().join("fills")).expect("room for a name");
+    while fills.write_all(&[0; 4096]).is_ok() {}
+    let batch = [line("1"), forget_after("d", Duration::from_hours(1)), line("2")];
+    for _ in 0..2 {
+        let outcome = sink.write(&batch).await;
+        let (index, fault) = outcome.stopped.expect("no room");
+        assert_eq!((index, outcome.refused), (0, vec![]), "{fault}");
+        assert!(fault.tried.contains("a.csv") && fault.hint.is_some_and(|hint| hint.contains("free space")));
+    }
+    drop(fills);
+    fs::remove_file(small.as_ref().join("fills")).expect("removed");
+    write(&mut sink, &batch).await;
+    assert_eq!(text(&small, "a.csv"), "1\n2\n");
 }
 
 #[tokio::test]

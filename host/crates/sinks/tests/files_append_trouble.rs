@@ -6,13 +6,17 @@ mod appending;
 mod entries;
 
 use std::fs;
+use std::future::poll_fn;
 use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
 
 use appending::{folder, headed, line, line_in, names, open, settings, text, write};
 use entries::document;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use sluicebox_contract::Sink;
+use sluicebox_contract::{ByteSize, Class, Sink};
 
 #[tokio::test]
 async fn a_line_that_a_crash_has_torn_is_ended_before_the_next() {
@@ -77,6 +81,74 @@ async fn what_is_no_regular_file_is_never_written_to_and_holds_up_no_other() {
     }
     assert_eq!(text(&folder, "a.csv"), "1\n");
     assert_eq!((text(&outside, "target").as_str(), names(&outside)), ("untouched", vec!["target".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_the_file_of_the_settings_holds_lines_up_until_it_is_gone() {
+    let folder = folder();
+    let path = folder.path().join("a.csv");
+    let mut sink = open(settings(&folder));
+    let obstacles: [(&str, fn(&Path)); 3] = [
+        ("directory", |path| fs::create_dir(path).expect("a directory")),
+        ("link", |path| symlink("elsewhere", path).expect("a link")),
+        ("something other", |path| {
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        }),
+    ];
+    for (what, put) in obstacles {
+        put(&path);
+        let (index, fault) = sink.write(&[line_in("b", what), line(what), line_in("c", what)]).await.stopped.expect("in the way");
+        assert_eq!((index, fault.class), (1, Class::Retry), "{fault}");
+        assert!(fault.cause.contains(what) && fault.hint.as_ref().is_some_and(|hint| hint.contains("`append.file`")), "{fault}");
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).expect("removed");
+        write(&mut sink, &[line(what), line_in("c", what)]).await;
+        assert_eq!(text(&folder, "a.csv"), format!("{what}\n"));
+        fs::remove_file(&path).expect("removed");
+    }
+    assert_eq!(
+        (text(&folder, "b"), text(&folder, "c")),
+        ("directory\nlink\nsomething other\n".into(), "directory\nlink\nsomething other\n".into())
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_rotated_is_appended_to_nevertheless() {
+    let folder = folder();
+    let mut config = settings(&folder);
+    let append = config.append.as_mut().expect("set");
+    (append.max_bytes, append.file) = (ByteSize(8), "a.csv".to_owned());
+    for name in ["a.csv.1", "b.1"] {
+        fs::create_dir(folder.path().join(name)).expect("a directory");
+    }
+    let mut sink = open(config.clone());
+    for number in 0..5 {
+        write(&mut sink, &[line(&format!("line {number}")), line_in("b", &format!("line {number}"))]).await;
+    }
+    let expected = "line 0\nline 1\nline 2\nline 3\nline 4\n";
+    assert_eq!((text(&folder, "a.csv").as_str(), text(&folder, "b").as_str()), (expected, expected));
+    drop(sink);
+    fs::remove_dir(folder.path().join("a.csv.1")).expect("removed");
+    write(&mut open(config), &[line("line 5")]).await;
+    assert_eq!((text(&folder, "a.csv.1").as_str(), text(&folder, "a.csv").as_str()), (expected, "line 5\n"));
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_waited_for_is_not_doubled_for_a_line_of_it_that_is_refused() {
+    let folder = folder();
+    let mut sink = open(settings(&folder));
+    write(&mut sink, &[headed("one", "0")]).await;
+    // The second heading rotates, the third comes too early.
+    let batch = [headed("two", "1"), headed("three", "2"), headed("two", "3")];
+    for _ in 0..3 {
+        // Looked at once and dropped; one that is through already has been heard.
+        let mut given_up = pin!(sink.write(&batch));
+        if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await {
+            return assert_eq!(outcome.refused.len(), 1);
+        }
+    }
+    let outcome = sink.write(&batch).await;
+    assert_eq!((outcome.refused.len(), outcome.refused[0].index, outcome.stopped), (1, 1, None));
+    assert_eq!(text(&folder, "a.csv"), "two\n1\n3\n");
 }
 
 #[tokio::test]

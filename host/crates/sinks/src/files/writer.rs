@@ -49,10 +49,10 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(sink: Arc<str>, config: Config) -> Self {
         Self {
-            sink,
             claimed: config.remove_unclaimed.as_ref().map(|_| HashSet::new()),
-            appender: Appender::new(config.append.clone()),
+            appender: Appender::new(Arc::clone(&sink), config.append.clone()),
             config,
+            sink,
             directory: None,
             retention: Retention::new(Place::weight),
             unsaved: false,
@@ -97,10 +97,9 @@ impl Writer {
         }
         if let Err(fault) = self.save(now) {
             // What waits only in memory does not count as written.
-            outcome.stopped = match (first_unsaved, outcome.stopped) {
-                (Some(index), _) => Some((index, fault)),
-                (None, stopped) => stopped,
-            };
+            if let Some(index) = first_unsaved {
+                stop(&mut outcome, index, fault);
+            }
         }
         let stopped = outcome.stopped.as_ref().map(|(index, _)| *index);
         outcome.refused.extend(self.appender.end(stopped));
@@ -191,14 +190,28 @@ impl Writer {
             let done = self.with_directory(tried, now, |directory, appender| appender.write(&name, directory, manner, now));
             match done {
                 Ok(()) => {}
-                Err(Obstacle::Refused(reason)) => self.appender.refuse(&name, &reason),
-                Err(Obstacle::Stopped(fault)) => {
-                    let first = self.appender.first_pending().unwrap_or_default();
-                    if outcome.stopped.as_ref().is_none_or(|(index, _)| first < *index) {
-                        outcome.stopped = Some((first, fault));
-                    }
+                Err(Obstacle::Refused(reason)) if !self.appender.is_default(&name) => self.appender.refuse(&name, &reason),
+                Err(obstacle) => {
+                    let fault = self.obstructed(&name, obstacle);
+                    stop(outcome, self.appender.first_pending().unwrap_or_default(), fault);
                     return;
                 }
+            }
+        }
+    }
+
+    /// The file of the settings is not one that a message has named: whoever put something in its way can take that away again.
+    fn obstructed(&self, name: &str, obstacle: Obstacle) -> Fault {
+        match obstacle {
+            Obstacle::Stopped(fault) => fault,
+            Obstacle::Refused(reason) => {
+                let path = self.config.directory.join(name);
+                let hint = format!(
+                    "`{}`, and what it is rotated to, must be files that the user whom sluicebox runs as may write to: remove what is in the \
+                     way, correct owner and mode, or name another one with `append.file`",
+                    path.display()
+                );
+                Fault::retry(format!("cannot append to `{}`", path.display()), reason).hint(hint)
             }
         }
     }
@@ -356,6 +369,13 @@ impl Writer {
 
     fn manner(&self) -> Manner {
         Manner { mode: self.config.mode, sync: self.config.sync }
+    }
+}
+
+/// Stops the batch before this entry, unless it is stopped before an earlier one.
+fn stop(outcome: &mut Outcome, index: usize, fault: Fault) {
+    if outcome.stopped.as_ref().is_none_or(|(stopped, _)| index < *stopped) {
+        outcome.stopped = Some((index, fault));
     }
 }
 

@@ -23,9 +23,9 @@ use crate::cause::cause;
 use crate::obstacle::Obstacle;
 
 use super::config::{Address, Config, Target};
-use crate::file;
 use super::reaction::to_error;
 use super::tls;
+use crate::file;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 

@@ -6,36 +6,55 @@ use std::collections::VecDeque;
 /// What one file knows of them. Lines are sent again in their order, so only the next one need be compared.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    /// Written, and to come again.
-    expected: VecDeque<u64>,
-    /// Written by the batch at hand, with the index in it.
-    written: Vec<(usize, u64)>,
+    /// Dealt with, and to come again.
+    expected: VecDeque<Dealt>,
+    /// Dealt with by the batch at hand, with the index in it.
+    dealt: Vec<(usize, Dealt)>,
+}
+
+/// A line, and what became of it.
+#[derive(Clone, Copy, Debug)]
+struct Dealt {
+    print: u64,
+    /// Else it was refused. That is to be found out anew, but it must not hide what was written behind it.
+    is_written: bool,
 }
 
 impl Ahead {
-    /// A new batch comes; of the one before, the entries below this index are known to be written.
+    /// A new batch comes; of the one before, the entries below this index are known to be dealt with.
     pub(super) fn begin(&mut self, known: usize) {
-        for (_, print) in self.written.drain(..).rev().filter(|(index, _)| *index >= known) {
-            self.expected.push_front(print);
+        for (_, dealt) in self.dealt.drain(..).rev().filter(|(index, _)| *index >= known) {
+            self.expected.push_front(dealt);
         }
     }
 
     /// Whether this line stands in the file already.
     pub(super) fn has(&mut self, index: usize, print: u64) -> bool {
-        let has = self.expected.front() == Some(&print);
-        if has {
-            self.expected.pop_front();
-            self.written.push((index, print));
-        } else {
+        let Some(dealt) = self.expected.pop_front_if(|dealt| dealt.print == print) else {
             // Whoever sent them has given them up.
             self.expected.clear();
+            return false;
+        };
+        if dealt.is_written {
+            self.dealt.push((index, dealt));
         }
-        has
+        dealt.is_written
     }
 
     /// This line has been written.
     pub(super) fn wrote(&mut self, index: usize, print: u64) {
-        self.written.push((index, print));
+        self.deal(index, Dealt { print, is_written: true });
+    }
+
+    /// This line has been refused.
+    pub(super) fn refused(&mut self, index: usize, print: u64) {
+        self.deal(index, Dealt { print, is_written: false });
+    }
+
+    /// In the order of the batch, in which they come again.
+    fn deal(&mut self, index: usize, dealt: Dealt) {
+        let place = self.dealt.partition_point(|(other, _)| *other < index);
+        self.dealt.insert(place, (index, dealt));
     }
 }
 
@@ -78,5 +97,22 @@ mod tests {
         ahead.begin(0);
         assert!(!ahead.has(0, 9));
         assert!(!ahead.has(1, 7));
+    }
+
+    #[test]
+    fn a_line_that_was_refused_does_not_hide_those_behind_it() {
+        let mut ahead = Ahead::default();
+        for _ in 0..2 {
+            ahead.wrote(0, 7);
+            ahead.refused(1, 8);
+            ahead.wrote(2, 9);
+            ahead.begin(0);
+            assert!(ahead.has(0, 7) && !ahead.has(1, 8) && ahead.has(2, 9));
+            // It is refused again, after the others have been looked at.
+            ahead.refused(1, 8);
+            ahead.begin(0);
+            assert!(ahead.has(0, 7) && !ahead.has(1, 8) && ahead.has(2, 9));
+            ahead.begin(usize::MAX);
+        }
     }
 }

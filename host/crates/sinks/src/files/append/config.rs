@@ -26,6 +26,9 @@ const MOST_FILES: u32 = 1000;
 /// replaced or emptied by others are noticed before the next write. After a failed write what is left of a torn line is cut off, and
 /// the line is written again.
 ///
+/// A message for a file that cannot be, such as one whose name a directory has, is refused. With `file` itself lines wait until what
+/// is in the way is gone. When only the rotation fails, lines are appended nevertheless, and it is tried again after a minute.
+///
 /// Which files are appended to, and since when, is kept in `.sluicebox-appended` in the directory: a later run lets no document take
 /// their names, and never removes them as unclaimed, until they are gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

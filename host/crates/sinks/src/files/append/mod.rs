@@ -10,6 +10,7 @@ mod rotate;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use sluicebox_contract::{Message, Refusal};
@@ -26,6 +27,8 @@ use target::{Site, Target};
 /// The files that are appended to.
 #[derive(Debug)]
 pub(super) struct Appender {
+    /// Of the sink, for the log.
+    sink: Arc<str>,
     config: Option<Append>,
     known: Known,
     targets: BTreeMap<String, Target>,
@@ -43,12 +46,12 @@ pub(super) struct Call {
 }
 
 impl Appender {
-    pub(super) fn new(config: Option<Append>) -> Self {
+    pub(super) fn new(sink: Arc<str>, config: Option<Append>) -> Self {
         let mut known = Known::default();
         if let Some(config) = &config {
             known.reserve(&config.file);
         }
-        Self { config, known, targets: BTreeMap::new(), refused: Vec::new(), call: 0, stopped: usize::MAX }
+        Self { sink, config, known, targets: BTreeMap::new(), refused: Vec::new(), call: 0, stopped: usize::MAX }
     }
 
     /// Takes up what an earlier run has left.
@@ -99,6 +102,11 @@ impl Appender {
         Ok(())
     }
 
+    /// Whether this is the file of the settings, which messages need not name.
+    pub(super) fn is_default(&self, name: &str) -> bool {
+        self.config.as_ref().is_some_and(|config| config.file == name)
+    }
+
     /// The file whose lines come first of those that are not written.
     pub(super) fn next(&self) -> Option<&str> {
         let first = |target: &Target| target.pending.front().map(|line| line.index);
@@ -116,14 +124,14 @@ impl Appender {
         let (Some(config), Some(target)) = (&self.config, self.targets.get_mut(name)) else {
             return Ok(());
         };
-        target.write(Site { directory, name, config, manner, now }, &mut self.known, &mut self.refused)
+        target.write(Site { sink: &self.sink, directory, name, config, manner, now }, &mut self.known, &mut self.refused)
     }
 
     /// The lines of a file cannot be written, ever.
     pub(super) fn refuse(&mut self, name: &str, reason: &str) {
-        let pending = self.targets.get_mut(name).map(|target| std::mem::take(&mut target.pending));
-        let refused = pending.into_iter().flatten().map(|line| Refusal { index: line.index, reason: reason.to_owned() });
-        self.refused.extend(refused);
+        if let Some(target) = self.targets.get_mut(name) {
+            while target.refuse_first(reason, &mut self.refused) {}
+        }
     }
 
     /// The batch ends, before this entry where it was stopped; gives the messages that were refused after they had been taken.

@@ -7,6 +7,7 @@ use rustix::fs::fsync;
 use rustix::io::Errno;
 use sluicebox_contract::Refusal;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::ahead::Ahead;
 use super::config::{Append, Durability};
@@ -14,15 +15,21 @@ use super::file::Appended;
 use super::known::Known;
 use super::line::Line;
 use super::rotate::rotate;
+use crate::cause::cause;
 use crate::files::directory::{Directory, Manner};
 use crate::files::state::Moment;
+use crate::shown::{NAME, shown};
 
 /// A file that has got another heading is not rotated for yet another one before this time.
 const HEADING_STAYS: Duration = Duration::from_mins(1);
 
+/// A rotation that failed is tried again after this time.
+const ROTATE_AGAIN: Duration = Duration::from_mins(1);
+
 /// Where the lines go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site<'a> {
+    pub(super) sink: &'a str,
     pub(super) directory: &'a Directory,
     pub(super) name: &'a str,
     pub(super) config: &'a Append,
@@ -41,6 +48,8 @@ pub(super) struct Target {
     heading_changed: Option<Instant>,
     /// When the file is old.
     due: Option<Instant>,
+    /// The last rotation has failed: until then lines are appended however large and old the file is.
+    stays_until: Option<Instant>,
     pub(super) pending: VecDeque<Line>,
     pub(super) ahead: Ahead,
 }
@@ -65,18 +74,28 @@ impl Target {
                     known.save(site.directory, site.manner)?;
                     self.write_some(site)?;
                 }
-                Step::Rotate => self.rotate(site)?,
+                Step::Rotate => self.try_to_rotate(site)?,
                 Step::RotateForHeading => {
                     self.rotate(site)?;
                     self.heading_changed = Some(site.now.instant);
                 }
                 Step::RefuseHeading => {
                     let reason = "its file got another heading less than a minute ago: give lines with different headings channels of their own";
-                    refused.extend(self.pending.pop_front().map(|line| Refusal { index: line.index, reason: reason.to_owned() }));
+                    self.refuse_first(reason, refused);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Refuses the first line that is pending; says whether there was one.
+    pub(super) fn refuse_first(&mut self, reason: &str, refused: &mut Vec<Refusal>) -> bool {
+        let Some(line) = self.pending.pop_front() else {
+            return false;
+        };
+        self.ahead.refused(line.index, line.print);
+        refused.push(Refusal { index: line.index, reason: reason.to_owned() });
+        true
     }
 
     fn open(&mut self, site: Site<'_>, known: &mut Known) -> Result<(), Errno> {
@@ -118,9 +137,10 @@ impl Target {
                 self.heading = Some(heading.clone());
             }
         }
-        let is_old = self.due.is_some_and(|due| due <= site.now.instant);
+        let stays = self.stays_until.is_some_and(|until| site.now.instant < until);
+        let is_old = !stays && self.due.is_some_and(|due| due <= site.now.instant);
         if file.has_lines() {
-            let is_full = file.length().saturating_add(line.length()) > site.config.max_bytes.0;
+            let is_full = !stays && file.length().saturating_add(line.length()) > site.config.max_bytes.0;
             return Ok(if !line.bytes.is_empty() && (is_old || is_full) { Step::Rotate } else { Step::Write });
         }
         if is_old {
@@ -129,6 +149,27 @@ impl Target {
             self.due = due(site, Duration::ZERO);
         }
         Ok(Step::Write)
+    }
+
+    /// What is in the way of a rotation is not in the way of lines: too large a file is better than none.
+    fn try_to_rotate(&mut self, site: Site<'_>) -> Result<(), Errno> {
+        match self.rotate(site) {
+            Err(errno) if self.file.is_some() && errno != Errno::NOENT => {
+                let (sink, name, cause) = (site.sink, shown(site.name, NAME), cause(errno));
+                warn!(
+                    sink,
+                    name,
+                    cause,
+                    "a file cannot be rotated; lines are appended to it nevertheless, and it is tried again in a minute"
+                );
+                self.stays_until = Some(site.now.instant + ROTATE_AGAIN);
+                Ok(())
+            }
+            done => {
+                self.stays_until = None;
+                done
+            }
+        }
     }
 
     fn rotate(&mut self, site: Site<'_>) -> Result<(), Errno> {
@@ -152,10 +193,11 @@ impl Target {
             file.begin(heading.clone());
         }
         let headings = ends.len();
+        let stays = self.stays_until.is_some_and(|until| site.now.instant < until);
         for line in &self.pending {
             let length = file.length().saturating_add(text.len() as u64).saturating_add(line.length());
-            let has_place =
-                length <= site.config.max_bytes.0 && line.heading.as_deref().is_none_or(|it| file.heading() == Some(it));
+            let has_place = (stays || length <= site.config.max_bytes.0)
+                && line.heading.as_deref().is_none_or(|it| file.heading() == Some(it));
             if ends.len() > headings && !has_place {
                 break;
             }
@@ -199,7 +241,7 @@ mod tests {
         let message = Message { body: line.into(), ..Message::default() };
         let line = Line::new(0, message).expect("possible").expect("a line");
         let mut target = Target { pending: [line].into(), ..Target::default() };
-        let site = Site { directory: &directory, name: "a", config: &config, manner, now };
+        let site = Site { sink: "lines", directory: &directory, name: "a", config: &config, manner, now };
         target.write(site, &mut known, &mut Vec::new()).expect("written");
     }
 
