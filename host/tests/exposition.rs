@@ -36,8 +36,10 @@ async fn prometheus_takes_the_program_s_own_metrics_and_has_nothing_to_say_again
     let mut program = machine.run(&rest).await;
     told_again(&program, "pod shop/web-1", 10).await;
     let value = async |name: &str, label: &str| program.metric(name, label).await.unwrap();
-    until(&program, "the client has told of itself", async || value("sluicebox_sink_kafka_sent_messages", "broker").await > 0.0)
-        .await;
+    until(&program, "the client has told of itself", async || {
+        value("sluicebox_sink_kafka_sent_messages_total", "broker").await > 0.0
+    })
+    .await;
     for (name, label, least) in [
         ("sluicebox_source_events_total", "source=\"cgroups\"", 10.0),
         ("sluicebox_source_tick_seconds_count", "source=\"cgroups\"", 10.0),

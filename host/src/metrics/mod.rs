@@ -243,13 +243,16 @@ mod tests {
         meter.ticks.observe(std::time::Duration::from_micros(7));
         meters.add_source(SourceRow { name: "cgroups".to_owned(), lane: None, meter });
         let outlet = Arc::<OutletMeter>::default();
-        outlet.kafka.get_or_init(Arc::default).brokers_up.set(3);
+        let kafka = outlet.kafka.get_or_init(Arc::default);
+        kafka.brokers_up.set(3);
+        kafka.sent_messages.add(4);
         meters.add_sink(SinkRow { name: "out".to_owned(), meter: outlet });
         let text = render(&meters);
         for line in [
             "sluicebox_source_tick_seconds_count{source=\"cgroups\"} 1",
             "sluicebox_source_late_ticks_total{source=\"cgroups\"} 2",
             "sluicebox_sink_kafka_brokers_up{sink=\"out\"} 3",
+            "sluicebox_sink_kafka_sent_messages_total{sink=\"out\"} 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }

@@ -241,7 +241,7 @@ pub struct DeadLetterMeter {
     pub queue: Arc<QueueMeter>,
 }
 
-/// What a Kafka client tells of itself from time to time. Gauges, although some only grow: they are the client's numbers.
+/// What the clients of a Kafka sink, one after the other, tell of themselves from time to time.
 #[derive(Debug, Default)]
 pub struct KafkaMeter {
     /// Brokers that it is connected to.
@@ -251,13 +251,13 @@ pub struct KafkaMeter {
     /// Bytes that wait in the client.
     pub queued_bytes: Gauge,
     /// Messages sent to brokers.
-    pub sent_messages: Gauge,
+    pub sent_messages: Counter,
     /// Bytes of messages sent to brokers.
-    pub sent_bytes: Gauge,
+    pub sent_bytes: Counter,
     /// Requests sent again.
-    pub request_retries: Gauge,
+    pub request_retries: Counter,
     /// Requests that failed.
-    pub request_errors: Gauge,
+    pub request_errors: Counter,
     /// The slowest broker's mean time to answer, microseconds.
     pub round_trip_micros: Gauge,
 }

@@ -63,19 +63,16 @@ impl<K: Clone + Eq + Hash + Ord> Retention<K> {
     }
 
     /// What is due, earliest first; it stays until [`Self::keep`] or [`Self::forget_at`] says otherwise.
-    pub(crate) fn due(&self, now: Instant) -> Vec<K> {
+    pub(crate) fn due(&self, now: Instant) -> impl Iterator<Item = &K> {
         let mut surplus = self.order.len().saturating_sub(self.longest);
         let mut excess = self.weight.saturating_sub(self.heaviest);
-        let mut due = Vec::new();
-        for (at, key) in &self.order {
-            if *at > now && surplus == 0 && excess == 0 {
-                break;
-            }
+        let is_due = move |(at, key): &&(Instant, K)| {
+            let is_due = *at <= now || surplus > 0 || excess > 0;
             surplus = surplus.saturating_sub(1);
             excess = excess.saturating_sub((self.weigh)(key));
-            due.push(key.clone());
-        }
-        due
+            is_due
+        };
+        self.order.iter().take_while(is_due).map(|(_, key)| key)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,6 +91,10 @@ mod tests {
 
     use super::*;
 
+    fn due(retention: &Retention<&'static str>, now: Instant) -> Vec<&'static str> {
+        retention.due(now).copied().collect()
+    }
+
     #[test]
     fn the_last_word_about_a_name_holds() {
         let now = Instant::now();
@@ -101,11 +102,11 @@ mod tests {
         retention.forget_at("a", now);
         retention.forget_at("a", now + Duration::from_secs(2));
         retention.forget_at("b", now + Duration::from_secs(1));
-        assert_eq!(retention.due(now), Vec::<&str>::new());
+        assert_eq!(due(&retention, now), Vec::<&str>::new());
         assert_eq!(retention.next(now), Some(now + Duration::from_secs(1)));
-        assert_eq!(retention.due(now + Duration::from_secs(2)), ["b", "a"]);
+        assert_eq!(due(&retention, now + Duration::from_secs(2)), ["b", "a"]);
         assert!(retention.keep(&"b") && !retention.keep(&"b"));
-        assert_eq!(retention.due(now + Duration::from_secs(2)), ["a"]);
+        assert_eq!(due(&retention, now + Duration::from_secs(2)), ["a"]);
     }
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
             retention.forget_at(name, now + Duration::from_secs(seconds));
         }
         assert_eq!(retention.next(now), Some(now));
-        assert_eq!(retention.due(now), ["a", "b"]);
+        assert_eq!(due(&retention, now), ["a", "b"]);
     }
 
     #[test]
@@ -128,10 +129,10 @@ mod tests {
         for (name, seconds) in [("aa", 1), ("bb", 2), ("c", 3)] {
             retention.forget_at(name, now + Duration::from_secs(seconds));
         }
-        assert!(!retention.is_full() && retention.due(now).is_empty());
+        assert!(!retention.is_full() && due(&retention, now).is_empty());
         retention.forget_at("dd", now + Duration::from_secs(4));
         assert!(retention.is_full());
-        assert_eq!((retention.next(now), retention.due(now)), (Some(now), vec!["aa"]));
+        assert_eq!((retention.next(now), due(&retention, now)), (Some(now), vec!["aa"]));
         // A new time for a name is no new name.
         retention.forget_at("dd", now + Duration::from_secs(5));
         assert!(retention.keep(&"aa") && !retention.is_full());

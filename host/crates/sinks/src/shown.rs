@@ -4,6 +4,9 @@
 /// Characters of a name.
 pub(crate) const NAME: usize = 100;
 
+/// Characters of what a client library says.
+pub(crate) const WORDS: usize = 400;
+
 /// The text, cut after so many characters.
 pub(crate) fn shown(text: &str, longest: usize) -> String {
     let mut shown = String::new();

@@ -14,7 +14,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use sluicebox_contract::{ByteSize, Document, Entry, Outcome, Sink};
 use sluicebox_sinks::kafka::{Acks, Compression};
 use sluicebox_testkit::servers::{Need, require};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -190,6 +190,11 @@ async fn who_names_a_topic_without_the_right_to_it_is_refused_and_the_topic_of_t
     let mut config = config(&mock.bootstrap_servers());
     config.topic = Some("default".to_owned());
     let mut sink = sink(&config);
+    mock.request_errors(PRODUCE, &[DENIED]);
+    // A right may be withdrawn for a moment only.
+    let fault = stopped(&mut sink, &[message("t", "1")]).await;
+    assert!(fault.hint.as_ref().is_some_and(|hint| hint.contains("grant `Write`")), "{fault}");
+    sleep(config.topic_timeout.0).await;
     mock.request_errors(PRODUCE, &[DENIED]);
     let Outcome { refused, stopped: None } = sink.write(&[message("t", "1")]).await else { panic!("it names the topic") };
     assert!(refused[0].reason.contains("grant `Write`"), "{refused:?}");

@@ -46,17 +46,22 @@ impl Exposition {
         if rows.is_empty() {
             return Ok(());
         }
-        let gauges: [(&str, &str, Read<KafkaMeter, _>); 7] = [
+        let gauges: [(&str, &str, Read<KafkaMeter, _>); 3] = [
             ("brokers_up", "Brokers that the client is connected to", |meter| &meter.brokers_up),
             ("queued_messages", "Messages that wait in the client", |meter| &meter.queued_messages),
             ("queued_bytes", "Bytes that wait in the client", |meter| &meter.queued_bytes),
-            ("sent_messages", "Messages sent to brokers since the client was made", |meter| &meter.sent_messages),
-            ("sent_bytes", "Bytes of messages sent to brokers since the client was made", |meter| &meter.sent_bytes),
-            ("request_retries", "Requests sent again since the client was made", |meter| &meter.request_retries),
-            ("request_errors", "Requests that failed since the client was made", |meter| &meter.request_errors),
+        ];
+        let counters: [(&str, &str, Read<KafkaMeter, _>); 4] = [
+            ("sent_messages", "Messages sent to brokers", |meter| &meter.sent_messages),
+            ("sent_bytes", "Bytes of messages sent to brokers", |meter| &meter.sent_bytes),
+            ("request_retries", "Requests sent again", |meter| &meter.request_retries),
+            ("request_errors", "Requests that failed", |meter| &meter.request_errors),
         ];
         for (name, help, read) in gauges {
             gauge(encoder, &rows, &format!("sluicebox_sink_kafka_{name}"), help, read)?;
+        }
+        for (name, help, read) in counters {
+            counter(encoder, &rows, &format!("sluicebox_sink_kafka_{name}"), help, read)?;
         }
         let (name, help) = ("sluicebox_sink_kafka_round_trip", "The slowest broker's mean time to answer");
         let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;

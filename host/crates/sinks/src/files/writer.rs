@@ -138,7 +138,8 @@ impl Writer {
     /// Forgets what is due. One that cannot be forgotten for now does not hold up the others.
     pub(super) fn forget_due(&mut self, now: Moment) -> Result<(), Fault> {
         let mut first = Ok(());
-        for place in self.retention.due(now.instant) {
+        let due: Vec<_> = self.retention.due(now.instant).cloned().collect();
+        for place in due {
             match self.remove(&place, now) {
                 Ok(()) => self.forgotten(place, now),
                 Err(Obstacle::Refused(reason)) => {

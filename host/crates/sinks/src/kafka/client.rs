@@ -19,13 +19,10 @@ use super::credentials::Credentials;
 use super::properties::properties;
 use super::record::Record;
 use super::reports::{Reports, Trouble};
-use crate::shown::shown;
+use crate::shown::{WORDS, shown};
 
 /// A client never forgets a topic; one that knows more than so many gives way to a new one.
 const TOPICS: usize = 1_000;
-
-/// Characters of an error that are repeated.
-const LONGEST: usize = 400;
 
 /// What a client is made of.
 #[derive(Clone)]
@@ -60,7 +57,7 @@ impl Client {
         let producer = producer.map_err(|error| {
             Fault::retry(
                 format!("cannot make a client for kafka at {}", makings.config.address()),
-                shown(&error.to_string(), LONGEST),
+                shown(&error.to_string(), WORDS),
             )
             .hint("do the certificate and its key fit each other, and what `extra` says the rest?")
         })?;
@@ -101,7 +98,7 @@ impl Client {
     /// What it cannot go on after.
     pub(super) fn fatal(&self) -> Option<Trouble> {
         let (code, reason) = self.producer.client().fatal_error()?;
-        Some(Trouble { code, reason: shown(&reason, LONGEST) })
+        Some(Trouble { code, reason: shown(&reason, WORDS) })
     }
 }
 

@@ -12,9 +12,10 @@ use sluicebox_contract::{ByteSize, TimeSpan};
 /// Messages are records of topics, with their key and headers; documents are records whose key is the document's name, and to forget
 /// one is a record without a value under that key, which a compacted topic takes for a deletion.
 ///
-/// **Topics.** A message's channel is its topic, a document's collection is. Those that name none go to `topic`. When `topic` does not
-/// exist, or the user may not write to it, entries wait; an entry that itself names such a topic is refused, after `topic-timeout`.
-/// Whether the cluster makes topics by itself is its own setting.
+/// **Topics.** A message's channel is its topic, a document's collection is. Those that name none go to `topic`. When `topic`, or one that
+/// stands in `allowed-topics` as it is, does not exist, or the user may not write to it, entries wait until that is mended. For any other
+/// topic they wait for `topic-timeout`; after that they are refused, and so are those that come later, until the topic is there. While
+/// some wait, all entries of the sink wait with them. Whether the cluster makes topics by itself is its own setting.
 ///
 /// **Order and loss.** A write is done when the cluster has acknowledged every record, as `acks` says. What is not acknowledged stays with
 /// the client and is tried again, however long it takes: none is left out, and with `idempotence` none arrives in its partition before its
@@ -70,10 +71,13 @@ pub struct Config {
     #[serde(default = "queue_size")]
     pub queue_size: ByteSize,
     /// How long a write waits for the cluster before it counts as failed and is tried again. Nothing is sent twice for that: the records
-    /// stay with the client, and the next try goes on waiting for them. When the brokers are known to be away it is given up earlier.
+    /// stay with the client, and the next try goes on waiting for them. When the brokers are known to be away it is given up earlier. It
+    /// should be less than the sink's `write-deadline`: what that cuts short is sent no more often, but nobody learns what the cluster said.
     #[serde(default = "message_timeout")]
     pub message_timeout: TimeSpan,
-    /// How long a topic may be unknown before it counts as one that does not exist: news of a new topic take their time in a cluster.
+    /// How long a topic that only entries name may be missing, or forbidden, before it counts as one that does not exist: news of a new
+    /// topic take their time in a cluster, and brokers that have just started may not know an old one. Counted from the first time that
+    /// the client tells of it, up to a second later than the cluster did.
     #[serde(default = "topic_timeout")]
     pub topic_timeout: TimeSpan,
     /// Whether the brokers are spoken to with TLS.

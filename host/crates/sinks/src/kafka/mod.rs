@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod context;
 mod credentials;
+mod doubts;
 mod flight;
 mod forget;
 mod properties;
@@ -35,6 +36,7 @@ pub use config::{Acks, Compression, Config, Partitioner, SaslMechanism, TlsVerif
 
 use client::{Makings, Seat};
 use credentials::Credentials;
+use doubts::Doubts;
 use flight::{Flight, State};
 use reaction::{Reaction, Sent};
 use record::{Record, fingerprint};
@@ -47,6 +49,12 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How soon a client that had no room is asked again: it gives room back only after it has reported.
 const ROOM: Duration = Duration::from_millis(10);
 
+/// How often each record of a batch may come back for the sake of others, all together, before that counts as a fault of the cluster.
+const SPARED: usize = 4;
+
+/// Entries that a write is given at most: the cluster's answer is waited for at the end of each, and the client has room for more.
+const MOST_ENTRIES: usize = properties::QUEUE_RECORDS / 2;
+
 /// The sink.
 pub struct Kafka {
     makings: Makings,
@@ -54,10 +62,13 @@ pub struct Kafka {
     seat: Seat,
     flight: Flight,
     tombstones: Tombstones,
+    doubts: Doubts,
     /// The first reason, in this call, why a record that came back is to be sent again.
     setback: Option<Fault>,
     /// The same of a tombstone: entries do not wait for those.
     tombstone_setback: Option<Fault>,
+    /// How often, in this call, records may be sent again for the sake of others without anybody hearing of it.
+    spare: usize,
     /// The client had no room for the last record that it was to take.
     full: bool,
     /// The brokers have refused the client's credentials: others may be in the files by now.
@@ -85,6 +96,9 @@ struct Patience {
 impl Kafka {
     /// Touches nothing: the first write makes the client.
     pub fn new(name: Arc<str>, config: &Config) -> Self {
+        if config.sasl_mechanism == Some(SaslMechanism::Plain) && !config.tls {
+            warn!(sink = %name, "the password is sent as it is: add `tls: true`, or everybody on the way to the brokers can read it");
+        }
         let makings = Makings { sink: name, config: Arc::new(config.clone()), meter: Arc::default() };
         Self {
             makings,
@@ -92,8 +106,10 @@ impl Kafka {
             seat: Seat::Empty,
             flight: Flight::default(),
             tombstones: Tombstones::new(),
+            doubts: Doubts::default(),
             setback: None,
             tombstone_setback: None,
+            spare: 0,
             full: false,
             denied: false,
         }
@@ -110,6 +126,7 @@ impl Kafka {
             self.forget_due().await?;
         }
         self.prepare().await?;
+        self.spare = batch.len().saturating_mul(SPARED);
         let mut patience = Patience::new();
         loop {
             self.hand_over(batch);
@@ -156,6 +173,10 @@ impl Kafka {
                 self.react(index, entry, (code, alone), again);
             }
         }
+        if self.tombstones.one_is_alone() {
+            // Nothing is sent together with that.
+            return;
+        }
         for (index, entry) in batch.iter().enumerate() {
             if self.setback.is_some() {
                 return;
@@ -166,6 +187,7 @@ impl Kafka {
             }
         }
         if self.flight.sent() == 0
+            && self.tombstones.sent() == 0
             && let Some(index) = self.flight.first_alone()
             && let Some(entry) = batch.get(index)
         {
@@ -205,7 +227,10 @@ impl Kafka {
         let sent = client.send(&record, ticket);
         self.full = sent == Err(RDKafkaErrorCode::QueueFull);
         match sent {
-            Ok(()) => self.flight.set(index, State::Sent { alone: state == State::Alone }),
+            Ok(()) => {
+                self.doubts.try_again(ticket, record.topic);
+                self.flight.set(index, State::Sent { alone: state == State::Alone });
+            }
             Err(RDKafkaErrorCode::QueueFull) => return false,
             // Here the client speaks of this one only.
             Err(code) => self.react(index, entry, (code, true), state),
@@ -218,18 +243,33 @@ impl Kafka {
         let config = Arc::clone(&self.makings.config);
         let state = match Record::new(entry, &config) {
             Err(reason) => State::Refused(reason),
-            Ok(Record { topic, names_topic, .. }) => {
-                match reaction::to_error(code, Sent { topic, names_topic, alone }, &self.address) {
-                    Reaction::Refuse(reason) => State::Refused(reason),
-                    Reaction::Alone => State::Alone,
-                    Reaction::Wait(fault) => {
-                        self.setback.get_or_insert(fault);
-                        again
-                    }
+            Ok(record) => match self.reaction(&record, code, alone) {
+                Reaction::Refuse(reason) => State::Refused(reason),
+                Reaction::Alone => State::Alone,
+                Reaction::Again if self.spare > 0 => {
+                    self.spare -= 1;
+                    again
                 }
-            }
+                Reaction::Again => {
+                    self.setback.get_or_insert(reaction::to_topic(record.topic, code, &self.address));
+                    again
+                }
+                Reaction::Wait(fault) => {
+                    self.setback.get_or_insert(fault);
+                    again
+                }
+            },
         };
         self.flight.set(index, state);
+    }
+
+    /// What an error means for a record, as things stand.
+    fn reaction(&mut self, record: &Record<'_>, code: RDKafkaErrorCode, alone: bool) -> Reaction {
+        let (topic, timeout) = (record.topic, self.makings.config.topic_timeout.0);
+        let is_hopeless = record.names_topic
+            && reaction::lies_in_topic(code)
+            && (code == RDKafkaErrorCode::InvalidTopic || self.doubts.is_over(topic, timeout, Instant::now()));
+        reaction::to_error(code, Sent { topic, is_hopeless, alone }, &self.address)
     }
 
     /// Waits until the client reports something, and takes it to heart, or until it may have room again. Gives up when it is in trouble, or silent for too long.
@@ -271,6 +311,7 @@ impl Kafka {
     fn settle(&mut self) -> bool {
         let reports = self.seat.client().map(|client| client.reports().take()).unwrap_or_default();
         for (ticket, result) in &reports {
+            self.doubts.settle(*ticket, result.is_ok());
             match Ticket::unpacked(*ticket) {
                 Ticket::Entry(number) => self.flight.settle(number, *result),
                 Ticket::Tombstone(number) => self.settle_tombstone(number, *result),
@@ -285,10 +326,15 @@ impl Kafka {
         self.seat.leave();
         self.flight.lose();
         self.tombstones.lose();
+        self.doubts.lose();
     }
 }
 
 impl Sink for Kafka {
+    fn most_entries(&self) -> usize {
+        MOST_ENTRIES
+    }
+
     async fn write(&mut self, batch: &[Entry]) -> Outcome {
         self.flight.take_up(batch.iter().map(fingerprint));
         let fault = self.deliver(batch).await.err();

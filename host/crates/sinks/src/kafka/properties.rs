@@ -1,5 +1,7 @@
 //! From settings to the properties of the client. Pure.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -10,7 +12,10 @@ use super::credentials::Credentials;
 use crate::shown::{NAME, shown};
 
 /// Records that may wait in the client.
-const QUEUE_RECORDS: &str = "10000";
+pub(super) const QUEUE_RECORDS: usize = 10_000;
+
+/// How long the client keeps from its user that a topic is not to be had, or is there again; the sink measures `topic-timeout` itself.
+const TOPIC_NEWS: Duration = Duration::from_secs(1);
 
 /// Where librdkafka's own default is not what a sink needs, and `extra` may say something else.
 const OTHER_DEFAULTS: [(&str, &str); 2] = [
@@ -129,10 +134,10 @@ pub(super) fn properties(config: &Config, credentials: &Credentials) -> ClientCo
         .set("batch.size", config.batch_size.0.to_string())
         .set("message.max.bytes", config.message_max_bytes.0.to_string())
         .set("queue.buffering.max.kbytes", config.queue_size.0.div_ceil(1024).to_string())
-        .set("queue.buffering.max.messages", QUEUE_RECORDS)
+        .set("queue.buffering.max.messages", QUEUE_RECORDS.to_string())
         // Never: the sink decides how long it waits, and nothing that waits is given up.
         .set("message.timeout.ms", "0")
-        .set("topic.metadata.propagation.max.ms", milliseconds(config.topic_timeout))
+        .set("topic.metadata.propagation.max.ms", milliseconds(TimeSpan(TOPIC_NEWS.min(config.topic_timeout.0 / 4))))
         .set("statistics.interval.ms", milliseconds(config.statistics_interval))
         .set_log_level(if config.extra.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
     set_tls(&mut client, config, credentials);

@@ -13,6 +13,8 @@ pub(super) enum Reaction {
     Refuse(String),
     /// Some record of those that were sent together can never be: it is sent once more alone.
     Alone,
+    /// There was nothing wrong with it; it is sent once more.
+    Again,
     /// It cannot be written for now.
     Wait(Fault),
 }
@@ -21,8 +23,8 @@ pub(super) enum Reaction {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent<'a> {
     pub(super) topic: &'a str,
-    /// The entry named the topic itself.
-    pub(super) names_topic: bool,
+    /// Only the entry names the topic, and that has not been to be had for so long that nobody waits for it.
+    pub(super) is_hopeless: bool,
     /// No other was sent with it.
     pub(super) alone: bool,
 }
@@ -33,15 +35,23 @@ pub(super) fn to_error(code: Code, sent: Sent<'_>, address: &str) -> Reaction {
     if lies_in_record(code) && !sent.alone {
         return Reaction::Alone;
     }
-    if lies_in_record(code) || (lies_in_topic(code) && sent.names_topic) {
+    if lies_in_another(code) && !sent.alone {
+        return Reaction::Again;
+    }
+    if lies_in_record(code) || (lies_in_topic(code) && sent.is_hopeless) {
         let hint = hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
         return Reaction::Refuse(format!("kafka refuses it for the topic `{}`: {}{hint}", sent.topic, text(code)));
     }
-    let fault = Fault::retry(format!("cannot write to the topic `{}` of kafka at {address}", sent.topic), text(code));
+    let fault = to_topic(sent.topic, code, address);
     Reaction::Wait(match hint {
         Some(hint) => fault.hint(hint),
         None => fault,
     })
+}
+
+/// Why a topic takes nothing for now.
+pub(super) fn to_topic(topic: &str, code: Code, address: &str) -> Fault {
+    Fault::retry(format!("cannot write to the topic `{topic}` of kafka at {address}"), text(code))
 }
 
 /// Why nothing was acknowledged, as far as the client knows.
@@ -108,7 +118,13 @@ fn lies_in_record(code: Code) -> bool {
     )
 }
 
-fn lies_in_topic(code: Code) -> bool {
+/// The broker has refused the batch, and named the records that it refused it for: others than this one.
+fn lies_in_another(code: Code) -> bool {
+    code == Code::InvalidDifferentRecord
+}
+
+/// The topic is not to be had, for now or at all.
+pub(super) fn lies_in_topic(code: Code) -> bool {
     is_unknown_topic(code) || matches!(code, Code::InvalidTopic | Code::TopicAuthorizationFailed)
 }
 
@@ -136,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    fn reaction(code: Code, names_topic: bool, alone: bool) -> Reaction {
-        to_error(code, Sent { topic: "t", names_topic, alone }, "k:1")
+    fn reaction(code: Code, is_hopeless: bool, alone: bool) -> Reaction {
+        to_error(code, Sent { topic: "t", is_hopeless, alone }, "k:1")
     }
 
     #[test]
@@ -163,7 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_is_not_to_be_had_refuses_who_named_it_and_makes_all_others_wait() {
+    fn whoever_was_sent_with_a_bad_record_is_sent_again_without_ado() {
+        assert_eq!(reaction(Code::InvalidDifferentRecord, false, false), Reaction::Again);
+        assert!(matches!(reaction(Code::InvalidDifferentRecord, false, true), Reaction::Wait(_)), "there was no other");
+    }
+
+    #[test]
+    fn a_topic_that_is_not_to_be_had_is_waited_for_unless_that_is_hopeless() {
         for code in [Code::UnknownTopic, Code::UnknownTopicOrPartition, Code::InvalidTopic, Code::TopicAuthorizationFailed] {
             assert!(matches!(reaction(code, true, false), Reaction::Refuse(_)), "{code:?}");
             match reaction(code, false, false) {

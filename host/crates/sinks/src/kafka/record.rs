@@ -28,7 +28,7 @@ impl Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub(super) topic: &'a str,
-    /// The entry itself names the topic; else the settings do.
+    /// Only the entry names the topic: the settings do not, so that nobody but its author says that it should be there.
     pub(super) names_topic: bool,
     pub(super) key: Option<&'a str>,
     pub(super) headers: &'a [(String, String)],
@@ -75,10 +75,10 @@ impl<'a> Record<'a> {
     }
 
     /// What is sent when a document is to be forgotten.
-    pub(super) fn tombstone(name: &'a Name) -> Self {
+    pub(super) fn tombstone(name: &'a Name, config: &Config) -> Self {
         Self {
             topic: &name.topic,
-            names_topic: false,
+            names_topic: !is_known(&name.topic, config),
             key: Some(&name.key),
             headers: &[],
             body: None,
@@ -102,7 +102,7 @@ impl<'a> Record<'a> {
         if !is_allowed(topic, config) {
             return Err(format!("the topic `{}` is not among the sink's `allowed-topics`", shown(topic, NAME)));
         }
-        Ok(Self { topic, names_topic: true, ..self })
+        Ok(Self { topic, names_topic: !is_known(topic, config), ..self })
     }
 }
 
@@ -118,6 +118,12 @@ pub(super) fn check_topic(topic: &str) -> Result<(), String> {
         _ if topic.len() > LONGEST_TOPIC => Err(format!("the topic's name is longer than {LONGEST_TOPIC} characters")),
         _ => Ok(()),
     }
+}
+
+/// Whether the settings name this very topic.
+fn is_known(topic: &str, config: &Config) -> bool {
+    let is_listed = |allowed: &Vec<String>| allowed.iter().any(|allowed| allowed == topic);
+    config.topic.as_deref() == Some(topic) || config.allowed_topics.as_ref().is_some_and(is_listed)
 }
 
 fn is_allowed(topic: &str, config: &Config) -> bool {
@@ -164,6 +170,10 @@ mod tests {
             Record::new(entry, config).map(|record| (record.topic.to_owned(), record.names_topic))
         };
         assert_eq!(topic(&message(Some("named")), &with), Ok(("named".to_owned(), true)));
+        assert_eq!(topic(&message(Some("default")), &with), Ok(("default".to_owned(), false)), "they say it both");
+        let listed = config(None, Some(&["listed", "any.*"]));
+        assert_eq!(topic(&message(Some("listed")), &listed), Ok(("listed".to_owned(), false)));
+        assert_eq!(topic(&message(Some("any.one")), &listed), Ok(("any.one".to_owned(), true)));
         assert_eq!(topic(&message(None), &with), Ok(("default".to_owned(), false)));
         let without = config(None, None);
         assert_eq!(topic(&message(None), &without), Err("it names no channel, and the sink has no `topic`".to_owned()));
@@ -182,7 +192,7 @@ mod tests {
         let record = Record::new(&document, &config).expect("a record");
         assert_eq!((record.key, record.body, record.name()), (Some("n"), Some(&b"1"[..]), Some(name.clone())));
         let forget = Entry::Forget(Forget { name: "n".to_owned(), ..Forget::default() });
-        assert_eq!(Record::new(&forget, &config), Ok(Record::tombstone(&name)));
+        assert_eq!(Record::new(&forget, &config), Ok(Record::tombstone(&name, &config)));
     }
 
     #[test]

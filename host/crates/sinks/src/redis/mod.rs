@@ -214,7 +214,7 @@ impl Redis {
     }
 
     async fn forget_due(&mut self) -> Result<(), Fault> {
-        let due = self.retention.due(Instant::now());
+        let due: Vec<_> = self.retention.due(Instant::now()).cloned().collect();
         for fields in due.chunks(GROUP_ENTRIES) {
             let commands = fields.iter().map(|field| Command::Remove { hash: &field.hash, name: &field.name });
             let group: Vec<_> = commands.enumerate().collect();
