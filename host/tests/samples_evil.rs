@@ -6,7 +6,7 @@ use serde_json::Value;
 use sluicebox_testkit::kubelet::PodSpec;
 use sluicebox_testkit::program::Program;
 use support::machine::Machine;
-use support::{PATIENCE, module, sluicebox, status_of, until};
+use support::{PATIENCE, module, status_of, until};
 
 /// The hostile module strikes where it meets this subject, which it knows by all that it was told of it.
 fn known_as(machine: &Machine, pod: &PodSpec) -> String {
@@ -30,18 +30,6 @@ fn said_of(program: &Program, known: &str) -> Vec<String> {
     of_it.map(|message| message["body"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Runs `sluicebox dead-letters`; the servers of the test go on meanwhile.
-async fn letters(machine: &Machine, arguments: &[&str]) -> String {
-    let state = machine.place.path("state").display().to_string();
-    let mut all = vec!["dead-letters".to_owned(), "--state-directory".to_owned(), state];
-    all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-    let run = move || sluicebox(&all.iter().map(String::as_str).collect::<Vec<_>>());
-    let said = tokio::task::spawn_blocking(run).await.unwrap();
-    let text = [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
-    assert!(said.status.success(), "{text}");
-    text
-}
-
 #[tokio::test]
 async fn the_samples_of_one_pod_that_stop_the_module_are_kept_and_all_others_are_told() {
     let machine = Machine::new().await;
@@ -53,8 +41,8 @@ async fn the_samples_of_one_pod_that_stop_the_module_are_kept_and_all_others_are
         until(&program, &format!("{} is told", pod.name), async || said_of(&program, &known).len() >= 5).await;
     }
     assert_eq!(said_of(&program, &evil), [""; 0]);
-    until(&program, "letters are kept", async || letters(&machine, &["list"]).await.lines().count() > 3).await;
-    let table = letters(&machine, &["list"]).await;
+    until(&program, "letters are kept", async || machine.letters(&["list"]).await.lines().count() > 3).await;
+    let table = machine.letters(&["list"]).await;
     for row in table.lines().skip(1) {
         assert!(row.contains(" samples of pod shop/web-2 ") && row.contains("I give up"), "{table}");
     }
@@ -64,16 +52,16 @@ async fn the_samples_of_one_pod_that_stop_the_module_are_kept_and_all_others_are
 
     machine.place.reconfigure(&machine.api.url(), &rest(&machine, "{}"));
     until(&program, "it is mended", async || !said_of(&program, &evil).is_empty()).await;
-    let listed = letters(&machine, &["list", "--json"]).await;
+    let listed = machine.letters(&["list", "--json"]).await;
     let listed: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let shown = letters(&machine, &["show", listed[0]["id"].as_str().unwrap()]).await;
+    let shown = machine.letters(&["show", listed[0]["id"].as_str().unwrap()]).await;
     let shown: Value = serde_json::from_str(&shown).unwrap();
     let observed = &shown["held"]["event"]["event"]["tick"]["observed-at-unix-nanos"];
-    let replayed = letters(&machine, &["replay", "--all"]).await;
+    let replayed = machine.letters(&["replay", "--all"]).await;
     assert_eq!(replayed.matches(" replayed\n").count(), listed.len(), "{replayed}");
     let of_then = || said_of(&program, &evil).iter().filter(|said| said.starts_with(&format!("at {observed} of 4:"))).count();
     until(&program, "what was kept is told, with its time", async || of_then() == 1).await;
-    assert_eq!(letters(&machine, &["list"]).await, "no dead letters\n");
+    assert_eq!(machine.letters(&["list"]).await, "no dead letters\n");
     assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
 
@@ -89,7 +77,7 @@ async fn the_samples_of_one_pod_that_the_module_refuses_are_counted_and_all_othe
     }
     assert_eq!(said_of(&program, &evil), [""; 0]);
     assert!(program.metric("sluicebox_lane_dropped_events_total", "reason=\"refused\"").await.unwrap() > 3.0);
-    assert_eq!(letters(&machine, &["list"]).await, "no dead letters\n");
+    assert_eq!(machine.letters(&["list"]).await, "no dead letters\n");
     let log = program.log().unwrap();
     let told = log.lines().find(|line| line.contains("I do not like this")).unwrap_or_else(|| panic!("{log}"));
     assert!(told.contains("web-3"), "the log names the subject: {told}");

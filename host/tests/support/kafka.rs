@@ -48,7 +48,7 @@ pub async fn broker(topic: &str) -> KafkaServer {
     KafkaServer::start(KafkaOptions { topics, ..KafkaOptions::default() }).await.unwrap()
 }
 
-/// Everything in a topic; each partition in its order.
+/// Everything in a topic to which nobody writes; each partition in its order.
 pub async fn read(broker: &KafkaServer, topic: &str) -> Vec<Record> {
     let mut command = Command::new(python().unwrap());
     command.args(["-c", SCRIPT, &broker.address(), topic]).kill_on_drop(true);

@@ -7,7 +7,7 @@ use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::kubelet::{Kubelet, PodSpec};
 use sluicebox_testkit::program::Program;
 
-use super::{PATIENCE, Place, until};
+use super::{PATIENCE, Place, sluicebox, until};
 
 /// A node with an API server and files of cgroups that stay as they are set.
 pub struct Machine {
@@ -52,6 +52,18 @@ impl Machine {
         self.kubelet.run(&pod).unwrap();
         self.api.create_pod(pod.object()).unwrap();
         pod
+    }
+
+    /// What `sluicebox dead-letters` says; the servers of the test go on meanwhile.
+    pub async fn letters(&self, arguments: &[&str]) -> String {
+        let state = self.place.path("state").display().to_string();
+        let mut all = vec!["dead-letters".to_owned(), "--state-directory".to_owned(), state];
+        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let run = move || sluicebox(&all.iter().map(String::as_str).collect::<Vec<_>>());
+        let said = tokio::task::spawn_blocking(run).await.unwrap();
+        let text = [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        assert!(said.status.success(), "{text}");
+        text
     }
 
     /// A pod goes, first its cgroups and then its object.
