@@ -3,9 +3,13 @@
 //! Only a clock that nobody sets is asked. Each total has its own time: one that could not be read for a while grows over a longer time,
 //! not faster.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sluicebox_contract::{Increase, Metric, Reading};
+
+/// The kernel adds to many totals at its own ticks only, up to ten milliseconds apart: over less than this, an increase says more about
+/// these than about what was used.
+const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Those of one subject.
 #[derive(Debug)]
@@ -27,11 +31,16 @@ impl Default for Counters {
 
 impl Counters {
     /// The reading of a counter. A total that is lower than before has begun anew: what it has grown by is not known, and is from then on
-    /// counted from there.
+    /// counted from there. What follows too soon has no increase; the next one spans both.
     pub(crate) fn count(&mut self, metric: Metric, total: u64, at: Instant) -> Reading {
-        let before = self.before.get_mut(metric.index()).and_then(|before| before.replace(Before { total, at }));
-        let increase =
-            before.and_then(|before| Increase::over(total.checked_sub(before.total)?, at.checked_duration_since(before.at)?));
+        let Some(slot) = self.before.get_mut(metric.index()) else { return Reading::Counter { total, increase: None } };
+        let grown = slot.and_then(|before| Some((total.checked_sub(before.total)?, at.saturating_duration_since(before.at))));
+        let increase = match grown {
+            Some((_, time)) if time < SHORTEST => return Reading::Counter { total, increase: None },
+            Some((amount, time)) => Increase::over(amount, time),
+            None => None,
+        };
+        *slot = Some(Before { total, at });
         Reading::Counter { total, increase }
     }
 
@@ -45,17 +54,20 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// The increases of totals that are read at these seconds.
     fn increases(readings: impl IntoIterator<Item = (u64, u64)>) -> Vec<Option<(u64, u64)>> {
+        let increases = increases_in_millis(readings.into_iter().map(|(second, total)| (second * 1_000, total)));
+        increases.into_iter().map(|increase| increase.map(|(amount, millis)| (amount, millis / 1_000))).collect()
+    }
+
+    fn increases_in_millis(readings: impl IntoIterator<Item = (u64, u64)>) -> Vec<Option<(u64, u64)>> {
         let (mut counters, start) = (Counters::default(), Instant::now());
-        let increase = |(second, total)| match counters.count(Metric::CpuUsage, total, start + Duration::from_secs(second)) {
+        let increase = |(millis, total)| match counters.count(Metric::CpuUsage, total, start + Duration::from_millis(millis)) {
             Reading::Counter { total: told, increase } => {
                 assert_eq!(told, total);
-                increase.map(|increase| (increase.amount, increase.over_nanos / 1_000_000_000))
+                increase.map(|increase| (increase.amount, increase.over_nanos / 1_000_000))
             }
             reading => panic!("{reading:?}"),
         };
@@ -77,7 +89,14 @@ mod tests {
 
     #[test]
     fn without_time_there_is_no_increase() {
-        assert_eq!(increases([(5, 0), (5, 50), (4, 60), (5, 61)]), [None, None, None, Some((1, 1))]);
+        assert_eq!(increases([(5, 0), (5, 50), (4, 60), (5, 61), (6, 62)]), [None, None, None, None, Some((62, 1))]);
+    }
+
+    #[test]
+    fn what_follows_too_soon_has_no_increase_and_the_next_one_spans_both() {
+        let readings = [(0, 100), (49, 140), (99, 150), (100, 151), (149, 160), (155, 20), (160, 22), (205, 30)];
+        let expected = [None, None, Some((50, 99)), None, Some((10, 50)), None, None, Some((10, 50))];
+        assert_eq!(increases_in_millis(readings), expected);
     }
 
     #[test]
