@@ -63,6 +63,10 @@ const NAMES: [Name; 6] = [
     Name { before: "", after: "" },
 ];
 
+/// Here users name their units as they like. A kubelet that runs there has its own root above its pods.
+const USERS: &str = "user.slice";
+const ROOT: &str = "kubepods";
+
 /// containerd, when it is asked in the manner of systemd but makes directories by itself, takes `<slice>:cri-containerd:<id>` for a name.
 const ASKED_AS_SYSTEMD: &str = ":cri-containerd:";
 
@@ -74,14 +78,33 @@ pub(crate) fn place(path: &str) -> Option<Place> {
     }
     let mut found = None;
     let mut parent = "";
+    let (mut is_users, mut has_root) = (false, false);
     for name in path.split('/').filter(|name| !name.is_empty()) {
-        found = step(found, parent, name);
+        if name == USERS {
+            (is_users, has_root) = (true, false);
+        }
+        has_root |= name.contains(ASKED_AS_SYSTEMD) && name.contains(ROOT);
+        found = if is_users && !has_root { None } else { step(found, parent, name) };
+        has_root |= name.contains(ROOT);
         parent = name;
     }
     match found? {
         Step::Pod(pod) => Some(Place::Pod { key: pod.key(), qos: pod.qos }),
         Step::Container(pod, id) => Some(Place::Container { key: pod.key(), qos: pod.qos, id: with_dashes(id) }),
     }
+}
+
+/// The pod or container that a path lies in which is neither. Whatever lies in a container belongs to it.
+pub(crate) fn lies_in(path: &str) -> Option<Place> {
+    let mut found = None;
+    for (end, _) in path.match_indices('/') {
+        match path.get(..end).and_then(place) {
+            Some(container @ Place::Container { .. }) => return Some(container),
+            Some(pod) => found = Some(pod),
+            None => {}
+        }
+    }
+    found
 }
 
 /// What the path is so far.

@@ -102,6 +102,45 @@ fn the_slice_of_a_terminal_is_no_pod() {
 }
 
 #[test]
+fn a_unit_of_a_user_that_is_named_like_a_pod_is_none() {
+    let user = "/user.slice/user-1000.slice/user@1000.service";
+    for path in [
+        format!("{user}/app.slice/app-pod{UID_OF_SLICE}.slice"),
+        format!("{user}/pod{UID}"),
+        format!("{user}/pod{UID}/{}", id()),
+        format!("/kubepods/pod{UID}/x{user}/kubepods-pod{UID_OF_SLICE}.slice"),
+    ] {
+        check(&path, "none");
+    }
+    // A kubelet that a user runs.
+    let root = format!("{user}/k3s-rootless.service/kubepods");
+    check(&format!("{root}/burstable/pod{UID}"), &format!("pod burstable {UID}"));
+    check(&format!("{root}/burstable/pod{UID}/{}", id()), &format!("container burstable {UID} {}", id()));
+    check(&format!("{root}.slice/kubepods-pod{UID_OF_SLICE}.slice"), &format!("pod guaranteed {UID}"));
+    check(
+        &format!("{user}/x/kubepods-pod{UID_OF_SLICE}.slice:cri-containerd:{}", id()),
+        &format!("container guaranteed {UID} {}", id()),
+    );
+}
+
+#[test]
+fn what_lies_in_a_pod_or_container_says_in_which() {
+    let (pod, outer) = (format!("/kubepods/burstable/pod{UID}"), "0".repeat(64));
+    let container = format!("{pod}/{}", id());
+    for (path, expected) in [
+        (pod.clone(), "none".to_owned()),
+        ("/system.slice/some.service".to_owned(), "none".to_owned()),
+        (String::new(), "none".to_owned()),
+        (format!("{pod}/crio-conmon-{}", id()), format!("pod burstable {UID}")),
+        (format!("{container}/system.slice/some.service"), format!("container burstable {UID} {}", id())),
+        (format!("{pod}/{outer}/kubepods/pod{BEST_EFFORT_UID}/{}/x", id()), format!("container burstable {UID} {outer}")),
+        ("/é/".repeat(2_000), "none".to_owned()),
+    ] {
+        assert_eq!(written(lies_in(&path).as_ref()), expected, "{path}");
+    }
+}
+
+#[test]
 fn a_slice_may_be_named_by_nothing_but_the_pod() {
     check(&format!("/any/pod{UID}.slice"), &format!("pod guaranteed {UID}"));
     check(&format!("/kubepods.slice/kubepods-burstable.slice/pod{UID}.slice"), &format!("pod burstable {UID}"));

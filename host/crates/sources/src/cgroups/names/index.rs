@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use sluicebox_contract::pod::{Container, ContainerKind, Pod};
 
-use crate::cgroups::place::PodKey;
+use super::subject::text;
+use crate::cgroups::place::{Place, PodKey};
 
 /// A static pod stands in the API as a mirror with another uid; both of these hold the hash that its cgroup is named by.
 const HASHES: [&str; 2] = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
@@ -23,7 +24,12 @@ pub(super) struct Index {
     pods: HashMap<Arc<str>, Known>,
     /// From the hash of a static pod to the uid of its mirror.
     hashes: HashMap<Arc<str>, Arc<str>>,
-    containers: usize,
+    /// From the ids of containers to the uids of their pods.
+    containers: HashMap<Arc<str>, Arc<str>>,
+    /// From what cgroups of pods are named by, where only their containers say whose they are.
+    learnt: HashMap<Arc<str>, Arc<str>>,
+    /// So many containers the pods have.
+    held: usize,
     /// In the order in which they were deleted.
     deleted: VecDeque<Arc<str>>,
 }
@@ -35,6 +41,7 @@ pub(super) struct Known {
     pub(super) namespace: Arc<str>,
     pub(super) name: Arc<str>,
     hash: Option<Arc<str>>,
+    learnt: Option<Arc<str>>,
     containers: Vec<KnownContainer>,
     is_deleted: bool,
 }
@@ -43,7 +50,7 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct KnownContainer {
     /// Without the scheme.
-    id: Box<str>,
+    id: Arc<str>,
     pub(super) name: Box<str>,
     pub(super) kind: ContainerKind,
 }
@@ -53,25 +60,28 @@ pub(super) struct KnownContainer {
 pub(super) struct Full;
 
 impl Index {
-    /// The pod is there, or has changed. Says by what its cgroups may be named.
+    /// The pod is there, or has changed. Says by what its cgroups and those of its containers may be named.
     pub(super) fn present(&mut self, pod: &Pod) -> Result<Vec<Arc<str>>, Full> {
         let uid: Arc<str> = pod.uid.as_str().into();
-        self.remove(&uid);
+        let learnt = self.remove(&uid).and_then(|known| known.learnt);
         let containers: Vec<KnownContainer> = pod.containers.iter().filter_map(container).collect();
         if [&pod.uid, &pod.namespace, &pod.name].iter().any(|text| text.len() > LONGEST) {
             return Err(Full);
         }
-        if self.pods.len() >= MOST_PODS || self.containers + containers.len() > MOST_CONTAINERS {
+        if self.pods.len() >= MOST_PODS || self.held + containers.len() > MOST_CONTAINERS {
             return Err(Full);
         }
-        self.containers += containers.len();
+        self.held += containers.len();
+        self.containers.extend(containers.iter().map(|container| (Arc::clone(&container.id), Arc::clone(&uid))));
+        self.learnt.extend(learnt.iter().map(|learnt| (Arc::clone(learnt), Arc::clone(&uid))));
         let hash: Option<Arc<str>> = hash(pod).map(Arc::from);
         if let Some(hash) = &hash {
             self.hashes.insert(Arc::clone(hash), Arc::clone(&uid));
         }
-        let keys = std::iter::once(Arc::clone(&uid)).chain(hash.clone()).collect();
+        let ids = containers.iter().map(|container| Arc::clone(&container.id));
+        let keys = std::iter::once(Arc::clone(&uid)).chain(hash.clone()).chain(learnt.clone()).chain(ids).collect();
         let (namespace, name) = (pod.namespace.as_str().into(), pod.name.as_str().into());
-        self.pods.insert(Arc::clone(&uid), Known { uid, namespace, name, hash, containers, is_deleted: false });
+        self.pods.insert(Arc::clone(&uid), Known { uid, namespace, name, hash, learnt, containers, is_deleted: false });
         Ok(keys)
     }
 
@@ -98,10 +108,28 @@ impl Index {
 
     /// The pod whose cgroups are named by this.
     pub(super) fn pod(&self, key: &PodKey) -> Option<&Known> {
-        match key {
+        let told = match key {
             PodKey::Uid(uid) => self.pods.get(uid.as_str()),
-            PodKey::ConfigHash(hash) => self.pods.get(self.hashes.get(hash.as_str())?),
+            PodKey::ConfigHash(hash) => self.hashes.get(hash.as_str()).and_then(|uid| self.pods.get(uid)),
+        };
+        told.or_else(|| self.pods.get(self.learnt.get(text(key))?))
+    }
+
+    /// A container in a pod of which nobody has told by that name: when the container is known, so is the pod from now on. Says by what the
+    /// cgroup of the pod is named.
+    pub(super) fn learn(&mut self, place: &Place) -> Option<Arc<str>> {
+        let Place::Container { key, id, .. } = place else { return None };
+        if self.pod(key).is_some() {
+            return None;
         }
+        let known = self.pods.get_mut(self.containers.get(id.as_str())?)?;
+        let learnt: Arc<str> = text(key).into();
+        // A pod has one cgroup.
+        if let Some(before) = known.learnt.replace(Arc::clone(&learnt)) {
+            self.learnt.remove(&before);
+        }
+        self.learnt.insert(Arc::clone(&learnt), Arc::clone(&known.uid));
+        Some(learnt)
     }
 
     fn remove_deleted(&mut self, uid: &str) {
@@ -110,16 +138,22 @@ impl Index {
         }
     }
 
-    fn remove(&mut self, uid: &str) {
-        let Some(known) = self.pods.remove(uid) else { return };
-        self.containers -= known.containers.len();
+    fn remove(&mut self, uid: &str) -> Option<Known> {
+        let known = self.pods.remove(uid)?;
+        self.held = self.held.saturating_sub(known.containers.len());
         // A pod that was made anew from the same file may have taken the hash over.
-        if let Some(hash) = known.hash.filter(|hash| self.hashes.get(hash).is_some_and(|uid| *uid == known.uid)) {
-            self.hashes.remove(&hash);
-        }
+        let forget = |names: &mut HashMap<Arc<str>, Arc<str>>, name: &Arc<str>| {
+            if names.get(name).is_some_and(|uid| *uid == known.uid) {
+                names.remove(name);
+            }
+        };
+        known.hash.iter().for_each(|hash| forget(&mut self.hashes, hash));
+        known.learnt.iter().for_each(|learnt| forget(&mut self.learnt, learnt));
+        known.containers.iter().for_each(|container| forget(&mut self.containers, &container.id));
         if known.is_deleted {
             self.deleted.retain(|deleted| *deleted != known.uid);
         }
+        Some(known)
     }
 }
 
@@ -147,7 +181,10 @@ fn container(container: &Container) -> Option<KnownContainer> {
 
 #[cfg(test)]
 mod tests {
+    use sluicebox_contract::pod::{ContainerState, ContainerStatus};
+
     use super::*;
+    use crate::cgroups::place::Qos;
 
     fn pod(uid: &str, name: &str, hash: Option<&str>) -> Pod {
         let annotations = hash.map(|hash| vec![(HASHES[0].to_owned(), hash.to_owned())]).unwrap_or_default();
@@ -174,6 +211,50 @@ mod tests {
         index.released(&uid("u"));
         assert_eq!(name(&index, &uid("u")), None);
         assert_eq!((index.pods.len(), index.deleted.len()), (0, 0));
+    }
+
+    #[test]
+    fn nothing_stays_of_a_pod_that_is_forgotten() {
+        let mut index = Index::default();
+        let status = ContainerStatus { container_id: Some("containerd://c".to_owned()), ..status() };
+        let container = Container { name: "main".to_owned(), status: Some(status), ..container_of("main") };
+        let place = Place::Container { key: uid("elsewhere"), qos: Qos::Burstable, id: "c".to_owned() };
+        assert_eq!(index.learn(&place), None, "nobody knows it");
+        for name in ["a", "changed"] {
+            let pod = Pod { containers: vec![container.clone()], ..pod("u", name, Some("h")) };
+            let keys: Vec<_> = index.present(&pod).unwrap().iter().map(ToString::to_string).collect();
+            let (told, learnt) = (["u", "h", "c"], ["u", "h", "elsewhere", "c"]);
+            assert_eq!(keys, if name == "a" { &told[..] } else { &learnt[..] });
+            assert_eq!(index.learn(&place).as_deref(), (name == "a").then_some("elsewhere"));
+            assert_eq!(super::tests::name(&index, &uid("elsewhere")).as_deref(), Some(name));
+        }
+        index.deleted("u");
+        index.released(&uid("elsewhere"));
+        let Index { pods, hashes, containers, learnt, held, deleted } = index;
+        assert_eq!((pods.len(), hashes.len(), containers.len(), learnt.len(), held, deleted.len()), (0, 0, 0, 0, 0, 0));
+    }
+
+    fn status() -> ContainerStatus {
+        ContainerStatus {
+            image: String::new(),
+            image_id: String::new(),
+            container_id: None,
+            state: ContainerState::Running(None),
+            ready: true,
+            restart_count: 0,
+        }
+    }
+
+    fn container_of(name: &str) -> Container {
+        Container {
+            name: name.to_owned(),
+            kind: ContainerKind::App,
+            image: String::new(),
+            ports: vec![],
+            requests: vec![],
+            limits: vec![],
+            status: None,
+        }
     }
 
     #[test]

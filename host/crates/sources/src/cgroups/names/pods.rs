@@ -7,6 +7,7 @@ use sluicebox_contract::pod::Pod;
 use sluicebox_contract::{Change, Closed, Event, Feed, Notice, ObjectKind, SubjectIds};
 use tokio::sync::mpsc;
 
+use super::runs::add_earlier;
 use crate::cgroups::config::{Config, PAGE_SIZE, POD_BYTES, PODS};
 use crate::kubernetes::Api;
 use crate::pods::convert;
@@ -66,6 +67,7 @@ pub(in crate::cgroups) fn follow(config: &Config, api: Api, node: &str, meter: A
 /// A pod with what its names need; all else would be remembered for nothing.
 fn name_of(json: &str) -> Result<Pod, String> {
     let mut pod = convert::pod(json)?;
+    add_earlier(&mut pod, json);
     let keep = |(name, _): &(String, String)| name.starts_with("kubernetes.io/config.");
     pod.annotations.retain(keep);
     pod.annotations.shrink_to_fit();

@@ -1,16 +1,19 @@
 //! The cgroups that there are, and what lanes are told of them: at once, when their names are known, or not at all. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_contract::{Event, Fault, Notice, Subject, SubjectId, SubjectIds, Tick};
 use tokio::time::Instant;
 
+use super::cgroup::{Cgroup, State};
+use super::claims::Claims;
 use super::held::Held;
 use super::index::{Full, Index};
 use super::pods::Heard;
-use super::subject::{key, named, text, unnamed};
+use super::renumbered::Renumbered;
+use super::subject::{named, unnamed};
 use crate::cgroups::config::WhenUnknown;
 use crate::cgroups::place::Place;
 
@@ -36,7 +39,7 @@ pub(in crate::cgroups) struct Orders {
     /// These are to be read again.
     pub(in crate::cgroups) wake: Vec<SubjectId>,
     /// These have a new id.
-    pub(in crate::cgroups) renumber: Vec<(SubjectId, SubjectId)>,
+    pub(in crate::cgroups) renumber: HashMap<SubjectId, SubjectId>,
 }
 
 /// All cgroups that are measured.
@@ -47,34 +50,24 @@ pub(in crate::cgroups) struct Roster {
     index: Index,
     cgroups: BTreeMap<SubjectId, Cgroup>,
     held: Held,
-    /// Uids and hashes of pods of which something was heard.
+    claims: Claims,
+    /// A name has become free that several have claimed, perhaps.
+    has_freed: bool,
+    /// Uids, hashes and ids of containers of pods of which something was heard.
     heard: HashSet<Arc<str>>,
     notices: Vec<Notice>,
     orders: Orders,
-    /// Readings and names for which there was no room.
+    renumbered: Renumbered,
+    /// Readings for which there was no room.
     dropped: u64,
+    /// Pods for which there was none.
+    unheard: u64,
     /// The API has told all pods that there are.
     listed: bool,
     /// Cgroups of pods that it has not told of all the same.
     strangers: u64,
-}
-
-#[derive(Debug)]
-struct Cgroup {
-    path: String,
-    place: Option<Place>,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// For its name, until then. One that is gone is told in retrospect.
-    Waits {
-        until: Instant,
-        is_gone: bool,
-    },
-    Told(Arc<Subject>),
-    LeftOut,
+    /// A cgroup that was left out because another one has its name.
+    double: Option<String>,
 }
 
 impl Roster {
@@ -85,31 +78,40 @@ impl Roster {
             index: Index::default(),
             cgroups: BTreeMap::new(),
             held: Held::new(MOST_HELD),
+            claims: Claims::default(),
+            has_freed: false,
             heard: HashSet::new(),
             notices: Vec::new(),
             orders: Orders::default(),
+            renumbered: Renumbered::default(),
             dropped: 0,
+            unheard: 0,
             listed: false,
             strangers: 0,
+            double: None,
         }
     }
 
     /// A cgroup was found.
     pub(in crate::cgroups) fn come(&mut self, id: SubjectId, path: String, place: Option<Place>, now: Instant) {
         let subject = match &place {
-            Some(place) if self.rules.kubernetes => named(id, &path, place, &self.index),
+            Some(place) if self.rules.kubernetes => {
+                self.heard.extend(self.index.learn(place));
+                named(id, &path, place, &self.index)
+            }
             place => Some(unnamed(id, &path, place.as_ref())),
         };
+        let is_double = subject.as_ref().is_some_and(|subject| self.claims.is_anothers(subject));
         let state = match subject {
-            Some(subject) => self.define(subject),
-            None => State::Waits { until: now + self.rules.wait, is_gone: false },
+            Some(subject) if !is_double => self.define(subject),
+            _ => State::Waits { until: now + self.rules.wait, is_gone: false },
         };
-        self.cgroups.insert(id, Cgroup { path, place, state });
+        self.cgroups.insert(id, Cgroup { path, place, state, is_double });
     }
 
     /// Tells what was read, and keeps what was read of those that wait. An empty tick is told, too, if it is `regular`.
     pub(in crate::cgroups) fn read(&mut self, mut tick: Tick, regular: bool) {
-        self.renumber(&mut tick);
+        self.renumbered.apply(&mut tick);
         let is_told = |id: SubjectId| self.cgroups.get(&id).is_some_and(|cgroup| matches!(cgroup.state, State::Told(_)));
         let is_told: Vec<bool> = tick.by_subject().filter_map(<[_]>::first).map(|sample| is_told(sample.subject)).collect();
         if is_told.contains(&false) {
@@ -120,7 +122,7 @@ impl Roster {
                 .filter_map(|(sample, is_told)| (!is_told).then_some(sample.subject))
                 .collect();
             let is_untold = |id: SubjectId| untold.binary_search(&id).is_ok();
-            let waits = |id: SubjectId| self.cgroups.get(&id).is_some_and(|cgroup| matches!(cgroup.state, State::Waits { .. }));
+            let waits = |id: SubjectId| self.cgroups.get(&id).is_some_and(Cgroup::is_kept);
             let kept = tick.only(|id| is_untold(id) && waits(id));
             if !kept.samples.is_empty() {
                 self.dropped += self.held.hold(kept);
@@ -134,9 +136,12 @@ impl Roster {
 
     /// A cgroup has gone. What was read of it before goes out first.
     pub(in crate::cgroups) fn gone(&mut self, id: SubjectId) {
-        let id = self.orders.renumber.iter().find(|(old, _)| *old == id).map_or(id, |(_, new)| *new);
+        let id = self.renumbered.latest(id);
         let Some(cgroup) = self.cgroups.get_mut(&id) else { return };
-        if let State::Waits { is_gone, .. } = &mut cgroup.state {
+        let is_double = cgroup.is_double;
+        if let State::Waits { is_gone, .. } = &mut cgroup.state
+            && !is_double
+        {
             *is_gone = true;
             return;
         }
@@ -148,8 +153,7 @@ impl Roster {
 
     /// Keeps those that are gone within their bound; the oldest make room.
     pub(in crate::cgroups) fn trim(&mut self) {
-        let is_gone = |cgroup: &Cgroup| matches!(cgroup.state, State::Waits { is_gone: true, .. });
-        let mut gone: Vec<SubjectId> = self.cgroups.iter().filter(|(_, cgroup)| is_gone(cgroup)).map(|(id, _)| *id).collect();
+        let mut gone: Vec<SubjectId> = self.cgroups.iter().filter(|(_, cgroup)| cgroup.is_gone()).map(|(id, _)| *id).collect();
         gone.truncate(gone.len().saturating_sub(MOST_GONE));
         for id in &gone {
             self.forget(*id);
@@ -163,7 +167,7 @@ impl Roster {
         match heard {
             Heard::Present(pod) => match self.index.present(pod) {
                 Ok(keys) => self.heard.extend(keys),
-                Err(Full) => self.dropped += 1,
+                Err(Full) => self.unheard += 1,
             },
             Heard::Deleted(pod) => {
                 // A short run may stand in the last words about its pod only.
@@ -178,18 +182,24 @@ impl Roster {
 
     /// Names those cgroups that can be named by what was heard.
     pub(in crate::cgroups) fn settle(&mut self) -> Result<(), Fault> {
-        if self.heard.is_empty() {
+        let has_freed = std::mem::take(&mut self.has_freed);
+        if self.heard.is_empty() && !has_freed {
             return Ok(());
         }
-        let heard = std::mem::take(&mut self.heard);
-        let concerned = |cgroup: &Cgroup| cgroup.place.as_ref().is_some_and(|place| heard.contains(text(key(place))));
-        let concerned: Vec<SubjectId> = self.cgroups.iter().filter(|(_, cgroup)| concerned(cgroup)).map(|(id, _)| *id).collect();
         let mut told = Vec::new();
-        for id in concerned {
-            let Some(cgroup) = self.cgroups.get(&id) else { continue };
+        for id in self.concerned(has_freed) {
+            let Some(cgroup) = self.cgroups.get_mut(&id) else { continue };
             let Some(subject) = cgroup.place.as_ref().and_then(|place| named(id, &cgroup.path, place, &self.index)) else {
                 continue;
             };
+            cgroup.is_double = self.claims.is_anothers(&subject);
+            if cgroup.is_double {
+                self.held.release(&[id]);
+                if cgroup.is_gone() {
+                    self.forget(id);
+                }
+                continue;
+            }
             match &cgroup.state {
                 State::Told(before) if **before == subject => {}
                 State::Told(_) => self.redefine(id, subject)?,
@@ -204,6 +214,18 @@ impl Roster {
         Ok(())
     }
 
+    /// The cgroups whose names may be others than before.
+    fn concerned(&mut self, has_freed: bool) -> Vec<SubjectId> {
+        let Self { cgroups, heard, index, .. } = self;
+        // Of the containers that are known by now, some say whose pod's cgroup it is that they are in.
+        let places = cgroups.values().filter(|cgroup| cgroup.is_among(heard)).filter_map(|cgroup| cgroup.place.as_ref());
+        let learnt: Vec<Arc<str>> = places.filter_map(|place| index.learn(place)).collect();
+        let mut heard = std::mem::take(heard);
+        heard.extend(learnt);
+        let is_concerned = |cgroup: &Cgroup| cgroup.is_among(&heard) || (has_freed && cgroup.is_double);
+        cgroups.iter().filter(|(_, cgroup)| is_concerned(cgroup)).map(|(id, _)| *id).collect()
+    }
+
     /// Decides about those that have waited long enough.
     pub(in crate::cgroups) fn expire(&mut self, now: Instant) {
         let is_over = |cgroup: &Cgroup| matches!(cgroup.state, State::Waits { until, .. } if until <= now);
@@ -212,6 +234,9 @@ impl Roster {
         let mut left_out = Vec::new();
         for id in over {
             let Some(cgroup) = self.cgroups.get_mut(&id) else { continue };
+            if cgroup.is_double {
+                self.double = Some(cgroup.path.clone());
+            }
             match self.rules.when_unknown {
                 WhenUnknown::Path => {
                     let subject = unnamed(id, &cgroup.path, cgroup.place.as_ref());
@@ -219,14 +244,14 @@ impl Roster {
                 }
                 WhenUnknown::Drop => {
                     left_out.push(id);
-                    if matches!(cgroup.state, State::Waits { is_gone: true, .. }) {
+                    if cgroup.is_gone() {
                         self.forget(id);
                         continue;
                     }
                     self.orders.rest.push(id);
                     cgroup.state = State::LeftOut;
                     // The sandbox of a pod is a container that the API never tells of; a pod that it does not tell of is odd.
-                    self.strangers += u64::from(self.listed && matches!(cgroup.place, Some(Place::Pod { .. })));
+                    self.strangers += u64::from(self.listed && cgroup.is_pod() && !cgroup.is_double);
                 }
             }
         }
@@ -250,10 +275,20 @@ impl Roster {
 
     /// What the next reading is to be changed by.
     pub(in crate::cgroups) fn take_orders(&mut self) -> Orders {
-        std::mem::take(&mut self.orders)
+        Orders { renumber: self.renumbered.take(), ..std::mem::take(&mut self.orders) }
     }
 
-    /// Readings and names for which there was no room since the last question.
+    /// Pods for which there was no room since the last question.
+    pub(in crate::cgroups) fn take_unheard(&mut self) -> u64 {
+        std::mem::take(&mut self.unheard)
+    }
+
+    /// The path of a cgroup that was left out because another one has its name, if there was one since the last question.
+    pub(in crate::cgroups) fn take_double(&mut self) -> Option<String> {
+        self.double.take()
+    }
+
+    /// Readings for which there was no room since the last question.
     pub(in crate::cgroups) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
@@ -263,18 +298,14 @@ impl Roster {
         std::mem::take(&mut self.strangers)
     }
 
-    /// How many are told, and how many lack a name that they ought to have: a container that was left out is a sandbox.
+    /// How many are told, and how many lack a name that they ought to have.
     pub(in crate::cgroups) fn counts(&self) -> (usize, usize) {
         let told = self.cgroups.values().filter(|cgroup| matches!(cgroup.state, State::Told(_))).count();
-        let lacks = |cgroup: &&Cgroup| match cgroup.state {
-            State::Waits { .. } => true,
-            State::LeftOut => matches!(cgroup.place, Some(Place::Pod { .. })),
-            State::Told(_) => false,
-        };
-        (told, self.cgroups.values().filter(lacks).count())
+        (told, self.cgroups.values().filter(|cgroup| cgroup.is_nameless()).count())
     }
 
     fn define(&mut self, subject: Subject) -> State {
+        self.claims.take(&subject);
         let subject = Arc::new(subject);
         self.notices.push(Notice::Defined(Arc::clone(&subject)));
         State::Told(subject)
@@ -283,8 +314,15 @@ impl Roster {
     fn tell(&mut self, id: SubjectId, subject: Subject, told: &mut Vec<(SubjectId, bool)>) {
         let state = self.define(subject);
         if let Some(cgroup) = self.cgroups.get_mut(&id) {
-            let before = std::mem::replace(&mut cgroup.state, state);
-            told.push((id, matches!(before, State::Waits { is_gone: true, .. })));
+            let is_gone = cgroup.is_gone();
+            cgroup.state = state;
+            if let State::Told(subject) = &cgroup.state
+                && is_gone
+            {
+                // It may have come again meanwhile.
+                self.claims.free(subject);
+            }
+            told.push((id, is_gone));
         }
     }
 
@@ -305,34 +343,25 @@ impl Roster {
     fn redefine(&mut self, id: SubjectId, subject: Subject) -> Result<(), Fault> {
         let new = self.ids.next().ok_or_else(crate::cgroups::out_of_ids)?;
         self.notices.push(Notice::Forgotten(id));
+        let cgroup = self.cgroups.remove(&id);
+        if let Some(State::Told(before)) = cgroup.as_ref().map(|cgroup| &cgroup.state) {
+            self.has_freed |= self.claims.free(before);
+        }
         let state = self.define(Subject { id: new, ..subject });
-        if let Some(cgroup) = self.cgroups.remove(&id) {
-            self.cgroups.insert(new, Cgroup { state, ..cgroup });
-        }
-        match self.orders.renumber.iter_mut().find(|(_, latest)| *latest == id) {
-            Some((_, latest)) => *latest = new,
-            None => self.orders.renumber.push((id, new)),
-        }
+        self.cgroups.extend(cgroup.map(|cgroup| (new, Cgroup { state, ..cgroup })));
+        self.renumbered.add(id, new);
         Ok(())
     }
 
-    /// What was read before the reader knew of new ids.
-    fn renumber(&self, tick: &mut Tick) {
-        if self.orders.renumber.is_empty() {
-            return;
-        }
-        for sample in &mut tick.samples {
-            if let Some((_, new)) = self.orders.renumber.iter().find(|(old, _)| *old == sample.subject) {
-                sample.subject = *new;
-            }
-        }
-        // Stable: the samples of a subject keep their order.
-        tick.samples.sort_by_key(|sample| sample.subject);
-    }
-
     fn forget(&mut self, id: SubjectId) {
-        if let Some(Cgroup { place: Some(Place::Pod { key, .. }), .. }) = self.cgroups.remove(&id) {
-            self.index.released(&key);
+        let Some(cgroup) = self.cgroups.remove(&id) else { return };
+        if let State::Told(subject) = &cgroup.state {
+            self.has_freed |= self.claims.free(subject);
+        }
+        if let Some(Place::Pod { key, .. }) = &cgroup.place
+            && !cgroup.is_double
+        {
+            self.index.released(key);
         }
     }
 }

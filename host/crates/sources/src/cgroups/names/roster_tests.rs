@@ -8,6 +8,9 @@ use sluicebox_contract::{Metric, Reading, Sample, SubjectKind, UnixNanos};
 use super::*;
 use crate::cgroups::place::{PodKey, Qos};
 
+#[path = "roster_claims_tests.rs"]
+mod claims;
+
 const WAIT: Duration = Duration::from_secs(30);
 
 struct Bench {
@@ -217,7 +220,7 @@ fn what_nobody_knows_is_told_under_its_path_until_it_is_known() {
     // This was begun before the reader knew of the new id.
     bench.read(&[old]);
     assert_eq!(bench.told(), ["tick 2: 2"]);
-    assert_eq!(bench.roster.take_orders().renumber, [(SubjectId(1), SubjectId(2))]);
+    assert_eq!(bench.roster.take_orders().renumber, HashMap::from([(SubjectId(1), SubjectId(2))]));
     bench.read(&[SubjectId(2)]);
     bench.roster.gone(SubjectId(2));
     assert_eq!(bench.told(), ["tick 3: 2", "-2"]);
@@ -256,6 +259,31 @@ fn without_kubernetes_everything_has_its_path() {
     bench.comes("/system.slice", None);
     bench.pod_comes("u");
     assert_eq!(bench.told(), ["1=cgroup //system.slice", "2=cgroup //podu"]);
+}
+
+#[test]
+fn what_has_no_name_has_the_attributes_of_its_path() {
+    let mut bench = Bench::with(Rules { kubernetes: false, when_unknown: WhenUnknown::Drop, wait: WAIT });
+    let (uid, id) = ("247ca13b-bc17-4709-ab2c-4d98b5ad4fb2", "79fedb3bd23ca77c".repeat(4));
+    let pod = format!("/kubepods/besteffort/pod{uid}");
+    let static_pod = "/kubepods/pod36b6d6be73b1065af369b3985edafa09";
+    let paths =
+        [pod.clone(), format!("{pod}/{id}"), format!("{pod}/{id}/inside"), static_pod.to_owned(), "/system.slice".to_owned()];
+    for path in &paths {
+        bench.comes(path, crate::cgroups::place::place(path));
+    }
+    let attributes = |notice: &Notice| match notice {
+        Notice::Defined(subject) => {
+            let pairs = subject.attributes.iter().skip(1).map(|(name, value)| format!("{name}={value}"));
+            (subject.attributes[0].1.clone(), pairs.collect::<Vec<_>>().join(" "))
+        }
+        other => panic!("{other:?}"),
+    };
+    let in_pod = format!("qos-class=BestEffort pod-uid={uid}");
+    let in_container = format!("{in_pod} container-id={id}");
+    let expected = [in_pod.as_str(), &in_container, &in_container, "qos-class=Guaranteed", ""];
+    let told: Vec<_> = bench.roster.take_notices().iter().map(attributes).collect();
+    assert_eq!(told, paths.iter().cloned().zip(expected.map(str::to_owned)).collect::<Vec<_>>());
 }
 
 #[test]

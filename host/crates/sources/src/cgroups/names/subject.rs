@@ -4,7 +4,7 @@ use sluicebox_contract::pod::ContainerKind;
 use sluicebox_contract::{Subject, SubjectId, SubjectKind};
 
 use super::index::Index;
-use crate::cgroups::place::{Place, PodKey, Qos};
+use crate::cgroups::place::{Place, PodKey, Qos, lies_in};
 
 /// Under the names that the API has for it; none when it has not told of it.
 pub(super) fn named(id: SubjectId, path: &str, place: &Place, index: &Index) -> Option<Subject> {
@@ -36,14 +36,17 @@ pub(super) fn named(id: SubjectId, path: &str, place: &Place, index: &Index) -> 
     }
 }
 
-/// Under its path, with what the path tells.
+/// Under its path, with what the path tells: of a pod or container, and of what lies in one.
 pub(super) fn unnamed(id: SubjectId, path: &str, place: Option<&Place>) -> Subject {
     let mut attributes = vec![attribute("cgroup", path)];
-    if let Some(place) = place {
-        attributes.push(attribute("qos-class", qos_class(place)));
+    if let Some(place) = place.cloned().or_else(|| lies_in(path)) {
+        attributes.push(attribute("qos-class", qos_class(&place)));
         // The hash of a static pod is not the uid that the API has for it.
-        if let PodKey::Uid(uid) = key(place) {
+        if let PodKey::Uid(uid) = key(&place) {
             attributes.push(attribute("pod-uid", uid));
+        }
+        if let Place::Container { id, .. } = &place {
+            attributes.push(attribute("container-id", id));
         }
     }
     Subject { id, kind: SubjectKind::Cgroup, uid: String::new(), namespace: String::new(), name: path.to_owned(), attributes }
