@@ -48,7 +48,7 @@ async fn pods_and_containers_have_the_names_of_the_api_in_every_version() {
             ]
         );
         assert_eq!((bench.meter.listed.get(), bench.meter.connected.get(), bench.meter.reads.get()), (1, 1, 1));
-        assert_eq!((bench.meter.subjects.get(), bench.meter.nameless.get(), bench.meter.skipped.get()), (2, 0, 0));
+        assert_eq!((bench.meter.subjects.get(), bench.meter.nameless.get(), bench.meter.unreadable.get()), (2, 0, 0));
     }
 }
 
@@ -78,7 +78,7 @@ async fn real_cgroups_have_the_names_of_the_api_however_they_come_and_go() {
         until(&recorder, |told| gone(told) == 100).await;
     })
     .await;
-    assert_eq!((bench.meter.skipped.get(), bench.meter.uncached.get(), bench.meter.subjects.get()), (0, 0, 0));
+    assert_eq!((bench.meter.unreadable.get(), bench.meter.waited_in_vain.get(), bench.meter.subjects.get()), (0, 0, 0));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_pod_that_the_api_tells_of_later_loses_nothing() {
     .await;
     let first = told.ticks.iter().position(|tick| !tick.samples.is_empty()).expect("samples");
     assert!(told.ticks[first].observed_at < told.ticks[first - 1].observed_at, "what waited has the time of its reading");
-    assert_eq!(bench.meter.uncached.get(), 0);
+    assert_eq!((bench.meter.waited_in_vain.get(), bench.meter.uncached.get()), (0, 0));
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn five_hundred_containers_are_all_told() {
 #[tokio::test]
 async fn without_an_api_server_everything_has_its_path() {
     let mut bench = Bench::new().await;
-    (bench.config.kubernetes, bench.config.of) = (false, Of::All);
+    bench.config.kubernetes = false;
     bench.root.make("/system.slice/some.service", &[]);
     bench.root.make_pod(&pod_uid(1), &[]);
     let recorder = Recorder::default();
@@ -301,18 +301,103 @@ async fn only_the_levels_that_are_wanted_are_told() {
 #[tokio::test]
 async fn more_cgroups_than_allowed_are_counted_and_taken_up_when_there_is_room() {
     let mut bench = Bench::new().await;
-    (bench.config.kubernetes, bench.config.max_cgroups) = (false, 2);
+    (bench.config.kubernetes, bench.config.of, bench.config.max_cgroups) = (false, Some(Of::Kubernetes), 2);
     for number in 0..3 {
         bench.root.make_pod(&pod_uid(number), &[]);
     }
     let recorder = Recorder::default();
     during(bench.source().await, &recorder, async {
         let told = until_lines(&recorder, &["complete"]).await;
-        assert_eq!((told.subjects.len(), bench.meter.uncached.get()), (2, 1));
+        assert_eq!((told.subjects.len(), bench.meter.beyond_limit.get(), bench.meter.uncached.get()), (2, 1, 0));
         let first = told.lines[0].trim_start_matches("+cgroup ").to_owned();
         bench.root.remove(&first);
         let told = until(&recorder, |told| told.subjects.len() == 3).await;
         assert!(told.lines.contains(&format!("-{first}")));
+    })
+    .await;
+}
+
+/// Others than pods and containers give way, whichever comes first.
+#[tokio::test]
+async fn pods_and_containers_have_room_before_others() {
+    let mut bench = Bench::new().await;
+    (bench.config.kubernetes, bench.config.max_cgroups) = (false, 3);
+    bench.root.make("/a.slice/some.service", &[]);
+    bench.root.make_pod(&pod_uid(1), &[]);
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        let told = until_lines(&recorder, &["complete"]).await;
+        let first = format!("+cgroup {}", pod_path(&pod_uid(1)));
+        assert!(told.lines.contains(&first) && told.lines.len() == 4, "{:#?}", told.lines);
+        bench.root.make_pod(&pod_uid(2), &[CONTAINER]);
+        let [second, container] = ["", CONTAINER].map(|inside| format!("{}/{inside}", pod_path(&pod_uid(2))));
+        until(&recorder, |told| {
+            let has = |path: &str| told.lines.contains(&format!("+cgroup {}", path.trim_end_matches('/')));
+            has(&second) && has(&container) && told.lines.iter().filter(|line| line.starts_with('-')).count() == 2
+        })
+        .await;
+        assert!(measured::told(&recorder).lines.iter().all(|line| !line.starts_with("-/kubepods/burstable/pod")));
+        bench.root.remove(&pod_path(&pod_uid(2)));
+        bench.until("others are back", |meter| meter.subjects.get() == 3).await;
+        assert!(bench.meter.beyond_limit.get() > 2);
+    })
+    .await;
+}
+
+/// A run that was replaced before the API told of it stands beside the one that followed.
+#[tokio::test]
+async fn a_run_that_was_replaced_at_once_has_its_name() {
+    let bench = Bench::new().await;
+    let (uid, again) = (pod_uid(1), container(2));
+    bench.create(pod(&uid, "a", &["main"]));
+    bench.root.make_pod(&uid, &[CONTAINER]);
+    let recorder = Recorder::default();
+    let told = during(bench.source().await, &recorder, async {
+        until_lines(&recorder, &["+pod s/a", "complete"]).await;
+        until(&recorder, |told| told.ticks.len() > 2).await;
+        bench.root.remove(&format!("{}/{CONTAINER}", pod_path(&uid)));
+        bench.root.make_container(&uid, &again);
+        let last = json!({"terminated": {"exitCode": 1, "containerID": format!("containerd://{CONTAINER}")}});
+        let status = json!({"name": "main", "containerID": format!("containerd://{again}"), "lastState": last});
+        bench.server.patch_status("s", "a", &json!({"containerStatuses": [status]})).expect("it is patched");
+        until(&recorder, |told| told.lines.iter().filter(|line| *line == "+container s/main").count() == 2).await
+    })
+    .await;
+    let ids: HashSet<&str> = told.subjects.values().map(|subject| subject.uid.as_str()).collect();
+    assert_eq!(ids, HashSet::from([uid.as_str(), CONTAINER, again.as_str()]));
+}
+
+/// As a runtime that names pods in a way of its own.
+#[tokio::test]
+async fn a_pod_may_be_known_by_its_containers_alone() {
+    let bench = Bench::new().await;
+    bench.create(pod(&pod_uid(1), "a", &["main"]));
+    bench.root.make_pod(&pod_uid(2), &[CONTAINER]);
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        until_lines(&recorder, &["complete"]).await;
+        bench.runs("a", &[("main", CONTAINER)]);
+        let told = until_lines(&recorder, &["complete", "+pod s/a", "+container s/main"]).await;
+        assert_eq!((told.subject("a").uid.clone(), bench.meter.nameless.get()), (pod_uid(1), 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_cgroups_of_one_pod_one_is_told() {
+    let mut bench = Bench::new().await;
+    bench.config.wait = millis(200);
+    bench.create(pod(&pod_uid(1), "a", &[]));
+    bench.root.make_pod(&pod_uid(1), &[]);
+    bench.root.make(&format!("/old{}", pod_path(&pod_uid(1))), &[]);
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        let told = until(&recorder, |told| told.ticks.len() > 8).await;
+        assert_eq!(told.lines, ["+pod s/a", "complete"]);
+        assert!(told.ticks.iter().all(|tick| tick.by_subject().count() == 1));
+        assert_eq!((bench.meter.subjects.get(), bench.meter.nameless.get()), (1, 1));
+        bench.root.remove(&pod_path(&pod_uid(1)));
+        until_lines(&recorder, &["complete", "-s/a", "+pod s/a"]).await;
     })
     .await;
 }

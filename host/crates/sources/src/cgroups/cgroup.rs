@@ -15,7 +15,7 @@ use super::counters::Counters;
 use super::files::directories::{Directories, Doors};
 use super::files::file::{Failure, File};
 use super::files::values::{Slot, Values};
-use super::files::{self, net_dev};
+use super::files::{self, Whose, net_dev};
 use super::hierarchy::Hierarchies;
 use super::network::Network;
 
@@ -115,7 +115,8 @@ pub(crate) struct Cgroup {
 const TRIES_BEFORE_WORDS: u32 = 3;
 
 impl Cgroup {
-    /// Opens what is there. What is missing is tried again at later ticks, ever more rarely. `network` is given for pods only.
+    /// Opens what is there. What is missing is tried again at later ticks, ever more rarely. `network` is given for those of pods, and for
+    /// no others.
     pub(crate) fn open(
         hierarchies: &Hierarchies,
         path: &str,
@@ -125,7 +126,8 @@ impl Cgroup {
         complaints: &mut Complaints,
     ) -> Self {
         let directories = Directories::new(hierarchies, path);
-        let mut files: Vec<File> = files::rows(hierarchies, groups).map(File::new).collect();
+        let whose = if network.is_some() { Whose::Pods } else { Whose::Others };
+        let mut files: Vec<File> = files::rows(hierarchies, groups, whose).map(|row| File::new(row, whose)).collect();
         let mut doors = Doors::new(&directories);
         for file in &mut files {
             if let Err(failure) = file.prepare(&mut doors, open_files) {

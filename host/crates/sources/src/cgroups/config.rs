@@ -26,24 +26,28 @@ pub struct Config {
     /// How often everything is read: from 100ms to 10m. Readings are at multiples of it by the wall clock, so that all nodes read at the
     /// same moment. What is new is read besides, as soon as it is found and a few times more, so that what lives shorter is seen as well.
     pub period: TimeSpan,
-    /// The host's root directory as this process sees it: `/`, or where it is mounted in a container, such as `/host`. Without the host's
-    /// process ids, `/proc` of the host must be there, too.
+    /// The host's root directory as this process sees it: `/`, or where it is mounted in a container, such as `/host`. At or below it the
+    /// cgroups of the host must be mounted. Its `/proc` need not be.
     pub root: PathBuf,
-    /// The cgroups of pods and containers, or all.
-    pub of: Of,
-    /// Whether pods are measured, or containers, or both. Only pods have metrics of the network.
+    /// The cgroups of pods and containers, or all. Without it, those of pods and containers, but all when `kubernetes` is `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<Of>,
+    /// Whether pods are measured, or containers, or both. Only pods have metrics of the network. Of pods, cgroups of version 1 do not tell
+    /// how many processes were killed for want of memory, nor, on old kernels, what went to and from block devices: see their containers.
     pub levels: Vec<Level>,
-    /// Which groups of metrics are read. What is not wanted costs nothing when it is left out here.
+    /// Which groups of metrics are read. What is not wanted costs nothing when it is left out here. Those of the network need the host's
+    /// process ids (`hostPID: true` in a pod) and the right to look at all processes (root with `CAP_SYS_PTRACE`); pods on the host's own
+    /// network have none.
     pub metrics: Groups,
     /// Whether pods and containers are named as the API server names them. `false` needs no API server: every cgroup is told under its
-    /// path.
+    /// path. A name is told once: of two cgroups that claim to be the same pod or container, the second is one that nobody knows.
     pub kubernetes: bool,
     /// What becomes of the cgroup of a pod or container that the API server has not told of within `wait`. The sandbox of a pod is such a
     /// cgroup. When the API server tells of it later, it is told under its right name from then on.
     pub when_unknown: WhenUnknown,
     /// How long a cgroup waits for its name. It is measured meanwhile, and what was measured is told once the name is known. Up to 10m.
     pub wait: TimeSpan,
-    /// How many cgroups are measured at most. What is beyond is counted and left out.
+    /// How many cgroups are measured at most. What is beyond is counted and left out; pods and containers go before others.
     pub max_cgroups: usize,
     /// How many files are held open at most; beyond, files are opened for each reading, which is slower. Without it, half of what the
     /// process may open.
@@ -59,11 +63,10 @@ pub struct Config {
 }
 
 /// Which cgroups are measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Of {
     /// Those of pods and containers.
-    #[default]
     Kubernetes,
     /// All, such as those of system services, too.
     All,
@@ -95,7 +98,7 @@ impl Default for Config {
         Self {
             period: TimeSpan(Duration::from_secs(5)),
             root: PathBuf::from("/"),
-            of: Of::Kubernetes,
+            of: None,
             levels: vec![Level::Pod, Level::Container],
             metrics: Groups::default(),
             kubernetes: true,
@@ -118,6 +121,11 @@ pub(super) const PODS: usize = 20_000;
 pub(super) const POD_BYTES: ByteSize = ByteSize(64 << 20);
 
 impl Config {
+    /// Which cgroups are measured.
+    pub(super) fn of(&self) -> Of {
+        self.of.unwrap_or(if self.kubernetes { Of::Kubernetes } else { Of::All })
+    }
+
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.times();
@@ -128,7 +136,7 @@ impl Config {
                 "write `/`, or where the host's root directory is mounted, such as `/host`",
             ));
         }
-        if self.levels.is_empty() && self.of == Of::Kubernetes {
+        if self.levels.is_empty() && self.of() == Of::Kubernetes {
             problems.push(Problem::new("levels", "is empty, so nothing would be measured", "write `pod`, `container` or both"));
         }
         if self.metrics.is_empty() {

@@ -15,6 +15,7 @@ mod names;
 mod network;
 mod place;
 mod reader;
+mod refused;
 mod rounds;
 mod sampler;
 mod tree;
@@ -58,6 +59,7 @@ impl Cgroups {
     ) -> Result<Self, Fault> {
         meter.reads.set(1);
         let sampler = Sampler::new(config, Arc::clone(&ids))?;
+        meter.most_open_files.set(i64::try_from(sampler.most_open_files()).unwrap_or(i64::MAX));
         let kubernetes = config.kubernetes;
         let rules = Rules { kubernetes, when_unknown: config.when_unknown, wait: config.wait.0 };
         let roster = Roster::new(rules, ids);

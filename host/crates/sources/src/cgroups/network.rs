@@ -2,7 +2,11 @@
 //!
 //! `net/dev` of that process is kept open, which also keeps the namespace: it is closed when the pod has no process any more, or when its
 //! processes are in another namespace. A pod in the host's own namespace has no such metrics, for they would be those of the node.
+//!
+//! The kernel tells the processes of a cgroup by their ids as this process sees them, so that we need the host's process ids. Without them
+//! all others are told as 0, and there are no such metrics, whichever `/proc` is mounted.
 
+use std::collections::VecDeque;
 use std::fs::{DirEntry, read_dir};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +28,8 @@ const MOST_DIRECTORIES: usize = 64;
 const MOST_ENTRIES: usize = 1024;
 /// How many processes of a directory are asked, lowest number first: that is most often the one that has started the others.
 const MOST_PROCESSES: usize = 16;
+/// Our own processes; those of the host where we have its process ids.
+const OWN_PROCESSES: &str = "/proc";
 /// What looks after a container on the host's side and is no part of it.
 const NO_CONTAINER: &str = "crio-conmon-";
 
@@ -35,7 +41,8 @@ pub(crate) struct NetworkRoot(Arc<Root>);
 struct Root {
     /// `/proc` of the host.
     processes: PathBuf,
-    /// Its own namespace. That of this process is as good where the first process may not be looked at and this one runs on the host.
+    /// Its own namespace, which is that of its first process. Where that one may not be looked at, ours is as good if the two see the same
+    /// interfaces; in any other, pods in that of the host would be told with the figures of the node.
     host: Result<Namespace, Failure>,
 }
 
@@ -44,10 +51,17 @@ struct Root {
 struct Namespace(u64, u64);
 
 impl NetworkRoot {
-    /// With the root directory of the host, as this process sees it.
+    /// With the root directory of the host, as this process sees it. Where no processes are mounted there, our own are the host's, too, if
+    /// we have its process ids; if not, those of pods are told as 0.
     pub(crate) fn new(host_root: &Path) -> Self {
-        let processes = host_root.join("proc");
-        let host = namespace(&processes, "1").or_else(|failure| namespace(&processes, "self").map_err(|_| failure));
+        Self::with_own(host_root, Path::new(OWN_PROCESSES))
+    }
+
+    fn with_own(host_root: &Path, own: &Path) -> Self {
+        let mounted = host_root.join("proc");
+        let processes = if mounted.join("1").exists() { mounted } else { own.to_owned() };
+        let host = namespace(&processes, "1")
+            .or_else(|failure| if see_the_same(&processes, "1", "self") { namespace(&processes, "self") } else { Err(failure) });
         Self(Arc::new(Root { processes, host }))
     }
 }
@@ -61,6 +75,8 @@ pub(crate) struct Network {
     /// Of version 2: says when there are none.
     events: Option<Events>,
     state: State,
+    /// What was counted last. The processes of a pod come and go, and its totals go on.
+    last: Option<Namespace>,
     /// So many ticks until the next look.
     rest: u8,
     looks: u32,
@@ -93,14 +109,14 @@ impl Network {
     /// Of the pod whose cgroup has this path. None where the host's own namespace cannot be told from that of a pod.
     pub(crate) fn new(root: &NetworkRoot, hierarchies: &Hierarchies, path: &str, complaints: &mut Complaints) -> Option<Self> {
         if let Err(failure) = root.0.host {
-            complaints.namespace("ns/net", failure);
+            complaints.no_host(&root.0.processes, failure);
             return None;
         }
         let watched = hierarchies.watched()?;
         let directory = watched.join(path.trim_start_matches('/'));
         // Beside version 1, nobody is obliged to put processes into the unified hierarchy.
         let events = hierarchies.v1.is_empty().then(|| Events { path: directory.join("cgroup.events"), kept: None });
-        Some(Self { root: root.clone(), directory, events, state: State::Unknown, rest: 0, looks: 0, anew: false })
+        Some(Self { root: root.clone(), directory, events, state: State::Unknown, last: None, rest: 0, looks: 0, anew: false })
     }
 
     /// Whether it is another namespace than before, since it was last asked.
@@ -112,6 +128,8 @@ impl Network {
     pub(crate) fn read(&mut self, open_files: &OpenFiles, buffer: &mut Buffer, values: &mut Values, complaints: &mut Complaints) {
         if self.events.as_mut().is_some_and(|events| events.say_empty(open_files, buffer)) {
             self.close();
+            // The kernel gives the number of a namespace that has ended to the next one.
+            self.last = None;
             return;
         }
         if let Some(rest) = self.rest.checked_sub(1) {
@@ -119,18 +137,31 @@ impl Network {
         } else {
             self.look(buffer, complaints);
         }
-        let State::Own(own) = &mut self.state else { return };
-        match own.read(&self.root.0.processes, open_files, buffer) {
-            Ok(length) => {
+        let mut read = self.read_own(open_files, buffer);
+        if matches!(read, Some(Err(Failure::Missing | Failure::NoDirectory))) {
+            // The process has ended. Others may go on.
+            self.close();
+            self.look(buffer, complaints);
+            read = self.read_own(open_files, buffer);
+        }
+        match read {
+            Some(Ok(length)) => {
                 net_dev::read(buffer.text(length), values);
                 complaints.no_numbers("net/dev", None, values.take_bad());
             }
-            // The process has ended; the next look finds another one.
-            Err(Failure::Missing | Failure::NoDirectory) => self.close(),
-            Err(failure) => {
+            Some(Err(Failure::Missing | Failure::NoDirectory)) => self.close(),
+            Some(Err(failure)) => {
                 complaints.unreadable("net/dev", None, failure);
                 self.close();
             }
+            None => {}
+        }
+    }
+
+    fn read_own(&mut self, open_files: &OpenFiles, buffer: &mut Buffer) -> Option<Result<usize, Failure>> {
+        match &mut self.state {
+            State::Own(own) => Some(own.read(&self.root.0.processes, open_files, buffer)),
+            State::Unknown | State::Host => None,
         }
     }
 
@@ -154,12 +185,15 @@ impl Network {
             return;
         }
         match (find(&root.processes, &self.directory, buffer, complaints), &mut self.state) {
-            (None, _) => self.close(),
+            (None, _) => {
+                self.close();
+                self.last = None;
+            }
             (Some((_, namespace)), _) if root.host == Ok(namespace) => self.state = State::Host,
             (Some((process, namespace)), State::Own(own)) if own.namespace == namespace => own.process = process,
             (Some((process, namespace)), _) => {
                 self.state = State::Own(Own { process, namespace, kept: None });
-                self.anew = true;
+                self.anew |= self.last.replace(namespace) != Some(namespace);
             }
         }
     }
@@ -199,10 +233,11 @@ impl Events {
     }
 }
 
-/// A process of the cgroup or of those below it, and its namespace.
+/// A process of the cgroup or of those below it, and its namespace. What lies deeper comes later: a container may hold others, which have
+/// namespaces of their own.
 fn find(processes: &Path, directory: &Path, buffer: &mut Buffer, complaints: &mut Complaints) -> Option<(u32, Namespace)> {
-    let (mut next, mut looked, mut denied) = (vec![directory.to_owned()], 0, None);
-    while let Some(directory) = next.pop() {
+    let (mut next, mut looked, mut denied) = (VecDeque::from([directory.to_owned()]), 0, None);
+    while let Some(directory) = next.pop_front() {
         looked += 1;
         for process in members(&directory, buffer, complaints) {
             match namespace(processes, &process.to_string()) {
@@ -224,7 +259,7 @@ fn find(processes: &Path, directory: &Path, buffer: &mut Buffer, complaints: &mu
         );
     }
     if let Some(failure) = denied {
-        complaints.namespace("ns/net", failure);
+        complaints.namespace(failure);
     }
     None
 }
@@ -255,6 +290,12 @@ fn holds_processes(entry: &DirEntry) -> bool {
 fn namespace(processes: &Path, process: &str) -> Result<Namespace, Failure> {
     let stat = stat(processes.join(process).join("ns/net"))?;
     Ok(Namespace(stat.st_dev, stat.st_ino))
+}
+
+/// Whether two processes are in one network namespace. The kernel has one such file for each, which everybody may look at.
+fn see_the_same(processes: &Path, one: &str, other: &str) -> bool {
+    let file = |process: &str| stat(processes.join(process).join("net/dev")).map(|stat| (stat.st_dev, stat.st_ino));
+    file(one).is_ok_and(|one| file(other) == Ok(one))
 }
 
 #[cfg(test)]

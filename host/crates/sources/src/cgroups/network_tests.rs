@@ -110,6 +110,21 @@ fn a_process_below_the_pod_is_found() {
     assert_eq!(scene.open_files.open(), 0, "nothing keeps the namespace");
 }
 
+/// As of a container that runs containers.
+#[test]
+fn what_lies_less_deep_is_asked_first() {
+    let mut scene = Scene::new();
+    scene.process(100, None, &eth0(7));
+    scene.process(200, None, &eth0(1_000));
+    for container in 0..16 {
+        scene.write(&format!("cgroup/pod/{container}/cgroup.procs"), "");
+        scene.write(&format!("cgroup/pod/{container}/init/cgroup.procs"), "100\n");
+        scene.write(&format!("cgroup/pod/{container}/docker/cgroup.procs"), "");
+        scene.write(&format!("cgroup/pod/{container}/docker/inner/cgroup.procs"), "200\n");
+    }
+    assert_eq!(scene.read(), (Some(7), true));
+}
+
 #[test]
 fn a_pod_in_the_namespace_of_the_host_has_none() {
     let mut scene = Scene::new();
@@ -138,8 +153,12 @@ fn the_next_process_of_the_same_namespace_goes_on_counting() {
     scene.members("200\n100\n");
     assert_eq!(scene.read(), (Some(7), true), "the lowest number comes first");
     scene.ends(100);
-    assert_eq!(scene.read().0, None, "a file that is not kept open is gone with its process");
-    assert_eq!(scene.read().0, Some(8));
+    assert_eq!(scene.read(), (Some(8), false), "nothing is lost where a file is not kept open");
+    scene.ends(200);
+    assert_eq!(scene.read(), (None, false));
+    scene.process(300, None, &eth0(9));
+    scene.members("300\n");
+    assert!(scene.read_until_looked().contains(&(Some(9), true)), "nobody was left: it is another one");
 
     let mut scene = Scene::new();
     scene.process(100, None, &eth0(7));
@@ -246,12 +265,43 @@ fn a_namespace_that_may_not_be_looked_at_is_said_once_and_another_process_is_ask
 #[test]
 fn without_the_namespace_of_the_host_there_is_no_network() {
     let folder = tempfile::tempdir().unwrap();
-    let (root, mut complaints) = (NetworkRoot::new(folder.path()), Complaints::default());
+    // The namespace of this process is there, and another one than that of the host.
+    let own = folder.path().join("own");
+    for directory in ["self/ns", "self/net", "1/net"] {
+        fs::create_dir_all(own.join(directory)).unwrap();
+    }
+    for file in ["self/ns/net", "self/net/dev", "1/net/dev"] {
+        fs::write(own.join(file), "").unwrap();
+    }
+    let (root, mut complaints) = (NetworkRoot::with_own(folder.path(), &own), Complaints::default());
     let hierarchies = Hierarchies { unified: Some(folder.path().to_owned()), ..Hierarchies::default() };
     for _ in 0..10 {
         assert!(Network::new(&root, &hierarchies, "/pod", &mut complaints).is_none());
     }
     assert_eq!(complaints.said(), 1);
+    // Both see the same interfaces.
+    fs::remove_file(own.join("1/net/dev")).unwrap();
+    fs::hard_link(own.join("self/net/dev"), own.join("1/net/dev")).unwrap();
+    let root = NetworkRoot::with_own(folder.path(), &own);
+    assert!(Network::new(&root, &hierarchies, "/pod", &mut complaints).is_some());
+}
+
+#[test]
+fn where_no_processes_of_the_host_are_mounted_our_own_are_asked() {
+    let mut scene = Scene::new();
+    scene.process(100, None, &eth0(7));
+    scene.members("100\n");
+    let elsewhere = scene.path("host");
+    fs::create_dir_all(&elsewhere).unwrap();
+    let hierarchies = Hierarchies { unified: Some(scene.path("cgroup")), ..Hierarchies::default() };
+    let root = NetworkRoot::with_own(&elsewhere, &scene.path("proc"));
+    scene.network = Network::new(&root, &hierarchies, "/pod", &mut scene.complaints);
+    assert_eq!(scene.read(), (Some(7), true));
+    // Without the host's process ids.
+    scene.members("0\n");
+    scene.ends(100);
+    assert!(scene.read_until_looked().contains(&(None, false)));
+    assert_eq!(scene.complaints.said(), 1);
 }
 
 #[test]
@@ -314,7 +364,9 @@ fn a_real_namespace_is_read() {
     let ours = std::process::id();
     let mut scene = Scene::new();
     let hierarchies = Hierarchies { unified: Some(scene.path("cgroup")), ..Hierarchies::default() };
-    scene.network = Network::new(&NetworkRoot::new(Path::new("/")), &hierarchies, "/pod", &mut scene.complaints);
+    let root = NetworkRoot::new(Path::new("/"));
+    assert!(see_the_same(Path::new(OWN_PROCESSES), "1", "self"), "the tests run on the host");
+    scene.network = Network::new(&root, &hierarchies, "/pod", &mut scene.complaints);
     scene.members(&format!("{ours}\n"));
     assert_eq!(scene.read(), (None, false), "the tests run on the host");
     scene.members(&format!("{}\n", sleeping.0.id()));
@@ -327,6 +379,10 @@ fn a_real_namespace_is_read() {
         std::thread::yield_now();
     };
     assert_eq!(read, (Some(0), true), "nothing but the loopback is there");
+    assert!(
+        !see_the_same(Path::new(OWN_PROCESSES), "1", &sleeping.0.id().to_string()),
+        "that of another namespace is another file"
+    );
     drop(sleeping);
     assert!(scene.read_until_looked().contains(&(None, false)), "it was noticed that the process has ended");
     assert_eq!(scene.open_files.open(), 0);

@@ -43,6 +43,7 @@ pub(super) struct Rounds {
 struct Warned {
     dropped: bool,
     strangers: bool,
+    doubles: bool,
 }
 
 /// What is heard of pods.
@@ -139,7 +140,7 @@ impl Rounds {
             Wake::Heard(heard) => self.hear(heard)?,
             Wake::Back(back) => {
                 let (extent, taken) = back?;
-                self.take(extent, taken);
+                self.take(extent, taken)?;
             }
             Wake::Turn => self.turn(),
             Wake::Changed => self.begin(What::New(Vec::new())),
@@ -202,28 +203,33 @@ impl Rounds {
         }
     }
 
-    fn take(&mut self, extent: Extent, taken: Taken) {
+    fn take(&mut self, extent: Extent, taken: Taken) -> Result<(), Fault> {
         let now = Instant::now();
         if extent == Extent::All {
             self.missed = 0;
             self.meter.ticks.observe(taken.took);
         }
-        self.meter.skipped.add(taken.skipped);
+        self.meter.unreadable.add(taken.unreadable);
         self.meter.rescans.add(taken.rescans);
-        self.meter.uncached.add(taken.refused);
+        self.meter.beyond_limit.add(taken.beyond_limit);
+        self.meter.open_files.set(i64::try_from(taken.open_files).unwrap_or(i64::MAX));
         for come in taken.come {
             if self.has_begun {
                 self.young.found(come.subject, now);
             }
             self.roster.come(come.subject, come.path, come.place, now);
         }
+        self.roster.settle()?;
         self.roster.read(taken.tick, extent == Extent::All);
         for gone in taken.gone {
             self.young.gone(gone);
             self.roster.gone(gone);
         }
+        // Who claimed the same name may have it now.
+        self.roster.settle()?;
         self.roster.trim();
         self.has_begun = true;
+        Ok(())
     }
 
     /// Waits while a lane's queue is full; what is read meanwhile is read late.
@@ -253,8 +259,9 @@ impl Rounds {
         let (told, nameless) = self.roster.counts();
         self.meter.subjects.set(i64::try_from(told).unwrap_or(i64::MAX));
         self.meter.nameless.set(i64::try_from(nameless).unwrap_or(i64::MAX));
+        self.meter.uncached.add(self.roster.take_unheard());
         let dropped = self.roster.take_dropped();
-        self.meter.uncached.add(dropped);
+        self.meter.waited_in_vain.add(dropped);
         if dropped > 0 && !std::mem::replace(&mut self.has_warned.dropped, true) {
             tracing::warn!(
                 source = "cgroups",
@@ -267,6 +274,16 @@ impl Rounds {
                 source = "cgroups",
                 hint = "is `node` the name of this node? `when-unknown: path` tells them under their paths",
                 "there are cgroups of pods that the API server does not tell of: they are left out"
+            );
+        }
+        if let Some(path) = self.roster.take_double()
+            && !std::mem::replace(&mut self.has_warned.doubles, true)
+        {
+            tracing::warn!(
+                source = "cgroups",
+                path,
+                hint = "does another kubelet, or one with another cgroup driver, run on this node, or has it left this behind?",
+                "a cgroup claims to be a pod or container that another cgroup is: it is told under no name"
             );
         }
     }

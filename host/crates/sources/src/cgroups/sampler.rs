@@ -1,6 +1,6 @@
 //! Finds cgroups, opens their files and reads them. Each call blocks for as long as the kernel takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,11 @@ use super::cpus::Cpus;
 use super::hierarchy::{Hierarchies, Missing};
 use super::names::Orders;
 use super::place::Place;
+use super::refused::Refused;
 use super::tree::{Changes, Found, Tree, TreeLimits, Wanted};
 
-/// When the kernel does not say how many files a process may open.
-const OPEN_FILES: u64 = 1024;
+/// Where a process may open any number of files: as many as the kernel allows where nobody has set another number.
+const MANY_FILES: u64 = 1 << 20;
 
 /// Reads what cgroups use.
 pub struct Sampler {
@@ -29,9 +30,11 @@ pub struct Sampler {
     ids: Arc<SubjectIds>,
     cgroups: BTreeMap<SubjectId, Measured>,
     by_path: HashMap<String, SubjectId>,
+    /// Those that are neither pods nor containers: they make room for these.
+    others: BTreeSet<SubjectId>,
     most: usize,
     /// Those for which there is no room. The tree bounds them.
-    refused: BTreeMap<String, Option<Place>>,
+    refused: Refused,
     has_refused: bool,
     buffer: Buffer,
     /// So many samples there were in the last reading of all.
@@ -74,11 +77,13 @@ pub(super) struct Taken {
     pub(super) gone: Vec<SubjectId>,
     pub(super) took: Duration,
     /// Values that could not be read.
-    pub(super) skipped: u64,
+    pub(super) unreadable: u64,
     /// Times that everything was looked through.
     pub(super) rescans: u64,
     /// Cgroups for which there was no room.
-    pub(super) refused: u64,
+    pub(super) beyond_limit: u64,
+    /// Files that are held open.
+    pub(super) open_files: usize,
 }
 
 /// A cgroup that was found.
@@ -94,11 +99,14 @@ impl Sampler {
     pub fn new(config: &Config, ids: Arc<SubjectIds>) -> Result<Self, Fault> {
         let missing = |missing: Missing| Fault::fatal("cannot measure cgroups", &missing).hint(missing.hint());
         let hierarchies = Hierarchies::find(&config.root).map_err(missing)?;
-        let wanted = match config.of {
+        let wanted = match config.of() {
             Of::Kubernetes => Wanted::Kubernetes,
             Of::All => Wanted::All,
         };
-        let tree = Tree::open(&hierarchies, wanted, TreeLimits::default()).map_err(missing)?;
+        let limits = TreeLimits::default();
+        // Half of them may be others than pods and containers, which only lead there.
+        let limits = TreeLimits { directories: limits.directories.max(config.max_cgroups.saturating_mul(2)), ..limits };
+        let tree = Tree::open(&hierarchies, wanted, limits).map_err(missing)?;
         Ok(Self {
             tree,
             left_out: 0,
@@ -114,10 +122,11 @@ impl Sampler {
             ids,
             cgroups: BTreeMap::new(),
             by_path: HashMap::new(),
+            others: BTreeSet::new(),
             most: config.max_cgroups,
             buffer: Buffer::new(),
             samples: 0,
-            refused: BTreeMap::new(),
+            refused: Refused::default(),
             has_refused: false,
         })
     }
@@ -132,6 +141,11 @@ impl Sampler {
         self.means.open_files.open()
     }
 
+    /// How many may be.
+    pub(super) fn most_open_files(&self) -> usize {
+        self.means.open_files.most()
+    }
+
     /// Ready when cgroups have come or gone.
     pub(super) async fn changed(&self) {
         self.tree.changed().await;
@@ -141,7 +155,9 @@ impl Sampler {
     pub(super) fn read(&mut self, what: &What, orders: Orders) -> Result<Taken, Fault> {
         let began = Instant::now();
         self.follow(orders);
-        let Changes { come, gone, rescanned } = self.tree.changes();
+        let Changes { mut come, gone, rescanned } = self.tree.changes();
+        // They would have to make room again.
+        come.sort_by_key(|found| found.place.is_none());
         let mut taken = Taken {
             tick: Tick {
                 observed_at: UnixNanos::now(),
@@ -151,12 +167,13 @@ impl Sampler {
             come: Vec::new(),
             gone: gone.iter().filter_map(|path| self.remove(path)).collect(),
             took: Duration::ZERO,
-            skipped: 0,
+            unreadable: 0,
             rescans: u64::from(rescanned),
-            refused: 0,
+            beyond_limit: 0,
+            open_files: 0,
         };
         let left_out = self.tree.left_out();
-        taken.refused = left_out.saturating_sub(std::mem::replace(&mut self.left_out, left_out));
+        taken.beyond_limit = left_out.saturating_sub(std::mem::replace(&mut self.left_out, left_out));
         let known = self.cgroups.last_key_value().map(|(subject, _)| *subject);
         for found in come {
             self.take_in(found, &mut taken)?;
@@ -169,7 +186,11 @@ impl Sampler {
             }
             What::New(besides) => self.measure(|subject| Some(subject) > known || besides.contains(&subject), &mut taken),
         }
-        taken.skipped = self.means.complaints.take_count();
+        if self.means.open_files.were_used_up() {
+            self.means.complaints.used_up(self.means.open_files.most());
+        }
+        taken.open_files = self.means.open_files.open();
+        taken.unreadable = self.means.complaints.take_count();
         taken.took = began.elapsed();
         Ok(taken)
     }
@@ -186,6 +207,9 @@ impl Sampler {
             }
         }
         for (old, new) in orders.renumber {
+            if self.others.remove(&old) {
+                self.others.insert(new);
+            }
             if let Some(measured) = self.cgroups.remove(&old) {
                 self.by_path.insert(measured.path.clone(), new);
                 self.cgroups.insert(new, measured);
@@ -205,8 +229,11 @@ impl Sampler {
         }
         // One that is not known to have gone, such as one that could not be looked at for a while.
         taken.gone.extend(self.remove(&path));
+        if self.cgroups.len() >= self.most && place.is_some() {
+            self.make_room(taken);
+        }
         if self.cgroups.len() >= self.most {
-            taken.refused += 1;
+            taken.beyond_limit += 1;
             if !std::mem::replace(&mut self.has_refused, true) {
                 tracing::warn!(
                     source = "cgroups",
@@ -215,23 +242,35 @@ impl Sampler {
                     self.most
                 );
             }
-            self.refused.insert(path, place);
+            self.refused.insert(Found { path, place });
             return Ok(());
         }
         let subject = self.ids.next().ok_or_else(super::out_of_ids)?;
         let cgroup = Some(self.means.open(&path, place.as_ref()));
+        if place.is_none() {
+            self.others.insert(subject);
+        }
         self.by_path.insert(path.clone(), subject);
         taken.come.push(Come { subject, path: path.clone(), place: place.clone() });
         self.cgroups.insert(subject, Measured { path, place, cgroup });
         Ok(())
     }
 
+    /// What is neither a pod nor a container gives way to one that is; the youngest does.
+    fn make_room(&mut self, taken: &mut Taken) {
+        let Some(Measured { path, .. }) = self.others.last().and_then(|subject| self.cgroups.get(subject)) else { return };
+        let path = path.clone();
+        taken.beyond_limit += 1;
+        taken.gone.extend(self.remove(&path));
+        self.refused.insert(Found { path, place: None });
+    }
+
     /// What had no room may have some now.
     fn take_in_refused(&mut self, taken: &mut Taken) -> Result<(), Fault> {
         while self.cgroups.len() < self.most
-            && let Some((path, place)) = self.refused.pop_first()
+            && let Some(found) = self.refused.next()
         {
-            self.take_in(Found { path, place }, taken)?;
+            self.take_in(found, taken)?;
         }
         Ok(())
     }
@@ -240,6 +279,7 @@ impl Sampler {
         self.refused.remove(path);
         let subject = self.by_path.remove(path)?;
         self.cgroups.remove(&subject);
+        self.others.remove(&subject);
         Some(subject)
     }
 
@@ -266,6 +306,6 @@ impl Means {
 }
 
 fn half_of_what_may_be_open() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(OPEN_FILES);
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(MANY_FILES);
     usize::try_from(limit / 2).unwrap_or(usize::MAX)
 }

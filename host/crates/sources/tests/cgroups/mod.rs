@@ -17,7 +17,7 @@ use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::TimeSpan;
 use sluicebox_contract::source::Source as _;
 use sluicebox_sources::Cgroups;
-use sluicebox_sources::cgroups::Config;
+use sluicebox_sources::cgroups::{Config, Of};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_testkit::machine;
 use sluicebox_testkit::servers::{Need, require};
@@ -62,7 +62,8 @@ pub(crate) fn is_version_2() -> bool {
 
 /// Names nothing, asks nobody, and reads often.
 pub(crate) fn by_path() -> Config {
-    Config { period: TimeSpan(Duration::from_millis(200)), kubernetes: false, ..Config::default() }
+    let of = Some(Of::Kubernetes);
+    Config { period: TimeSpan(Duration::from_millis(200)), kubernetes: false, of, ..Config::default() }
 }
 
 /// Runs the source while something happens, then stops it; that must be quick in whatever state it is.

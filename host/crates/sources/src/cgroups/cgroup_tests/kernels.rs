@@ -81,4 +81,19 @@ fn a_pod_of_kernel_4_4() {
          memory-swap-usage=10485760 memory-swap-limit=419430400 memory-anonymous=125829120 memory-file=62914560 pids-current=9 \
          pids-limit=100 io-read-bytes=4097 io-written-bytes=8194 io-reads=2 io-writes=3"
     );
+    let mut pod = scene.open_pod();
+    let told = show(&scene.read(&mut pod, 0).unwrap());
+    assert!(
+        told.contains("cpu-user=1500000000") && told.ends_with("pids-limit=100"),
+        "devices are told without containers: {told}"
+    );
+}
+
+#[test]
+fn kills_in_a_pod_are_those_in_its_containers_which_version_1_does_not_add_up() {
+    let mut scene = Scene::new(false, true);
+    fs::write(scene.file("memory", "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n").unwrap();
+    assert_eq!(scene.once(), "memory-oom-kills=0");
+    let mut pod = scene.open_pod();
+    assert_eq!(scene.read(&mut pod, 0), Ok(Vec::new()));
 }

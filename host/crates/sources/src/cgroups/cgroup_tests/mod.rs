@@ -90,6 +90,11 @@ impl Scene {
         Cgroup::open(&self.hierarchies, PATH, Groups::default(), None, &self.open_files, &mut self.complaints)
     }
 
+    fn open_pod(&mut self) -> Cgroup {
+        let (network, groups) = (NetworkRoot::new(self.folder.path()), Groups { network: false, ..Groups::default() });
+        Cgroup::open(&self.hierarchies, PATH, groups, Some(&network), &self.open_files, &mut self.complaints)
+    }
+
     fn read(&mut self, cgroup: &mut Cgroup, second: u64) -> Result<Vec<Sample>, Gone> {
         let mut samples = Vec::new();
         let at = self.start + Duration::from_secs(second);

@@ -26,9 +26,14 @@ enum Kind {
     TooLong,
     NoDescriptors,
     Other,
+    NoHost,
     Namespace,
     Strangers,
+    UsedUp,
 }
+
+const PTRACE: &str =
+    "run sluicebox as root with the right to look at all processes (CAP_SYS_PTRACE), or leave `network` out of `metrics`";
 
 impl Complaints {
     /// How many files could not be read, and how many values were none, since it was last asked. What is merely missing is not counted.
@@ -100,16 +105,45 @@ impl Complaints {
         }
     }
 
-    /// It cannot be told in which network namespace a process is.
-    pub(crate) fn namespace(&mut self, file: &'static str, failure: Failure) {
-        self.count += 1;
-        if self.first(file, Kind::Namespace) {
-            let hint = "give sluicebox the host's process ids (hostPID) and the right to look at them (CAP_SYS_PTRACE), or leave `network` out of `metrics`";
+    /// It cannot be told which network namespace is that of the host.
+    pub(crate) fn no_host(&mut self, processes: &Path, failure: Failure) {
+        if self.first("ns/net", Kind::NoHost) {
+            let hint = match failure {
+                Failure::NoDirectory | Failure::Missing => {
+                    "mount the host's /proc below `root`, and give sluicebox its process ids (hostPID); or leave `network` out of `metrics`"
+                }
+                _ => PTRACE,
+            };
             tracing::warn!(
                 source = "cgroups",
                 hint,
-                "no network metrics of pods: cannot look at {file} of a process: {}",
+                "no network metrics of pods: cannot look at the network namespace of the host, {}/1/ns/net: {}",
+                processes.display(),
                 cause(failure)
+            );
+        }
+    }
+
+    /// It cannot be told in which network namespace a process of a pod is.
+    pub(crate) fn namespace(&mut self, failure: Failure) {
+        self.count += 1;
+        if self.first("ns/net", Kind::Namespace) {
+            tracing::warn!(
+                source = "cgroups",
+                hint = PTRACE,
+                "no network metrics of a pod: cannot look at the network namespace of its processes: {}",
+                cause(failure)
+            );
+        }
+    }
+
+    /// No more files may be kept open.
+    pub(crate) fn used_up(&mut self, most: usize) {
+        if self.first("", Kind::UsedUp) {
+            tracing::warn!(
+                source = "cgroups",
+                hint = "raise the limit (ulimit -n, LimitNOFILE=) or `max-open-files`, or read fewer `metrics`",
+                "{most} files are held open, which is all that may be: the others are opened at each reading, which is slower"
             );
         }
     }
@@ -150,12 +184,12 @@ fn cause(failure: Failure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Groups, Hierarchies, rows};
+    use super::super::{Groups, Hierarchies, Whose, rows};
     use super::*;
 
     fn row(file: &str) -> &'static Row {
         let hierarchies = Hierarchies { unified: Some("/nowhere".into()), ..Hierarchies::default() };
-        rows(&hierarchies, Groups::default()).find(|row| row.file == file).unwrap()
+        rows(&hierarchies, Groups::default(), Whose::Others).find(|row| row.file == file).unwrap()
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-use super::Row;
 use super::buffer::Buffer;
 use super::directories::Doors;
 use super::open_files::{OpenFiles, Permit};
+use super::{Row, Whose};
 
 /// No FIFO makes us wait, no link leads us elsewhere, no terminal becomes ours.
 pub(crate) const FLAGS: OFlags =
@@ -53,6 +53,7 @@ pub(crate) struct File {
     row: &'static Row,
     /// The one to look for first; `row` is what takes its place, on kernels that lack it.
     first: &'static Row,
+    whose: Whose,
     kept: Option<Kept>,
     /// Of the file that was opened last. Another one means that the cgroup was made anew.
     inode: Option<u64>,
@@ -78,8 +79,9 @@ impl Kept {
 }
 
 impl File {
-    pub(crate) fn new(row: &'static Row) -> Self {
-        Self { row, first: row, kept: None, inode: None, anew: false, failures: 0, rest: 0, examined: false }
+    /// Of a cgroup of these.
+    pub(crate) fn new(row: &'static Row, whose: Whose) -> Self {
+        Self { row, first: row, whose, kept: None, inode: None, anew: false, failures: 0, rest: 0, examined: false }
     }
 
     pub(crate) fn row(&self) -> &'static Row {
@@ -140,7 +142,8 @@ impl File {
 
     fn open(&mut self, doors: &mut Doors<'_>) -> Result<OwnedFd, Failure> {
         let directory = doors.enter(self.row.home)?;
-        let file = match (openat(directory, self.row.file, FLAGS, Mode::empty()), self.row.otherwise) {
+        let otherwise = self.row.otherwise.filter(|otherwise| otherwise.is_of(self.whose));
+        let file = match (openat(directory, self.row.file, FLAGS, Mode::empty()), otherwise) {
             (Err(Errno::NOENT), Some(otherwise)) => {
                 let file = openat(directory, otherwise.file, FLAGS, Mode::empty())?;
                 self.row = otherwise;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::super::directories::Directories;
-use super::super::{Content, Group, Home};
+use super::super::{Content, Group, Home, Whose};
 use super::*;
 use crate::cgroups::files::values::Slot;
 use crate::cgroups::hierarchy::Hierarchies;
@@ -14,13 +14,13 @@ static STATUS: Row = row("status");
 
 const fn row(file: &'static str) -> Row {
     let content = Content::Single(Slot::INACTIVE_FILE);
-    Row { file, home: Home::Unified, group: Group::Memory, content, otherwise: None, missing_because: "" }
+    Row { file, home: Home::Unified, whose: Whose::All, group: Group::Memory, content, otherwise: None, missing_because: "" }
 }
 
 fn read_often(row: &'static Row, times: usize) -> Vec<Result<bool, Failure>> {
     let hierarchies = Hierarchies { unified: Some("/proc".into()), ..Hierarchies::default() };
     let directories = Directories::new(&hierarchies, "/self");
-    let (mut file, open_files, mut buffer) = (File::new(row), OpenFiles::new(5), Buffer::new());
+    let (mut file, open_files, mut buffer) = (File::new(row, Whose::Others), OpenFiles::new(5), Buffer::new());
     let mut once = || file.read(&mut Doors::new(&directories), &open_files, &mut buffer).map(|text| text.is_some());
     (0..times).map(|_| once()).collect()
 }

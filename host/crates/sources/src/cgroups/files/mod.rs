@@ -27,12 +27,22 @@ use values::{Slot, Values};
 pub(crate) struct Row {
     pub(crate) file: &'static str,
     pub(crate) home: Home,
+    whose: Whose,
     group: Group,
     content: Content,
     /// Which file has it on kernels that lack this one.
     pub(crate) otherwise: Option<&'static Row>,
     /// Why a kernel may lack it; what an operator can do.
     pub(crate) missing_because: &'static str,
+}
+
+/// Of which cgroups a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    All,
+    /// Those of pods, in which nothing runs but what lies in those of their containers.
+    Pods,
+    Others,
 }
 
 /// In which hierarchy a file is.
@@ -103,7 +113,7 @@ impl Scale {
 }
 
 /// The files that hold what is asked for, of whichever version the controllers are. Those of one directory stand together.
-pub(crate) fn rows(hierarchies: &Hierarchies, groups: Groups) -> impl Iterator<Item = &'static Row> {
+pub(crate) fn rows(hierarchies: &Hierarchies, groups: Groups, whose: Whose) -> impl Iterator<Item = &'static Row> {
     let wanted = [
         groups.cpu.then_some(Group::Cpu),
         groups.memory.then_some(Group::Memory),
@@ -118,6 +128,7 @@ pub(crate) fn rows(hierarchies: &Hierarchies, groups: Groups) -> impl Iterator<I
     version_2::ROWS.iter().chain(version_1::ROWS).filter(move |row| {
         let there = |controller: Controller| homes.iter().any(|(there, home)| *there && *home == controller);
         wanted.contains(&Some(row.group))
+            && row.is_of(whose)
             && match row.home {
                 Home::Version1(controller) => there(controller),
                 // A controller is in one version only. Pressure has no controller.
@@ -139,6 +150,11 @@ impl Group {
 }
 
 impl Row {
+    /// Whether it is read of these.
+    pub(crate) fn is_of(&self, whose: Whose) -> bool {
+        self.whose == Whose::All || self.whose == whose
+    }
+
     /// Reads the file's text.
     pub(crate) fn read(&self, text: &[u8], values: &mut Values) {
         match &self.content {

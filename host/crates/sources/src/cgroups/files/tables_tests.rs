@@ -16,13 +16,13 @@ fn hierarchies(unified: bool, v1: &[Controller]) -> Hierarchies {
 }
 
 fn files(unified: bool, v1: &[Controller]) -> Vec<&'static str> {
-    rows(&hierarchies(unified, v1), Groups::default()).map(|row| row.file).collect()
+    rows(&hierarchies(unified, v1), Groups::default(), Whose::Others).map(|row| row.file).collect()
 }
 
 /// What the file says, with `name=value` for each metric and the number of values that were none.
 fn check(unified: bool, file: &str, text: &str, expected: &str) {
     let hierarchies = hierarchies(unified, if unified { &[] } else { &V1 });
-    let row = rows(&hierarchies, Groups::default()).find(|row| row.file == file).unwrap();
+    let row = rows(&hierarchies, Groups::default(), Whose::Others).find(|row| row.file == file).unwrap();
     let mut values = Values::new();
     row.read(text.as_bytes(), &mut values);
     let show = |(metric, reading): (Metric, Reading)| match reading {
@@ -57,15 +57,37 @@ fn a_controller_of_version_1_is_not_looked_for_in_the_unified_hierarchy() {
 #[test]
 fn only_the_groups_that_are_wanted_are_read() {
     let none = Groups { cpu: false, memory: false, pids: false, io: false, pressure: false, network: true };
-    assert_eq!(rows(&hierarchies(true, &V1), none).count(), 0);
+    assert_eq!(rows(&hierarchies(true, &V1), none, Whose::Others).count(), 0);
     let pids = Groups { pids: true, ..none };
-    assert_eq!(rows(&hierarchies(true, &V1), pids).map(|row| row.file).collect::<Vec<_>>(), ["pids.current", "pids.max"]);
+    assert_eq!(
+        rows(&hierarchies(true, &V1), pids, Whose::Others).map(|row| row.file).collect::<Vec<_>>(),
+        ["pids.current", "pids.max"]
+    );
+}
+
+/// The cgroups below a pod's have the processes; what is counted without them would be zero.
+#[test]
+fn of_a_pod_nothing_is_read_that_is_without_the_cgroups_below() {
+    let metrics =
+        |whose| -> BTreeSet<Metric> { rows(&hierarchies(false, &V1), Groups::default(), whose).flat_map(Row::metrics).collect() };
+    let (pods, others) = (metrics(Whose::Pods), metrics(Whose::Others));
+    let left_out: Vec<&str> = others.difference(&pods).map(|metric| metric.name()).collect();
+    assert_eq!(left_out, ["memory-kernel-stack", "memory-page-tables", "memory-slab-reclaimable", "memory-oom-kills"]);
+    assert!(pods.is_subset(&others) && pods.contains(&Metric::IoReads));
+    for row in rows(&hierarchies(false, &V1), Groups::default(), Whose::Pods).filter_map(|row| row.otherwise) {
+        assert_eq!(row.is_of(Whose::Pods), row.file.starts_with("cpuacct."), "{}", row.file);
+    }
+    assert_eq!(metrics_of_version_2(Whose::Pods), metrics_of_version_2(Whose::Others));
+}
+
+fn metrics_of_version_2(whose: Whose) -> Vec<Metric> {
+    rows(&hierarchies(true, &[]), Groups::default(), whose).flat_map(Row::metrics).collect()
 }
 
 #[test]
 fn every_metric_but_those_of_the_network_has_one_place_in_version_2() {
     let hierarchies = hierarchies(true, &[]);
-    let places: Vec<Metric> = rows(&hierarchies, Groups::default()).flat_map(Row::metrics).collect();
+    let places: Vec<Metric> = rows(&hierarchies, Groups::default(), Whose::Others).flat_map(Row::metrics).collect();
     let network: BTreeSet<Metric> = net_dev::metrics().collect();
     for metric in Metric::all() {
         let count = places.iter().filter(|one| **one == metric).count();

@@ -1,9 +1,12 @@
 //! The files of a cgroup of version 1. Each controller has a hierarchy of its own.
+//!
+//! Some values are without those of the cgroups below. All that a pod uses is used by the cgroups of its containers: of a pod such a value
+//! would be zero whatever happens in it, so that it is left out. Of a container it is right, unless it makes cgroups itself.
 
 use sluicebox_contract::Metric as M;
 
 use super::values::Slot;
-use super::{Content, Group, Home, Key, Row, Scale};
+use super::{Content, Group, Home, Key, Row, Scale, Whose};
 use crate::cgroups::hierarchy::Controller;
 
 /// In the order in which they are read.
@@ -16,8 +19,9 @@ pub(super) static ROWS: &[Row] = &[
     row("memory.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::of(M::MemoryLimit)), None, NOT_TOLD),
     row("memory.memsw.usage_in_bytes", Controller::Memory, Group::Memory, Content::Single(Slot::MEMORY_AND_SWAP), None, NO_SWAP),
     row("memory.memsw.limit_in_bytes", Controller::Memory, Group::Memory, limit(Slot::MEMORY_AND_SWAP_LIMIT), None, NO_SWAP),
-    row("memory.stat", Controller::Memory, Group::Memory, Content::Pairs(MEMORY), None, NOT_TOLD),
-    row("memory.oom_control", Controller::Memory, Group::Memory, Content::Pairs(MEMORY_OOM), None, NOT_TOLD),
+    of(Whose::Others, row("memory.stat", Controller::Memory, Group::Memory, Content::Pairs(MEMORY), None, NOT_TOLD)),
+    of(Whose::Pods, row("memory.stat", Controller::Memory, Group::Memory, Content::Pairs(MEMORY_OF_ALL), None, NOT_TOLD)),
+    of(Whose::Others, row("memory.oom_control", Controller::Memory, Group::Memory, Content::Pairs(MEMORY_OOM), None, NOT_TOLD)),
     row("pids.current", Controller::Pids, Group::Pids, single(M::PidsCurrent), None, NOT_TOLD),
     row("pids.max", Controller::Pids, Group::Pids, Content::Limit(Slot::of(M::PidsLimit)), None, NOT_TOLD),
     row("blkio.throttle.io_service_bytes_recursive", Controller::Blkio, Group::Io, BYTES, Some(&OWN_BYTES), NO_BLKIO),
@@ -50,8 +54,9 @@ const BYTES: Content = Content::Throttle { read: Slot::of(M::IoReadBytes), writt
 const TIMES: Content = Content::Throttle { read: Slot::of(M::IoReads), written: Slot::of(M::IoWrites) };
 
 /// Older kernels tell these without those of the cgroups below.
-static OWN_BYTES: Row = row("blkio.throttle.io_service_bytes", Controller::Blkio, Group::Io, BYTES, None, NO_BLKIO);
-static OWN_TIMES: Row = row("blkio.throttle.io_serviced", Controller::Blkio, Group::Io, TIMES, None, NO_BLKIO);
+static OWN_BYTES: Row =
+    of(Whose::Others, row("blkio.throttle.io_service_bytes", Controller::Blkio, Group::Io, BYTES, None, NO_BLKIO));
+static OWN_TIMES: Row = of(Whose::Others, row("blkio.throttle.io_serviced", Controller::Blkio, Group::Io, TIMES, None, NO_BLKIO));
 
 const CPU: &[Key] = &[
     key("nr_periods", M::CpuPeriods, Scale::Same),
@@ -71,6 +76,9 @@ const MEMORY: &[Key] = &[
     key("slab_reclaimable", M::MemorySlabReclaimable, Scale::Same),
 ];
 
+/// Without those three.
+const MEMORY_OF_ALL: &[Key] = MEMORY.split_at(4).0;
+
 /// Without those of the cgroups below. Kernels before 4.13 do not tell it.
 const MEMORY_OOM: &[Key] = &[key("oom_kill", M::MemoryOomKills, Scale::Same)];
 
@@ -82,7 +90,11 @@ const fn row(
     otherwise: Option<&'static Row>,
     missing_because: &'static str,
 ) -> Row {
-    Row { file, home: Home::Version1(controller), group, content, otherwise, missing_because }
+    Row { file, home: Home::Version1(controller), whose: Whose::All, group, content, otherwise, missing_because }
+}
+
+const fn of(whose: Whose, row: Row) -> Row {
+    Row { whose, ..row }
 }
 
 const fn key(name: &'static str, metric: M, scale: Scale) -> Key {

@@ -3,7 +3,7 @@
 use sluicebox_contract::Metric as M;
 
 use super::values::Slot;
-use super::{Content, Group, Home, Key, Row, Scale};
+use super::{Content, Group, Home, Key, Row, Scale, Whose};
 
 /// In the order in which they are read.
 pub(super) static ROWS: &[Row] = &[
@@ -64,7 +64,7 @@ const IO: &[Key] = &[
 ];
 
 const fn row(file: &'static str, group: Group, content: Content, missing_because: &'static str) -> Row {
-    Row { file, home: Home::Unified, group, content, otherwise: None, missing_because }
+    Row { file, home: Home::Unified, whose: Whose::All, group, content, otherwise: None, missing_because }
 }
 
 const fn key(name: &'static str, metric: M, scale: Scale) -> Key {

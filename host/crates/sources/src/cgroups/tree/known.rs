@@ -30,6 +30,7 @@ struct Node {
     inode: u64,
     role: Role,
     told: bool,
+    is_placed: bool,
     watch: Option<i32>,
     round: u64,
 }
@@ -38,8 +39,8 @@ struct Node {
 #[derive(Default)]
 pub(super) struct Known {
     nodes: BTreeMap<String, Node>,
-    /// How many are not told.
-    leading: usize,
+    /// How many are neither pods nor containers.
+    others: usize,
     /// Counts the scans.
     round: u64,
     come: BTreeMap<String, Option<Place>>,
@@ -51,8 +52,9 @@ impl Known {
         self.nodes.len()
     }
 
-    pub(super) fn leading(&self) -> usize {
-        self.leading
+    /// How many are neither pods nor containers.
+    pub(super) fn others(&self) -> usize {
+        self.others
     }
 
     pub(super) fn inode(&self, path: &str) -> Option<u64> {
@@ -83,12 +85,12 @@ impl Known {
     /// It has come. What was there under this name must have been forgotten before.
     pub(super) fn insert(&mut self, path: &str, seen: Seen) {
         let Seen { inode, role, told, place } = seen;
+        let is_placed = place.is_some();
+        self.others += usize::from(!is_placed);
         if told {
             self.come.insert(path.to_owned(), place);
-        } else {
-            self.leading += 1;
         }
-        self.nodes.insert(path.to_owned(), Node { inode, role, told, watch: None, round: self.round });
+        self.nodes.insert(path.to_owned(), Node { inode, role, told, is_placed, watch: None, round: self.round });
     }
 
     /// Changes come by this watch from now on, or by none.
@@ -107,9 +109,8 @@ impl Known {
         let mut watches = Vec::new();
         for path in paths {
             let Some(node) = self.nodes.remove(&path) else { continue };
-            if !node.told {
-                self.leading -= 1;
-            } else if self.come.remove(&path).is_none() {
+            self.others = self.others.saturating_sub(usize::from(!node.is_placed));
+            if node.told && self.come.remove(&path).is_none() {
                 // Otherwise nobody has heard of it.
                 self.gone.insert(path.clone());
             }
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(known.forget("/a"), [("/a/b".to_owned(), 7)]);
         assert_eq!(taken(&mut known), (vec![], vec!["/a".to_owned(), "/a/b".to_owned(), "/a/b/c".to_owned()]));
         assert_eq!(known.forget("/"), []);
-        assert_eq!((known.len(), known.leading()), (0, 0));
+        assert_eq!((known.len(), known.others()), (0, 0));
         assert_eq!(taken(&mut known).1, ["/", "/a.b", "/a0", "/ab"]);
     }
 

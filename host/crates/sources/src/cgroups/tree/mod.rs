@@ -238,8 +238,9 @@ impl Tree {
             return None;
         }
         let room = self.limits.directories;
-        // Directories that nobody wants to hear of must not take the room of pods.
-        let crowded = !told && !path.contains("kubepods") && self.known.leading() >= room / 2;
+        // Others must not take the room of pods.
+        let leads_to_pods = above == Role::Outside && path.contains("kubepods");
+        let crowded = place.is_none() && !leads_to_pods && self.known.others() >= room / 2;
         if path != "/" && (crowded || self.known.len() >= room) {
             self.complete = false;
             self.leave_out("there are too many cgroups: some are left out", path);

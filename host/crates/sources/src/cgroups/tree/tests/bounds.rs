@@ -39,18 +39,20 @@ async fn room_that_becomes_free_is_used() {
 
 #[test]
 fn directories_that_nobody_wants_do_not_take_the_room_of_pods() {
-    let folder = folder();
-    let mut reader = Reader::open(folder.path(), Wanted::Kubernetes, TreeLimits { directories: 100, ..NEVER });
-    for number in 0..1_000 {
-        reader.make(&format!("/a-user/{number}"));
+    for wanted in [Wanted::Kubernetes, Wanted::All] {
+        let folder = folder();
+        let mut reader = Reader::open(folder.path(), wanted, TreeLimits { directories: 100, ..NEVER });
+        for number in 0..1_000 {
+            reader.make(&format!("/a-user/{number}"));
+        }
+        reader.ask();
+        for number in 0..40 {
+            reader.make(&pod(number));
+        }
+        reader.ask();
+        assert_eq!(reader.believed.iter().filter(|path| place(path).is_some()).count(), 40, "{wanted:?}");
+        assert!(reader.tree.left_out() > 0 && reader.tree.known.len() <= 100);
     }
-    reader.ask();
-    for number in 0..40 {
-        reader.make(&pod(number));
-    }
-    reader.ask();
-    assert_eq!(reader.believed.len(), 40);
-    assert!(reader.tree.left_out() > 0 && reader.tree.known.len() <= 100);
 }
 
 #[test]
