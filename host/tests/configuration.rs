@@ -87,6 +87,7 @@ sources:
     max-cgroups: 0
     kubernetes: false
     node: other
+    of: kubernetes
   pods: {}
 modules:
   lines: {use: json-lines, to: [a]}
@@ -125,22 +126,22 @@ sinks:
         ("line 8: `sources.cgroups.wait`: 1h is too long", "write at most 10m"),
         ("line 9: `sources.cgroups.max-cgroups`: 0 is not between 1 and 100000", "such as 5000"),
         ("line 11: `sources.cgroups.node`: is given, but no pods are asked for", "remove it, or write `kubernetes: true`"),
-        ("line 16: `modules.samples.use`: the module handles no events of cgroups", "`sluicebox modules`"),
-        ("line 21: `modules.both.from`: the module does not handle cgroups", "remove `cgroups` from the list"),
-        ("line 24: `sinks.a`: a sink is exactly one of", "name one kind"),
-        ("line 25: `sinks.nobody.kafka.brokers`: there is none", "write each as `host:port`"),
-        ("line 26: `sinks.none.kafka`: missing field `brokers`", "add `brokers: …` here"),
-        ("line 29: `sinks.odd.kafka.brokers`: this is no address of a broker", "such as `kafka:9092`"),
-        ("line 30: `sinks.odd.kafka.topic`: the topic `no topic` has a character", "letters, digits"),
-        ("line 31: `sinks.odd.kafka.acks`: idempotence needs `acks: all`", "say `idempotence: false`"),
-        ("line 32: `sinks.odd.kafka.sasl-mechanism`: `username` is missing", "a user and a password"),
-        ("line 32: `sinks.odd.kafka.sasl-mechanism`: there is no password", "give `password-file`"),
-        ("line 33: `sinks.odd.kafka.extra.bootstrap.servers`: this is not for `extra`", "a field says it"),
-        ("line 34: `sinks.page.prometheus.listen`: nobody would know which port", "name a port"),
-        ("line 34: `sinks.page.prometheus.path`: this is no path of a page", "begin it with `/`"),
-        ("line 38: `sinks.lines.files.append.file`: ", "name a file of the directory"),
-        ("line 38: `sinks.lines.files.append.max-bytes`: no line fits", "leave it out for 64MiB"),
-        ("line 38: `sinks.lines.files.append.keep`: each rotation would rename up to 5000", "keep 1000 at most"),
+        ("line 17: `modules.samples.use`: the module handles no events of cgroups", "`sluicebox modules`"),
+        ("line 22: `modules.both.from`: the module does not handle cgroups", "remove `cgroups` from the list"),
+        ("line 25: `sinks.a`: a sink is exactly one of", "name one kind"),
+        ("line 26: `sinks.nobody.kafka.brokers`: there is none", "write each as `host:port`"),
+        ("line 27: `sinks.none.kafka`: missing field `brokers`", "add `brokers: …` here"),
+        ("line 30: `sinks.odd.kafka.brokers`: this is no address of a broker", "such as `kafka:9092`"),
+        ("line 31: `sinks.odd.kafka.topic`: the topic `no topic` has a character", "letters, digits"),
+        ("line 32: `sinks.odd.kafka.acks`: idempotence needs `acks: all`", "say `idempotence: false`"),
+        ("line 33: `sinks.odd.kafka.sasl-mechanism`: `username` is missing", "a user and a password"),
+        ("line 33: `sinks.odd.kafka.sasl-mechanism`: there is no password", "give `password-file`"),
+        ("line 34: `sinks.odd.kafka.extra.bootstrap.servers`: this is not for `extra`", "a field says it"),
+        ("line 35: `sinks.page.prometheus.listen`: nobody would know which port", "name a port"),
+        ("line 35: `sinks.page.prometheus.path`: this is no path of a page", "begin it with `/`"),
+        ("line 39: `sinks.lines.files.append.file`: ", "name a file of the directory"),
+        ("line 39: `sinks.lines.files.append.max-bytes`: no line fits", "leave it out for 64MiB"),
+        ("line 39: `sinks.lines.files.append.keep`: each rotation would rename up to 5000", "keep 1000 at most"),
     ];
     assert_named(&said, &expected);
 }
@@ -177,6 +178,7 @@ sinks:
         ("line 13: `sinks.k.kafka`: missing field `brokers`", "add `brokers: …` here"),
         ("line 14: `sinks.l.kafka.compression`: unknown variant `zip`", "did you mean `gzip`?"),
         ("line 15: `sinks.p.prometheus.listen`: invalid socket address", "give an address and a port"),
+        ("line 15: `sinks.p.prometheus.expire-after`: after 5m series expire that `sources.cgroups` measures every 11m", "22m"),
         ("line 16: `sinks.f.files.append`: missing field `file`", "add `file: …` here"),
     ];
     assert_named(&said, &expected);
