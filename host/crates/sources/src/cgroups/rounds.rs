@@ -23,7 +23,7 @@ const HANGS: u32 = 3;
 /// The source at work.
 pub(super) struct Rounds {
     reader: Reader,
-    roster: Roster,
+    roster: Box<Roster>,
     young: Young,
     turns: Turns,
     pods: Option<Pods>,
@@ -86,7 +86,7 @@ impl Rounds {
         let now = Instant::now();
         Self {
             reader: Reader::new(sampler),
-            roster,
+            roster: Box::new(roster),
             young: Young::default(),
             turns: Turns::new(config.period.0, now, UnixNanos::now()),
             pods: pods.map(|(heard, mirror)| Pods { heard, mirror, are_listed: false }),

@@ -9,11 +9,8 @@ use sluicebox_contract::pod::{Container, ContainerKind, Pod};
 pub(super) fn add_earlier(pod: &mut Pod, json: &str) {
     // What else the pod says was understood; these runs are left without names if they are not.
     let Ok(RawPod { status }) = serde_json::from_str::<RawPod>(json) else { return };
-    let of_kind = [
-        (ContainerKind::Init, status.init_container_statuses),
-        (ContainerKind::App, status.container_statuses),
-        (ContainerKind::Ephemeral, status.ephemeral_container_statuses),
-    ];
+    let of_kind =
+        [(ContainerKind::Init, status.init), (ContainerKind::App, status.app), (ContainerKind::Ephemeral, status.ephemeral)];
     let mut earlier = Vec::new();
     for (kind, of) in of_kind.into_iter().flat_map(|(kind, all)| all.into_iter().map(move |of| (kind, of))) {
         let Some(now) = pod.containers.iter().find(|container| container.kind == kind && container.name == of.name) else {
@@ -41,14 +38,14 @@ struct RawPod {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct RawStatus {
-    #[serde(deserialize_with = "or_default")]
-    init_container_statuses: Vec<RawContainerStatus>,
-    #[serde(deserialize_with = "or_default")]
-    container_statuses: Vec<RawContainerStatus>,
-    #[serde(deserialize_with = "or_default")]
-    ephemeral_container_statuses: Vec<RawContainerStatus>,
+    #[serde(rename = "initContainerStatuses", deserialize_with = "or_default")]
+    init: Vec<RawContainerStatus>,
+    #[serde(rename = "containerStatuses", deserialize_with = "or_default")]
+    app: Vec<RawContainerStatus>,
+    #[serde(rename = "ephemeralContainerStatuses", deserialize_with = "or_default")]
+    ephemeral: Vec<RawContainerStatus>,
 }
 
 #[derive(Deserialize)]
