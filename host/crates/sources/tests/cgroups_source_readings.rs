@@ -220,9 +220,14 @@ fn files_that_may_not_be_held_open_are_opened_for_each_reading() {
         let tick = sampler.sample().expect("they are read");
         (tick.samples, sampler.open_files())
     };
+    let log = cluster::log::Log;
+    log.catch();
     let (many, open) = samples(None);
     assert!(many.len() > 40 && open > 20, "{} samples, {open} files", many.len());
+    assert!(log.lines().iter().all(|line| !line.contains("held open")));
     assert_eq!(samples(Some(3)), (many, 3));
+    let words = "3 files are held open, which is all that may be";
+    assert_eq!(log.lines().iter().filter(|line| line.contains(words) && line.contains("hint=")).count(), 1);
 }
 
 #[tokio::test]

@@ -108,15 +108,9 @@ impl Complaints {
     /// It cannot be told which network namespace is that of the host.
     pub(crate) fn no_host(&mut self, processes: &Path, failure: Failure) {
         if self.first("ns/net", Kind::NoHost) {
-            let hint = match failure {
-                Failure::NoDirectory | Failure::Missing => {
-                    "mount the host's /proc below `root`, and give sluicebox its process ids (hostPID); or leave `network` out of `metrics`"
-                }
-                _ => PTRACE,
-            };
             tracing::warn!(
                 source = "cgroups",
-                hint,
+                hint = way_to_host(failure),
                 "no network metrics of pods: cannot look at the network namespace of the host, {}/1/ns/net: {}",
                 processes.display(),
                 cause(failure)
@@ -165,6 +159,16 @@ impl Complaints {
 fn missing(row: &Row, failure: Failure) -> String {
     let because = if failure == Failure::NoDirectory { "its hierarchy has no such cgroup" } else { row.missing_because };
     format!("{} is missing: {}; {because}", row.file, no(row.metrics()))
+}
+
+/// What keeps us from the host's first process.
+fn way_to_host(failure: Failure) -> &'static str {
+    match failure {
+        Failure::NoDirectory | Failure::Missing => {
+            "is /proc mounted, and are all processes to be seen there (hidepid)? or leave `network` out of `metrics`"
+        }
+        _ => PTRACE,
+    }
 }
 
 fn no(metrics: impl Iterator<Item = Metric>) -> String {
@@ -217,6 +221,20 @@ mod tests {
         }
         assert_eq!((complaints.said(), complaints.take_count()), (4, 7000));
         assert_eq!(complaints.take_count(), 0);
+    }
+
+    #[test]
+    fn what_keeps_us_from_the_network_of_the_host_has_its_own_cure() {
+        assert!(way_to_host(Failure::Missing).contains("/proc"));
+        let not_permitted = Failure::from(rustix::io::Errno::ACCESS);
+        assert!(way_to_host(not_permitted).contains("CAP_SYS_PTRACE"));
+        let mut complaints = Complaints::default();
+        for _ in 0..1000 {
+            complaints.no_host(Path::new("/proc"), not_permitted);
+            complaints.strangers();
+            complaints.used_up(5);
+        }
+        assert_eq!((complaints.said(), complaints.take_count()), (3, 0));
     }
 
     #[test]
