@@ -116,11 +116,11 @@ fn what_lies_less_deep_is_asked_first() {
     let mut scene = Scene::new();
     scene.process(100, None, &eth0(7));
     scene.process(200, None, &eth0(1_000));
-    for container in 0..16 {
-        scene.write(&format!("cgroup/pod/{container}/cgroup.procs"), "");
-        scene.write(&format!("cgroup/pod/{container}/init/cgroup.procs"), "100\n");
-        scene.write(&format!("cgroup/pod/{container}/docker/cgroup.procs"), "");
-        scene.write(&format!("cgroup/pod/{container}/docker/inner/cgroup.procs"), "200\n");
+    for number in 0..16 {
+        scene.write(&format!("cgroup/pod/container/docker{number}/cgroup.procs"), "");
+        scene.write(&format!("cgroup/pod/container/docker{number}/inner/cgroup.procs"), "200\n");
+        // Wherever it stands in the directory, another one stands behind it.
+        scene.write("cgroup/pod/container/init/cgroup.procs", "100\n");
     }
     assert_eq!(scene.read(), (Some(7), true));
 }
