@@ -46,7 +46,7 @@ async fn after_a_burst_of_thousands_the_right_ones_are_left() {
     let Some(_turn) = alone().await else { return };
     let uid = group::uid();
     let parent = group::pod(&uid);
-    let told = Told::about(&uid);
+    let told = Told::about(&uid).of_those_that_are_there();
     during(&by_path(), None, &told, async |meter| {
         told.until("the parent", |record| record.subject(&parent.path).map(drop)).await;
         let before = memory();

@@ -31,9 +31,17 @@ pub(crate) struct Record {
     /// Ticks of all cgroups, each with the number of its samples.
     pub(crate) ticks: usize,
     pub(crate) listed: bool,
+    /// What is gone takes no memory.
+    forgets: bool,
 }
 
 impl Told {
+    /// Keeps nothing of those that are gone: what else takes memory can be measured then.
+    pub(crate) fn of_those_that_are_there(self) -> Self {
+        self.record().forgets = true;
+        self
+    }
+
     /// Keeps what is about cgroups whose path has this part.
     pub(crate) fn about(mine: &str) -> Self {
         Self { mine: mine.into(), record: Arc::default(), news: watch::Sender::new(()) }
@@ -83,7 +91,11 @@ impl Record {
                 let before = self.subjects.insert(subject.id, subject);
                 assert_eq!(before, None, "a subject is defined twice");
             }
-            Notice::Forgotten(id) => drop(self.subjects.remove(&id)),
+            Notice::Forgotten(id) => {
+                if let Some(gone) = self.subjects.remove(&id).filter(|_| self.forgets) {
+                    self.readings.remove(path(&gone));
+                }
+            }
             Notice::Event(Event::Tick(tick)) => self.tick(&tick),
             Notice::Listed => {
                 assert!(!self.listed, "everything is listed once");
