@@ -20,21 +20,34 @@ pub(super) struct Keeper {
     sink: Arc<str>,
     config: Config,
     shelf: Arc<Shelf>,
+    /// When the registry has something to forget. It has changed nothing by itself since.
+    due: Option<Instant>,
     server: Option<Server>,
 }
 
 impl Keeper {
     pub(super) fn new(sink: Arc<str>, config: Config) -> Self {
         let registry = Registry::new(config.max_series, config.max_bytes.0);
-        Self { sink, config, shelf: Arc::new(Shelf::new(registry)), server: None }
+        Self { sink, config, shelf: Arc::new(Shelf::new(registry)), due: None, server: None }
     }
 
     pub(super) fn is_listening(&self) -> bool {
         self.server.as_ref().is_some_and(|server| !server.has_ended())
     }
 
+    /// Waits for nobody: the shelf may be locked for as long as a page takes to be made.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.shelf.read(Registry::next_due)
+        self.due
+    }
+
+    /// Until scrapes are not answered any more. Does not hold on to the keeper.
+    pub(super) fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        let end = self.server.as_ref().map(Server::end);
+        async move {
+            if let Some(end) = end {
+                end.await;
+            }
+        }
     }
 
     pub(super) fn write(&mut self, batch: Vec<Entry>, now: Instant) -> Outcome {
@@ -111,9 +124,65 @@ impl Keeper {
         self.shelf.change(|registry| registry.put(Group { collection, name }, document, expires))
     }
 
-    fn forget_due(&self, now: Instant) {
-        if self.next_due().is_some_and(|at| at <= now) {
-            self.shelf.change(|registry| registry.forget_due(now));
+    fn forget_due(&mut self, now: Instant) {
+        self.due = self.shelf.read(Registry::next_due);
+        if self.due.is_some_and(|at| at <= now) {
+            self.due = self.shelf.change(|registry| {
+                registry.forget_due(now);
+                registry.next_due()
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+impl Keeper {
+    /// With another one to answer scrapes.
+    pub(super) fn answer_with(&mut self, server: Server) {
+        self.server = Some(server);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn keeper() -> Keeper {
+        let mut config = Config::default();
+        config.listen = "127.0.0.1:0".parse().expect("an address");
+        config.expire_after = None;
+        Keeper::new("page".into(), config)
+    }
+
+    fn forget(seconds: u64) -> Entry {
+        Entry::Forget(Forget { name: "a".to_owned(), after: Duration::from_secs(seconds), ..Forget::default() })
+    }
+
+    #[test]
+    fn when_something_is_due_is_known_while_a_page_is_being_made() {
+        let mut keeper = keeper();
+        let now = Instant::now();
+        let document = Document { name: "a".to_owned(), body: b"a 1".to_vec(), ..Document::default() };
+        assert_eq!(keeper.write(vec![Entry::Document(document), forget(5)], now), Outcome::written());
+        let shelf = Arc::clone(&keeper.shelf);
+        let (locked, is_locked) = channel();
+        let (done, is_done) = channel::<()>();
+        let making = std::thread::spawn(move || {
+            shelf.read(|_| {
+                locked.send(()).expect("somebody waits");
+                is_done.recv_timeout(Duration::from_secs(20))
+            })
+        });
+        is_locked.recv().expect("it is locked");
+        assert_eq!(keeper.next_due(), Some(now + Duration::from_secs(5)));
+        done.send(()).expect("it is locked until now");
+        making.join().expect("no panic").expect("the question did not wait for the page");
+        for (seconds, due) in [(4, Some(now + Duration::from_secs(5))), (5, None)] {
+            keeper.upkeep(now + Duration::from_secs(seconds)).expect("it listens");
+            assert_eq!(keeper.next_due(), due);
         }
     }
 }

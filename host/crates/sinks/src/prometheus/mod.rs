@@ -47,12 +47,45 @@ impl Sink for Prometheus {
     async fn upkeep(&mut self) -> Result<(), Fault> {
         let keeper = self.keeper.worker().await?;
         if keeper.is_listening() {
-            match keeper.next_due() {
-                Some(at) => sleep_until(at).await,
-                None => pending().await,
+            let (due, ended) = (keeper.next_due(), keeper.end());
+            let wait = async {
+                match due {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            // What answers scrapes ends by a defect only; it is started again at once.
+            tokio::select! {
+                () = wait => {}
+                () = ended => {}
             }
         }
         let now = Instant::now();
         self.keeper.call(move |keeper| keeper.upkeep(now)).await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::server::Server;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_answers_scrapes_is_started_again_although_nothing_is_due() {
+        let mut config = Config::default();
+        config.listen = "127.0.0.1:0".parse().expect("an address");
+        let mut keeper = Keeper::new("page".into(), config);
+        let (server, end) = Server::short_lived();
+        keeper.answer_with(server);
+        let mut sink = Prometheus { keeper: Aside::new(keeper) };
+        timeout(Duration::from_millis(50), sink.upkeep()).await.expect_err("there is nothing to do");
+        end.send(()).expect("it lives");
+        timeout(Duration::from_secs(20), sink.upkeep()).await.expect("it is noticed").expect("it is mended");
+        assert!(sink.keeper.worker().await.expect("a keeper").is_listening());
+        timeout(Duration::from_millis(50), sink.upkeep()).await.expect_err("the new one goes on");
     }
 }

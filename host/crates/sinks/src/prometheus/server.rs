@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, warn};
 
@@ -40,6 +40,8 @@ pub(super) struct Server {
     /// Its end is the thread's.
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
+    /// Nothing is ever sent: the thread holds the other end for as long as it answers.
+    end: watch::Receiver<()>,
 }
 
 /// What is answered.
@@ -57,16 +59,29 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        Self::begin(&Arc::clone(&served.sink), move |stopped| run(&runtime, listener, served, stopped))
+    }
+
+    fn begin(sink: &str, answer: impl FnOnce(oneshot::Receiver<Infallible>) + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("scrapes-{}", served.sink))
-            .spawn(move || run(&runtime, listener, served, stopped))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        let (alive, end) = watch::channel(());
+        let thread = std::thread::Builder::new().name(format!("scrapes-{sink}")).spawn(move || {
+            // Dropped last, also when there is a panic: the address is free by then.
+            let _alive = alive;
+            answer(stopped);
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), end })
     }
 
     /// It never ends by itself, unless it has panicked.
     pub(super) fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.end.has_changed().is_err()
+    }
+
+    /// Until it has ended.
+    pub(super) fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut end = self.end.clone();
+        async move { while end.changed().await.is_ok() {} }
     }
 }
 
@@ -156,4 +171,16 @@ fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Ful
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+impl Server {
+    /// One that ends when it is told to.
+    pub(super) fn short_lived() -> (Self, oneshot::Sender<()>) {
+        let (end, told) = oneshot::channel();
+        let server = Self::begin("test", move |_| {
+            let _told = told.blocking_recv();
+        });
+        (server.expect("a thread"), end)
+    }
 }
