@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
@@ -82,8 +83,7 @@ impl Kubelet {
 
     /// Real cgroups of version 1; none where they cannot be made.
     pub fn real() -> Option<Self> {
-        let ours = format!("sluicebox-{}", std::process::id());
-        let places: Vec<PathBuf> = CONTROLLERS.iter().map(|controller| Path::new(MOUNT).join(controller).join(&ours)).collect();
+        let places = places(Path::new(MOUNT)).ok()?;
         // Without one of them the others are no kubelet's.
         let kubelet = Self { root: PathBuf::from("/"), places, real: true };
         kubelet.places.iter().all(|place| fs::create_dir(place).is_ok()).then_some(kubelet)
@@ -170,6 +170,18 @@ impl Drop for Kubelet {
     }
 }
 
+/// Where cgroups of another kubelet can be made in each hierarchy below this mount. Controllers that share one, such as `cpu` and `cpuacct`
+/// on most machines, are links to the same place.
+fn places(mount: &Path) -> Result<Vec<PathBuf>> {
+    static KUBELETS: AtomicU32 = AtomicU32::new(0);
+    let ours = format!("sluicebox-kubelet-{}-{}", std::process::id(), KUBELETS.fetch_add(1, Ordering::Relaxed));
+    let hierarchies = CONTROLLERS.iter().map(|controller| mount.join(controller).canonicalize());
+    let mut hierarchies = hierarchies.collect::<Result<Vec<_>>>()?;
+    hierarchies.sort();
+    hierarchies.dedup();
+    Ok(hierarchies.into_iter().map(|hierarchy| hierarchy.join(&ours)).collect())
+}
+
 /// A directory of the kernel's is removed with its files, but not with its directories.
 fn remove(directory: &Path, real: bool) -> Result<()> {
     if !real {
@@ -223,3 +235,43 @@ const FILES: [(&str, &str); 14] = [
         "some avg10=0.00 avg60=0.00 avg300=0.00 total=500\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=400\n",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn controllers_that_share_a_hierarchy_have_one_place_and_each_kubelet_has_its_own() {
+        let mount = tempfile::tempdir().expect("a folder");
+        for hierarchy in ["cpu,cpuacct", "memory", "blkio", "pids"] {
+            fs::create_dir(mount.path().join(hierarchy)).expect("a hierarchy");
+        }
+        for link in ["cpu", "cpuacct"] {
+            symlink("cpu,cpuacct", mount.path().join(link)).expect("a link");
+        }
+        let first = places(mount.path()).expect("all are there");
+        assert_eq!(first.len(), 4);
+        for place in first.iter().chain(&places(mount.path()).expect("all are there")) {
+            fs::create_dir(place).expect("a place of its own");
+        }
+        fs::remove_dir_all(mount.path().join("pids")).expect("removed");
+        assert!(places(mount.path()).is_err());
+    }
+
+    #[test]
+    fn two_kubelets_in_one_process_are_not_in_each_others_way() {
+        let Some(first) = Kubelet::real() else {
+            let _unheard = std::io::Write::write_all(&mut std::io::stderr(), b"NOT RUN: no cgroups of version 1 can be made here\n");
+            return;
+        };
+        let second = Kubelet::real().expect("the first could be made");
+        let pod = PodSpec::numbered("node", 1, 1);
+        for kubelet in [&first, &second] {
+            kubelet.run(&pod).expect("made");
+        }
+        first.end(&pod).expect("removed");
+        second.end(&pod).expect("it is still there");
+    }
+}

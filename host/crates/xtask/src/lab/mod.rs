@@ -23,12 +23,13 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, Prometheus, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux machines with cgroup v2. Nothing is installed on the machine: packages are unpacked
-/// into `SLUICEBOX_CACHE` (else $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder
-/// with kube-apiserver and etcd, those are used.
+/// Redis, Prometheus, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux
+/// machines with cgroup v2. Nothing is installed on the machine: packages are unpacked into `SLUICEBOX_CACHE` (else
+/// $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder with kube-apiserver and
+/// etcd, those are used.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Leave out what takes minutes or hundreds of megabytes: etcd, kube-apiserver and tansu
+    /// Leave out what is built here, for minutes, and what it needs: tansu, kube-apiserver and etcd. All else is downloaded
     #[arg(long)]
     quick: bool,
 }
