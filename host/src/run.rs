@@ -1,6 +1,7 @@
 //! `sluicebox run`: from the configuration to a clean end.
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -20,6 +21,7 @@ use crate::{admin, log, signals, wire};
 
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
+    share_memory();
     let as_read = fingerprint(&arguments.config);
     let (plan, document) = match load(&arguments.config) {
         Checked { plan: Some(plan), document, problems } if problems.is_empty() => (plan, document),
@@ -48,6 +50,19 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The C library keeps what threads free apart for each of them, unless its environment says otherwise when a program begins: so this one
+/// begins again. Its threads mostly wait, and need no more than two such places.
+fn share_memory() {
+    const ARENAS: &str = "MALLOC_ARENA_MAX";
+    if !cfg!(target_env = "gnu") || std::env::var_os(ARENAS).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) else { return };
+    // It only comes back if that cannot be done, and then all goes on with more memory.
+    let _refused = Command::new(program).arg0(name).args(arguments).env(ARENAS, "2").exec();
 }
 
 /// Files of cgroups are held open: as many as the administrator allows, and not as few as a shell begins with.

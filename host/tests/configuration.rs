@@ -196,6 +196,7 @@ sinks:
   page: {prometheus: {listen: \"0.0.0.0:9420\"}}
   pages: {prometheus: {}}
   third: {prometheus: {listen: \"127.0.0.1:9091\"}}
+  waits: {kafka: {brokers: [\"b:9092\"], message-timeout: 40s}}
 ",
     );
     assert_eq!(code, Some(2), "{said}");
@@ -209,6 +210,7 @@ sinks:
             "name another port",
         ),
         ("line 9: `sinks.third.prometheus.listen`: `127.0.0.1:9091` is taken: `sinks.pages` listens on", "name another port"),
+        ("line 10: `sinks.waits.kafka.message-timeout`: 40s is not shorter", "a longer `write-deadline`"),
     ];
     assert_named(&said, &expected);
 }

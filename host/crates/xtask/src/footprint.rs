@@ -56,6 +56,9 @@ async fn run(binary: &Path) -> Result<()> {
     let ticks = program.metric("sluicebox_source_events_total", "cgroups").await? - told;
     let entries = program.metrics(&["sluicebox_lane_entries_total"]).await?;
     let memory = resident(program.id())?;
+    let own = status(program.id(), "RssAnon:")?;
+    // For whoever wants to know where it is.
+    fs::copy(format!("/proc/{}/smaps", program.id()), folder.join("smaps"))?;
     stop(program).await?;
     if ticks < 1.0 {
         bail!("nothing was measured: no tick came in {passed:?}");
@@ -65,7 +68,11 @@ async fn run(binary: &Path) -> Result<()> {
         PODS * 3,
         if kubelet.is_real() { "real ones" } else { "files in a folder" }
     ));
-    command::say(format!("  it holds {:.1} MiB (goal: at most 25)", kibibytes(memory)));
+    command::say(format!(
+        "  it holds {:.1} MiB (goal: at most 25), {:.1} of them its own and the rest backed by files",
+        mebibytes(memory),
+        mebibytes(own)
+    ));
     command::say(format!(
         "  it uses {:.2} % of a core, {:.2} ms for each of {ticks} ticks, everything included",
         100.0 * used.as_secs_f64() / passed.as_secs_f64(),
@@ -106,8 +113,12 @@ async fn stop(mut program: Program) -> Result<()> {
 
 /// Resident memory of a process in kB, as the kernel tells it.
 pub(crate) fn resident(process: u32) -> Result<u64> {
+    status(process, "VmRSS:")
+}
+
+fn status(process: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in the status of the program")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} in the program's status"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
@@ -120,6 +131,6 @@ fn processor_time(process: u32) -> Result<Duration> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-fn kibibytes(count: u64) -> f64 {
-    count as f64 / 1024.0
+fn mebibytes(kibibytes: u64) -> f64 {
+    kibibytes as f64 / 1024.0
 }
