@@ -121,6 +121,16 @@ impl Sink for AnySink {
         }
     }
 
+    fn most_entries(&self) -> usize {
+        match self {
+            Self::Redis(sink) => sink.most_entries(),
+            Self::Kafka(sink) => sink.most_entries(),
+            Self::Files(sink) => sink.most_entries(),
+            Self::Prometheus(sink) => sink.most_entries(),
+            Self::Stdout(sink) => sink.most_entries(),
+        }
+    }
+
     async fn settled(&mut self) -> Result<(), Fault> {
         match self {
             Self::Redis(sink) => sink.settled().await,

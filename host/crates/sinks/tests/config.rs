@@ -1,6 +1,6 @@
 //! Proves how the settings of sinks are read, checked and described.
 
-use sluicebox_contract::Class;
+use sluicebox_contract::{Class, Sink};
 use sluicebox_sinks::{AnySink, Config};
 
 fn read(json: &str) -> Result<Config, String> {
@@ -19,6 +19,14 @@ fn a_sink_is_named_by_its_kind() {
         let config = read(json).expect("readable");
         assert_eq!((config.kind(), config.problems()), (kind, vec![]));
         assert!(AnySink::new("a", &config).is_ok());
+    }
+}
+
+#[test]
+fn a_sink_that_waits_for_answers_is_given_more_at_once() {
+    for (json, most) in [(r#"{"kafka":{"brokers":["k:9092"]}}"#, 5_000), (r#"{"stdout":{}}"#, 256)] {
+        let sink = AnySink::new("a", &read(json).expect("readable")).expect("a sink");
+        assert_eq!(sink.most_entries(), most, "{json}");
     }
 }
 

@@ -334,7 +334,8 @@ impl Writer {
                 }
             }
             Err(cause) => {
-                warn!(sink = %self.sink, file = STATE, cause, "the retention file is not readable; what an earlier run wanted to forget is not known");
+                let sink = &self.sink;
+                warn!(%sink, file = STATE, cause, "the retention file is not readable; what was to be forgotten is not known");
             }
         }
     }

@@ -272,7 +272,8 @@ impl Kafka {
         reaction::to_error(code, Sent { topic, is_hopeless, alone }, &self.address)
     }
 
-    /// Waits until the client reports something, and takes it to heart, or until it may have room again. Gives up when it is in trouble, or silent for too long.
+    /// Waits until the client reports something, and takes it to heart, or until it may have room again. Gives up when it is in trouble, or
+    /// silent for too long.
     async fn hear(&mut self, patience: &mut Patience) -> Result<(), Fault> {
         let limit = self.makings.config.message_timeout;
         while !self.settle() {
