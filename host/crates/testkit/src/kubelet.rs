@@ -222,18 +222,9 @@ const FILES: [(&str, &str); 14] = [
     ("pids.current", "7\n"),
     ("pids.max", "max\n"),
     ("io.stat", "254:0 rbytes=1048576 wbytes=2097152 rios=16 wios=32 dbytes=0 dios=0\n"),
-    (
-        "cpu.pressure",
-        "some avg10=0.00 avg60=0.00 avg300=0.00 total=120\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=60\n",
-    ),
-    (
-        "memory.pressure",
-        "some avg10=0.00 avg60=0.00 avg300=0.00 total=30\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=20\n",
-    ),
-    (
-        "io.pressure",
-        "some avg10=0.00 avg60=0.00 avg300=0.00 total=500\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=400\n",
-    ),
+    ("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=120\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=60\n"),
+    ("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=30\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=20\n"),
+    ("io.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=500\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=400\n"),
 ];
 
 #[cfg(test)]
@@ -263,7 +254,8 @@ mod tests {
     #[test]
     fn two_kubelets_in_one_process_are_not_in_each_others_way() {
         let Some(first) = Kubelet::real() else {
-            let _unheard = std::io::Write::write_all(&mut std::io::stderr(), b"NOT RUN: no cgroups of version 1 can be made here\n");
+            let _unheard =
+                std::io::Write::write_all(&mut std::io::stderr(), b"NOT RUN: no cgroups of version 1 can be made here\n");
             return;
         };
         let second = Kubelet::real().expect("the first could be made");
