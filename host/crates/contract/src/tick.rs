@@ -39,7 +39,7 @@ pub enum Reading {
     Counter {
         /// The total, as the system tells it.
         total: u64,
-        /// How much it has grown; none for the first reading, and where the counter began anew.
+        /// How much it has grown; none for the first reading, where the counter began anew, and too soon after another reading.
         increase: Option<Increase>,
     },
     /// Of a gauge, and of a limit that is set.

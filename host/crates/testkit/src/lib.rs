@@ -1,4 +1,6 @@
-//! testkit
+//! What tests, the demo and the measurements stand on: fakes that behave and misbehave, real servers, small machines, cgroups as a kubelet
+//! makes them, the program as a process, case files.
+
 pub mod api_server;
 pub mod cases;
 pub mod components;
