@@ -9,7 +9,6 @@ use std::fs;
 use std::future::poll_fn;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -88,15 +87,12 @@ async fn what_is_in_the_way_of_the_file_of_the_settings_holds_lines_up_until_it_
     let folder = folder();
     let path = folder.path().join("a.csv");
     let mut sink = open(settings(&folder));
-    let obstacles: [(&str, fn(&Path)); 3] = [
-        ("directory", |path| fs::create_dir(path).expect("a directory")),
-        ("link", |path| symlink("elsewhere", path).expect("a link")),
-        ("something other", |path| {
-            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
-        }),
-    ];
-    for (what, put) in obstacles {
-        put(&path);
+    for what in ["directory", "link", "something other"] {
+        match what {
+            "directory" => fs::create_dir(&path).expect("a directory"),
+            "link" => symlink("elsewhere", &path).expect("a link"),
+            _ => mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe"),
+        }
         let (index, fault) = sink.write(&[line_in("b", what), line(what), line_in("c", what)]).await.stopped.expect("in the way");
         assert_eq!((index, fault.class), (1, Class::Retry), "{fault}");
         assert!(fault.cause.contains(what) && fault.hint.as_ref().is_some_and(|hint| hint.contains("`append.file`")), "{fault}");

@@ -145,15 +145,13 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
     use std::time::Duration;
 
     use super::*;
 
     fn keeper() -> Keeper {
-        let mut config = Config::default();
-        config.listen = "127.0.0.1:0".parse().expect("an address");
-        config.expire_after = None;
+        let config = Config { listen: "127.0.0.1:0".parse().expect("an address"), expire_after: None, ..Config::default() };
         Keeper::new("page".into(), config)
     }
 
@@ -168,8 +166,8 @@ mod tests {
         let document = Document { name: "a".to_owned(), body: b"a 1".to_vec(), ..Document::default() };
         assert_eq!(keeper.write(vec![Entry::Document(document), forget(5)], now), Outcome::written());
         let shelf = Arc::clone(&keeper.shelf);
-        let (locked, is_locked) = channel();
-        let (done, is_done) = channel::<()>();
+        let (locked, is_locked) = sync_channel(1);
+        let (done, is_done) = sync_channel::<()>(1);
         let making = std::thread::spawn(move || {
             shelf.read(|_| {
                 locked.send(()).expect("somebody waits");

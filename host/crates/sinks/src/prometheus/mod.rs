@@ -76,8 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_answers_scrapes_is_started_again_although_nothing_is_due() {
-        let mut config = Config::default();
-        config.listen = "127.0.0.1:0".parse().expect("an address");
+        let config = Config { listen: "127.0.0.1:0".parse().expect("an address"), ..Config::default() };
         let mut keeper = Keeper::new("page".into(), config);
         let (server, end) = Server::short_lived();
         keeper.answer_with(server);
