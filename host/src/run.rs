@@ -1,11 +1,14 @@
 //! `sluicebox run`: from the configuration to a clean end.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::convert::Infallible;
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluicebox_pipeline::Report;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tracing::{debug, error, info};
 
 use crate::admin::Shown;
@@ -19,9 +22,13 @@ use crate::plan::Plan;
 use crate::say;
 use crate::{admin, log, signals, wire};
 
+/// After so long everything that the beginning needs has most often been done.
+const BEGINNING: Duration = Duration::from_secs(15);
+/// Time between two looks for memory that can be given back.
+const TIDYING: Duration = Duration::from_mins(5);
+
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
-    share_memory();
     let as_read = fingerprint(&arguments.config);
     let (plan, document) = match load(&arguments.config) {
         Checked { plan: Some(plan), document, problems } if problems.is_empty() => (plan, document),
@@ -52,17 +59,14 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
     }
 }
 
-/// The C library keeps what threads free apart for each of them, unless its environment says otherwise when a program begins: so this one
-/// begins again. Its threads mostly wait, and need no more than two such places.
-fn share_memory() {
-    const ARENAS: &str = "MALLOC_ARENA_MAX";
-    if !cfg!(target_env = "gnu") || std::env::var_os(ARENAS).is_some() {
-        return;
+/// Gives back what only the beginning needed, and from time to time what lies between what is in use.
+async fn tidy() -> Infallible {
+    sleep(BEGINNING).await;
+    let _unless_the_runtime_ends = spawn_blocking(sluicebox_trim::code).await;
+    loop {
+        let _unless_the_runtime_ends = spawn_blocking(sluicebox_trim::heap).await;
+        sleep(TIDYING).await;
     }
-    let mut arguments = std::env::args_os();
-    let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) else { return };
-    // It only comes back if that cannot be done, and then all goes on with more memory.
-    let _refused = Command::new(program).arg0(name).args(arguments).env(ARENAS, "2").exec();
 }
 
 /// Files of cgroups are held open: as many as the administrator allows, and not as few as a shell begins with.
@@ -114,6 +118,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
     let report = tokio::select! {
         report = running => report?,
         () = serving => return Ok(false),
+        never = tidy() => match never {},
         () = hurry => {
             error!("asked to stop a second time: what is not written yet is lost");
             return Ok(false);

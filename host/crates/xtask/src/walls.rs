@@ -25,7 +25,7 @@ const BELOW_ONLY: [(&str, &[&str]); 2] = [("openssl-sys", &["rdkafka-sys"]), ("n
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
-const NEIGHBOURS: [(&str, &[&str]); 12] = [
+const NEIGHBOURS: [(&str, &[&str]); 13] = [
     ("sluicebox-contract", &[]),
     ("sluicebox-sources", &["sluicebox-contract"]),
     ("sluicebox-wasm", &["sluicebox-contract", "sluicebox-wasm-cache"]),
@@ -35,6 +35,7 @@ const NEIGHBOURS: [(&str, &[&str]); 12] = [
     ("sluicebox-store", &["sluicebox-contract", "sluicebox-private-directory"]),
     // What the store and the cache share: neither may know the other.
     ("sluicebox-private-directory", &[]),
+    ("sluicebox-trim", &[]),
     // The SDK reads the modules' case files: one reader for the native and the compiled way.
     ("sluicebox-testkit", &["sluicebox-contract", "sluicebox-sdk"]),
     ("sluicebox-sdk", &[]),
@@ -47,6 +48,7 @@ const NEIGHBOURS: [(&str, &[&str]); 12] = [
             "sluicebox-pipeline",
             "sluicebox-sinks",
             "sluicebox-store",
+            "sluicebox-trim",
         ],
     ),
     ("xtask", &["sluicebox-testkit"]),
