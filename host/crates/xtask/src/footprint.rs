@@ -118,7 +118,8 @@ pub(crate) fn resident(process: u32) -> Result<u64> {
 
 fn status(process: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} in the program's status"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name} in the program's status"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 

@@ -19,6 +19,7 @@ pub struct Failing {
 }
 
 /// A shaper that turns each event into a message with its name, unless it is told otherwise.
+#[allow(clippy::struct_excessive_bools, reason = "each is a way of its own to misbehave")]
 #[derive(Clone, Default)]
 pub struct Scripted {
     /// Names that kill the instance.
