@@ -12,8 +12,8 @@ use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{RedisOptions, RedisServer, Subscription};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::footprint::resident;
-use crate::{command, workspace};
+use crate::command;
+use crate::footprint::{fresh, resident, stop};
 
 /// How many pods come, how fast.
 const PODS: usize = 10_000;
@@ -25,11 +25,7 @@ pub(crate) fn measure(binary: &Path) -> Result<()> {
 }
 
 async fn run(binary: &Path) -> Result<()> {
-    let folder = workspace::target().join("bench-delay");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    fs::create_dir_all(&folder)?;
+    let folder = fresh("bench-delay")?;
     let api = ApiServer::start().await?;
     let redis = RedisServer::start(RedisOptions::default())
         .await
@@ -79,14 +75,6 @@ async fn start(binary: &Path, config: &Path, folder: &Path) -> Result<(u64, Prog
     let mut program = Program::start(binary, config, &folder.join("log"), |_| {})?;
     program.until_ready(Duration::from_mins(1)).await?;
     Ok((resident(program.id())?, program))
-}
-
-async fn stop(mut program: Program) -> Result<()> {
-    let status = program.stop(Duration::from_secs(30)).await?;
-    if !status.success() {
-        bail!("the program ended with {status}:\n{}", program.log()?);
-    }
-    Ok(())
 }
 
 type Sent = std::cell::RefCell<HashMap<String, Instant>>;

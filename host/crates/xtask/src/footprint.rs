@@ -1,7 +1,7 @@
 //! Measures what the program as it is shipped holds and uses on a full node: 110 pods of two containers, three preset modules.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -25,11 +25,7 @@ pub(crate) fn measure(binary: &Path) -> Result<()> {
 }
 
 async fn run(binary: &Path) -> Result<()> {
-    let folder = workspace::target().join("bench-footprint");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    fs::create_dir_all(&folder)?;
+    let folder = fresh("bench-footprint")?;
     let api = ApiServer::start().await?;
     let redis = RedisServer::start(RedisOptions::default())
         .await
@@ -103,7 +99,18 @@ fn configuration(api: &ApiServer, redis: &RedisServer, kubelet: &Kubelet, folder
     )
 }
 
-async fn stop(mut program: Program) -> Result<()> {
+/// An empty folder of this name below `target`.
+pub(crate) fn fresh(name: &str) -> Result<PathBuf> {
+    let folder = workspace::target().join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Ends the program as it is to be ended.
+pub(crate) async fn stop(mut program: Program) -> Result<()> {
     let status = program.stop(Duration::from_secs(30)).await?;
     if !status.success() {
         bail!("the program ended with {status}:\n{}", program.log()?);
