@@ -25,10 +25,11 @@ use crate::{admin, log, signals, wire};
 /// After so long everything that the beginning needs has most often been done.
 const BEGINNING: Duration = Duration::from_secs(15);
 /// Time between two looks for memory that can be given back.
-const TIDYING: Duration = Duration::from_mins(5);
+const TIDYING: Duration = Duration::from_mins(1);
 
 /// Runs until told to stop.
 pub fn run(arguments: &ConfigArguments) -> ExitCode {
+    sluicebox_trim::share_heap();
     let as_read = fingerprint(&arguments.config);
     let (plan, document) = match load(&arguments.config) {
         Checked { plan: Some(plan), document, problems } if problems.is_empty() => (plan, document),

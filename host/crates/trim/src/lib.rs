@@ -7,6 +7,17 @@
 use std::fs;
 use std::io;
 
+/// Has the C library keep what threads free in two places, and not in one for each thread. Most threads of a collector wait most of the
+/// time. To be called before there are threads. Does nothing where the library has no such choice.
+pub fn share_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code, reason = "a function of the C library")]
+    // SAFETY: it sets a number of the allocator, and does not touch any memory that is in use.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
 /// Has the C library give back what was freed and lies between what is in use. Takes about a millisecond. Does nothing where the
 /// library has no such function.
 pub fn heap() {
