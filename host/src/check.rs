@@ -92,7 +92,7 @@ fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static st
     // Without sources something is wrong that was named before.
     if useful.is_empty() && !lane.from.is_empty() {
         let text = format!("the module handles no events of {}", lane.from.join(", "));
-        return Some(("use", (text, Some("`sluicebox modules` shows what it handles; add such a source".to_owned()))));
+        return Some(("use", (text, Some("`sluicebox modules NAME` shows what it handles; add such a source".to_owned()))));
     }
     if let Some(useless) = lane.from.iter().find(|source| lane.from_is_explicit && !useful.contains(source)) {
         return Some((

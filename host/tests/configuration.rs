@@ -126,7 +126,7 @@ sinks:
         ("line 8: `sources.cgroups.wait`: 1h is too long", "write at most 10m"),
         ("line 9: `sources.cgroups.max-cgroups`: 0 is not between 1 and 100000", "such as 5000"),
         ("line 11: `sources.cgroups.node`: is given, but no pods are asked for", "remove it, or write `kubernetes: true`"),
-        ("line 17: `modules.samples.use`: the module handles no events of cgroups", "`sluicebox modules`"),
+        ("line 17: `modules.samples.use`: the module handles no events of cgroups", "`sluicebox modules NAME`"),
         ("line 22: `modules.both.from`: the module does not handle cgroups", "remove `cgroups` from the list"),
         ("line 25: `sinks.a`: a sink is exactly one of", "name one kind"),
         ("line 26: `sinks.nobody.kafka.brokers`: there is none", "write each as `host:port`"),

@@ -104,15 +104,23 @@ impl Telemd {
     fn known(&self, subject: &Subject) -> Known {
         match subject.kind {
             SubjectKind::Pod => Known::Pod(subject.uid.clone()),
-            SubjectKind::Container => {
-                let channel = |instrument: &Instrument| format!("telem/{}/{}/{}", self.node, instrument.name(), subject.uid);
-                Known::Container {
-                    id: subject.uid.clone(),
-                    pod: subject.attribute("pod-uid").unwrap_or_default().to_owned(),
-                    channels: self.instruments.iter().map(channel).collect(),
-                }
-            }
-            SubjectKind::Namespace | SubjectKind::Node | SubjectKind::Cgroup => Known::PassedOver,
+            SubjectKind::Container => self.container(&subject.uid, subject),
+            // Without an API server the path alone says whose a cgroup is.
+            SubjectKind::Cgroup => match (subject.attribute("container-id"), subject.attribute("pod-uid")) {
+                (Some(id), _) => self.container(id, subject),
+                (None, Some(uid)) => Known::Pod(uid.to_owned()),
+                (None, None) => Known::PassedOver,
+            },
+            SubjectKind::Namespace | SubjectKind::Node => Known::PassedOver,
+        }
+    }
+
+    fn container(&self, id: &str, subject: &Subject) -> Known {
+        let channel = |instrument: &Instrument| format!("telem/{}/{}/{id}", self.node, instrument.name());
+        Known::Container {
+            id: id.to_owned(),
+            pod: subject.attribute("pod-uid").unwrap_or_default().to_owned(),
+            channels: self.instruments.iter().map(channel).collect(),
         }
     }
 

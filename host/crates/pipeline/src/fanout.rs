@@ -58,6 +58,14 @@ impl Item for Notice {
             Self::Defined(_) | Self::Forgotten(_) | Self::Listed => Worth::Kept,
         }
     }
+
+    fn undoes(&self, earlier: &Self) -> bool {
+        matches!((self, earlier), (Self::Forgotten(gone), Self::Defined(subject)) if *gone == subject.id)
+    }
+
+    fn needs(&self, earlier: &Self) -> bool {
+        matches!((self, earlier), (Self::Event(event), Self::Defined(subject)) if event.only(|id| id == subject.id).is_some())
+    }
 }
 
 /// The [`Feed`] of one source.

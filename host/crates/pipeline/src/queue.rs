@@ -20,6 +20,9 @@ pub struct Bounds {
 }
 
 /// What happens when an item does not fit.
+///
+/// Where something is dropped, what is never dropped does not wait either, or others would wait because of it. There is no more of it than
+/// of what exists: an end takes its beginning out again when nothing between them is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
     /// Its sender waits.
@@ -46,6 +49,18 @@ pub enum Worth {
 pub trait Item {
     /// How much it is missed.
     fn worth(&self) -> Worth;
+
+    /// Whether nobody needs to know of this one if they do not know of the earlier one: the end of what began with it.
+    fn undoes(&self, earlier: &Self) -> bool {
+        let _ = earlier;
+        false
+    }
+
+    /// Whether it makes no sense without the earlier one.
+    fn needs(&self, earlier: &Self) -> bool {
+        let _ = earlier;
+        false
+    }
 }
 
 impl WhenFull {
@@ -154,6 +169,21 @@ impl<T: Item> Shared<T> {
     }
 }
 
+impl<T: Item> Shared<T> {
+    /// Takes out what this item undoes, if nothing that is left needs it; says whether that was so.
+    fn undo(&self, state: &mut State<T>, item: &T) -> bool {
+        let Some(begin) = state.items.iter().rposition(|(earlier, _)| item.undoes(earlier)) else { return false };
+        let Some((earlier, _)) = state.items.get(begin) else { return false };
+        if state.items.iter().skip(begin + 1).any(|(later, _)| later.needs(earlier)) {
+            return false;
+        }
+        let Some((_, weight)) = state.items.remove(begin) else { return false };
+        state.bytes -= weight;
+        self.measure(state);
+        true
+    }
+}
+
 /// Counts a sender that waits, for as long as it waits.
 struct Waiting<'queue, T>(&'queue Shared<T>);
 
@@ -201,9 +231,16 @@ impl<T: Item> Sender<T> {
         }
         while !Shared::has_room(&state, weight) {
             if !self.0.drop_oldest(&mut state) {
-                if state.bounds.when_full == WhenFull::DropSamples && item.worth() == Worth::Sample {
+                let (when_full, worth) = (state.bounds.when_full, item.worth());
+                if when_full == WhenFull::DropSamples && worth == Worth::Sample {
                     self.0.meter.dropped.increment();
                     return Ok(None);
+                }
+                if when_full != WhenFull::Wait && worth == Worth::Kept {
+                    if self.0.undo(&mut state, &item) {
+                        return Ok(None);
+                    }
+                    break;
                 }
                 state.waiting += 1;
                 state.pressed = true;

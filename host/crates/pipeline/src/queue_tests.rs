@@ -11,6 +11,16 @@ impl Item for u32 {
             _ => Worth::Kept,
         }
     }
+
+    /// 201 is the end of 101, and so on.
+    fn undoes(&self, earlier: &Self) -> bool {
+        *self >= 200 && *earlier == self - 100
+    }
+
+    /// 1 is about 101, and so on.
+    fn needs(&self, earlier: &Self) -> bool {
+        *self < 50 && *earlier == self + 100
+    }
 }
 
 fn small(items: usize, bytes: usize) -> (Sender<u32>, Receiver<u32>) {
@@ -191,4 +201,32 @@ async fn samples_make_room_for_each_other_and_all_else_waits() {
     assert_eq!(receiver.take(9).await, Some(vec![1, 2]));
     third.await.unwrap();
     assert_eq!(receiver.take(9).await, Some(vec![3]));
+}
+
+#[tokio::test]
+async fn what_is_never_dropped_holds_up_nobody_where_others_are_dropped() {
+    for when_full in [WhenFull::DropSamples, WhenFull::DropOldest] {
+        let (sender, mut receiver) = queue(Bounds { items: 2, bytes: 100, when_full }, Arc::default());
+        for item in [101, 102, 103, 104] {
+            sender.send(item, 1).await.unwrap();
+        }
+        // What has come and gone meanwhile is of no interest.
+        for number in 5..50 {
+            sender.send(100 + number, 1).await.unwrap();
+            sender.send(200 + number, 1).await.unwrap();
+        }
+        sender.send(202, 1).await.unwrap();
+        assert_eq!(receiver.take(99).await, Some(vec![101, 103, 104]), "{when_full:?}");
+        sender.send(203, 1).await.unwrap();
+        assert_eq!(receiver.take(99).await, Some(vec![203]), "the end of what is known is told");
+    }
+}
+
+#[tokio::test]
+async fn what_something_waits_about_is_told_to_its_end() {
+    let (sender, mut receiver) = queue(Bounds { items: 2, bytes: 100, when_full: WhenFull::DropSamples }, Arc::default());
+    for item in [101, 1, 201] {
+        sender.send(item, 1).await.unwrap();
+    }
+    assert_eq!(receiver.take(99).await, Some(vec![101, 1, 201]));
 }

@@ -129,7 +129,7 @@ async fn what_is_too_large_or_has_no_place_is_refused_and_the_rest_goes_on() -> 
             "1: kafka refuses it for the topic `t`: Broker: Message size too large (hint: it is larger than `message-max-bytes` of the sink \
              or `max.message.bytes` of the topic)",
             "2: the topic `a b` has a character that no topic may have",
-            "3: it names no channel, and the sink has no `topic`",
+            "3: it names no channel, and the sink has no `topic`: set one of the two",
         ]
     );
     assert_eq!(read(&server.address(), "t").await?, [record(None, Some("1")), record(None, Some("2"))]);

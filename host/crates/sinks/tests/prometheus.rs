@@ -120,7 +120,10 @@ async fn a_refused_document_does_not_hold_up_those_beside_it_and_a_message_is_re
         refused,
         [
             (1, "line 1: the line ends where a blank or `{` after the name of the metric is expected"),
-            (2, "prometheus keeps documents; a message has no name to be kept under"),
+            (
+                2,
+                "prometheus keeps documents; a message has no name to be kept under: have the module make documents, such as `pod-metrics` with `form: prometheus`"
+            ),
         ]
     );
     assert_eq!(scraped.page(), "a 1\nd 1\n");

@@ -108,7 +108,7 @@ async fn what_names_neither_channel_nor_hash_is_refused_and_the_rest_goes_on() -
     assert_eq!(
         refused,
         [
-            (0, "it names no channel, and the sink has no `channel`"),
+            (0, "it names no channel, and the sink has no `channel`: set one of the two"),
             (1, "it names no collection, and the sink has no `hash`"),
             (3, "it names no collection, and the sink has no `hash`"),
         ]

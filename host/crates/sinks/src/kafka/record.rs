@@ -95,7 +95,10 @@ impl<'a> Record<'a> {
 
     fn to(self, named: Option<&'a str>, what: &str, config: &'a Config) -> Result<Self, String> {
         let Some(topic) = named else {
-            let topic = config.topic.as_deref().ok_or_else(|| format!("it names no {what}, and the sink has no `topic`"))?;
+            let topic = config
+                .topic
+                .as_deref()
+                .ok_or_else(|| format!("it names no {what}, and the sink has no `topic`: set one of the two"))?;
             return Ok(Self { topic, ..self });
         };
         check_topic(topic)?;
@@ -176,9 +179,15 @@ mod tests {
         assert_eq!(topic(&message(Some("any.one")), &listed), Ok(("any.one".to_owned(), true)));
         assert_eq!(topic(&message(None), &with), Ok(("default".to_owned(), false)));
         let without = config(None, None);
-        assert_eq!(topic(&message(None), &without), Err("it names no channel, and the sink has no `topic`".to_owned()));
+        assert_eq!(
+            topic(&message(None), &without),
+            Err("it names no channel, and the sink has no `topic`: set one of the two".to_owned())
+        );
         let document = Entry::Document(Document { name: "n".to_owned(), ..Document::default() });
-        assert_eq!(topic(&document, &without), Err("it names no collection, and the sink has no `topic`".to_owned()));
+        assert_eq!(
+            topic(&document, &without),
+            Err("it names no collection, and the sink has no `topic`: set one of the two".to_owned())
+        );
     }
 
     #[test]

@@ -107,7 +107,11 @@ impl Keeper {
                 self.shelf.change(|registry| registry.forget(&Group { collection, name }, after, now));
                 Ok(())
             }
-            Entry::Message(_) => Err("prometheus keeps documents; a message has no name to be kept under".to_owned()),
+            Entry::Message(_) => {
+                Err("prometheus keeps documents; a message has no name to be kept under: have the module make documents, \
+                 such as `pod-metrics` with `form: prometheus`"
+                    .to_owned())
+            }
         }
     }
 

@@ -57,7 +57,7 @@ impl<'a> Command<'a> {
         Ok(match entry {
             Entry::Message(message) => {
                 let channel = message.channel.as_deref().or(config.channel.as_deref());
-                let channel = channel.ok_or("it names no channel, and the sink has no `channel`")?;
+                let channel = channel.ok_or("it names no channel, and the sink has no `channel`: set one of the two")?;
                 Self::Publish { channel, body: &message.body }
             }
             Entry::Document(document) => {

@@ -194,7 +194,7 @@ impl Rounds {
                 if self.missed == HANGS {
                     tracing::warn!(
                         source = "cgroups",
-                        seconds = since.elapsed().as_secs(),
+                        milliseconds = since.elapsed().as_millis(),
                         hint = "is this node overloaded? a longer `period` or fewer `metrics` need less of it",
                         "reading takes longer than the period: the next reading waits for it"
                     );

@@ -108,7 +108,7 @@ impl Scale {
             Self::Microseconds => NANOS_PER_MICRO,
             Self::Jiffies => NANOS_PER_SECOND / rustix::param::clock_ticks_per_second().clamp(1, NANOS_PER_SECOND),
         };
-        number.map(|number| number.saturating_mul(factor))
+        number.and_then(|number| number.checked_mul(factor).ok_or(Bad))
     }
 }
 
