@@ -29,16 +29,17 @@ pub fn heap() {
     }
 }
 
-/// Lets go of the pages of code and constants that lie in files: those of the program, of its libraries, and of compiled modules. What is
-/// still used comes back from the page cache, a few pages at a time.
+/// Lets go of the pages of the program's own file, code and constants. What is still used comes back from the page cache, a few pages at
+/// a time.
 pub fn code() -> io::Result<()> {
+    let program = fs::read_link("/proc/self/exe")?;
     let maps = fs::read_to_string("/proc/self/smaps")?;
-    for (begin, end) in untouched(&maps) {
+    for (begin, end) in untouched(&maps, &program.to_string_lossy()) {
         let place = std::ptr::with_exposed_provenance_mut(begin);
         #[allow(unsafe_code, reason = "what lies at an address is told to the kernel")]
-        // SAFETY: the range is a private mapping of a file that cannot be written to and of which no page was ever written to, so every
-        // page is what the file says: the kernel reads it again when it is used. The dynamic linker, which has written to some
-        // mappings before it made them read-only, is done before the program begins.
+        // SAFETY: the range is a private mapping of the program's file, which stays mapped as long as the program runs. It cannot be
+        // written to, and no page of it ever was (the dynamic linker is done before the program begins), so every page is what the
+        // file says: the kernel reads it again when it is used. A file cannot be written to while it is executed.
         unsafe {
             rustix::mm::madvise(place, end - begin, rustix::mm::Advice::LinuxDontNeed)?;
         }
@@ -46,13 +47,14 @@ pub fn code() -> io::Result<()> {
     Ok(())
 }
 
-/// The ranges in `/proc/self/smaps` (proc(5)) that cannot be written to, lie in a file, and hold no page of their own.
-fn untouched(maps: &str) -> Vec<(usize, usize)> {
+/// The ranges in `/proc/self/smaps` (proc(5)) that lie in the program's file, cannot be written to, and hold no page of their own.
+fn untouched(maps: &str, program: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut candidate = None;
     for line in maps.lines() {
-        if let Some(mapping) = mapping(line) {
-            candidate = mapping;
+        // Only the line that begins a mapping has no name before a colon.
+        if line.split_ascii_whitespace().next().is_some_and(|first| !first.ends_with(':')) {
+            candidate = of_program(line, program);
         } else if line.strip_prefix("Anonymous:").is_some_and(|rest| rest.trim() == "0 kB") {
             found.extend(candidate.take());
         }
@@ -60,17 +62,14 @@ fn untouched(maps: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// None for a line that begins no mapping; in it none for a mapping that is to stay.
-fn mapping(line: &str) -> Option<Option<(usize, usize)>> {
+fn of_program(line: &str, program: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();
     let (begin, end) = fields.next()?.split_once('-')?;
-    let (begin, end) = (usize::from_str_radix(begin, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
     let rights = fields.next()?;
-    // Offset and device come before.
-    let (inode, path) = (fields.nth(2)?, fields.next());
-    let lies_in_file = inode != "0" && path.is_some_and(|path| path.starts_with('/'));
-    let is_kept = !matches!(rights, "r-xp" | "r--p") || !lies_in_file || begin >= end;
-    Some((!is_kept).then_some((begin, end)))
+    // Offset, device and inode.
+    let path = fields.nth(3)?;
+    let (begin, end) = (usize::from_str_radix(begin, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+    (path == program && matches!(rights, "r-xp" | "r--p") && begin < end).then_some((begin, end))
 }
 
 #[cfg(test)]
@@ -78,16 +77,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_lies_in_files_and_was_never_written_to_is_let_go_of() {
+    fn only_what_lies_in_the_program_and_was_never_written_to_is_let_go_of() {
         let of = |first: &str, anonymous: &str| {
-            untouched(&format!("{first}\nSize: 8 kB\nRss: 8 kB\nAnonymous:      {anonymous} kB\nVmFlags: rd\n"))
+            untouched(&format!("{first}\nSize: 8 kB\nRss: 8 kB\nAnonymous:      {anonymous} kB\nVmFlags: rd\n"), "/bin/a")
         };
         assert_eq!(of("1000-3000 r-xp 00001000 08:01 77     /bin/a", "0"), [(0x1000, 0x3000)]);
-        assert_eq!(of("1000-3000 r--p 00001000 08:01 77     /lib/b.so", "0"), [(0x1000, 0x3000)]);
+        assert_eq!(of("1000-3000 r--p 00001000 08:01 77     /bin/a", "0"), [(0x1000, 0x3000)]);
         // What the linker has written to.
         assert_eq!(of("1000-3000 r--p 00001000 08:01 77     /bin/a", "4"), []);
         for other in [
             "1000-3000 rw-p 00001000 08:01 77 /bin/a",
+            "1000-3000 r-xp 00001000 08:01 77 /bin/ab",
+            "1000-3000 r-xp 00001000 08:01 77 /lib/b.so",
             "1000-3000 rwxp 00001000 08:01 77 /bin/a",
             "1000-3000 r-xs 00001000 08:01 77 /bin/a",
             "1000-3000 r-xp 00000000 00:00 0",
