@@ -21,16 +21,16 @@ pub struct Bounds {
 
 /// What happens when an item does not fit.
 ///
-/// Where something is dropped, what is never dropped does not wait either, or others would wait because of it. There is no more of it than
+/// Where something is dropped, an item for which nothing can make room is dropped itself, and what is never dropped does not wait either, or others would wait because of it. There is no more of it than
 /// of what exists: an end takes its beginning out again when nothing between them is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
     /// Its sender waits.
     #[default]
     Wait,
-    /// The oldest samples make room, and are counted; samples for which there is none are dropped themselves. All else waits.
+    /// The oldest samples make room, and are counted. All other facts wait.
     DropSamples,
-    /// The oldest items that may be dropped make room, and are counted. The sender waits only when there is none.
+    /// The oldest facts make room, and are counted.
     DropOldest,
 }
 
@@ -232,7 +232,7 @@ impl<T: Item> Sender<T> {
         while !Shared::has_room(&state, weight) {
             if !self.0.drop_oldest(&mut state) {
                 let (when_full, worth) = (state.bounds.when_full, item.worth());
-                if when_full == WhenFull::DropSamples && worth == Worth::Sample {
+                if when_full.drops(worth) {
                     self.0.meter.dropped.increment();
                     return Ok(None);
                 }
