@@ -75,8 +75,10 @@ impl WhenFull {
 
 struct State<T> {
     bounds: Bounds,
-    items: VecDeque<(T, usize)>,
+    items: VecDeque<Held<T>>,
     bytes: usize,
+    /// Of these, what is never dropped: its number, and its bytes.
+    kept: (usize, usize),
     senders: usize,
     /// Senders that wait for room.
     waiting: usize,
@@ -85,6 +87,13 @@ struct State<T> {
     receiver: bool,
     /// Nothing more is taken in, whoever still has a sender.
     shut: bool,
+}
+
+struct Held<T> {
+    item: T,
+    weight: usize,
+    /// It is never dropped.
+    kept: bool,
 }
 
 struct Shared<T> {
@@ -120,9 +129,12 @@ impl<T> Shared<T> {
         state.shut || !state.receiver
     }
 
+    /// What is never dropped takes no room from what is: else nothing would be told while much begins to exist.
     fn has_room(state: &State<T>, weight: usize) -> bool {
-        let fits = state.items.len() < state.bounds.items && state.bytes.saturating_add(weight) <= state.bounds.bytes;
-        fits || state.items.is_empty()
+        let (kept, kept_bytes) = if state.bounds.when_full == WhenFull::Wait { (0, 0) } else { state.kept };
+        let (items, bytes) = (state.items.len().saturating_sub(kept), state.bytes.saturating_sub(kept_bytes));
+        let fits = items < state.bounds.items && bytes.saturating_add(weight) <= state.bounds.bytes;
+        fits || items == 0
     }
 
     /// Takes what is there, at most `most`, and says whether the senders have gone.
@@ -131,11 +143,16 @@ impl<T> Shared<T> {
         let count = state.items.len().min(most);
         let mut items = Vec::with_capacity(count);
         let mut weight = 0;
-        for (item, bytes) in state.items.drain(..count) {
-            items.push(item);
-            weight += bytes;
+        let mut kept = (0, 0);
+        for held in state.items.drain(..count) {
+            if held.kept {
+                kept = (kept.0 + 1, kept.1 + held.weight);
+            }
+            items.push(held.item);
+            weight += held.weight;
         }
         state.bytes -= weight;
+        state.kept = (state.kept.0.saturating_sub(kept.0), state.kept.1.saturating_sub(kept.1));
         let closed = state.is_closed();
         self.measure(&state);
         if count > 0 {
@@ -161,9 +178,9 @@ impl<T: Item> Shared<T> {
     /// Drops the oldest item that may be dropped; says whether there was one.
     fn drop_oldest(&self, state: &mut State<T>) -> bool {
         let when_full = state.bounds.when_full;
-        let oldest = state.items.iter().position(|(item, _)| when_full.drops(item.worth()));
-        let Some((_, weight)) = oldest.and_then(|oldest| state.items.remove(oldest)) else { return false };
-        state.bytes -= weight;
+        let oldest = state.items.iter().position(|held| when_full.drops(held.item.worth()));
+        let Some(dropped) = oldest.and_then(|oldest| state.items.remove(oldest)) else { return false };
+        state.bytes -= dropped.weight;
         self.meter.dropped.increment();
         true
     }
@@ -172,13 +189,16 @@ impl<T: Item> Shared<T> {
 impl<T: Item> Shared<T> {
     /// Takes out what this item undoes, if nothing that is left needs it; says whether that was so.
     fn undo(&self, state: &mut State<T>, item: &T) -> bool {
-        let Some(begin) = state.items.iter().rposition(|(earlier, _)| item.undoes(earlier)) else { return false };
-        let Some((earlier, _)) = state.items.get(begin) else { return false };
-        if state.items.iter().skip(begin + 1).any(|(later, _)| later.needs(earlier)) {
+        let Some(begin) = state.items.iter().rposition(|earlier| item.undoes(&earlier.item)) else { return false };
+        let Some(earlier) = state.items.get(begin) else { return false };
+        if state.items.iter().skip(begin + 1).any(|later| later.item.needs(&earlier.item)) {
             return false;
         }
-        let Some((_, weight)) = state.items.remove(begin) else { return false };
-        state.bytes -= weight;
+        let Some(undone) = state.items.remove(begin) else { return false };
+        state.bytes -= undone.weight;
+        if undone.kept {
+            state.kept = (state.kept.0.saturating_sub(1), state.kept.1.saturating_sub(undone.weight));
+        }
         self.measure(state);
         true
     }
@@ -204,8 +224,17 @@ pub struct Valve<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    let state =
-        State { bounds, items: VecDeque::new(), bytes: 0, senders: 1, waiting: 0, pressed: false, receiver: true, shut: false };
+    let state = State {
+        bounds,
+        items: VecDeque::new(),
+        bytes: 0,
+        kept: (0, 0),
+        senders: 1,
+        waiting: 0,
+        pressed: false,
+        receiver: true,
+        shut: false,
+    };
     let (filled, drained, pressure, ended) = (Notify::new(), Notify::new(), Condvar::new(), Notify::new());
     let shared = Arc::new(Shared { state: Mutex::new(state), filled, drained, pressure, ended, meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
@@ -229,18 +258,16 @@ impl<T: Item> Sender<T> {
         if !state.receiver || state.shut {
             return Err(Closed);
         }
-        while !Shared::has_room(&state, weight) {
+        let (when_full, kept) = (state.bounds.when_full, item.worth() == Worth::Kept);
+        let goes_at_once = kept && when_full != WhenFull::Wait;
+        if goes_at_once && state.kept.0 >= state.bounds.items && self.0.undo(&mut state, &item) {
+            return Ok(None);
+        }
+        while !goes_at_once && !Shared::has_room(&state, weight) {
             if !self.0.drop_oldest(&mut state) {
-                let (when_full, worth) = (state.bounds.when_full, item.worth());
-                if when_full.drops(worth) {
+                if when_full.drops(item.worth()) {
                     self.0.meter.dropped.increment();
                     return Ok(None);
-                }
-                if when_full != WhenFull::Wait && worth == Worth::Kept {
-                    if self.0.undo(&mut state, &item) {
-                        return Ok(None);
-                    }
-                    break;
                 }
                 state.waiting += 1;
                 state.pressed = true;
@@ -248,7 +275,10 @@ impl<T: Item> Sender<T> {
                 return Ok(Some((item, Waiting(&self.0))));
             }
         }
-        state.items.push_back((item, weight));
+        if kept {
+            state.kept = (state.kept.0 + 1, state.kept.1 + weight);
+        }
+        state.items.push_back(Held { item, weight, kept });
         state.bytes += weight;
         self.0.measure(&state);
         drop(state);
@@ -380,6 +410,7 @@ impl<T> Drop for Receiver<T> {
         state.receiver = false;
         let items = std::mem::take(&mut state.items);
         state.bytes = 0;
+        state.kept = (0, 0);
         self.0.measure(&state);
         drop(state);
         drop(items);
