@@ -5,7 +5,6 @@
 //! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called.
 
 pub mod cgroups;
-pub mod kubernetes;
 pub mod namespaces;
 pub mod node_name;
 pub mod nodes;
@@ -20,3 +19,4 @@ pub use nodes::Nodes;
 pub use pods::{Pods, Wants};
 pub use scope::Scope;
 pub use sluicebox_contract::Problem;
+pub use sluicebox_kubernetes as kubernetes;

@@ -12,7 +12,7 @@ use crate::workspace::{self, list, text};
 /// Packages that only some of ours may name, in whatever kind of dependency.
 const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
     (&["wasmtime", "wasmtime-environ", "cranelift-codegen"], &["sluicebox-wasm", "sluicebox-wasm-cache"]),
-    (&["kube", "kube-client", "kube-runtime", "k8s-openapi"], &["sluicebox-sources"]),
+    (&["kube", "kube-client", "kube-runtime", "k8s-openapi"], &["sluicebox-kubernetes", "sluicebox-sources"]),
     (&["redis", "rdkafka"], &["sluicebox-sinks"]),
     (&["wit-bindgen"], &["sluicebox-sdk", "hostile"]),
     (&["clap"], &["sluicebox", "xtask"]),
@@ -25,13 +25,15 @@ const BELOW_ONLY: [(&str, &[&str]); 2] = [("openssl-sys", &["rdkafka-sys"]), ("n
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
-const NEIGHBOURS: [(&str, &[&str]); 13] = [
+const NEIGHBOURS: [(&str, &[&str]); 14] = [
     ("sluicebox-contract", &[]),
-    ("sluicebox-sources", &["sluicebox-contract"]),
+    // The way to the API server, which both sources and sinks need: neither may name the other.
+    ("sluicebox-kubernetes", &["sluicebox-contract"]),
+    ("sluicebox-sources", &["sluicebox-contract", "sluicebox-kubernetes"]),
     ("sluicebox-wasm", &["sluicebox-contract", "sluicebox-wasm-cache"]),
     ("sluicebox-wasm-cache", &["sluicebox-private-directory"]),
     ("sluicebox-pipeline", &["sluicebox-contract"]),
-    ("sluicebox-sinks", &["sluicebox-contract"]),
+    ("sluicebox-sinks", &["sluicebox-contract", "sluicebox-kubernetes"]),
     ("sluicebox-store", &["sluicebox-contract", "sluicebox-private-directory"]),
     // What the store and the cache share: neither may know the other.
     ("sluicebox-private-directory", &[]),
@@ -43,6 +45,7 @@ const NEIGHBOURS: [(&str, &[&str]); 13] = [
         "sluicebox",
         &[
             "sluicebox-contract",
+            "sluicebox-kubernetes",
             "sluicebox-sources",
             "sluicebox-wasm",
             "sluicebox-pipeline",

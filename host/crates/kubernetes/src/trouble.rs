@@ -7,19 +7,19 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 
-/// A request that did not succeed: what was tried and why it failed. All of them are tried again.
+/// A request that did not succeed: what was tried and why it failed. Whether it is tried again is up to who asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     /// What was tried, such as `cannot list pods`.
-    pub(crate) tried: String,
+    pub tried: String,
     /// Why it failed.
-    pub(crate) cause: String,
+    pub cause: String,
     /// What would cure it, where that is known.
-    pub(crate) hint: Option<String>,
+    pub hint: Option<String>,
     /// The API's answer, if it gave one.
-    pub(crate) status: Option<StatusCode>,
+    pub status: Option<StatusCode>,
     /// How long the API asks to wait.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
 }
 
 impl fmt::Display for Trouble {
@@ -29,28 +29,30 @@ impl fmt::Display for Trouble {
 }
 
 impl Trouble {
-    pub(crate) fn new(tried: impl Into<String>, cause: impl fmt::Display) -> Self {
+    /// `tried` begins the error; nothing else is known yet.
+    pub fn new(tried: impl Into<String>, cause: impl fmt::Display) -> Self {
         Self { tried: tried.into(), cause: cause.to_string(), hint: None, status: None, retry_after: None }
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// With what would cure it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Whether the API says that what was asked for is too old to be had.
-    pub(crate) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         self.status == Some(StatusCode::GONE)
     }
 
     /// Whether the API answers, and what it refuses may be the request itself: not its sender, nor the moment.
-    pub(crate) fn is_about_the_request(&self) -> bool {
+    pub fn is_about_the_request(&self) -> bool {
         let others = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
         self.status.is_some_and(|status| !others.contains(&status))
     }
 
     /// Whether the same request would be refused again.
-    pub(crate) fn is_final(&self) -> bool {
+    pub fn is_final(&self) -> bool {
         self.is_about_the_request() && self.status.is_some_and(|status| status.is_client_error())
     }
 }
@@ -58,15 +60,18 @@ impl Trouble {
 /// What the API server says when it refuses; only the fields that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Status {
-    pub(crate) code: u16,
-    pub(crate) reason: String,
-    pub(crate) message: String,
+pub struct Status {
+    /// The status of HTTP.
+    pub code: u16,
+    /// Why, for machines: such as `Forbidden`.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
 }
 
 impl Status {
     /// In one line, cut to a bearable length.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let text = if self.message.is_empty() { &self.reason } else { &self.message };
         let text: String = text.chars().take(500).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         format!("the API answers {}{}{text}", self.code, if text.is_empty() { "" } else { ": " })
@@ -74,7 +79,7 @@ impl Status {
 }
 
 /// An error and what it came from, in one line; kube and hyper say little in the outermost one.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();
     while let Some(cause) = inner {

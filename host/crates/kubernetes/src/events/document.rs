@@ -85,7 +85,7 @@ fn beginning(text: &str, bytes: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubernetes::is_object_name;
+    use crate::is_object_name;
 
     fn node(name: &str) -> About {
         About::Node { name: name.to_owned() }

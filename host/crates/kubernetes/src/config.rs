@@ -6,13 +6,13 @@ use std::time::Duration;
 use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sluicebox_contract::Problem;
 use sluicebox_contract::quantity::TimeSpan;
 
 use super::route;
 use super::{Kubectl, TokenRetrieval};
-use crate::Problem;
 
-/// How the Kubernetes API server is reached. One for all sources.
+/// How the Kubernetes API server is reached. One way for all sources and sinks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Config {
@@ -186,7 +186,7 @@ fn leaves_the_machine_in_clear(url: &Uri) -> bool {
 }
 
 /// A DNS subdomain, as names of service accounts, namespaces and nodes are.
-pub(crate) fn is_object_name(text: &str) -> bool {
+pub fn is_object_name(text: &str) -> bool {
     let inner = |character: u8| character.is_ascii_lowercase() || character.is_ascii_digit() || matches!(character, b'-' | b'.');
     let edge = |character: Option<&u8>| character.is_some_and(|character| *character != b'-' && *character != b'.');
     let bytes = text.as_bytes();

@@ -1,4 +1,4 @@
-//! The client: one connection pool and one token for all sources.
+//! The client: one connection pool and one token for all who ask.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,20 +73,24 @@ impl Api {
         &self.shared.server
     }
 
-    pub(crate) fn request_timeout(&self) -> Duration {
+    /// How long an answer may take.
+    pub fn request_timeout(&self) -> Duration {
         self.shared.request_timeout
     }
 
-    pub(crate) fn watch_timeout(&self) -> Duration {
+    /// After how long the server is asked to end a watch.
+    pub fn watch_timeout(&self) -> Duration {
         self.shared.watch_timeout
     }
 
-    pub(crate) fn watch_idle_timeout(&self) -> Duration {
+    /// After how long without a byte a watch counts as dead.
+    pub fn watch_idle_timeout(&self) -> Duration {
         self.shared.watch_idle_timeout
     }
 
-    /// Sends a request and returns the answer's head when it is a success. `tried` begins the error, such as `cannot list pods`.
-    pub(crate) async fn send(&self, mut request: Request<Vec<u8>>, tried: &str) -> Result<Response<Body>, Trouble> {
+    /// Sends a request and returns the answer's head when it is a success. `tried` begins the error, such as `cannot list pods`. Nothing
+    /// is timed here but connecting, and nothing tried again.
+    pub async fn send(&self, mut request: Request<Vec<u8>>, tried: &str) -> Result<Response<Body>, Trouble> {
         let header = self.shared.tokens.header().await?;
         if let Some(header) = &header {
             request.headers_mut().insert(AUTHORIZATION, header.clone());
