@@ -129,3 +129,95 @@ pub mod samples {
         default_bindings_module: "sluicebox_sdk::bindings::samples",
     });
 }
+
+/// Modules that are given typed services.
+pub mod services {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-services",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        additional_type_attributes: {
+            "sluicebox:module/service-handler@0.2.0/service-event": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/service-handler@0.2.0/service": [#[derive(Default)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]],
+            "sluicebox:module/service-handler@0.2.0/service-port": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_services",
+        default_bindings_module: "sluicebox_sdk::bindings::services",
+    });
+}
+
+/// Modules that are given typed nodes.
+pub mod nodes {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-nodes",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        additional_type_attributes: {
+            "sluicebox:module/node-handler@0.2.0/node-event": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/node-handler@0.2.0/node": [#[derive(Default)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields, default))]],
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_nodes",
+        default_bindings_module: "sluicebox_sdk::bindings::nodes",
+    });
+}
+
+/// Modules that are told who talks to whom.
+pub mod connections {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-connections",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        additional_type_attributes: {
+            "sluicebox:module/connection-handler@0.2.0/protocol": [#[derive(Hash)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/connection-handler@0.2.0/direction": [#[derive(Hash)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_connections",
+        default_bindings_module: "sluicebox_sdk::bindings::connections",
+    });
+}
+
+/// Modules that are given inventories of this node.
+pub mod inventory {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-inventory",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        additional_type_attributes: {
+            "sluicebox:module/inventory-handler@0.2.0/inventory": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-node": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-pod": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/inventory-handler@0.2.0/workload": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-container": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-port": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case", deny_unknown_fields))]],
+        },
+        additional_member_attributes: {
+            "sluicebox:module/inventory-handler@0.2.0/inventory.more": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory.pods": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-node.addresses": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-node.kernel-version": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-node.labels": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-node.allocatable": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-node.attributes": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-pod.pod-ips": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-pod.host-network": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-pod.owners": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-pod.containers": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-pod.attributes": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/workload.api-version": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/workload.uid": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-container.image": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-container.pids": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+            "sluicebox:module/inventory-handler@0.2.0/inventory-container.ports": [#[cfg_attr(not(target_family = "wasm"), serde(default))]],
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_inventory",
+        default_bindings_module: "sluicebox_sdk::bindings::inventory",
+    });
+}

@@ -28,12 +28,14 @@
 //! | `events`, `expect` | the events are handed over in one batch, and exactly these entries come, in this order (left out: none) |
 //! | `events`, `expect-error` | the batch is refused, and the text contains this |
 //! | `tick`, `expect` | a tick is handed over, which is a batch of its own; `expect-error` as above |
+//! | `report`, `expect` | a report of connections is handed over, likewise |
+//! | `inventory`, `expect` | an inventory is handed over, likewise |
 //! | `restart: true` | a fresh instance takes over, as after a panic; all subjects are defined again |
 //! | `swap: true` | a fresh instance takes over on purpose; all subjects are defined again, and it is given what the old one saves |
 //! | `define`, `forget` | subjects are defined (`id`, `kind`, `uid`, `namespace`, `name`, `attributes` as an object) or forgotten (ids) by hand |
 //!
-//! **Events** are `{"pod": {...}}` and `{"object": {...}}` with the fields of the WIT. What may be left out: `subject` (one is given to
-//! each uid and defined before its first event), `observed-at-unix-nanos` (one second after the event before), `previous` (the pod as
+//! **Events** are `{"pod": {...}}`, `{"service": {...}}`, `{"node": {...}}` and `{"object": {...}}` with the fields of the WIT. What may be left out: `subject` (one is given to
+//! each uid and defined before its first event), `observed-at-unix-nanos` (one second after the event before), `previous` (the object as
 //! the case had it last; `null` says that there was none), and for objects `kind`, `uid`, `namespace` and `name` (they stand in `json`).
 //! `json` is the object itself, or a string where white space or the form of numbers matters.
 //!
@@ -53,6 +55,21 @@
 //! A counter with a number in place of the object has no increase; `over-nanoseconds` left out is one second. The rate is
 //! worked out, and samples are put into the order of the metrics. Subjects are defined before, by a step.
 //!
+//! **A report** is `{"observed-at-unix-nanos": ..., "over-nanoseconds": ..., "connections": [...], "more": false}`; left out, the time is as
+//! above, and the others are zero and false. Of its connections only the ends are needed:
+//!
+//! ```json
+//! {
+//!   "source": {"subject": 1, "address": "10.42.0.7", "port": 40112},
+//!   "destination": {"address": "10.96.0.1", "port": 443},
+//!   "protocol": "tcp", "direction": "outgoing", "pid": 14931, "network-namespace": 4026532528,
+//!   "sent": {"total": 3079, "increase": 79}, "received": 5849
+//! }
+//! ```
+//!
+//! An end without `subject` is nobody's, a number in place of a total with its increase has not grown. **An inventory** is
+//! `{"node": {...}, "pods": [...]}` with the fields of the WIT; lists may be left out, and subjects and time as above.
+//!
 //! **Entries** are `{"message": {...}}`, `{"document": {...}}` and `{"forget": {...}}` with the fields of the WIT. A `body` is a string,
 //! or a list of parts: strings, `{"compact": ...}` for JSON without white space, and `{"line": ...}` for the same with a newline behind.
 //! Packed messages are compared one by one.
@@ -65,6 +82,7 @@ mod file;
 mod metrics;
 mod native;
 mod reader;
+mod report;
 mod short;
 
 pub use difference::difference;

@@ -3,9 +3,13 @@
 #[cfg(target_family = "wasm")]
 use std::cell::RefCell;
 
-use crate::{Entries, Metric, Module, ObjectEvent, Payload, PodEvent, Subject, SubjectId, Tick};
+use crate::{
+    ConnectionReport, Entries, Inventory, Metric, Module, NodeEvent, ObjectEvent, Payload, PodEvent, ServiceEvent, Subject,
+    SubjectId, Tick,
+};
 
-/// Makes a component of a module: `export!(Hello: pods, objects, samples, subjects, state);`, naming the handlers that it has.
+/// Makes a component of a module: `export!(Hello: pods, subjects, state);`, naming the handlers that it has: `pods`, `services`, `nodes`,
+/// `objects`, `samples`, `connections`, `inventory`, `subjects`, `state`.
 ///
 /// The named handlers are those that the host finds, and so decide which events the module is given. Stands once in a crate, which has
 /// `crate-type = ["cdylib", "rlib"]`. In a native build nothing is exported; there the line tells the
@@ -64,6 +68,34 @@ macro_rules! __forward {
             $crate::Objects::objects(self, events)
         }
     };
+    (services) => {
+        const SERVICES: bool = true;
+
+        fn services(&mut self, events: ::std::vec::Vec<$crate::ServiceEvent>) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Services::services(self, events)
+        }
+    };
+    (nodes) => {
+        const NODES: bool = true;
+
+        fn nodes(&mut self, events: ::std::vec::Vec<$crate::NodeEvent>) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Nodes::nodes(self, events)
+        }
+    };
+    (connections) => {
+        const CONNECTIONS: bool = true;
+
+        fn connections(&mut self, report: $crate::ConnectionReport) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Connections::connections(self, report)
+        }
+    };
+    (inventory) => {
+        const INVENTORY: bool = true;
+
+        fn inventory(&mut self, inventory: $crate::Inventory) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Inventories::inventory(self, inventory)
+        }
+    };
     (samples) => {
         const SAMPLES: bool = true;
 
@@ -98,7 +130,7 @@ macro_rules! __forward {
         }
     };
     ($other:ident) => {
-        ::std::compile_error!("unknown handler: `pods`, `objects`, `samples`, `subjects` and `state` can be exported");
+        ::std::compile_error!("unknown handler: `pods`, `services`, `nodes`, `objects`, `samples`, `connections`, `inventory`, `subjects` and `state` can be exported");
     };
 }
 
@@ -125,6 +157,42 @@ macro_rules! __component {
             }
         }
         $crate::bindings::objects::export_objects!(Component);
+    };
+    (services) => {
+        impl $crate::bindings::services::exports::sluicebox::module::service_handler::Guest for Component {
+            fn handle(
+                events: ::std::vec::Vec<$crate::ServiceEvent>,
+            ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Services::services(module, events)))
+            }
+        }
+        $crate::bindings::services::export_services!(Component);
+    };
+    (nodes) => {
+        impl $crate::bindings::nodes::exports::sluicebox::module::node_handler::Guest for Component {
+            fn handle(
+                events: ::std::vec::Vec<$crate::NodeEvent>,
+            ) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Nodes::nodes(module, events)))
+            }
+        }
+        $crate::bindings::nodes::export_nodes!(Component);
+    };
+    (connections) => {
+        impl $crate::bindings::connections::exports::sluicebox::module::connection_handler::Guest for Component {
+            fn handle(report: $crate::ConnectionReport) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Connections::connections(module, report)))
+            }
+        }
+        $crate::bindings::connections::export_connections!(Component);
+    };
+    (inventory) => {
+        impl $crate::bindings::inventory::exports::sluicebox::module::inventory_handler::Guest for Component {
+            fn handle(inventory: $crate::Inventory) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Inventories::inventory(module, inventory)))
+            }
+        }
+        $crate::bindings::inventory::export_inventory!(Component);
     };
     (samples) => {
         impl $crate::bindings::samples::exports::sluicebox::module::sample_handler::Guest for Component {
@@ -178,6 +246,10 @@ pub trait Exported: Module {
     const PODS: bool = false;
     const OBJECTS: bool = false;
     const SAMPLES: bool = false;
+    const SERVICES: bool = false;
+    const NODES: bool = false;
+    const CONNECTIONS: bool = false;
+    const INVENTORY: bool = false;
     const SUBJECTS: bool = false;
     const STATE: bool = false;
 
@@ -198,6 +270,26 @@ pub trait Exported: Module {
     fn samples(&mut self, tick: Tick) -> Result<Entries, String> {
         let _ = tick;
         Err("the module does not export `samples`".to_owned())
+    }
+
+    fn services(&mut self, events: Vec<ServiceEvent>) -> Result<Entries, String> {
+        let _ = events;
+        Err("the module does not export `services`".to_owned())
+    }
+
+    fn nodes(&mut self, events: Vec<NodeEvent>) -> Result<Entries, String> {
+        let _ = events;
+        Err("the module does not export `nodes`".to_owned())
+    }
+
+    fn connections(&mut self, report: ConnectionReport) -> Result<Entries, String> {
+        let _ = report;
+        Err("the module does not export `connections`".to_owned())
+    }
+
+    fn inventory(&mut self, inventory: Inventory) -> Result<Entries, String> {
+        let _ = inventory;
+        Err("the module does not export `inventory`".to_owned())
     }
 
     fn define(&mut self, subjects: Vec<Subject>) {

@@ -291,13 +291,17 @@
 //! | in `export!` | trait | given |
 //! | --- | --- | --- |
 //! | `pods` | [`Pods`] | pods with typed fields, and their state before |
-//! | `objects` | [`Objects`] | Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is exported, too |
+//! | `services` | [`Services`] | services with typed fields, and their state before |
+//! | `nodes` | [`Nodes`] | nodes, likewise |
+//! | `objects` | [`Objects`] | Kubernetes objects as the API's own JSON: namespaces, and pods, services and nodes unless these are exported typed |
 //! | `samples` | [`Samples`] | what pods and containers use, as numbers |
+//! | `connections` | [`Connections`] | who talks to whom, as a network tracer on this node tells it |
+//! | `inventory` | [`Inventories`] | what runs on this node, all at once, every ten seconds and when it changes |
 //! | `subjects` | [`Subjects`] | what events are about, before the first event about it and again after every fresh start |
 //! | `state` | [`State`] | what the instance before has saved, when it was changed on purpose |
 //!
 //! An `Err` from a handler refuses the whole batch. The host then hands its halves over again, and so on, and leaves out the events
-//! that are refused alone (of a tick, the subjects whose samples are); a module with state must not have changed it when it refuses. The text is what the operator reads, so it
+//! that are refused alone (of samples, connections and inventories, the subjects, connections and pods); a module with state must not have changed it when it refuses. The text is what the operator reads, so it
 //! names what was tried, the cause and the cure.
 //!
 //! # Where entries go
@@ -320,6 +324,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod connections;
 mod entries;
 mod events;
 mod export;
@@ -335,6 +340,13 @@ pub mod bindings;
 pub mod cases;
 pub mod log;
 
+pub use bindings::connections::exports::sluicebox::module::connection_handler::{
+    Address, Connection, ConnectionReport, Direction, End, Protocol, Traffic,
+};
+pub use bindings::inventory::exports::sluicebox::module::inventory_handler::{
+    Inventory, InventoryContainer, InventoryNode, InventoryPod, InventoryPort, Workload,
+};
+pub use bindings::nodes::exports::sluicebox::module::node_handler::{Node, NodeEvent};
 pub use bindings::objects::exports::sluicebox::module::object_handler::{ObjectEvent, ObjectKind};
 pub use bindings::pods::exports::sluicebox::module::pod_handler::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, PodEvent, QosClass, Terminated,
@@ -342,6 +354,7 @@ pub use bindings::pods::exports::sluicebox::module::pod_handler::{
 pub use bindings::samples::exports::sluicebox::module::sample_handler::{
     Counter, Increase, Metric, MetricId, MetricKind, Reading, Sample, Tick,
 };
+pub use bindings::services::exports::sluicebox::module::service_handler::{Service, ServiceEvent, ServicePort};
 pub use bindings::started::exports::sluicebox::module::lifecycle::Context;
 pub use bindings::started::sluicebox::module::types::{
     Change, Document, Entries, Entry, Forget, Message, PackedEnd, PackedMessages, Pair, Payload, SubjectId,
@@ -353,7 +366,7 @@ pub use export::Exported;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
 pub use export::instance;
-pub use module::{Module, Objects, Pods, Samples, State, Subjects};
+pub use module::{Connections, Inventories, Module, Nodes, Objects, Pods, Samples, Services, State, Subjects};
 pub use samples::ByMetric;
 pub use settings::{NoSettings, settings};
 pub use time::Rfc3339;

@@ -2,7 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Entries, Metric, ObjectEvent, Payload, PodEvent, Subject, SubjectId, Tick};
+use crate::{
+    ConnectionReport, Context, Entries, Inventory, Metric, NodeEvent, ObjectEvent, Payload, PodEvent, ServiceEvent, Subject,
+    SubjectId, Tick,
+};
 
 /// A module: how it starts.
 pub trait Module: Sized + 'static {
@@ -17,6 +20,30 @@ pub trait Module: Sized + 'static {
 pub trait Pods: Module {
     /// Shapes a batch, which is never empty.
     fn pods(&mut self, events: Vec<PodEvent>) -> Result<Entries, String>;
+}
+
+/// A module that is given services with typed fields.
+pub trait Services: Module {
+    /// Shapes a batch, which is never empty.
+    fn services(&mut self, events: Vec<ServiceEvent>) -> Result<Entries, String>;
+}
+
+/// A module that is given nodes with typed fields.
+pub trait Nodes: Module {
+    /// Shapes a batch, which is never empty.
+    fn nodes(&mut self, events: Vec<NodeEvent>) -> Result<Entries, String>;
+}
+
+/// A module that is told who talks to whom.
+pub trait Connections: Module {
+    /// Shapes what a tracer reported at one time, or a part of it; there may be no connections in it.
+    fn connections(&mut self, report: ConnectionReport) -> Result<Entries, String>;
+}
+
+/// A module that is given inventories of this node: all that runs on it at one time.
+pub trait Inventories: Module {
+    /// Shapes an inventory, or a part of it.
+    fn inventory(&mut self, inventory: Inventory) -> Result<Entries, String>;
 }
 
 /// A module that is given Kubernetes objects as the API's own JSON.

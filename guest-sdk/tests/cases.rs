@@ -93,7 +93,10 @@ fn what_an_event_leaves_out_is_filled_in() {
     for step in case.steps {
         let Step::Batch { define, events, .. } = step else { unreachable!("only batches") };
         filled.extend(define.iter().map(ToString::to_string));
-        filled.extend(events.iter().map(|(Event::Pod(event) | Event::Object(event) | Event::Tick(event))| event.to_string()));
+        filled.extend(events.iter().map(|event| match event {
+            Event::Pod(event) | Event::Object(event) | Event::Tick(event) => event.to_string(),
+            other => format!("{other:?}"),
+        }));
     }
     let expected = [
         r#"{"kind":"pod","uid":"u","namespace":"","name":"","id":1}"#,

@@ -74,7 +74,11 @@ pub fn identity(lane: &LanePlan, module: &Module) -> ModuleIdentity {
 pub fn useful(lane: &LanePlan, handlers: Handlers) -> Vec<String> {
     let is_of_use = |source: &&String| match source.as_str() {
         "cgroups" => handlers.samples,
+        "tracer" => handlers.connections,
+        "inventory" => handlers.inventory,
         "pods" => handlers.objects || handlers.pods,
+        "services" => handlers.objects || handlers.services,
+        "nodes" => handlers.objects || handlers.nodes,
         _ => handlers.objects,
     };
     lane.from.iter().filter(is_of_use).cloned().collect()

@@ -60,8 +60,12 @@ fn page(description: &Description) -> String {
     let handlers = [
         (description.handlers.subjects, "subjects"),
         (description.handlers.pods, "pods"),
+        (description.handlers.services, "services"),
+        (description.handlers.nodes, "nodes"),
         (description.handlers.objects, "objects"),
         (description.handlers.samples, "samples"),
+        (description.handlers.connections, "connections"),
+        (description.handlers.inventory, "inventory"),
         (description.state, "state"),
     ];
     let handlers: Vec<&str> = handlers.into_iter().filter_map(|(there, name)| there.then_some(name)).collect();

@@ -53,10 +53,18 @@ pub enum Step {
 pub enum Event {
     /// For `pod-handler`.
     Pod(Value),
+    /// For `service-handler`.
+    Service(Value),
+    /// For `node-handler`.
+    Node(Value),
     /// For `object-handler`.
     Object(Value),
     /// For `sample-handler`: here `metric` is a name, and an increase has no rate yet.
     Tick(Value),
+    /// For `connection-handler`: here addresses are text.
+    Connections(Value),
+    /// For `inventory-handler`.
+    Inventory(Value),
 }
 
 /// What must come of a batch.
@@ -145,6 +153,8 @@ pub(super) struct FileStep {
     pub(super) swap: bool,
     pub(super) events: Option<Vec<Value>>,
     pub(super) tick: Option<Value>,
+    pub(super) report: Option<Value>,
+    pub(super) inventory: Option<Value>,
     pub(super) expect: Option<Vec<Value>>,
     pub(super) expect_error: Option<String>,
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Case, Event, Expect, Step, difference, metrics};
+use super::{Case, Event, Expect, Step, difference, metrics, report};
 use crate::{
     Context, Counter, Entries, Entry, Exported, Increase, Message, PackedMessages, Payload, Reading, Sample, Tick, settings,
 };
@@ -70,21 +70,38 @@ fn define<M: Exported>(subjects: &[Value], module: &mut M) -> Result<(), String>
 }
 
 fn handle<M: Exported>(events: &[Event], module: &mut M) -> Result<Result<Entries, String>, String> {
-    let (mut pods, mut objects) = (Vec::new(), Vec::new());
-    for event in events {
-        match event {
-            Event::Pod(event) => pods.push(typed(event)?),
-            Event::Object(event) => objects.push(typed(event)?),
-            Event::Tick(event) if M::SAMPLES => return Ok(module.samples(tick(event)?)),
-            Event::Tick(_) => return Err("the case hands over a tick, and the module does not export `samples`".to_owned()),
+    let exports = |exported: bool, name: &str| {
+        if exported {
+            Ok(())
+        } else {
+            Err(format!("the case hands over what only `{name}` takes, and the module does not export that"))
         }
+    };
+    let values = events.iter().map(|event| match event {
+        Event::Pod(value)
+        | Event::Service(value)
+        | Event::Node(value)
+        | Event::Object(value)
+        | Event::Tick(value)
+        | Event::Connections(value)
+        | Event::Inventory(value) => value,
+    });
+    match events.first() {
+        None => Err("the case hands over nothing".to_owned()),
+        Some(Event::Pod(_)) => exports(M::PODS, "pods").and_then(|()| Ok(module.pods(all(values)?))),
+        Some(Event::Service(_)) => exports(M::SERVICES, "services").and_then(|()| Ok(module.services(all(values)?))),
+        Some(Event::Node(_)) => exports(M::NODES, "nodes").and_then(|()| Ok(module.nodes(all(values)?))),
+        Some(Event::Object(_)) => exports(M::OBJECTS, "objects").and_then(|()| Ok(module.objects(all(values)?))),
+        Some(Event::Tick(event)) => exports(M::SAMPLES, "samples").and_then(|()| Ok(module.samples(tick(event)?))),
+        Some(Event::Connections(event)) => {
+            exports(M::CONNECTIONS, "connections").and_then(|()| Ok(module.connections(report::read(event)?)))
+        }
+        Some(Event::Inventory(event)) => exports(M::INVENTORY, "inventory").and_then(|()| Ok(module.inventory(typed(event)?))),
     }
-    match (pods.is_empty(), M::PODS, M::OBJECTS) {
-        (false, false, _) => Err("the case hands over a pod, and the module does not export `pods`".to_owned()),
-        (true, _, false) => Err("the case hands over an object, and the module does not export `objects`".to_owned()),
-        (false, true, _) => Ok(module.pods(pods)),
-        (true, _, true) => Ok(module.objects(objects)),
-    }
+}
+
+fn all<'values, T: DeserializeOwned>(values: impl Iterator<Item = &'values Value>) -> Result<Vec<T>, String> {
+    values.map(typed).collect()
 }
 
 /// The tick of a case: with names in place of ids, and without rates.
@@ -141,7 +158,7 @@ fn compare(made: Result<Entries, String>, expect: &Expect) -> Result<(), String>
     }
 }
 
-fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     T::deserialize(value).map_err(|error| format!("{error}, in {value}"))
 }
 

@@ -14,8 +14,8 @@ pub(super) struct Reader {
     time: Option<u64>,
     /// Subjects that exist, by id.
     subjects: BTreeMap<u64, Value>,
-    /// The last state of each pod, by uid.
-    pods: BTreeMap<String, Value>,
+    /// The last state of each object that was given with typed fields, by kind and uid.
+    typed: BTreeMap<(String, String), Value>,
 }
 
 impl Reader {
@@ -24,12 +24,14 @@ impl Reader {
     }
 
     pub(super) fn step(&mut self, step: FileStep, steps: &mut Vec<Step>) -> Result<(), String> {
-        let FileStep { define, forget, restart, swap, events, tick, expect, expect_error } = step;
+        let FileStep { define, forget, restart, swap, events, tick, report, inventory, expect, expect_error } = step;
         let expects = expect.is_some() || expect_error.is_some();
-        let events = match (events, tick) {
-            (events, None) => events.map(Batch::Events),
-            (None, Some(tick)) => Some(Batch::Tick(tick)),
-            (Some(_), Some(_)) => return Err("a tick is a batch of its own: make `events` another step".to_owned()),
+        let mut batches =
+            [events.map(Batch::Events), tick.map(Batch::Tick), report.map(Batch::Connections), inventory.map(Batch::Inventory)]
+                .into_iter()
+                .flatten();
+        let (events, None) = (batches.next(), batches.next()) else {
+            return Err("`tick`, `report` and `inventory` are a batch of their own each: make the others another step".to_owned());
         };
         steps.push(match (define, forget, restart, swap, events) {
             (Some(subjects), None, false, false, None) if !expects => {
@@ -49,7 +51,7 @@ impl Reader {
             (None, None, false, false, Some(batch)) => self.batch(batch, expect, expect_error)?,
             _ => {
                 return Err(
-                    "a step is one of `events` and `tick` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
+                    "a step is one of `events`, `tick`, `report` and `inventory` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
                         .to_owned(),
                 );
             }
@@ -80,12 +82,20 @@ impl Reader {
         let events = match batch {
             Batch::Events(events) => events,
             Batch::Tick(tick) => return Ok(Step::Batch { define: Vec::new(), events: vec![self.tick(tick)?], expect }),
+            Batch::Connections(report) => {
+                return Ok(Step::Batch { define: Vec::new(), events: vec![self.report(report)?], expect });
+            }
+            Batch::Inventory(inventory) => {
+                let mut define = Vec::new();
+                let events = vec![self.inventory(inventory, &mut define)?];
+                return Ok(Step::Batch { define, events, expect });
+            }
         };
         let mut define = Vec::new();
         let events = events.into_iter().map(|event| self.event(event, &mut define)).collect::<Result<Vec<_>, _>>()?;
-        let pods = events.iter().filter(|event| matches!(event, Event::Pod(_))).count();
-        if events.is_empty() || (pods > 0 && pods < events.len()) {
-            return Err("a batch is never empty, and pods and objects never come in the same one: make steps of them".to_owned());
+        let kinds = events.chunk_by(|one, other| std::mem::discriminant(one) == std::mem::discriminant(other)).count();
+        if kinds != 1 {
+            return Err("a batch is never empty, and its events are all of one kind: make steps of them".to_owned());
         }
         Ok(Step::Batch { define, events, expect })
     }
@@ -95,9 +105,11 @@ impl Reader {
             return Err("an event is an object".to_owned());
         };
         match event.into_iter().next() {
-            Some((kind, Value::Object(fields))) if kind == "pod" => self.pod(fields, defined),
+            Some((kind, Value::Object(fields))) if kind == "pod" => self.typed(&kind, fields, defined).map(Event::Pod),
+            Some((kind, Value::Object(fields))) if kind == "service" => self.typed(&kind, fields, defined).map(Event::Service),
+            Some((kind, Value::Object(fields))) if kind == "node" => self.typed(&kind, fields, defined).map(Event::Node),
             Some((kind, Value::Object(fields))) if kind == "object" => Ok(self.object(fields, defined)),
-            _ => Err("an event is `{\"pod\": {...}}` or `{\"object\": {...}}`".to_owned()),
+            _ => Err("an event is `{\"pod\": {...}}`, and likewise `service`, `node` or `object`".to_owned()),
         }
     }
 
@@ -116,16 +128,77 @@ impl Reader {
         Ok(Event::Tick(Value::Object(tick)))
     }
 
-    fn pod(&mut self, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Result<Event, String> {
-        let pod = event.get("pod").cloned().ok_or("a pod event without `pod`")?;
-        let subject =
-            json!({"kind": "pod", "uid": text(&pod, "uid"), "namespace": text(&pod, "namespace"), "name": text(&pod, "name")});
+    /// A report: ends may be written as `{"subject": 1, "address": "10.0.0.1", "port": 80}`, what is left out is told as unknown.
+    fn report(&mut self, report: Value) -> Result<Event, String> {
+        let Value::Object(mut report) = short::like(&self.given, report)? else {
+            return Err("a report is `{\"connections\": [...]}`".to_owned());
+        };
+        let connections = report.entry("connections").or_insert_with(|| json!([]));
+        let Some(connections) = connections.as_array_mut() else {
+            return Err("the `connections` of a report are a list".to_owned());
+        };
+        for connection in connections.iter_mut() {
+            let Some(connection) = connection.as_object_mut() else { return Err("a connection is an object".to_owned()) };
+            let zero = json!(0);
+            for (field, unless_given) in [
+                ("protocol", json!("tcp")),
+                ("direction", json!("outgoing")),
+                ("pid", zero.clone()),
+                ("network-namespace", zero.clone()),
+                ("sent", zero.clone()),
+                ("received", zero.clone()),
+                ("retransmits", zero.clone()),
+                ("last-seen-nanoseconds-since-boot", zero),
+            ] {
+                connection.entry(field).or_insert(unless_given);
+            }
+        }
+        report.entry("over-nanoseconds").or_insert(0.into());
+        report.entry("more").or_insert(false.into());
+        self.time(&mut report);
+        Ok(Event::Connections(Value::Object(report)))
+    }
+
+    /// An inventory: subjects are given to each uid and defined, as with events.
+    fn inventory(&mut self, inventory: Value, defined: &mut Vec<Value>) -> Result<Event, String> {
+        let Value::Object(mut inventory) = short::like(&self.given, inventory)? else {
+            return Err("an inventory is `{\"node\": {...}, \"pods\": [...]}`".to_owned());
+        };
+        for (list, kind) in [("node", "node"), ("pods", "pod")] {
+            let items = match inventory.get_mut(list).map(Value::take) {
+                None => continue,
+                Some(Value::Array(items)) => items,
+                Some(item) => vec![item],
+            };
+            let mut written = Vec::new();
+            for item in items {
+                let Value::Object(mut item) = item else { return Err(format!("`{list}` of an inventory holds objects")) };
+                let known = Value::Object(item.clone());
+                let subject = json!({
+                    "kind": kind, "uid": text(&known, "uid"), "namespace": text(&known, "namespace"), "name": text(&known, "name"),
+                });
+                self.subject_of(&mut item, subject, defined);
+                written.push(Value::Object(item));
+            }
+            let written = if kind == "node" { written.pop().unwrap_or_default() } else { Value::Array(written) };
+            inventory.insert(list.to_owned(), written);
+        }
+        self.time(&mut inventory);
+        Ok(Event::Inventory(Value::Object(inventory)))
+    }
+
+    /// An event about an object with typed fields, which stands under its kind.
+    fn typed(&mut self, kind: &str, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Result<Value, String> {
+        let object = event.get(kind).cloned().ok_or_else(|| format!("a {kind} event without `{kind}`"))?;
+        let subject = json!({
+            "kind": kind, "uid": text(&object, "uid"), "namespace": text(&object, "namespace"), "name": text(&object, "name"),
+        });
         self.common(&mut event, subject, defined);
-        let uid = text(&pod, "uid").to_owned();
+        let key = (kind.to_owned(), text(&object, "uid").to_owned());
         let gone = event.get("change").is_some_and(|change| change == "deleted");
-        let before = if gone { self.pods.remove(&uid) } else { self.pods.insert(uid, pod) };
+        let before = if gone { self.typed.remove(&key) } else { self.typed.insert(key, object) };
         event.entry("previous").or_insert(before.unwrap_or_default());
-        Ok(Event::Pod(Value::Object(event)))
+        Ok(Value::Object(event))
     }
 
     fn object(&mut self, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Event {
@@ -155,6 +228,10 @@ impl Reader {
     // Time and subject. A subject that does not exist yet is defined, as the host does it.
     fn common(&mut self, event: &mut Map<String, Value>, subject: Value, defined: &mut Vec<Value>) {
         self.time(event);
+        self.subject_of(event, subject, defined);
+    }
+
+    fn subject_of(&mut self, event: &mut Map<String, Value>, subject: Value, defined: &mut Vec<Value>) {
         if event.contains_key("subject") {
             return;
         }
@@ -184,6 +261,8 @@ impl Reader {
 enum Batch {
     Events(Vec<Value>),
     Tick(Value),
+    Connections(Value),
+    Inventory(Value),
 }
 
 fn text<'value>(value: &'value Value, field: &str) -> &'value str {

@@ -63,8 +63,8 @@ fn about_object(about: &About) -> Value {
         About::Event { kind, namespace, name, change } => {
             json!({"event": {"kind": kind, "namespace": namespace, "name": name, "change": change}})
         }
-        About::Samples { kind, namespace, name, count } => {
-            json!({"samples": {"kind": kind, "namespace": namespace, "name": name, "count": count}})
+        About::Many { what, kind, namespace, name, count } => {
+            json!({*what: {"kind": kind, "namespace": namespace, "name": name, "count": count}})
         }
         About::Entry { sink, kind, name } => json!({"entry": {"sink": sink, "kind": kind, "name": name}}),
     }
@@ -75,8 +75,8 @@ fn what(about: &About) -> String {
         About::Event { kind, namespace, name, change } => {
             format!("event {} {} {}", word(&json!(kind)), full(namespace, name), word(&json!(change)))
         }
-        About::Samples { kind, namespace, name, count } => {
-            format!("{count} samples of {} {}", word(&json!(kind)), full(namespace, name))
+        About::Many { what, kind, namespace, name, count } => {
+            format!("{count} {what} of {} {}", word(&json!(kind)), full(namespace, name))
         }
         About::Entry { sink, kind, name } if name.is_empty() => format!("{kind} to {sink}"),
         About::Entry { sink, kind, name } => format!("{kind} {name} to {sink}"),

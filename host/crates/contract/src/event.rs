@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Pod, Subject, SubjectId, Tick, UnixNanos};
+use crate::{ConnectionReport, Inventory, NodeEvent, Pod, ServiceEvent, Subject, SubjectId, Tick, UnixNanos};
 
 /// One thing that a source tells the lanes. Order matters and is kept.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// A subject exists from here on; comes before the first event that names it.
+    /// A subject exists from here on; comes before the first event that names it, and again when its attributes have changed.
     Defined(Arc<Subject>),
     /// A fact was observed.
     Event(Event),
@@ -25,29 +25,87 @@ pub enum Notice {
 pub enum Event {
     /// A pod, with its fields typed.
     Pod(PodEvent),
+    /// A service, with its fields typed.
+    Service(ServiceEvent),
+    /// A node, with its fields typed.
+    Node(NodeEvent),
     /// A Kubernetes object of any kind, as the API's own JSON.
     Object(ObjectEvent),
     /// What many subjects use, as numbers.
     Tick(Arc<Tick>),
+    /// Who talks to whom.
+    Connections(Arc<ConnectionReport>),
+    /// What runs on this node.
+    Inventory(Arc<Inventory>),
 }
 
 impl Event {
-    /// What the event is about; of a tick, what its first sample is about, none when it has none.
-    pub fn subject(&self) -> Option<SubjectId> {
+    /// What it is called in logs.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Self::Pod(event) => Some(event.subject),
-            Self::Object(event) => Some(event.subject),
-            Self::Tick(tick) => tick.first_subject(),
+            Self::Pod(_) => "pod",
+            Self::Service(_) => "service",
+            Self::Node(_) => "node",
+            Self::Object(_) => "object",
+            Self::Tick(_) => "tick",
+            Self::Connections(_) => "connections",
+            Self::Inventory(_) => "inventory",
         }
     }
 
-    /// The same event under another number: ids change from run to run. Of a tick, all samples are then about this one subject.
+    /// Whether it is about many subjects at once: such an event is a batch of its own, and the next one of its kind tells more.
+    pub fn is_about_many(&self) -> bool {
+        match self {
+            Self::Tick(_) | Self::Connections(_) | Self::Inventory(_) => true,
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => false,
+        }
+    }
+
+    /// What the event is about; of one that is about many, what its first part is about, none where it has none.
+    pub fn subject(&self) -> Option<SubjectId> {
+        match self {
+            Self::Pod(event) => Some(event.subject),
+            Self::Service(event) => Some(event.subject),
+            Self::Node(event) => Some(event.subject),
+            Self::Object(event) => Some(event.subject),
+            Self::Tick(tick) => tick.first_subject(),
+            Self::Connections(report) => report.connections.first().and_then(|connection| connection.subjects().next()),
+            Self::Inventory(inventory) => inventory.pods.first().map(|pod| pod.subject).or_else(|| inventory.subjects().next()),
+        }
+    }
+
+    /// Whether it says something of a subject of which this holds.
+    pub fn names(&self, mut is: impl FnMut(SubjectId) -> bool) -> bool {
+        match self {
+            Self::Tick(tick) => tick.by_subject().filter_map(<[_]>::first).any(|first| is(first.subject)),
+            Self::Connections(report) => report.connections.iter().any(|connection| connection.subjects().any(&mut is)),
+            Self::Inventory(inventory) => inventory.subjects().any(is),
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => self.subject().is_some_and(is),
+        }
+    }
+
+    /// The same event under another number: ids change from run to run. Of one that is about many, all of it is then about this one
+    /// subject; of connections, only the sources are.
     #[must_use]
     pub fn about(mut self, subject: SubjectId) -> Self {
         match &mut self {
             Self::Pod(event) => event.subject = subject,
+            Self::Service(event) => event.subject = subject,
+            Self::Node(event) => event.subject = subject,
             Self::Object(event) => event.subject = subject,
             Self::Tick(tick) => Arc::make_mut(tick).samples.iter_mut().for_each(|sample| sample.subject = subject),
+            Self::Connections(report) => {
+                for connection in &mut Arc::make_mut(report).connections {
+                    // Who is at the other end is not known any more.
+                    connection.source.subject = connection.source.subject.map(|_| subject);
+                    connection.destination.subject = None;
+                }
+            }
+            Self::Inventory(inventory) => {
+                let inventory = Arc::make_mut(inventory);
+                inventory.node.iter_mut().for_each(|node| node.subject = subject);
+                inventory.pods.iter_mut().for_each(|pod| pod.subject = subject);
+            }
         }
         self
     }
@@ -55,28 +113,54 @@ impl Event {
     /// The event without what it says of other subjects; none when nothing is left of it.
     #[must_use]
     pub fn only(&self, keep: impl Fn(SubjectId) -> bool) -> Option<Self> {
+        if !self.names(|subject| !keep(subject)) {
+            return Some(self.clone());
+        }
         match self {
-            Self::Tick(tick) if tick.samples.iter().all(|sample| keep(sample.subject)) => Some(self.clone()),
             Self::Tick(tick) => {
                 Some(tick.only(keep)).filter(|tick| !tick.samples.is_empty()).map(|tick| Self::Tick(Arc::new(tick)))
             }
-            Self::Pod(PodEvent { subject, .. }) | Self::Object(ObjectEvent { subject, .. }) => {
-                keep(*subject).then(|| self.clone())
-            }
+            Self::Connections(report) => Some(report.only(keep))
+                .filter(|report| !report.connections.is_empty())
+                .map(|report| Self::Connections(Arc::new(report))),
+            Self::Inventory(inventory) => Some(inventory.only(keep))
+                .filter(|inventory| inventory.subjects().next().is_some())
+                .map(|inventory| Self::Inventory(Arc::new(inventory))),
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => None,
         }
     }
 
     /// Two events that say of half of its subjects each what it says of all; none when it is about one at most.
     pub fn halves(&self) -> Option<(Self, Self)> {
-        let Self::Tick(tick) = self else { return None };
-        tick.halves().map(|(left, right)| (Self::Tick(Arc::new(left)), Self::Tick(Arc::new(right))))
+        match self {
+            Self::Tick(tick) => tick.halves().map(|(left, right)| (Self::Tick(Arc::new(left)), Self::Tick(Arc::new(right)))),
+            Self::Connections(report) => {
+                report.halves().map(|(left, right)| (Self::Connections(Arc::new(left)), Self::Connections(Arc::new(right))))
+            }
+            Self::Inventory(inventory) => {
+                inventory.halves().map(|(left, right)| (Self::Inventory(Arc::new(left)), Self::Inventory(Arc::new(right))))
+            }
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => None,
+        }
     }
 
     /// In how many events it can be divided by [`Event::halves`].
     pub fn parts(&self) -> usize {
         match self {
             Self::Tick(tick) => tick.by_subject().count().max(1),
-            Self::Pod(_) | Self::Object(_) => 1,
+            Self::Connections(report) => report.connections.len().max(1),
+            Self::Inventory(inventory) => inventory.pods.len().max(1),
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => 1,
+        }
+    }
+
+    /// How many things it says, such as samples or connections.
+    pub fn items(&self) -> usize {
+        match self {
+            Self::Tick(tick) => tick.samples.len(),
+            Self::Connections(report) => report.connections.len(),
+            Self::Inventory(inventory) => inventory.pods.len(),
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => 1,
         }
     }
 
@@ -84,8 +168,12 @@ impl Event {
     pub fn observed_at(&self) -> UnixNanos {
         match self {
             Self::Pod(event) => event.observed_at,
+            Self::Service(event) => event.observed_at,
+            Self::Node(event) => event.observed_at,
             Self::Object(event) => event.observed_at,
             Self::Tick(tick) => tick.observed_at,
+            Self::Connections(report) => report.observed_at,
+            Self::Inventory(inventory) => inventory.observed_at,
         }
     }
 
@@ -93,8 +181,12 @@ impl Event {
     pub fn weight(&self) -> usize {
         match self {
             Self::Pod(event) => event.pod.weight(),
+            Self::Service(event) => event.service.weight(),
+            Self::Node(event) => event.node.weight(),
             Self::Object(event) => 256 + event.json.as_ref().map_or(0, |json| json.len()),
             Self::Tick(tick) => tick.weight(),
+            Self::Connections(report) => report.weight(),
+            Self::Inventory(inventory) => inventory.weight(),
         }
     }
 }
@@ -140,6 +232,8 @@ pub enum ObjectKind {
     Namespace,
     /// `v1/Node`
     Node,
+    /// `v1/Service`
+    Service,
 }
 
 /// A change of a Kubernetes object, as the API's own JSON.

@@ -4,16 +4,20 @@
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
 pub mod backoff;
+pub mod connection;
 pub mod cpu_share;
 pub mod dead_letter;
 pub mod entry;
 pub mod event;
 pub mod fault;
+pub mod inventory;
 pub mod meter;
 pub mod metric;
+pub mod node;
 pub mod pod;
 pub mod problem;
 pub mod quantity;
+pub mod service;
 pub mod shaper;
 pub mod sink;
 pub mod source;
@@ -23,15 +27,19 @@ pub mod tick;
 pub mod time;
 
 pub use backoff::Backoff;
+pub use connection::{Connection, ConnectionReport, Direction, End, Protocol, Traffic};
 pub use cpu_share::CpuShare;
 pub use dead_letter::{DeadLetter, DeadLetters, Held, ModuleIdentity};
 pub use entry::{Document, Entry, Forget, Message};
 pub use event::{Change, Event, Notice, ObjectEvent, ObjectKind, PodEvent};
 pub use fault::{Class, Fault};
+pub use inventory::{Inventory, InventoryContainer, InventoryNode, InventoryPod, Workload};
 pub use metric::{Metric, MetricKind, MetricUnit};
+pub use node::{Node, NodeEvent};
 pub use pod::Pod;
 pub use problem::Problem;
 pub use quantity::{ByteSize, TimeSpan};
+pub use service::{Service, ServiceEvent, ServicePort};
 pub use shaper::{Handlers, Saved, Shaper};
 pub use sink::{Outcome, Refusal, Sink};
 pub use source::{Closed, Feed, Source};

@@ -50,6 +50,9 @@ pub struct Pod {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Owner {
+    /// Such as `apps/v1`. Not told to modules.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub api_version: String,
     /// Such as `ReplicaSet`.
     pub kind: String,
     /// Its name.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Entry, Event, Fault, Subject, SubjectId};
+use crate::{Entry, Event, Fault, ObjectKind, Subject, SubjectId};
 
 /// Which events a module wants to be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,10 +12,40 @@ pub struct Handlers {
     pub subjects: bool,
     /// Pods, typed.
     pub pods: bool,
-    /// Kubernetes objects as the API's own JSON: namespaces, nodes, and pods unless `pods` is set, too.
+    /// Services, typed.
+    pub services: bool,
+    /// Nodes, typed.
+    pub nodes: bool,
+    /// Kubernetes objects as the API's own JSON: namespaces, and pods, services and nodes unless these are taken typed.
     pub objects: bool,
     /// Samples of what is used.
     pub samples: bool,
+    /// Who talks to whom.
+    pub connections: bool,
+    /// What runs on this node.
+    pub inventory: bool,
+}
+
+impl Handlers {
+    /// Whether it takes objects of this kind typed.
+    pub fn takes_typed(&self, kind: ObjectKind) -> bool {
+        match kind {
+            ObjectKind::Pod => self.pods,
+            ObjectKind::Service => self.services,
+            ObjectKind::Node => self.nodes,
+            ObjectKind::Namespace => false,
+        }
+    }
+
+    /// Whether it takes objects of this kind as JSON: each is given once, typed where that is wanted.
+    pub fn takes_json(&self, kind: ObjectKind) -> bool {
+        self.objects && !self.takes_typed(kind)
+    }
+
+    /// Whether it takes no events at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { subjects: self.subjects, ..Self::default() }
+    }
 }
 
 /// What a module asks its successor to remember: saved by one instance, restored in the next.
@@ -39,7 +69,7 @@ pub trait Shaper: Send + 'static {
     /// No later event names these.
     fn forget(&mut self, subjects: &[SubjectId]) -> Result<(), Fault>;
 
-    /// Shapes a batch. All events are of one variant of [`Event`], and never empty; a tick is a batch of its own.
+    /// Shapes a batch, which is never empty. All events are of one variant of [`Event`]; what is about many subjects is a batch of its own.
     fn shape(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault>;
 
     /// Puts a fresh instance, started with its settings and knowing no subject, in place of the present one. Also the way in

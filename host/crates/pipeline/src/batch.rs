@@ -42,17 +42,9 @@ pub(crate) fn events_in(notices: &[Notice]) -> u64 {
     notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
 }
 
-/// Whether both can be handed over in one call. A tick is a call of its own.
+/// Whether both can be handed over in one call. What is about many subjects is a call of its own.
 fn same_kind(one: &Event, other: &Event) -> bool {
-    std::mem::discriminant(one) == std::mem::discriminant(other) && !matches!(one, Event::Tick(_))
-}
-
-pub(crate) fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::Pod(_) => "pod",
-        Event::Object(_) => "object",
-        Event::Tick(_) => "tick",
-    }
+    std::mem::discriminant(one) == std::mem::discriminant(other) && !one.is_about_many()
 }
 
 #[cfg(test)]

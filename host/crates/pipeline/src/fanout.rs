@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluicebox_contract::{Closed, Event, Feed, Handlers, Notice, ObjectKind};
+use sluicebox_contract::{Closed, Event, Feed, Handlers, Notice};
 
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -53,8 +53,8 @@ impl Branch {
 impl Item for Notice {
     fn worth(&self) -> Worth {
         match self {
-            Self::Event(Event::Tick(_)) => Worth::Sample,
-            Self::Event(Event::Pod(_) | Event::Object(_)) => Worth::Fact,
+            Self::Event(event) if event.is_about_many() => Worth::Sample,
+            Self::Event(_) => Worth::Fact,
             Self::Defined(_) | Self::Forgotten(_) | Self::Listed => Worth::Kept,
         }
     }
@@ -64,7 +64,7 @@ impl Item for Notice {
     }
 
     fn needs(&self, earlier: &Self) -> bool {
-        matches!((self, earlier), (Self::Event(event), Self::Defined(subject)) if event.only(|id| id == subject.id).is_some())
+        matches!((self, earlier), (Self::Event(event), Self::Defined(subject)) if event.names(|id| id == subject.id))
     }
 }
 
@@ -127,9 +127,12 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
     match notice {
         Notice::Defined(_) | Notice::Forgotten(_) => handlers.subjects,
         Notice::Event(Event::Pod(_)) => handlers.pods,
-        Notice::Event(Event::Object(event)) if event.kind == ObjectKind::Pod => handlers.objects && !handlers.pods,
-        Notice::Event(Event::Object(_)) => handlers.objects,
+        Notice::Event(Event::Service(_)) => handlers.services,
+        Notice::Event(Event::Node(_)) => handlers.nodes,
+        Notice::Event(Event::Object(event)) => handlers.takes_json(event.kind),
         Notice::Event(Event::Tick(_)) => handlers.samples,
+        Notice::Event(Event::Connections(_)) => handlers.connections,
+        Notice::Event(Event::Inventory(_)) => handlers.inventory,
         Notice::Listed => true,
     }
 }
@@ -144,7 +147,7 @@ fn weight(notice: &Notice) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use sluicebox_contract::{Change, ObjectEvent, SubjectId, UnixNanos};
+    use sluicebox_contract::{Change, ObjectEvent, ObjectKind, SubjectId, UnixNanos};
 
     use super::*;
 

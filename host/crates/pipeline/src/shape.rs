@@ -6,7 +6,6 @@ use std::time::Instant;
 use sluicebox_contract::{Class, DeadLetter, Event, Fault, Held, Shaper, Subject, SubjectId, UnixNanos};
 use tracing::{error, warn};
 
-use crate::batch::kind;
 use crate::lane::{GivenUp, Lane};
 use crate::outlet::is_worth_a_line;
 
@@ -18,13 +17,15 @@ const LAST_CHANCES: u32 = 3;
 const MOST_LEFT_OUT: usize = 1024;
 /// So many samples are handed over in one call at most: more would make more entries and bytes than a call may return.
 const SAMPLES: usize = 16_384;
+/// Likewise of connections, and of pods in an inventory.
+const OTHERS: usize = 4_096;
 
 impl<S: Shaper> Lane<S> {
     /// Shapes a batch, and keeps a part of it for rehearsals.
     pub(crate) fn shape_all(&mut self, events: Vec<Event>) -> Result<(), GivenUp> {
         let traps = self.meter.traps.get();
         match events.as_slice() {
-            [Event::Tick(tick)] if tick.samples.len() > SAMPLES => self.shape_in_parts(&events)?,
+            [event] if is_too_much(event) => self.shape_in_parts(&events)?,
             events => self.shape(events)?,
         }
         // What has stopped this module is not kept: a successor shall not have to stand more than it.
@@ -53,11 +54,10 @@ impl<S: Shaper> Lane<S> {
         kept
     }
 
-    /// Shapes a tick of very many samples, those of some subjects in each call.
-    fn shape_in_parts(&mut self, tick: &[Event]) -> Result<(), GivenUp> {
-        let [Event::Tick(whole)] = tick else { return self.shape(tick) };
-        let halves = tick.first().and_then(Event::halves).filter(|_| whole.samples.len() > SAMPLES);
-        let Some((left, right)) = halves else { return self.shape(tick) };
+    /// Shapes an event that says very much, what it says of some subjects in each call.
+    fn shape_in_parts(&mut self, events: &[Event]) -> Result<(), GivenUp> {
+        let halves = events.first().filter(|whole| is_too_much(whole)).and_then(Event::halves);
+        let Some((left, right)) = halves else { return self.shape(events) };
         self.count_part();
         self.shape_in_parts(&[left])?;
         self.shape_in_parts(&[right])
@@ -88,7 +88,7 @@ impl<S: Shaper> Lane<S> {
         } else {
             let origin = Arc::clone(&self.origin);
             let took = begin.elapsed();
-            self.replace(&fault, kind(first), events.iter().map(Event::parts).sum(), took)?;
+            self.replace(&fault, first.kind(), events.iter().map(Event::parts).sum(), took)?;
             if !Arc::ptr_eq(&origin, &self.origin) {
                 // Another module has taken over while the lane rested, which these need not stop.
                 return self.shape(events);
@@ -120,10 +120,7 @@ impl<S: Shaper> Lane<S> {
     }
 
     fn is_about_left_out(&self, event: &Event) -> bool {
-        match event {
-            Event::Tick(tick) => tick.by_subject().filter_map(<[_]>::first).any(|first| self.leaves_out(first.subject)),
-            other => other.subject().is_some_and(|subject| self.leaves_out(subject)),
-        }
+        event.names(|subject| self.leaves_out(subject))
     }
 
     /// Shapes what is not about subjects that are left out. Events about them become dead letters; their samples do not, as the next ones
@@ -137,7 +134,7 @@ impl<S: Shaper> Lane<S> {
                 if rest.is_some() {
                     self.count_part();
                 }
-                if !matches!(event, Event::Tick(_)) {
+                if !event.is_about_many() {
                     self.bury(event, "its subject stops the module when it is defined".to_owned());
                 }
                 self.open = self.open.saturating_sub(1);
@@ -164,22 +161,22 @@ impl<S: Shaper> Lane<S> {
             let (subject, so_far) = (event.subject().map_or(0, |subject| subject.0), self.complaints);
             let name = self.about(event).map_or("?", |subject| subject.name.as_str());
             if fault.class == Class::Skip {
-                warn!(%lane, %module, subject, name, event = kind(event), so_far, %fault, "module refused an event");
+                warn!(%lane, %module, subject, name, event = event.kind(), so_far, %fault, "module refused an event");
             } else {
-                error!(%lane, %module, subject, name, event = kind(event), so_far, %fault, "event left out: it stops the module even when it is alone");
+                error!(%lane, %module, subject, name, event = event.kind(), so_far, %fault, "event left out: it stops the module even when it is alone");
             }
         }
     }
 
-    /// The samples of this subject have stopped the module: when that goes on, they are left out without another try.
+    /// What an event says of this subject has stopped the module: when that goes on, it is left out without another try.
     fn suspect(&mut self, event: &Event) {
-        let (Event::Tick(_), Some(id)) = (event, event.subject()) else { return };
+        let Some(id) = event.subject().filter(|_| event.is_about_many()) else { return };
         let times = self.suspects.entry(id).or_default();
         *times += 1;
         if *times >= LAST_CHANCES {
             let (lane, module) = (&self.origin.lane, &self.origin.module);
             let name = self.subjects.get(&id).map_or("", |subject| &subject.name);
-            warn!(%lane, %module, subject = id.0, name, "subject left out: its samples stop the module each time");
+            warn!(%lane, %module, subject = id.0, name, "subject left out: what is told of it stops the module each time");
             self.suspects.remove(&id);
             self.unbearable.insert(id);
         }
@@ -194,10 +191,11 @@ impl<S: Shaper> Lane<S> {
 
     /// What was shaped stops the module no more.
     fn acquit(&mut self, event: &Event) {
-        if let (Event::Tick(tick), false) = (event, self.suspects.is_empty()) {
-            for sample in &tick.samples {
-                self.suspects.remove(&sample.subject);
-            }
+        if event.is_about_many() && !self.suspects.is_empty() {
+            event.names(|subject| {
+                self.suspects.remove(&subject);
+                false
+            });
         }
     }
 
@@ -219,4 +217,9 @@ impl<S: Shaper> Lane<S> {
         let id = event.subject()?;
         self.subjects.get(&id).or_else(|| self.shunned.get(&id)).map(AsRef::as_ref)
     }
+}
+
+/// Whether it says more than one call may be given.
+fn is_too_much(event: &Event) -> bool {
+    event.items() > if matches!(event, Event::Tick(_)) { SAMPLES } else { OTHERS }
 }

@@ -50,8 +50,10 @@ pub enum About {
         /// What happened to it.
         change: Change,
     },
-    /// Samples.
-    Samples {
+    /// What was told of many subjects, of one of them.
+    Many {
+        /// What they are: `samples`, `connections` or `pods` of an inventory.
+        what: &'static str,
         /// The kind of subject that they are about; none where that is not known.
         kind: Option<SubjectKind>,
         /// The subject's namespace; empty for what lives in none.
@@ -94,10 +96,27 @@ impl From<Held> for About {
                 name: event.name.as_ref().to_owned(),
                 change: event.change,
             },
-            Held::Event { subject, event: Event::Tick(tick) } => {
+            Held::Event { event: Event::Service(event), .. } => Self::Event {
+                kind: ObjectKind::Service,
+                namespace: event.service.namespace.clone(),
+                name: event.service.name.clone(),
+                change: event.change,
+            },
+            Held::Event { event: Event::Node(event), .. } => Self::Event {
+                kind: ObjectKind::Node,
+                namespace: String::new(),
+                name: event.node.name.clone(),
+                change: event.change,
+            },
+            Held::Event { subject, event: event @ (Event::Tick(_) | Event::Connections(_) | Event::Inventory(_)) } => {
+                let what = match event {
+                    Event::Connections(_) => "connections",
+                    Event::Inventory(_) => "pods",
+                    _ => "samples",
+                };
                 let kind = subject.as_ref().map(|subject| subject.kind);
                 let (namespace, name) = subject.map(|subject| (subject.namespace, subject.name)).unwrap_or_default();
-                Self::Samples { kind, namespace, name, count: tick.samples.len() }
+                Self::Many { what, kind, namespace, name, count: event.items() }
             }
             Held::Entry { sink, entry, .. } => {
                 let (kind, name) = match entry {

@@ -79,10 +79,19 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
             define(subjects, shaper)?;
             let events = events.iter().map(event).collect::<Result<Vec<_>, _>>()?;
             let handlers = shaper.handlers();
+            let is_wanted = |event: &Event| match event {
+                Event::Pod(_) => handlers.pods,
+                Event::Service(_) => handlers.services,
+                Event::Node(_) => handlers.nodes,
+                Event::Object(_) => handlers.objects,
+                Event::Tick(_) => handlers.samples,
+                Event::Connections(_) => handlers.connections,
+                Event::Inventory(_) => handlers.inventory,
+            };
             match events.first() {
-                Some(Event::Pod(_)) if !handlers.pods => Err(Mismatch("the module wants no typed pods".to_owned())),
-                Some(Event::Object(_)) if !handlers.objects => Err(Mismatch("the module wants no objects".to_owned())),
-                Some(Event::Tick(_)) if !handlers.samples => Err(Mismatch("the module wants no samples".to_owned())),
+                Some(event) if !is_wanted(event) => {
+                    Err(Mismatch(format!("the module takes no event of the kind {}", event.kind())))
+                }
                 _ => compare(shaper.shape(&events), expect),
             }
         }
@@ -101,7 +110,11 @@ fn event(event: &files::Event) -> Result<Event, Mismatch> {
     Ok(match event {
         files::Event::Pod(event) => Event::Pod(typed(event)?),
         files::Event::Object(event) => Event::Object(typed(event)?),
+        files::Event::Service(event) => Event::Service(typed(event)?),
+        files::Event::Node(event) => Event::Node(typed(event)?),
         files::Event::Tick(tick) => Event::Tick(typed(tick)?),
+        files::Event::Connections(report) => Event::Connections(typed(report)?),
+        files::Event::Inventory(inventory) => Event::Inventory(typed(inventory)?),
     })
 }
 

@@ -29,7 +29,19 @@ impl Package {
     /// The interfaces that a module may export.
     pub(crate) fn known(self) -> &'static [&'static str] {
         match self {
-            Self::Today => &["lifecycle", "subjects", "state", "pod-handler", "object-handler", "sample-handler", "types"],
+            Self::Today => &[
+                "lifecycle",
+                "subjects",
+                "state",
+                "pod-handler",
+                "object-handler",
+                "sample-handler",
+                "connection-handler",
+                "service-handler",
+                "node-handler",
+                "inventory-handler",
+                "types",
+            ],
             Self::Before => &["lifecycle", "subjects", "pod-handler", "object-handler", "types"],
         }
     }

@@ -68,10 +68,11 @@ pub(crate) fn handlers(pre: &InstancePre<Host>, exports: &[String]) -> Result<Bo
     };
     let found = exports::find(pre, package, |interface| exported(interface).is_some())?;
     let handlers = found.handlers();
-    if !handlers.pods && !handlers.objects && !handlers.samples {
+    if handlers.is_empty() {
         return Err(Refusal::NotAModule {
             cause: format!(
-                "it exports no handler that this host knows (pod-handler, object-handler, sample-handler), only {}",
+                "it exports no handler that this host knows ({}), only {}",
+                package.known().iter().filter(|name| name.ends_with("-handler")).copied().collect::<Vec<_>>().join(", "),
                 exports.join(", ")
             ),
         });

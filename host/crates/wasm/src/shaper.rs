@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bumpalo::Bump;
-use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Metric, Saved, Shaper, Subject, SubjectId, Tick};
+use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Metric, Saved, Shaper, Subject, SubjectId};
 use wasmtime::Store;
 
 use crate::bindings::sluicebox::module::types::Entries;
@@ -99,37 +99,54 @@ impl WasmShaper {
         judged
     }
 
-    fn shape_pods(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
-        const EXPORT: &str = "pod-handler.handle";
-        let returned = self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, arena| {
-            guest.pods(store, &convert::pods(arena, batch))
-        })?;
-        match returned {
-            Some(returned) => self.judge(EXPORT, batch.len(), returned),
-            None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
+    /// Calls a handler with these many items and judges what it returned.
+    fn handle(
+        &mut self,
+        export: &'static str,
+        items: usize,
+        function: impl FnOnce(&mut Store<Host>, &dyn Guest, &Bump) -> wasmtime::Result<Option<Result<Entries, String>>>,
+    ) -> Result<Vec<Entry>, Fault> {
+        match self.call(export, Some(items), self.limits.call_deadline, function)? {
+            Some(returned) => self.judge(export, items, returned),
+            None => Err(self.naming(export, Some(items)).not_taken("the module does not export this handler")),
         }
     }
 
-    fn shape_objects(&mut self, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
-        const EXPORT: &str = "object-handler.handle";
-        let returned = self.call(EXPORT, Some(batch.len()), self.limits.call_deadline, |store, guest, _| {
-            guest.objects(store, &convert::objects(batch))
-        })?;
-        match returned {
-            Some(returned) => self.judge(EXPORT, batch.len(), returned),
-            None => Err(self.naming(EXPORT, Some(batch.len())).not_taken("the module does not export this handler")),
+    /// A batch of events that are about one subject each, all of one kind.
+    fn shape_each(&mut self, first: &Event, batch: &[Event]) -> Result<Vec<Entry>, Fault> {
+        let items = batch.len();
+        match first {
+            Event::Pod(_) => {
+                self.handle("pod-handler.handle", items, |store, guest, arena| guest.pods(store, &convert::pods(arena, batch)))
+            }
+            Event::Service(_) => self.handle("service-handler.handle", items, |store, guest, arena| {
+                guest.services(store, &convert::services(arena, batch))
+            }),
+            Event::Node(_) => {
+                self.handle("node-handler.handle", items, |store, guest, arena| guest.nodes(store, &convert::nodes(arena, batch)))
+            }
+            Event::Object(_) => {
+                self.handle("object-handler.handle", items, |store, guest, _| guest.objects(store, &convert::objects(batch)))
+            }
+            Event::Tick(_) | Event::Connections(_) | Event::Inventory(_) => self.shape_many(first),
         }
     }
 
-    fn shape_tick(&mut self, tick: &Tick) -> Result<Vec<Entry>, Fault> {
-        const EXPORT: &str = "sample-handler.handle";
-        let items = tick.samples.len();
-        let returned = self.call(EXPORT, Some(items), self.limits.call_deadline, |store, guest, arena| {
-            guest.samples(store, convert::tick(arena, tick))
-        })?;
-        match returned {
-            Some(returned) => self.judge(EXPORT, items, returned),
-            None => Err(self.naming(EXPORT, Some(items)).not_taken("the module does not export this handler")),
+    /// One event that is about many subjects.
+    fn shape_many(&mut self, event: &Event) -> Result<Vec<Entry>, Fault> {
+        let items = event.items();
+        match event {
+            Event::Tick(tick) => self
+                .handle("sample-handler.handle", items, |store, guest, arena| guest.samples(store, convert::tick(arena, tick))),
+            Event::Connections(report) => self.handle("connection-handler.handle", items, |store, guest, arena| {
+                guest.connections(store, convert::report(arena, report))
+            }),
+            Event::Inventory(inventory) => self.handle("inventory-handler.handle", items, |store, guest, arena| {
+                guest.inventory(store, convert::inventory(arena, inventory))
+            }),
+            Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Object(_) => {
+                Err(self.naming("handle", Some(items)).not_taken("the event is about one subject"))
+            }
         }
     }
 
@@ -182,11 +199,12 @@ impl Shaper for WasmShaper {
         let not_taken = |cause| Err(self.naming("handle", Some(batch.len())).not_taken(cause));
         match batch {
             [] => Ok(Vec::new()),
-            [Event::Tick(tick)] => self.shape_tick(tick),
-            _ if batch.iter().all(|event| matches!(event, Event::Pod(_))) => self.shape_pods(batch),
-            _ if batch.iter().all(|event| matches!(event, Event::Object(_))) => self.shape_objects(batch),
-            _ if batch.iter().all(|event| matches!(event, Event::Tick(_))) => not_taken("the batch has more than one tick"),
-            _ => not_taken("the batch has events of more than one kind"),
+            [first, others @ ..] if others.iter().any(|other| other.kind() != first.kind()) => {
+                not_taken("the batch has events of more than one kind")
+            }
+            [event] if event.is_about_many() => self.shape_many(event),
+            [first, ..] if first.is_about_many() => not_taken("the batch has more than one event that is about many subjects"),
+            [first, ..] => self.shape_each(first, batch),
         }
     }
 

@@ -114,7 +114,7 @@ impl Scripted {
 
 impl Shaper for Scripted {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: !self.untold, pods: false, objects: true, samples: true }
+        Handlers { subjects: !self.untold, objects: true, samples: true, connections: true, ..Handlers::default() }
     }
 
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
@@ -219,12 +219,13 @@ pub fn number(event: &Event) -> usize {
     }
 }
 
-/// What an event is called; a tick is called as all its subjects are.
+/// What an event is called; a tick is called as all its subjects are, and connections as the ports of their sources.
 pub fn numbers(event: &Event) -> Vec<usize> {
     match event {
         Event::Object(event) => vec![event.name.parse().unwrap()],
         Event::Tick(tick) => tick.by_subject().map(|samples| samples[0].subject.0 as usize).collect(),
-        Event::Pod(_) => panic!("no pods here"),
+        Event::Connections(report) => report.connections.iter().map(|connection| usize::from(connection.source.port)).collect(),
+        Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Inventory(_) => panic!("none of these here"),
     }
 }
 

@@ -214,6 +214,7 @@ impl Memory {
                 ObjectKind::Pod => SubjectKind::Pod,
                 ObjectKind::Namespace => SubjectKind::Namespace,
                 ObjectKind::Node => SubjectKind::Node,
+                ObjectKind::Service => SubjectKind::Service,
             },
             uid: object.uid.to_string(),
             namespace: object.namespace.to_string(),

@@ -31,7 +31,7 @@ fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
             format!("{:?} {} {}{previous}", event.change, event.subject.0, event.pod.name)
         }
         Notice::Event(Event::Object(event)) => format!("{:?} {} json {:?}", event.change, event.subject.0, event.json),
-        Notice::Event(event @ Event::Tick(_)) => format!("{event:?}"),
+        Notice::Event(event) => format!("{event:?}"),
         Notice::Forgotten(id) => format!("forget {}", id.0),
         Notice::Listed => "listed".to_owned(),
     });

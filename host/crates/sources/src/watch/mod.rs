@@ -220,6 +220,7 @@ pub(crate) fn names(kind: ObjectKind) -> (&'static str, &'static str) {
         ObjectKind::Pod => ("pods", "/api/v1/pods"),
         ObjectKind::Namespace => ("namespaces", "/api/v1/namespaces"),
         ObjectKind::Node => ("nodes", "/api/v1/nodes"),
+        ObjectKind::Service => ("services", "/api/v1/services"),
     }
 }
 

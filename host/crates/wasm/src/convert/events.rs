@@ -11,19 +11,14 @@ use crate::bindings::sluicebox::module::types;
 
 /// The pods among the events.
 pub(crate) fn pods<'a>(arena: &'a Bump, events: &'a [Event]) -> Vec<pod_handler::PodEvent<'a>> {
-    let pods = events.iter().filter_map(|event| match event {
-        Event::Pod(event) => Some(pod_event(arena, event)),
-        Event::Object(_) | Event::Tick(_) => None,
-    });
+    let pods = events.iter().filter_map(|event| if let Event::Pod(event) = event { Some(pod_event(arena, event)) } else { None });
     pods.collect()
 }
 
 /// The objects among the events.
 pub(crate) fn objects(events: &[Event]) -> Vec<object_handler::ObjectEvent<'_>> {
-    let objects = events.iter().filter_map(|event| match event {
-        Event::Object(event) => Some(object_event(event)),
-        Event::Pod(_) | Event::Tick(_) => None,
-    });
+    let objects =
+        events.iter().filter_map(|event| if let Event::Object(event) = event { Some(object_event(event)) } else { None });
     objects.collect()
 }
 
@@ -41,6 +36,8 @@ fn subject<'a>(arena: &'a Bump, subject: &'a Subject) -> guest::Subject<'a> {
             contract::SubjectKind::Node => guest::SubjectKind::Node,
             contract::SubjectKind::Container => guest::SubjectKind::Container,
             contract::SubjectKind::Cgroup => guest::SubjectKind::Cgroup,
+            contract::SubjectKind::Service => guest::SubjectKind::Service,
+            contract::SubjectKind::Outside => guest::SubjectKind::Outside,
         },
         uid: &subject.uid,
         namespace: &subject.namespace,
@@ -66,6 +63,7 @@ fn object_event(event: &ObjectEvent) -> object_handler::ObjectEvent<'_> {
             contract::ObjectKind::Pod => object_handler::ObjectKind::Pod,
             contract::ObjectKind::Namespace => object_handler::ObjectKind::Namespace,
             contract::ObjectKind::Node => object_handler::ObjectKind::Node,
+            contract::ObjectKind::Service => object_handler::ObjectKind::Service,
         },
         change: change(event.change),
         observed_at_unix_nanos: event.observed_at.0,
@@ -76,7 +74,7 @@ fn object_event(event: &ObjectEvent) -> object_handler::ObjectEvent<'_> {
     }
 }
 
-fn change(change: contract::Change) -> types::Change {
+pub(super) fn change(change: contract::Change) -> types::Change {
     match change {
         contract::Change::Listed => types::Change::Listed,
         contract::Change::Added => types::Change::Added,
@@ -109,7 +107,7 @@ fn pod<'a>(arena: &'a Bump, pod: &'a Pod) -> pod_handler::Pod<'a> {
 }
 
 /// The border takes pairs by reference.
-fn pairs<'a>(arena: &'a Bump, pairs: &'a [(String, String)]) -> &'a [&'a (String, String)] {
+pub(super) fn pairs<'a>(arena: &'a Bump, pairs: &'a [(String, String)]) -> &'a [&'a (String, String)] {
     arena.alloc_slice_fill_iter(pairs.iter())
 }
 

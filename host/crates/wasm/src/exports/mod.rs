@@ -14,9 +14,13 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, In
 
 pub(crate) use before::grant as grant_before;
 
+use crate::bindings::exports::sluicebox::module::connection_handler::ConnectionReport;
+use crate::bindings::exports::sluicebox::module::inventory_handler::Inventory;
+use crate::bindings::exports::sluicebox::module::node_handler::NodeEvent;
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
 use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
+use crate::bindings::exports::sluicebox::module::service_handler::ServiceEvent;
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
 use crate::bindings::sluicebox::module::types::Entries;
@@ -57,6 +61,14 @@ pub(crate) trait Guest: Send {
     fn metrics(&self, store: &mut Store<Host>, metrics: &[Metric<'_>]) -> wasmtime::Result<()>;
 
     fn samples(&self, store: &mut Store<Host>, tick: Tick<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
+
+    fn services(&self, store: &mut Store<Host>, events: &[ServiceEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>>;
+
+    fn nodes(&self, store: &mut Store<Host>, events: &[NodeEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>>;
+
+    fn connections(&self, store: &mut Store<Host>, report: ConnectionReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
+
+    fn inventory(&self, store: &mut Store<Host>, inventory: Inventory<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
 
     fn save(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>>;
 

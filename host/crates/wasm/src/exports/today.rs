@@ -5,12 +5,19 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
 use super::{Answer, Exports, Guest, HOST_VERSION, check, differs};
+use crate::bindings::exports::sluicebox::module::connection_handler::ConnectionReport;
+use crate::bindings::exports::sluicebox::module::inventory_handler::Inventory;
+use crate::bindings::exports::sluicebox::module::node_handler::NodeEvent;
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
 use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
+use crate::bindings::exports::sluicebox::module::service_handler::ServiceEvent;
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
-use crate::bindings::exports::sluicebox::module::{lifecycle, object_handler, pod_handler, sample_handler, state, subjects};
+use crate::bindings::exports::sluicebox::module::{
+    connection_handler, inventory_handler, lifecycle, node_handler, object_handler, pod_handler, sample_handler, service_handler,
+    state, subjects,
+};
 use crate::bindings::sluicebox::module::types::Entries;
 use crate::imports::Host;
 use crate::load_error::Refusal;
@@ -25,6 +32,10 @@ pub(super) struct Today {
     pods: Option<pod_handler::GuestIndices>,
     objects: Option<object_handler::GuestIndices>,
     samples: Option<sample_handler::GuestIndices>,
+    services: Option<service_handler::GuestIndices>,
+    nodes: Option<node_handler::GuestIndices>,
+    connections: Option<connection_handler::GuestIndices>,
+    inventory: Option<inventory_handler::GuestIndices>,
 }
 
 impl Today {
@@ -36,6 +47,10 @@ impl Today {
             pods: exported("pod-handler").then(|| pods(pre)).transpose()?,
             objects: exported("object-handler").then(|| objects(pre)).transpose()?,
             samples: exported("sample-handler").then(|| samples(pre)).transpose()?,
+            services: exported("service-handler").then(|| services(pre)).transpose()?,
+            nodes: exported("node-handler").then(|| nodes(pre)).transpose()?,
+            connections: exported("connection-handler").then(|| connections(pre)).transpose()?,
+            inventory: exported("inventory-handler").then(|| inventory(pre)).transpose()?,
         })
     }
 }
@@ -45,8 +60,12 @@ impl Exports for Today {
         Handlers {
             subjects: self.subjects.is_some(),
             pods: self.pods.is_some(),
+            services: self.services.is_some(),
+            nodes: self.nodes.is_some(),
             objects: self.objects.is_some(),
             samples: self.samples.is_some(),
+            connections: self.connections.is_some(),
+            inventory: self.inventory.is_some(),
         }
     }
 
@@ -62,6 +81,10 @@ impl Exports for Today {
             pods: self.pods.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             objects: self.objects.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             samples: self.samples.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            services: self.services.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            nodes: self.nodes.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            connections: self.connections.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            inventory: self.inventory.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
         }))
     }
 }
@@ -74,6 +97,10 @@ struct Functions {
     pods: Option<pod_handler::Guest>,
     objects: Option<object_handler::Guest>,
     samples: Option<sample_handler::Guest>,
+    services: Option<service_handler::Guest>,
+    nodes: Option<node_handler::Guest>,
+    connections: Option<connection_handler::Guest>,
+    inventory: Option<inventory_handler::Guest>,
 }
 
 impl Guest for Functions {
@@ -110,6 +137,22 @@ impl Guest for Functions {
 
     fn samples(&self, store: &mut Store<Host>, tick: Tick<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
         self.samples.as_ref().map(|guest| guest.call_handle(store, tick)).transpose()
+    }
+
+    fn services(&self, store: &mut Store<Host>, events: &[ServiceEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
+        self.services.as_ref().map(|guest| guest.call_handle(store, events)).transpose()
+    }
+
+    fn nodes(&self, store: &mut Store<Host>, events: &[NodeEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
+        self.nodes.as_ref().map(|guest| guest.call_handle(store, events)).transpose()
+    }
+
+    fn connections(&self, store: &mut Store<Host>, report: ConnectionReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        self.connections.as_ref().map(|guest| guest.call_handle(store, report)).transpose()
+    }
+
+    fn inventory(&self, store: &mut Store<Host>, inventory: Inventory<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        self.inventory.as_ref().map(|guest| guest.call_handle(store, inventory)).transpose()
     }
 
     fn save(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>> {
@@ -152,4 +195,24 @@ fn samples(pre: &InstancePre<Host>) -> Result<sample_handler::GuestIndices, Refu
     check::<(&[Metric<'_>],), ()>(pre, Package::Today, "sample-handler", "metrics")?;
     check::<(Tick<'_>,), (Answer<Entries>,)>(pre, Package::Today, "sample-handler", "handle")?;
     sample_handler::GuestIndices::new(pre).map_err(|cause| differs("sample-handler", &cause))
+}
+
+fn services(pre: &InstancePre<Host>) -> Result<service_handler::GuestIndices, Refusal> {
+    check::<(&[ServiceEvent<'_>],), (Answer<Entries>,)>(pre, Package::Today, "service-handler", "handle")?;
+    service_handler::GuestIndices::new(pre).map_err(|cause| differs("service-handler", &cause))
+}
+
+fn nodes(pre: &InstancePre<Host>) -> Result<node_handler::GuestIndices, Refusal> {
+    check::<(&[NodeEvent<'_>],), (Answer<Entries>,)>(pre, Package::Today, "node-handler", "handle")?;
+    node_handler::GuestIndices::new(pre).map_err(|cause| differs("node-handler", &cause))
+}
+
+fn connections(pre: &InstancePre<Host>) -> Result<connection_handler::GuestIndices, Refusal> {
+    check::<(ConnectionReport<'_>,), (Answer<Entries>,)>(pre, Package::Today, "connection-handler", "handle")?;
+    connection_handler::GuestIndices::new(pre).map_err(|cause| differs("connection-handler", &cause))
+}
+
+fn inventory(pre: &InstancePre<Host>) -> Result<inventory_handler::GuestIndices, Refusal> {
+    check::<(Inventory<'_>,), (Answer<Entries>,)>(pre, Package::Today, "inventory-handler", "handle")?;
+    inventory_handler::GuestIndices::new(pre).map_err(|cause| differs("inventory-handler", &cause))
 }

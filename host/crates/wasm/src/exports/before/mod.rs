@@ -1,4 +1,4 @@
-//! The functions of version 0.1 of the package, which had no `state` and no samples. Types of its own it has where their structure was
+//! The functions of version 0.1 of the package, which had no `state` and took pods and objects only. Types of its own it has where their structure was
 //! another one; all others are today's: what crosses the border is compared by its structure, not by the name of its package.
 
 mod types;
@@ -8,9 +8,13 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Linker, Lower};
 
 use super::{Answer, Exports, Guest, check};
+use crate::bindings::exports::sluicebox::module::connection_handler::ConnectionReport;
+use crate::bindings::exports::sluicebox::module::inventory_handler::Inventory;
+use crate::bindings::exports::sluicebox::module::node_handler::NodeEvent;
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
 use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
+use crate::bindings::exports::sluicebox::module::service_handler::ServiceEvent;
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
 use crate::bindings::sluicebox::module::log::Level;
@@ -36,7 +40,8 @@ impl Before {
         let define = || check::<(&[types::Subject<'_>],), ()>(pre, BEFORE, "subjects", "define");
         let forget = || check::<(&[u32],), ()>(pre, BEFORE, "subjects", "forget");
         let pods = || check::<(&[PodEvent<'_>],), (Answer<types::Entries>,)>(pre, BEFORE, "pod-handler", "handle");
-        let objects = || check::<(&[ObjectEvent<'_>],), (Answer<types::Entries>,)>(pre, BEFORE, "object-handler", "handle");
+        let objects =
+            || check::<(&[types::ObjectEvent<'_>],), (Answer<types::Entries>,)>(pre, BEFORE, "object-handler", "handle");
         Ok(Self {
             start,
             define: exported("subjects").then(define).transpose()?,
@@ -49,7 +54,12 @@ impl Before {
 
 impl Exports for Before {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: self.define.is_some(), pods: self.pods.is_some(), objects: self.objects.is_some(), samples: false }
+        Handlers {
+            subjects: self.define.is_some(),
+            pods: self.pods.is_some(),
+            objects: self.objects.is_some(),
+            ..Handlers::default()
+        }
     }
 
     fn has_state(&self) -> bool {
@@ -105,7 +115,12 @@ impl Guest for Functions {
     }
 
     fn objects(&self, store: &mut Store<Host>, events: &[ObjectEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
-        self.objects.map(|function| shape(store, function, (events,))).transpose()
+        let Some(function) = self.objects else { return Ok(None) };
+        let known: Vec<_> = events.iter().filter_map(types::ObjectEvent::of).collect();
+        if known.is_empty() {
+            return Ok(Some(Ok(Entries::Plain(Vec::new()))));
+        }
+        shape(store, function, (known.as_slice(),)).map(Some)
     }
 
     fn metrics(&self, _: &mut Store<Host>, _: &[Metric<'_>]) -> wasmtime::Result<()> {
@@ -113,6 +128,22 @@ impl Guest for Functions {
     }
 
     fn samples(&self, _: &mut Store<Host>, _: Tick<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        Ok(None)
+    }
+
+    fn services(&self, _: &mut Store<Host>, _: &[ServiceEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
+        Ok(None)
+    }
+
+    fn nodes(&self, _: &mut Store<Host>, _: &[NodeEvent<'_>]) -> wasmtime::Result<Option<Answer<Entries>>> {
+        Ok(None)
+    }
+
+    fn connections(&self, _: &mut Store<Host>, _: ConnectionReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        Ok(None)
+    }
+
+    fn inventory(&self, _: &mut Store<Host>, _: Inventory<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use crate::bindings::exports::sluicebox::module::subjects;
+use crate::bindings::exports::sluicebox::module::{object_handler, subjects};
 use crate::bindings::sluicebox::module::types;
 
 /// `lifecycle.context` as it was: without the version of the host.
@@ -46,9 +46,62 @@ impl<'a> Subject<'a> {
             subjects::SubjectKind::Pod => SubjectKind::Pod,
             subjects::SubjectKind::Namespace => SubjectKind::Namespace,
             subjects::SubjectKind::Node => SubjectKind::Node,
-            subjects::SubjectKind::Container | subjects::SubjectKind::Cgroup => return None,
+            subjects::SubjectKind::Container
+            | subjects::SubjectKind::Cgroup
+            | subjects::SubjectKind::Service
+            | subjects::SubjectKind::Outside => return None,
         };
         Some(Self { id: subject.id, kind, uid: subject.uid, namespace: subject.namespace, name: subject.name })
+    }
+}
+
+/// `object-handler.object-kind` as it was.
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum ObjectKind {
+    #[component(name = "pod")]
+    Pod,
+    #[component(name = "namespace")]
+    Namespace,
+    #[component(name = "node")]
+    Node,
+}
+
+/// `object-handler.object-event` as it was: of fewer kinds.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+pub(super) struct ObjectEvent<'a> {
+    subject: u32,
+    kind: ObjectKind,
+    change: types::Change,
+    #[component(name = "observed-at-unix-nanos")]
+    observed_at_unix_nanos: u64,
+    uid: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    json: Option<&'a str>,
+}
+
+impl<'a> ObjectEvent<'a> {
+    /// None for kinds that there were not.
+    pub(super) fn of(event: &object_handler::ObjectEvent<'a>) -> Option<Self> {
+        let kind = match event.kind {
+            object_handler::ObjectKind::Pod => ObjectKind::Pod,
+            object_handler::ObjectKind::Namespace => ObjectKind::Namespace,
+            object_handler::ObjectKind::Node => ObjectKind::Node,
+            object_handler::ObjectKind::Service => return None,
+        };
+        Some(Self {
+            subject: event.subject,
+            kind,
+            change: event.change,
+            observed_at_unix_nanos: event.observed_at_unix_nanos,
+            uid: event.uid,
+            namespace: event.namespace,
+            name: event.name,
+            json: event.json,
+        })
     }
 }
 
