@@ -9,6 +9,8 @@ pub mod namespaces;
 pub mod node_name;
 pub mod nodes;
 pub mod pods;
+#[allow(dead_code, reason = "what uses it is being written")]
+mod processes;
 mod scope;
 mod watch;
 

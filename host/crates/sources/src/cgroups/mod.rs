@@ -13,7 +13,7 @@ mod files;
 mod hierarchy;
 mod names;
 mod network;
-mod place;
+pub(crate) mod place;
 mod reader;
 mod refused;
 mod rounds;

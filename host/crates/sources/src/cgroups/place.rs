@@ -11,7 +11,7 @@ const MOST_BYTES: usize = 4096;
 const MOST_NUMBER: usize = 20;
 
 /// How a pod is treated when resources are short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Qos {
     Guaranteed,
     Burstable,
@@ -28,7 +28,7 @@ pub(crate) enum PodKey {
 }
 
 /// Whose cgroup it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     Pod {
         key: PodKey,

@@ -67,7 +67,10 @@ struct RawMetadata {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawOwner {
+    #[serde(default)]
+    api_version: String,
     kind: String,
     name: String,
     #[serde(default)]
@@ -211,7 +214,7 @@ fn given(text: Option<String>) -> Option<String> {
 }
 
 fn owner(raw: RawOwner) -> Owner {
-    Owner { kind: raw.kind, name: raw.name, uid: raw.uid, controller: raw.controller }
+    Owner { api_version: raw.api_version, kind: raw.kind, name: raw.name, uid: raw.uid, controller: raw.controller }
 }
 
 fn qos_class(text: &str) -> Option<QosClass> {

@@ -13,7 +13,7 @@ fn an_ordinary_pod() {
     assert_eq!(pod.uid, "12b379f7-ef99-46e5-8125-0129a27bd799");
     assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("default", "nginx-deployment-66b6c48dd5-vd2jt"));
     assert_eq!(pod.labels, [("a".to_owned(), "<x&y>".to_owned()), ("b".to_owned(), "2".to_owned())]);
-    assert_eq!(pod.owners[0].kind, "ReplicaSet");
+    assert_eq!((pod.owners[0].api_version.as_str(), pod.owners[0].kind.as_str()), ("apps/v1", "ReplicaSet"));
     assert!(pod.owners[0].controller);
     assert_eq!(pod.start_time.as_deref(), Some("2021-08-17T18:29:58Z"));
     assert_eq!((pod.qos_class, pod.phase), (Some(QosClass::Burstable), Some(Phase::Running)));

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub enum Need {
     Cgroups,
     /// A Prometheus and its `promtool`.
     Prometheus,
+    /// To be root, and `unshare`, which starts a process in a network namespace of its own.
+    NetworkNamespaces,
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -128,6 +131,14 @@ fn cgroups() -> Result<()> {
     std::fs::remove_dir(&probe).with_context(|| format!("cannot remove {}", probe.display()))
 }
 
+fn network_namespaces() -> Result<()> {
+    let told = Command::new("unshare").args(["--net", "true"]).output().context("cannot run unshare")?;
+    if !told.status.success() {
+        bail!("cannot make a network namespace: {}", String::from_utf8_lossy(&told.stderr).trim());
+    }
+    Ok(())
+}
+
 impl Need {
     fn name(self) -> &'static str {
         match self {
@@ -142,6 +153,7 @@ impl Need {
             Self::EmulatedLinux => "emulated Linux",
             Self::Cgroups => "cgroups",
             Self::Prometheus => "prometheus",
+            Self::NetworkNamespaces => "network namespaces",
         }
     }
 
@@ -157,6 +169,7 @@ impl Need {
             Self::EmulatedLinux => emulator().and_then(|_| linux()).and_then(|_| busybox()).map(drop),
             Self::Cgroups => cgroups(),
             Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
+            Self::NetworkNamespaces => network_namespaces(),
         }
     }
 }
