@@ -328,9 +328,11 @@ mod connections;
 mod entries;
 mod events;
 mod export;
+mod fast;
 mod module;
 mod samples;
 mod settings;
+mod span;
 mod subjects;
 mod time;
 
@@ -338,6 +340,7 @@ mod time;
 pub mod bindings;
 #[cfg(not(target_family = "wasm"))]
 pub mod cases;
+pub mod json;
 pub mod log;
 
 pub use bindings::connections::exports::sluicebox::module::connection_handler::{
@@ -366,7 +369,9 @@ pub use export::Exported;
 #[doc(hidden)]
 #[cfg(target_family = "wasm")]
 pub use export::instance;
+pub use fast::{FastHasher, FastMap};
 pub use module::{Connections, Inventories, Module, Nodes, Objects, Pods, Samples, Services, State, Subjects};
 pub use samples::ByMetric;
 pub use settings::{NoSettings, settings};
+pub use span::Span;
 pub use time::Rfc3339;

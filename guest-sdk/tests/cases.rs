@@ -185,11 +185,11 @@ fn mistakes_in_a_case_are_named() {
     check_err(r#""given":{"a":{"$like":"a"}},"steps":[{"events":[{"$like":"a"}]}]"#, "step 1: `$like` leads back to itself");
     check_err(
         r#""steps":[{"events":[]}]"#,
-        "step 1: a batch is never empty, and pods and objects never come in the same one: make steps of them",
+        "step 1: a batch is never empty, and its events are all of one kind: make steps of them",
     );
     check_err(
         r#""steps":[{"expect":[]}]"#,
-        "step 1: a step is one of `events` and `tick` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`",
+        "step 1: a step is one of `events`, `tick`, `report` and `inventory` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`",
     );
     let typo = r#""steps":[{"events":[{"pod":{"change":"added","pod":{"uid":"u","labls":[]}}}]}]"#;
     let error = outcome(&format!(r#"{{"about":"","settings":{{"greeting":"hi"}},{typo}}}"#)).unwrap_err();

@@ -89,14 +89,14 @@ impl FluentBitMeta {
         match kind {
             ObjectKind::Pod => Some(format!("{namespace}_{name}.meta")),
             ObjectKind::Namespace => self.settings.namespaces.then(|| format!("{name}.namespace_meta")),
-            ObjectKind::Node => None,
+            ObjectKind::Node | ObjectKind::Service => None,
         }
     }
 
     fn entry(&self, name: String, event: ObjectEvent) -> Result<Option<Entry>, String> {
         if event.change == Change::Deleted {
             let owned = self.owners.get(&name).is_none_or(|owner| *owner == event.subject);
-            return Ok(owned.then(|| Forget::new(name).after(self.settings.retention.0).into()));
+            return Ok(owned.then(|| Forget::new(name).after(self.settings.retention.0.0).into()));
         }
         let Some(mut json) = event.json else {
             return Ok(None);
@@ -120,6 +120,7 @@ fn kind(kind: SubjectKind) -> Option<ObjectKind> {
         SubjectKind::Pod => Some(ObjectKind::Pod),
         SubjectKind::Namespace => Some(ObjectKind::Namespace),
         SubjectKind::Node => Some(ObjectKind::Node),
-        SubjectKind::Container | SubjectKind::Cgroup => None,
+        SubjectKind::Container | SubjectKind::Cgroup | SubjectKind::Outside => None,
+        SubjectKind::Service => Some(ObjectKind::Service),
     }
 }

@@ -1,106 +1,17 @@
-//! How long a file stays: a duration as Go programs read it, such as `1m`, `90s` or `1h30m`.
+//! How long a file stays after its pod has gone.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
+use sluicebox_sdk::Span;
 
-/// How long a file stays after its pod has gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention(pub Duration);
+/// How long a file stays after its pod has gone: `90s`, `5m`, `1h30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Retention(pub Span);
 
 impl Default for Retention {
     fn default() -> Self {
-        Self(Duration::from_mins(1))
-    }
-}
-
-impl<'de> Deserialize<'de> for Retention {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse(&text)
-            .map(Self)
-            .ok_or_else(|| Error::custom(format!("`{text}` is not a duration: write it like `90s`, `5m` or `1h30m`")))
-    }
-}
-
-// A sum of numbers with units, largest first by habit but not by rule; a bare `0` is the one number that needs no unit.
-fn parse(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|character: char| !character.is_ascii_digit() && character != '.')?);
-        let (unit, after) =
-            after.split_at(after.find(|character: char| character.is_ascii_digit() || character == '.').unwrap_or(after.len()));
-        sum = sum.checked_add(times(number, unit_nanos(unit)?)?)?;
-        rest = after;
-    }
-    (!text.is_empty()).then_some(sum)
-}
-
-fn unit_nanos(unit: &str) -> Option<u64> {
-    Some(match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return None,
-    })
-}
-
-fn times(number: &str, nanos: u64) -> Option<Duration> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut sum = whole.checked_mul(nanos)?;
-    let mut place = nanos;
-    for digit in fraction.chars() {
-        place /= 10;
-        sum = sum.checked_add(place.checked_mul(u64::from(digit.to_digit(10)?))?)?;
-    }
-    Some(Duration::from_nanos(sum))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, milliseconds: u64) {
-        assert_eq!(parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
-    }
-
-    #[test]
-    fn one_unit() {
-        check("1m", 60_000);
-        check("90s", 90_000);
-        check("300ms", 300);
-        check("0", 0);
-        check("0s", 0);
-    }
-
-    #[test]
-    fn several_units_are_summed() {
-        check("1h30m", 5_400_000);
-        check("1m0s", 60_000);
-    }
-
-    #[test]
-    fn a_fraction_counts() {
-        check("1.5h", 5_400_000);
-        check(".5s", 500);
-    }
-
-    #[test]
-    fn what_is_no_duration_is_refused() {
-        for text in ["", "60", "1x", "m", "-1m", "1m 30s", ".s", "1.2.3s", "99999999999h"] {
-            assert_eq!(parse(text), None, "{text}");
-        }
+        Self(Span(Duration::from_mins(1)))
     }
 }

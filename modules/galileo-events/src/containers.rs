@@ -1,8 +1,7 @@
 //! The schema `container`: `create` once a container's id is known, `delete` when that id ends.
 
-use sluicebox_sdk::{Change, Container, Entry, Pod, PodEvent};
+use sluicebox_sdk::{Change, Container, Entry, Pod, PodEvent, json};
 
-use crate::json;
 use crate::line;
 use crate::settings::Settings;
 

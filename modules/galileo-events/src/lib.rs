@@ -4,7 +4,6 @@
 //! instance goes on where the last one stopped.
 
 mod containers;
-mod json;
 mod line;
 mod node;
 mod pods;

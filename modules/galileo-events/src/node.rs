@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use sluicebox_sdk::{Document, Entry};
+use sluicebox_sdk::{Document, Entry, json};
 
-use crate::json;
 use crate::settings::Settings;
 
 /// The documents about a node. They are made from every event about it, so that what somebody removed comes back.

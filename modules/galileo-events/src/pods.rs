@@ -1,8 +1,7 @@
 //! The schema `pod`: `create`, `pending`, `running`, `shutdown` and `delete`, each with the whole pod.
 
-use sluicebox_sdk::{Change, Container, Entry, Phase, Pod, PodEvent};
+use sluicebox_sdk::{Change, Container, Entry, Phase, Pod, PodEvent, json};
 
-use crate::json;
 use crate::line;
 use crate::settings::Settings;
 

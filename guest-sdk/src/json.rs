@@ -1,10 +1,23 @@
-//! JSON as the original writes it, byte for byte: no white space, keys in the order given, and `<`, `>`, `&` and the two line
-//! separators of Unicode escaped besides what JSON demands.
+//! JSON written by hand, byte for byte as Go programs write it: no white space, keys in the order given, and `<`, `>`, `&` and the two
+//! line separators of Unicode escaped besides what JSON demands. For modules that take the place of such a program, and for those that
+//! append to a text that they have already.
+//!
+//! ```
+//! use sluicebox_sdk::json;
+//!
+//! let mut text = String::new();
+//! json::object(&mut text, |object| {
+//!     object.string("name", "a<b");
+//!     object.nullable("image", None);
+//!     object.field("port", |out| out.push_str("443"));
+//! });
+//! assert_eq!(text, r#"{"name":"a\u003cb","image":null,"port":443}"#);
+//! ```
 
 use std::fmt::Write;
 
 /// Writes a string with its quotes.
-pub(crate) fn string(out: &mut String, text: &str) {
+pub fn string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {
@@ -23,7 +36,7 @@ pub(crate) fn string(out: &mut String, text: &str) {
 }
 
 /// Writes an object with strings as values.
-pub(crate) fn strings<'pairs>(out: &mut String, pairs: impl IntoIterator<Item = (&'pairs str, &'pairs str)>) {
+pub fn strings<'pairs>(out: &mut String, pairs: impl IntoIterator<Item = (&'pairs str, &'pairs str)>) {
     object(out, |object| {
         for (key, value) in pairs {
             object.string(key, value);
@@ -32,21 +45,22 @@ pub(crate) fn strings<'pairs>(out: &mut String, pairs: impl IntoIterator<Item = 
 }
 
 /// Writes an object, field by field.
-pub(crate) fn object(out: &mut String, fields: impl FnOnce(&mut Object<'_>)) {
+pub fn object(out: &mut String, fields: impl FnOnce(&mut Object<'_>)) {
     out.push('{');
     fields(&mut Object { out, first: true });
     out.push('}');
 }
 
 /// An object that is being written.
-pub(crate) struct Object<'out> {
+#[derive(Debug)]
+pub struct Object<'out> {
     out: &'out mut String,
     first: bool,
 }
 
 impl Object<'_> {
     /// A field whose value the caller writes.
-    pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut String)) {
+    pub fn field(&mut self, key: &str, value: impl FnOnce(&mut String)) {
         if !self.first {
             self.out.push(',');
         }
@@ -57,12 +71,12 @@ impl Object<'_> {
     }
 
     /// A field with a string.
-    pub(crate) fn string(&mut self, key: &str, value: &str) {
+    pub fn string(&mut self, key: &str, value: &str) {
         self.field(key, |out| string(out, value));
     }
 
     /// A field with a string, or `null`.
-    pub(crate) fn nullable(&mut self, key: &str, value: Option<&str>) {
+    pub fn nullable(&mut self, key: &str, value: Option<&str>) {
         self.field(key, |out| match value {
             Some(value) => string(out, value),
             None => out.push_str("null"),
