@@ -90,16 +90,18 @@ pub struct SinkPlan {
 }
 
 impl Plan {
-    /// Whether a source needs the API server.
+    /// Whether a source or a sink needs the API server.
     pub fn needs_api(&self) -> bool {
         let Sources { pods, namespaces, nodes, .. } = &self.sources;
-        pods.is_some() || namespaces.is_some() || nodes.is_some() || self.needs_api_for_names_only()
+        let sinks = self.sinks.iter().any(|sink| sink.config.needs_api());
+        pods.is_some() || namespaces.is_some() || nodes.is_some() || sinks || self.needs_api_for_names_only()
     }
 
     /// Whether nothing needs it but the names of cgroups, which could go by their paths.
     pub fn needs_api_for_names_only(&self) -> bool {
         let Sources { pods, namespaces, nodes, cgroups } = &self.sources;
-        let others = pods.is_some() || namespaces.is_some() || nodes.is_some();
+        let sinks = self.sinks.iter().any(|sink| sink.config.needs_api());
+        let others = pods.is_some() || namespaces.is_some() || nodes.is_some() || sinks;
         !others && cgroups.as_ref().is_some_and(|cgroups| cgroups.kubernetes)
     }
 }
@@ -328,6 +330,7 @@ impl Check<'_> {
         let kinds = [
             sink.redis.clone().map(sluicebox_sinks::Config::Redis),
             sink.files.clone().map(sluicebox_sinks::Config::Files),
+            sink.config_maps.clone().map(sluicebox_sinks::Config::ConfigMaps),
             sink.stdout.clone().map(sluicebox_sinks::Config::Stdout),
             sink.kafka.clone().map(sluicebox_sinks::Config::Kafka),
             sink.prometheus.clone().map(sluicebox_sinks::Config::Prometheus),
@@ -337,7 +340,7 @@ impl Check<'_> {
             // One kind that could not be read has been named where it stands.
             let kinds = self.names(&path).iter().filter(|name| !["queue", "write-deadline"].contains(&name.as_str())).count();
             if kinds != 1 {
-                let text = "a sink is exactly one of `redis`, `kafka`, `files`, `prometheus`, `stdout`";
+                let text = "a sink is exactly one of `redis`, `kafka`, `files`, `config-maps`, `prometheus`, `stdout`";
                 self.problem(&path, text, "name one kind, such as `stdout: {}`");
             }
             return None;

@@ -12,7 +12,7 @@ use sluicebox_contract::{Fault, Handlers, SubjectIds};
 use sluicebox_pipeline::{
     Audience, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
 };
-use sluicebox_sinks::AnySink;
+use sluicebox_sinks::{AnySink, Surroundings};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::node_name::hostname;
 use sluicebox_sources::resolve_node;
@@ -98,7 +98,8 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
         meters.set_dead_letters(Arc::clone(&meter), letters.clone());
         pipeline.dead_letters(letters.clone(), meter).context("cannot start the thread that keeps dead letters")?;
     }
-    let outlets = outlets(plan, &mut pipeline, &meters)?;
+    let surroundings = Surroundings { node: node.clone(), api: api.clone() };
+    let outlets = outlets(plan, &surroundings, &mut pipeline, &meters)?;
     let ids = Arc::<SubjectIds>::default();
     let samples = Mutex::default();
     let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets, samples };
@@ -149,7 +150,12 @@ fn last_good(directory: Option<&Path>) -> Option<LastGood> {
     LastGood::open(directory?).map_err(|error| warn!(%error, "last good modules are not kept")).ok()
 }
 
-fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &Meters) -> anyhow::Result<BTreeMap<String, OutletHandle>> {
+fn outlets(
+    plan: &Plan,
+    surroundings: &Surroundings,
+    pipeline: &mut Pipeline,
+    meters: &Meters,
+) -> anyhow::Result<BTreeMap<String, OutletHandle>> {
     let mut outlets = BTreeMap::new();
     for sink in &plan.sinks {
         let writers = plan.lanes.iter().filter(|lane| lane.to.contains(&sink.name));
@@ -157,7 +163,7 @@ fn outlets(plan: &Plan, pipeline: &mut Pipeline, meters: &Meters) -> anyhow::Res
         if lanes.is_empty() {
             warn!(sink = %sink.name, "no module writes to this sink");
         }
-        let made = AnySink::new(&sink.name, &sink.config)?;
+        let made = AnySink::new(&sink.name, &sink.config, surroundings)?;
         let meter = Arc::<OutletMeter>::default();
         if let Some(kafka) = made.kafka_meter() {
             meter.kafka.get_or_init(|| kafka);

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
-use sluicebox_sinks::{files, kafka, prometheus, redis, stdout};
+use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
 use sluicebox_sources::{cgroups, kubernetes, namespaces, nodes, pods};
 
 /// A mistake in the configuration: where, what, and the cure.
@@ -257,6 +257,9 @@ pub struct Sink {
     pub kafka: Option<kafka::Config>,
     /// Keeps documents as files in a directory, and appends messages to files there.
     pub files: Option<files::Config>,
+    /// Keeps documents as keys of Kubernetes `ConfigMap`s.
+    #[serde(default, deserialize_with = "present")]
+    pub config_maps: Option<config_maps::Config>,
     /// Serves metrics that modules make, for Prometheus to scrape.
     #[serde(default, deserialize_with = "present")]
     pub prometheus: Option<prometheus::Config>,

@@ -13,6 +13,7 @@ use crate::config::{Config, Sink};
 pub(super) fn find(check: &mut Check<'_>, config: &Config) {
     listeners(check, config);
     directories(check, &config.sinks);
+    config_maps(check, &config.sinks);
     expiry(check, config);
     patience(check, &config.sinks);
 }
@@ -50,6 +51,22 @@ fn directories(check: &mut Check<'_>, sinks: &BTreeMap<String, Sink>) {
     }
 }
 
+/// Two sinks of one owner do not harm each other's keys, but each write of one has the other look again.
+fn config_maps(check: &mut Check<'_>, sinks: &BTreeMap<String, Sink>) {
+    let mut taken = BTreeMap::new();
+    for (name, sink) in sinks {
+        let Some(config) = &sink.config_maps else { continue };
+        for map in config.names() {
+            if let Some(other) = taken.insert((&config.owner, &config.namespace, map.clone()), name) {
+                let path = format!("{}/config-maps/name", step("/sinks", name));
+                let text = format!("`sinks.{other}` writes to the ConfigMap `{}/{map}`, too", config.namespace);
+                check.problem(&path, text, "give each a ConfigMap of its own, or have the modules name the same sink");
+                break;
+            }
+        }
+    }
+}
+
 /// Series that expire before they are measured again come and go.
 fn expiry(check: &mut Check<'_>, config: &Config) {
     let Some(period) = config.sources.cgroups.as_ref().map(|cgroups| cgroups.period) else { return };
@@ -66,6 +83,13 @@ fn expiry(check: &mut Check<'_>, config: &Config) {
 /// A sink that is cut short says nothing of what it waits for.
 fn patience(check: &mut Check<'_>, sinks: &BTreeMap<String, Sink>) {
     for (name, sink) in sinks {
+        if let Some(period) = sink.config_maps.as_ref().map(|config| config.period)
+            && period.0 >= sink.write_deadline.0
+        {
+            let path = format!("{}/config-maps/period", step("/sinks", name));
+            let text = format!("{period} is not shorter than the sink's `write-deadline` of {}", sink.write_deadline);
+            check.problem(&path, text, "give a shorter period, or the sink a longer `write-deadline`");
+        }
         let Some(kafka) = &sink.kafka else { continue };
         if kafka.message_timeout.0 >= sink.write_deadline.0 {
             let path = format!("{}/kafka/message-timeout", step("/sinks", name));

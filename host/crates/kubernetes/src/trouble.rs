@@ -35,6 +35,7 @@ impl Trouble {
     }
 
     /// With what would cure it.
+    #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

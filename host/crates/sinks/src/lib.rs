@@ -4,6 +4,7 @@
 
 mod aside;
 mod cause;
+pub mod config_maps;
 mod file;
 pub mod files;
 pub mod kafka;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicebox_contract::meter::KafkaMeter;
 use sluicebox_contract::{Entry, Fault, Outcome, Problem, Sink};
+use sluicebox_kubernetes::Api;
 
 /// A sink as the configuration names it: its kind, and under it the settings of that kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +34,8 @@ pub enum Config {
     Kafka(kafka::Config),
     /// Documents are kept as files of a directory.
     Files(files::Config),
+    /// Documents are keys of `ConfigMap`s.
+    ConfigMaps(config_maps::Config),
     /// Documents are pieces of a page of metrics that Prometheus scrapes.
     Prometheus(prometheus::Config),
     /// Every entry is a line on standard output.
@@ -45,6 +49,7 @@ impl Config {
             Self::Redis(config) => config.problems(),
             Self::Kafka(config) => config.problems(),
             Self::Files(config) => config.problems(),
+            Self::ConfigMaps(config) => config.problems(),
             Self::Prometheus(config) => config.problems(),
             Self::Stdout(_) => Vec::new(),
         }
@@ -53,16 +58,31 @@ impl Config {
         .collect()
     }
 
+    /// Whether the sink writes to the Kubernetes API.
+    pub fn needs_api(&self) -> bool {
+        matches!(self, Self::ConfigMaps(_))
+    }
+
     /// The kind's name, as the configuration writes it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Redis(_) => "redis",
             Self::Kafka(_) => "kafka",
             Self::Files(_) => "files",
+            Self::ConfigMaps(_) => "config-maps",
             Self::Prometheus(_) => "prometheus",
             Self::Stdout(_) => "stdout",
         }
     }
+}
+
+/// What a sink may need to know of where the program runs.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// The name of the node.
+    pub node: String,
+    /// The way to the API server, where [`Config::needs_api`] of any sink asks for it.
+    pub api: Option<Api>,
 }
 
 /// One of the sinks.
@@ -74,6 +94,8 @@ pub enum AnySink {
     Kafka(Box<kafka::Kafka>),
     /// See [`files::Files`].
     Files(Box<files::Files>),
+    /// See [`config_maps::ConfigMaps`].
+    ConfigMaps(Box<config_maps::ConfigMaps>),
     /// See [`prometheus::Prometheus`].
     Prometheus(prometheus::Prometheus),
     /// See [`stdout::Stdout`].
@@ -82,7 +104,7 @@ pub enum AnySink {
 
 impl AnySink {
     /// Makes the sink of this name; the name stands in its log lines. Refuses what [`Config::problems`] would name.
-    pub fn new(name: &str, config: &Config) -> Result<Self, Fault> {
+    pub fn new(name: &str, config: &Config, surroundings: &Surroundings) -> Result<Self, Fault> {
         if let Some(problem) = config.problems().into_iter().next() {
             return Err(unusable(name, problem));
         }
@@ -91,6 +113,10 @@ impl AnySink {
             Config::Redis(config) => Self::Redis(Box::new(redis::Redis::new(config)?)),
             Config::Kafka(config) => Self::Kafka(Box::new(kafka::Kafka::new(name, config))),
             Config::Files(config) => Self::Files(Box::new(files::Files::new(name, config))),
+            Config::ConfigMaps(config) => {
+                let api = surroundings.api.clone().ok_or_else(|| no_api(&name))?;
+                Self::ConfigMaps(Box::new(config_maps::ConfigMaps::new(name, config, &surroundings.node, api)))
+            }
             Config::Prometheus(config) => Self::Prometheus(prometheus::Prometheus::new(name, config)),
             Config::Stdout(config) => Self::Stdout(stdout::Stdout::new(config)),
         })
@@ -100,7 +126,7 @@ impl AnySink {
     pub fn kafka_meter(&self) -> Option<Arc<KafkaMeter>> {
         match self {
             Self::Kafka(sink) => Some(sink.meter()),
-            Self::Redis(_) | Self::Files(_) | Self::Prometheus(_) | Self::Stdout(_) => None,
+            Self::Redis(_) | Self::Files(_) | Self::ConfigMaps(_) | Self::Prometheus(_) | Self::Stdout(_) => None,
         }
     }
 }
@@ -110,12 +136,17 @@ fn unusable(sink: &str, problem: Problem) -> Fault {
     Fault::fatal(format!("cannot make sink `{sink}` with this `{}`", problem.field), problem.cause).hint(problem.cure)
 }
 
+fn no_api(sink: &str) -> Fault {
+    Fault::fatal(format!("cannot make sink `{sink}`"), "it writes to the Kubernetes API, and no way to it was made")
+}
+
 impl Sink for AnySink {
     async fn write(&mut self, batch: &[Entry]) -> Outcome {
         match self {
             Self::Redis(sink) => sink.write(batch).await,
             Self::Kafka(sink) => sink.write(batch).await,
             Self::Files(sink) => sink.write(batch).await,
+            Self::ConfigMaps(sink) => sink.write(batch).await,
             Self::Prometheus(sink) => sink.write(batch).await,
             Self::Stdout(sink) => sink.write(batch).await,
         }
@@ -126,6 +157,7 @@ impl Sink for AnySink {
             Self::Redis(sink) => sink.most_entries(),
             Self::Kafka(sink) => sink.most_entries(),
             Self::Files(sink) => sink.most_entries(),
+            Self::ConfigMaps(sink) => sink.most_entries(),
             Self::Prometheus(sink) => sink.most_entries(),
             Self::Stdout(sink) => sink.most_entries(),
         }
@@ -136,6 +168,7 @@ impl Sink for AnySink {
             Self::Redis(sink) => sink.settled().await,
             Self::Kafka(sink) => sink.settled().await,
             Self::Files(sink) => sink.settled().await,
+            Self::ConfigMaps(sink) => sink.settled().await,
             Self::Prometheus(sink) => sink.settled().await,
             Self::Stdout(sink) => sink.settled().await,
         }
@@ -146,6 +179,7 @@ impl Sink for AnySink {
             Self::Redis(sink) => sink.upkeep().await,
             Self::Kafka(sink) => sink.upkeep().await,
             Self::Files(sink) => sink.upkeep().await,
+            Self::ConfigMaps(sink) => sink.upkeep().await,
             Self::Prometheus(sink) => sink.upkeep().await,
             Self::Stdout(sink) => sink.upkeep().await,
         }

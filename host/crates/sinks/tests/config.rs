@@ -1,7 +1,7 @@
 //! Proves how the settings of sinks are read, checked and described.
 
 use sluicebox_contract::{Class, Sink};
-use sluicebox_sinks::{AnySink, Config};
+use sluicebox_sinks::{AnySink, Config, Surroundings};
 
 fn read(json: &str) -> Result<Config, String> {
     serde_json::from_str(json).map_err(|error| error.to_string())
@@ -18,14 +18,14 @@ fn a_sink_is_named_by_its_kind() {
     ] {
         let config = read(json).expect("readable");
         assert_eq!((config.kind(), config.problems()), (kind, vec![]));
-        assert!(AnySink::new("a", &config).is_ok());
+        assert!(AnySink::new("a", &config, &Surroundings::default()).is_ok());
     }
 }
 
 #[test]
 fn a_sink_that_waits_for_answers_is_given_more_at_once() {
     for (json, most) in [(r#"{"kafka":{"brokers":["k:9092"]}}"#, 5_000), (r#"{"stdout":{}}"#, 256)] {
-        let sink = AnySink::new("a", &read(json).expect("readable")).expect("a sink");
+        let sink = AnySink::new("a", &read(json).expect("readable"), &Surroundings::default()).expect("a sink");
         assert_eq!(sink.most_entries(), most, "{json}");
     }
 }
@@ -49,7 +49,7 @@ fn a_problem_says_where_what_and_how_to_cure_it() {
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].field, "redis.url");
     assert!(problems[0].cure.contains("`redis://host:port`"));
-    let fault = AnySink::new("events", &config).expect_err("a bad url");
+    let fault = AnySink::new("events", &config, &Surroundings::default()).expect_err("a bad url");
     assert_eq!(fault.class, Class::Fatal);
     assert!(fault.tried.starts_with("cannot make sink `events` with this `redis.url`"), "{fault}");
 }

@@ -13,7 +13,7 @@ use entries::{document, document_in, forget, forget_in, message};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use sluicebox_contract::{ByteSize, Class, Entry, Outcome, Sink};
 use sluicebox_sinks::files::{Config, FileMode};
-use sluicebox_sinks::{AnySink, Config as SinkConfig};
+use sluicebox_sinks::{AnySink, Config as SinkConfig, Surroundings};
 use tempfile::{TempDir, tempdir};
 
 fn folder() -> TempDir {
@@ -21,7 +21,7 @@ fn folder() -> TempDir {
 }
 
 fn sink(config: Config) -> AnySink {
-    AnySink::new("meta", &SinkConfig::Files(config)).expect("a sink")
+    AnySink::new("meta", &SinkConfig::Files(config), &Surroundings::default()).expect("a sink")
 }
 
 fn names(directory: &Path) -> Vec<String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use entries::{document, document_in, forget_after, forget_in};
 use sluicebox_contract::{Outcome, Sink, TimeSpan};
 use sluicebox_sinks::files::{Config, RemoveUnclaimed};
-use sluicebox_sinks::{AnySink, Config as SinkConfig};
+use sluicebox_sinks::{AnySink, Config as SinkConfig, Surroundings};
 use tempfile::{TempDir, tempdir};
 use tokio::time::timeout;
 
@@ -20,13 +20,13 @@ fn folder() -> TempDir {
 }
 
 fn open(directory: &Path) -> AnySink {
-    AnySink::new("meta", &SinkConfig::Files(Config::new(directory))).expect("a sink")
+    AnySink::new("meta", &SinkConfig::Files(Config::new(directory)), &Surroundings::default()).expect("a sink")
 }
 
 fn open_removing(directory: &Path, after: Duration) -> AnySink {
     let mut config = Config::new(directory);
     config.remove_unclaimed = Some(RemoveUnclaimed { suffix: ".meta".to_owned(), after: TimeSpan(after) });
-    AnySink::new("meta", &SinkConfig::Files(config)).expect("a sink")
+    AnySink::new("meta", &SinkConfig::Files(config), &Surroundings::default()).expect("a sink")
 }
 
 async fn write(sink: &mut AnySink, batch: &[sluicebox_contract::Entry]) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sluicebox_contract::{Entry, Message, Outcome, Sink};
 use sluicebox_sinks::files::{Append, Config};
-use sluicebox_sinks::{AnySink, Config as SinkConfig};
+use sluicebox_sinks::{AnySink, Config as SinkConfig, Surroundings};
 use tempfile::{TempDir, tempdir};
 
 pub(crate) fn folder() -> TempDir {
@@ -20,7 +20,7 @@ pub(crate) fn settings(folder: impl AsRef<Path>) -> Config {
 }
 
 pub(crate) fn open(config: Config) -> AnySink {
-    AnySink::new("lines", &SinkConfig::Files(config)).expect("a sink")
+    AnySink::new("lines", &SinkConfig::Files(config), &Surroundings::default()).expect("a sink")
 }
 
 pub(crate) async fn write(sink: &mut AnySink, batch: &[Entry]) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sluicebox_contract::{Entry, Outcome, Sink};
 use sluicebox_sinks::prometheus::Config;
-use sluicebox_sinks::{AnySink, Config as SinkConfig};
+use sluicebox_sinks::{AnySink, Config as SinkConfig, Surroundings};
 use tokio::time::timeout;
 
 /// Longer than anything takes here, also on a busy machine.
@@ -31,7 +31,7 @@ pub(crate) fn free_address() -> SocketAddr {
 }
 
 pub(crate) fn open(config: &Config) -> AnySink {
-    AnySink::new("metrics", &SinkConfig::Prometheus(config.clone())).expect("a sink")
+    AnySink::new("metrics", &SinkConfig::Prometheus(config.clone()), &Surroundings::default()).expect("a sink")
 }
 
 impl Scraped {

@@ -1,0 +1,162 @@
+//! Brings one `ConfigMap` to what it is to be: reads it where that is needed, makes it, writes what is ours, and looks again when somebody
+//! was faster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicebox_contract::{Backoff, Fault};
+use sluicebox_kubernetes::Trouble;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use super::config::Config;
+use super::map::{Displaced, Known, Map};
+use super::reaction::{Reaction, immutable, to_trouble};
+use super::remote::Remote;
+
+/// So often somebody may be faster until it is left for later.
+const TRIES: u32 = 16;
+/// The first pause after somebody was faster; the next ones are longer.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// However often somebody was faster.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// However long a wait the API asks for.
+const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(10);
+
+/// What is the same for all of the sink's `ConfigMap`s.
+pub(super) struct Terms<'a> {
+    pub(super) sink: &'a Arc<str>,
+    pub(super) config: &'a Config,
+    pub(super) remote: &'a Remote,
+    /// Whether what an earlier run has left is taken over.
+    pub(super) adopts: bool,
+}
+
+/// How far one try came.
+enum Step {
+    Done,
+    Again,
+}
+
+impl Terms<'_> {
+    /// Reads it, if that has never been done.
+    pub(super) async fn look_first(&self, name: &str, map: &mut Map) -> Result<(), Fault> {
+        let mut tries = 0;
+        while map.read_at.is_none() && tries < TRIES {
+            tries += 1;
+            self.look(name, map).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings it to what it is to be; says what had to make room. `own` is one that the configuration names.
+    pub(super) async fn flush(&self, name: &str, map: &mut Map, own: bool) -> Result<Vec<Displaced>, Fault> {
+        let mut displaced = Vec::new();
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        for _ in 0..TRIES {
+            match self.step(name, map, own, &mut displaced).await? {
+                Step::Done => return Ok(displaced),
+                Step::Again => sleep(backoff.wait()).await,
+            }
+        }
+        let tried = self.remote.tried("write", name);
+        Err(Fault::retry(tried, format!("others were faster {TRIES} times in a row"))
+            .hint("too many write to it: a longer `period` for all of them, or several `shards`"))
+    }
+
+    async fn step(&self, name: &str, map: &mut Map, own: bool, displaced: &mut Vec<Displaced>) -> Result<Step, Fault> {
+        let is_old = map.read_at.is_none_or(|at| at.elapsed() >= self.config.resync.0);
+        if map.known == Known::Nothing || is_old {
+            self.look(name, map).await?;
+        }
+        if map.known == Known::Missing && (own || map.is_wanted()) && !self.create(name, map).await? {
+            return Ok(Step::Again);
+        }
+        self.make_room(name, map, displaced);
+        if !map.is_changed() {
+            return Ok(Step::Done);
+        }
+        if map.immutable {
+            // It may have been replaced by the next time.
+            map.known = Known::Nothing;
+            let tried = self.remote.tried("write", name);
+            if own {
+                return Err(Fault::retry(tried, "it is immutable").hint(immutable()));
+            }
+            displaced.extend(map.displace_all(&format!("{tried}: {}", immutable())));
+            return Ok(Step::Done);
+        }
+        self.write(name, map, displaced).await
+    }
+
+    async fn look(&self, name: &str, map: &mut Map) -> Result<(), Fault> {
+        let observed = self.remote.read(name).await;
+        let observed = match observed {
+            Ok(observed) => observed,
+            Err(trouble) => return self.react(trouble, "get", map, &mut Vec::new()).map(|_| ()),
+        };
+        map.observe(observed, self.adopts, Instant::now());
+        Ok(())
+    }
+
+    /// Says whether it is there now.
+    async fn create(&self, name: &str, map: &mut Map) -> Result<bool, Fault> {
+        map.known = Known::Nothing;
+        match self.remote.create(name).await {
+            Ok(version) => {
+                info!(sink = %self.sink, config_map = name, namespace = self.config.namespace, "made a ConfigMap");
+                map.known = Known::Version(version);
+                Ok(true)
+            }
+            Err(trouble) => self.react(trouble, "create", map, &mut Vec::new()).map(|_| false),
+        }
+    }
+
+    fn make_room(&self, name: &str, map: &mut Map, displaced: &mut Vec<Displaced>) {
+        let more = map.make_room(usize::try_from(self.config.budget.0).unwrap_or(usize::MAX));
+        if more.is_empty() {
+            return;
+        }
+        let before = map.displaced;
+        map.displaced += more.len() as u64;
+        if before.checked_ilog2() != map.displaced.checked_ilog2() {
+            let so_far = map.displaced;
+            warn!(sink = %self.sink, config_map = name, so_far, "a ConfigMap is full: documents have to make room");
+        }
+        displaced.extend(more);
+    }
+
+    async fn write(&self, name: &str, map: &mut Map, displaced: &mut Vec<Displaced>) -> Result<Step, Fault> {
+        sleep_until(map.not_before).await;
+        // Nothing is known until the answer is there: it may never be.
+        let Known::Version(version) = std::mem::take(&mut map.known) else {
+            return Ok(Step::Again);
+        };
+        match self.remote.apply(name, &version, &map.data()).await {
+            Ok(version) => {
+                map.written(version);
+                map.not_before = Instant::now() + self.config.period.0;
+                Ok(Step::Done)
+            }
+            Err(trouble) => self.react(trouble, "patch", map, displaced),
+        }
+    }
+
+    fn react(&self, trouble: Trouble, verb: &str, map: &mut Map, displaced: &mut Vec<Displaced>) -> Result<Step, Fault> {
+        if let Some(wait) = trouble.retry_after {
+            map.not_before = map.not_before.max(Instant::now() + wait.min(LONGEST_WAIT_ASKED));
+        }
+        let tried = trouble.tried.clone();
+        match to_trouble(trouble, verb, &self.config.namespace) {
+            Reaction::LookAgain => Ok(Step::Again),
+            Reaction::LeaveOut(key, reason) => {
+                if !map.remove(&key) {
+                    return Err(Fault::retry(tried, reason));
+                }
+                displaced.push(Displaced { key: key.as_str().into(), reason });
+                Ok(Step::Again)
+            }
+            Reaction::TryLater(fault) => Err(fault),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! One `ConfigMap`: which documents of ours it is to hold, and what is known of it. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::load::Load;
+use super::observed::{Observed, Value};
+
+/// What is known of the `ConfigMap` at the API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It has to be read first.
+    #[default]
+    Nothing,
+    /// It is not there.
+    Missing,
+    /// It had this version when we last looked or wrote, and what is remembered of others belongs to it.
+    Version(String),
+}
+
+/// A `ConfigMap`.
+#[derive(Debug)]
+pub(super) struct Map {
+    pub(super) known: Known,
+    /// When it was last read.
+    pub(super) read_at: Option<Instant>,
+    /// It may not be written to before.
+    pub(super) not_before: Instant,
+    /// Nobody can write to it.
+    pub(super) immutable: bool,
+    /// How many of ours had to make room so far.
+    pub(super) displaced: u64,
+    /// Our keys that are to be there.
+    documents: HashMap<Arc<str>, Document>,
+    /// The same by when they were last put.
+    order: BTreeMap<u64, Arc<str>>,
+    puts: u64,
+    own: Load,
+    /// Keys that are not ours alone, and the lengths of their values.
+    others: HashMap<Box<str>, usize>,
+    of_others: Load,
+    largest: Option<(String, usize)>,
+    /// What is there differs from what is to be there.
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Document {
+    value: Arc<str>,
+    load: Load,
+    put: Instant,
+    /// Its place in the order.
+    number: u64,
+    /// The API server has it like this.
+    written: bool,
+    /// It was there when we came, and has not been put since.
+    adopted: bool,
+}
+
+/// A document that is not to be there any more for want of room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Displaced {
+    pub(super) key: Arc<str>,
+    pub(super) reason: String,
+}
+
+impl Map {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            known: Known::Nothing,
+            read_at: None,
+            not_before: now,
+            immutable: false,
+            displaced: 0,
+            documents: HashMap::new(),
+            order: BTreeMap::new(),
+            puts: 0,
+            own: Load::default(),
+            others: HashMap::new(),
+            of_others: Load::default(),
+            largest: None,
+            changed: false,
+        }
+    }
+
+    /// Whether there is something to write.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed && (self.is_wanted() || self.known != Known::Missing)
+    }
+
+    /// Whether nothing would be lost if it were forgotten.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_changed() && !self.is_wanted()
+    }
+
+    /// Whether it is to be made where it is missing.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.documents.is_empty()
+    }
+
+    /// A key has this value from now on.
+    pub(super) fn put(&mut self, key: &str, value: &str, now: Instant) {
+        let same = self.documents.get(key).is_some_and(|document| &*document.value == value);
+        let (key, value, written) = match self.take(key) {
+            Some((key, document)) if same => (key, document.value, document.written),
+            Some((key, _)) => (key, value.into(), false),
+            None => (key.into(), value.into(), false),
+        };
+        self.changed |= !written;
+        self.keep(key, value, now, written, false);
+    }
+
+    /// A key is not to be there any more; says whether it was.
+    pub(super) fn remove(&mut self, key: &str) -> bool {
+        let was_there = self.take(key).is_some();
+        self.changed |= was_there;
+        was_there
+    }
+
+    /// Removes what has not been put for so long.
+    pub(super) fn expire(&mut self, after: Duration, now: Instant) {
+        while let Some(key) =
+            self.oldest().filter(|(_, put)| now.saturating_duration_since(*put) >= after).map(|(key, _)| Arc::clone(key))
+        {
+            self.remove(&key);
+        }
+    }
+
+    /// The key that has not been put for longest, and when it was.
+    pub(super) fn oldest(&self) -> Option<(&Arc<str>, Instant)> {
+        let (_, key) = self.order.first_key_value()?;
+        Some((key, self.documents.get(key)?.put))
+    }
+
+    /// Removes what an earlier run has left and nobody has put since, but for what is excepted.
+    pub(super) fn remove_adopted(&mut self, except: impl Fn(&str) -> bool) {
+        let left = self.documents.iter().filter(|(key, document)| document.adopted && !except(key));
+        let left: Vec<_> = left.map(|(key, _)| Arc::clone(key)).collect();
+        for key in left {
+            self.remove(&key);
+        }
+    }
+
+    /// Takes up what the API server tells. The first time, and if `adopts`, what is ours there is to stay.
+    pub(super) fn observe(&mut self, observed: Option<Observed>, adopts: bool, now: Instant) {
+        let first = self.read_at.is_none();
+        self.read_at = Some(now);
+        self.others.clear();
+        self.of_others = Load::default();
+        let Some(observed) = observed else {
+            self.known = Known::Missing;
+            self.immutable = false;
+            self.largest = None;
+            self.nothing_is_written();
+            return;
+        };
+        self.known = Known::Version(observed.version);
+        self.immutable = observed.immutable;
+        self.largest = observed.largest;
+        let mut there = 0;
+        for key in observed.keys {
+            if !key.mine || key.others {
+                self.of_others += Load::of_others(&key.name, key.value.len());
+                self.others.insert(key.name.as_str().into(), key.value.len());
+            }
+            match (self.documents.get_mut(key.name.as_str()), key.value) {
+                (Some(document), value) if document.written => {
+                    if key.mine && matches!(&value, Value::Text(text) if **text == *document.value) {
+                        there += 1;
+                    } else if !key.mine && key.others {
+                        // Whoever puts the same key later has it.
+                        self.take(&key.name);
+                    } else {
+                        document.written = false;
+                        self.changed = true;
+                    }
+                }
+                (None, Value::Text(text)) if key.mine && first && adopts => {
+                    self.keep(key.name.into(), text.into(), now, true, true);
+                    there += 1;
+                }
+                (Some(_), _) => {}
+                (None, _) => self.changed |= key.mine,
+            }
+        }
+        if there != self.documents.values().filter(|document| document.written).count() {
+            // Which of them somebody has removed does not matter: all of ours are written together.
+            self.nothing_is_written();
+        }
+    }
+
+    fn nothing_is_written(&mut self) {
+        for document in self.documents.values_mut() {
+            document.written = false;
+        }
+        self.changed = !self.documents.is_empty();
+    }
+
+    /// Makes room: first goes what would not even fit alone beside what others have put, then what has not been put for longest.
+    pub(super) fn make_room(&mut self, budget: usize) -> Vec<Displaced> {
+        let mut displaced = Vec::new();
+        let mut total = self.own + self.of_others;
+        for key in self.documents.keys() {
+            total -= self.others_of(key);
+        }
+        if total.fits(budget) {
+            return displaced;
+        }
+        let alone = |key: &str, document: &Document| self.of_others - self.others_of(key) + document.load;
+        let hopeless = self.documents.iter().filter(|(key, document)| !alone(key, document).fits(budget));
+        let mut next: Vec<Arc<str>> = hopeless.map(|(key, _)| Arc::clone(key)).collect();
+        next.extend(self.order.values().cloned());
+        let reason = self.full(budget);
+        for key in next {
+            if total.fits(budget) {
+                break;
+            }
+            let Some((key, document)) = self.take(&key) else { continue };
+            total = total - document.load + self.others_of(&key);
+            self.changed = true;
+            displaced.push(Displaced { key, reason: reason.clone() });
+        }
+        displaced
+    }
+
+    /// The room that somebody else's value of a key takes, which ours would take the place of.
+    fn others_of(&self, key: &str) -> Load {
+        self.others.get(key).map_or_else(Load::default, |length| Load::of_others(key, *length))
+    }
+
+    fn full(&self, budget: usize) -> String {
+        let largest = match &self.largest {
+            Some((manager, bytes)) => format!(", {bytes} of them by `{manager}`"),
+            None => String::new(),
+        };
+        format!(
+            "there is no room for it: of {budget} bytes (`budget`) {} are taken by others{largest}, and the rest by documents of this \
+             sink that were put later or are smaller",
+            self.of_others.bytes
+        )
+    }
+
+    /// Removes all of ours, as nothing can ever be written.
+    pub(super) fn displace_all(&mut self, reason: &str) -> Vec<Displaced> {
+        self.order.clear();
+        self.own = Load::default();
+        self.changed = false;
+        self.documents.drain().map(|(key, _)| Displaced { key, reason: reason.to_owned() }).collect()
+    }
+
+    /// Our keys and their values.
+    pub(super) fn data(&self) -> Vec<(&str, &str)> {
+        self.documents.iter().map(|(key, document)| (&**key, &*document.value)).collect()
+    }
+
+    /// All of ours is there, as of this version.
+    pub(super) fn written(&mut self, version: String) {
+        self.known = Known::Version(version);
+        self.changed = false;
+        for document in self.documents.values_mut() {
+            document.written = true;
+        }
+        // What others have of the same keys is remembered: it stays when we remove ours.
+    }
+
+    fn keep(&mut self, key: Arc<str>, value: Arc<str>, put: Instant, written: bool, adopted: bool) {
+        self.puts += 1;
+        let load = Load::of(&key, &value);
+        self.own += load;
+        self.order.insert(self.puts, Arc::clone(&key));
+        self.documents.insert(key, Document { value, load, put, number: self.puts, written, adopted });
+    }
+
+    fn take(&mut self, key: &str) -> Option<(Arc<str>, Document)> {
+        let (key, document) = self.documents.remove_entry(key)?;
+        self.order.remove(&document.number);
+        self.own -= document.load;
+        Some((key, document))
+    }
+}
+
+#[cfg(test)]
+#[path = "map_tests.rs"]
+mod tests;
