@@ -1,0 +1,128 @@
+//! Which connections were reported lately: so that one that comes twice has one document, what is over is forgotten, and what has not
+//! changed can be passed over.
+
+use sluicebox_sdk::{FastMap, Payload};
+
+use crate::key::{self, Key};
+
+/// The connections that were reported lately.
+#[derive(Default)]
+pub(crate) struct Remembered {
+    seen: FastMap<Key, Seen>,
+    /// Nanoseconds that have passed since the beginning, by a clock that nobody sets.
+    now: u64,
+    /// None of them was seen before this.
+    oldest: u64,
+    /// When the last report was observed.
+    observed: u64,
+    part: u32,
+}
+
+/// 24 bytes beside the 40 of the key: 100 000 of them are 9 MB.
+struct Seen {
+    at: u64,
+    /// What its document was made of; zero before there was one.
+    fingerprint: u64,
+    /// In which part of a report it came last, and in which place among the documents of that part.
+    part: u32,
+    place: u32,
+}
+
+impl Remembered {
+    /// A part of a report begins.
+    pub(crate) fn begin(&mut self, observed: u64, over: u64) {
+        self.part = self.part.wrapping_add(1);
+        if observed == self.observed {
+            return;
+        }
+        // The first report of a tracer does not tell how much time has passed.
+        let passed = if over > 0 || self.observed == 0 { over } else { observed.saturating_sub(self.observed) };
+        self.now = self.now.saturating_add(passed);
+        self.observed = observed;
+    }
+
+    /// Remembers a connection that would be the document at `place` of this part; tells at which it stands already.
+    #[inline]
+    pub(crate) fn see(&mut self, key: Key, place: u32) -> Option<u32> {
+        let (now, part) = (self.now, self.part);
+        let seen = self.seen.entry(key).or_insert(Seen { at: now, fingerprint: 0, part: part.wrapping_sub(1), place });
+        if seen.part == part {
+            return Some(seen.place);
+        }
+        (seen.at, seen.part, seen.place) = (now, part, place);
+        None
+    }
+
+    /// Whether the document of a connection is made of something else than the last time; from now on it is not.
+    pub(crate) fn changes(&mut self, key: &Key, fingerprint: u64) -> bool {
+        let fingerprint = fingerprint.max(1);
+        self.seen.get_mut(key).is_none_or(|seen| std::mem::replace(&mut seen.fingerprint, fingerprint) != fingerprint)
+    }
+
+    /// Forgets what was last seen that many nanoseconds ago, and tells what it was, in order.
+    pub(crate) fn prune(&mut self, after: u64) -> Vec<Key> {
+        let Some(limit) = self.now.checked_sub(after).filter(|limit| self.oldest <= *limit) else { return Vec::new() };
+        let mut oldest = self.now;
+        let mut gone = Vec::new();
+        self.seen.retain(|key, seen| {
+            let stays = seen.at > limit;
+            if stays {
+                oldest = oldest.min(seen.at);
+            } else {
+                gone.push(*key);
+            }
+            stays
+        });
+        self.oldest = oldest;
+        gone.sort_unstable();
+        gone
+    }
+
+    /// Forgets the oldest where there are more than that, and tells what they were, in order.
+    pub(crate) fn keep_at_most(&mut self, most: usize) -> Vec<Key> {
+        let Some(over) = self.seen.len().checked_sub(most).filter(|over| *over > 0) else { return Vec::new() };
+        let mut all: Vec<(u64, Key)> = self.seen.iter().map(|(key, seen)| (seen.at, *key)).collect();
+        let (oldest, _, _) = all.select_nth_unstable(over - 1);
+        let mut gone: Vec<Key> = oldest.iter().map(|(_, key)| *key).collect();
+        gone.extend(all.get(over - 1).map(|(_, key)| *key));
+        gone.sort_unstable();
+        for key in &gone {
+            self.seen.remove(key);
+        }
+        gone
+    }
+
+    /// Forgets all, where nothing is to be known when the next part comes. The room stays.
+    pub(crate) fn clear(&mut self) {
+        self.seen.clear();
+    }
+
+    /// When the last report was observed, and of each connection the key and how long ago it was seen, in milliseconds.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 + self.seen.len() * ITEM);
+        out.extend_from_slice(&self.observed.to_le_bytes());
+        for (key, seen) in &self.seen {
+            let age = (self.now - seen.at) / 1_000_000;
+            key.save(&mut out);
+            out.extend_from_slice(&u32::try_from(age).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        out
+    }
+
+    /// None where these bytes were not saved by it.
+    pub(crate) fn restore(data: &Payload) -> Option<Self> {
+        let (observed, items) = data.as_bytes().split_first_chunk::<8>()?;
+        let (items, []) = items.as_chunks::<ITEM>() else { return None };
+        // Time begins where the oldest has its place.
+        let age = |item: &[u8; ITEM]| item.last_chunk().map(|age| u64::from(u32::from_le_bytes(*age)) * 1_000_000);
+        let now = items.iter().filter_map(age).max().unwrap_or_default();
+        let mut seen = FastMap::default();
+        seen.reserve(items.len());
+        for item in items {
+            seen.insert(Key::restore(item)?, Seen { at: now.saturating_sub(age(item)?), fingerprint: 0, part: 0, place: 0 });
+        }
+        Some(Self { seen, now, oldest: 0, observed: u64::from_le_bytes(*observed), part: 0 })
+    }
+}
+
+const ITEM: usize = key::BYTES + 4;
