@@ -31,9 +31,18 @@ fn a_sink_that_waits_for_answers_is_given_more_at_once() {
 }
 
 #[test]
+fn a_sink_that_writes_to_the_kubernetes_api_needs_the_way_to_it() {
+    let config = read(r#"{"config-maps":{"name":"m"}}"#).expect("readable");
+    assert_eq!((config.kind(), config.problems(), config.needs_api()), ("config-maps", vec![], true));
+    let fault = AnySink::new("a", &config, &Surroundings::default()).expect_err("no way");
+    assert_eq!(fault.to_string(), "cannot make sink `a`: it writes to the Kubernetes API, and no way to it was made");
+    assert!(!read(r#"{"stdout":{}}"#).expect("readable").needs_api());
+}
+
+#[test]
 fn what_is_not_known_is_refused_with_what_is() {
     let error = read(r#"{"mqtt":{}}"#).expect_err("no such sink");
-    assert!(error.contains("expected one of `redis`, `kafka`, `files`, `prometheus`, `stdout`"), "{error}");
+    assert!(error.contains("expected one of `redis`, `kafka`, `files`, `config-maps`, `prometheus`, `stdout`"), "{error}");
     let error = read(r#"{"stdout":{"fromat":"json"}}"#).expect_err("no such field");
     assert!(error.contains("unknown field `fromat`, expected `format`"), "{error}");
     let error = read(r#"{"redis":{"url":"rediss://h","tls-verify":"never"}}"#).expect_err("no such word");
@@ -68,7 +77,7 @@ fn the_schema_describes_every_field() {
 fn collect(schema: &serde_json::Value, path: &str, undescribed: &mut Vec<String>) {
     if let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) {
         for (name, property) in properties {
-            let is_kind = ["redis", "kafka", "files", "prometheus", "stdout"].contains(&name.as_str());
+            let is_kind = ["redis", "kafka", "files", "config-maps", "prometheus", "stdout"].contains(&name.as_str());
             if !is_kind && property.get("description").is_none() {
                 undescribed.push(format!("{path}/{name}"));
             }

@@ -53,7 +53,12 @@ impl Terms<'_> {
     pub(super) async fn flush(&self, name: &str, map: &mut Map, own: bool) -> Result<Vec<Displaced>, Fault> {
         let mut displaced = Vec::new();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let begin = Instant::now();
         for _ in 0..TRIES {
+            // Nothing is left out because of what may have changed meanwhile.
+            if !map.fits(self.budget()) && map.read_at.is_none_or(|at| at < begin) {
+                map.known = Known::Nothing;
+            }
             match self.step(name, map, own, &mut displaced).await? {
                 Step::Done => return Ok(displaced),
                 Step::Again => sleep(backoff.wait()).await,
@@ -89,6 +94,10 @@ impl Terms<'_> {
         self.write(name, map, displaced).await
     }
 
+    fn budget(&self) -> usize {
+        usize::try_from(self.config.budget.0).unwrap_or(usize::MAX)
+    }
+
     async fn look(&self, name: &str, map: &mut Map) -> Result<(), Fault> {
         let observed = self.remote.read(name).await;
         let observed = match observed {
@@ -113,7 +122,7 @@ impl Terms<'_> {
     }
 
     fn make_room(&self, name: &str, map: &mut Map, displaced: &mut Vec<Displaced>) {
-        let more = map.make_room(usize::try_from(self.config.budget.0).unwrap_or(usize::MAX));
+        let more = map.make_room(self.budget());
         if more.is_empty() {
             return;
         }

@@ -199,13 +199,19 @@ impl Map {
         self.changed = !self.documents.is_empty();
     }
 
+    /// Whether there is room for all of ours, as far as is known.
+    pub(super) fn fits(&self, budget: usize) -> bool {
+        self.total().fits(budget)
+    }
+
+    fn total(&self) -> Load {
+        self.documents.keys().fold(self.own + self.of_others, |total, key| total - self.others_of(key))
+    }
+
     /// Makes room: first goes what would not even fit alone beside what others have put, then what has not been put for longest.
     pub(super) fn make_room(&mut self, budget: usize) -> Vec<Displaced> {
         let mut displaced = Vec::new();
-        let mut total = self.own + self.of_others;
-        for key in self.documents.keys() {
-            total -= self.others_of(key);
-        }
+        let mut total = self.total();
         if total.fits(budget) {
             return displaced;
         }

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
+use sluicebox_contract::TimeSpan;
 use sluicebox_kubernetes::{Api, Trouble, chain};
 use tokio::time::timeout;
 
@@ -73,7 +74,7 @@ impl Remote {
             Ok(body.to_bytes().to_vec())
         });
         answer.await.unwrap_or_else(|_| {
-            let cause = format!("no whole answer within {} seconds", limit.as_secs());
+            let cause = format!("no whole answer within {}", TimeSpan(limit));
             Err(self.trouble(verb, name, cause))
         })
     }
