@@ -1,24 +1,33 @@
 //! What sluicebox watches: the only crate that reads the outside.
 //!
-//! [`kubernetes`] says how the API server is reached; [`pods`], [`namespaces`] and [`nodes`] are the sources that list and watch
-//! through it. They share one way of following a kind of object (`watch`) and differ in what they ask for and what they keep.
+//! [`kubernetes`] says how the API server is reached; [`pods`], [`services`], [`namespaces`] and [`nodes`] are the sources that list and
+//! watch through it. They share one way of following a kind of object (`watch`) and differ in what they ask for and what they keep.
 //! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called.
 
+mod attributes;
 pub mod cgroups;
 pub mod namespaces;
 pub mod node_name;
 pub mod nodes;
+#[allow(dead_code, reason = "what uses it is being written")]
+mod owners;
 pub mod pods;
 #[allow(dead_code, reason = "what uses it is being written")]
 mod processes;
+mod raw;
 mod scope;
+pub mod services;
+mod wants;
 mod watch;
 
+pub use attributes::Attributes;
 pub use cgroups::Cgroups;
 pub use namespaces::Namespaces;
 pub use node_name::resolve_node;
 pub use nodes::Nodes;
-pub use pods::{Pods, Wants};
+pub use pods::Pods;
 pub use scope::Scope;
+pub use services::Services;
 pub use sluicebox_contract::Problem;
 pub use sluicebox_kubernetes as kubernetes;
+pub use wants::Wants;

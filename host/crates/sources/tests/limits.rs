@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_contract::{Change, Source as _};
 use sluicebox_sources::Scope;
-use sluicebox_sources::pods::{Config, Wants};
+use sluicebox_sources::Wants;
+use sluicebox_sources::pods::Config;
 use sluicebox_testkit::api_server::{Request, RequestFaultKind, WatchFault};
 
 /// Objects that are not understood are left out and counted; the others are told.

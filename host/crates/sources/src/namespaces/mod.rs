@@ -8,9 +8,9 @@ use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
-use crate::Problem;
 use crate::kubernetes::Api;
 use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
+use crate::{Attributes, Problem};
 
 /// How namespaces are watched, and how much is remembered of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,10 @@ pub struct Config {
     pub max_cached_objects: usize,
     /// How many bytes they take at most, roughly.
     pub max_cached_bytes: ByteSize,
+    /// Fields that are told with the subject of each, whichever form its events have: a name of one's own, and where the field stands in
+    /// the API's JSON, as a JSON Pointer, such as `app: /metadata/labels/app` or `zone: /metadata/labels/topology.kubernetes.io~1zone`,
+    /// where `~1` is a slash. At most 32; a value of more than 4 KiB is left out and counted.
+    pub attributes: Attributes,
 }
 
 impl Default for Config {
@@ -36,6 +40,7 @@ impl Default for Config {
             max_object_bytes: ByteSize(4 << 20),
             max_cached_objects: 20_000,
             max_cached_bytes: ByteSize(16 << 20),
+            attributes: Attributes::default(),
         }
     }
 }
@@ -43,7 +48,9 @@ impl Default for Config {
 impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
-        check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes)
+        let mut problems = check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes);
+        problems.extend(self.attributes.problems("attributes"));
+        problems
     }
 }
 
@@ -70,7 +77,7 @@ impl Namespaces {
                     max_object_bytes: length(config.max_object_bytes),
                 },
                 bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
-                forms: Forms { typed: None, json: true, keep_json: false },
+                forms: Forms { typed: None, json: true, keep_json: false, attributes: config.attributes.clone() },
                 refresh: None,
                 ids,
                 meter,

@@ -1,5 +1,7 @@
-//! Nodes, as the API's own JSON: this one, or all. They are repeated from time to time, so that whoever keeps something about a node
+//! Nodes: this one, or all. They are repeated from time to time, so that whoever keeps something about a node
 //! elsewhere can put it back when somebody has removed it there.
+
+pub(crate) mod convert;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +12,10 @@ use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
-use crate::Problem;
 use crate::kubernetes::Api;
 use crate::scope::{Scope, check_node};
-use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
+use crate::watch::{Bounds, Follow, Forms, Target, Typed, check_sizes, length, names};
+use crate::{Attributes, Problem, Wants};
 
 /// Which nodes are watched, and how often they are repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +38,10 @@ pub struct Config {
     pub max_cached_objects: usize,
     /// How many bytes they take at most, roughly.
     pub max_cached_bytes: ByteSize,
+    /// Fields that are told with the subject of each, whichever form its events have: a name of one's own, and where the field stands in
+    /// the API's JSON, as a JSON Pointer, such as `app: /metadata/labels/app` or `zone: /metadata/labels/topology.kubernetes.io~1zone`,
+    /// where `~1` is a slash. At most 32; a value of more than 4 KiB is left out and counted.
+    pub attributes: Attributes,
 }
 
 impl Default for Config {
@@ -49,6 +55,7 @@ impl Default for Config {
             max_object_bytes: ByteSize(4 << 20),
             max_cached_objects: 5_000,
             max_cached_bytes: ByteSize(64 << 20),
+            attributes: Attributes::default(),
         }
     }
 }
@@ -65,6 +72,7 @@ impl Config {
             ));
         }
         problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
+        problems.extend(self.attributes.problems("attributes"));
         problems
     }
 }
@@ -76,7 +84,7 @@ pub struct Nodes {
 
 impl Nodes {
     /// Watches nodes as `config` says; `node` is the host's own, for when the configuration names none.
-    pub fn new(config: &Config, api: Api, node: &str, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Self {
+    pub fn new(config: &Config, api: Api, node: &str, wants: Wants, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Self {
         let (source, path) = names(ObjectKind::Node);
         let node = config.node.as_deref().unwrap_or(node);
         let one = config.scope == Scope::Node;
@@ -95,7 +103,12 @@ impl Nodes {
                     max_object_bytes: length(config.max_object_bytes),
                 },
                 bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
-                forms: Forms { typed: None, json: true, keep_json: true },
+                forms: Forms {
+                    typed: if wants.typed { Some(|json| convert::node(json).map(Typed::from)) } else { None },
+                    json: wants.json,
+                    keep_json: wants.json,
+                    attributes: config.attributes.clone(),
+                },
                 refresh,
                 ids,
                 meter,

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use sluicebox_contract::Pod;
 use sluicebox_contract::pod::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, QosClass, Terminated,
 };
+
+use crate::raw::{Metadata, Quantity, first_and_others, given, or_default, quantities};
 
 /// Reads a pod.
 pub(crate) fn pod(json: &str) -> Result<Pod, String> {
@@ -21,7 +23,7 @@ pub(crate) fn pod(json: &str) -> Result<Pod, String> {
         name: metadata.name,
         labels: metadata.labels.into_iter().collect(),
         annotations: metadata.annotations.into_iter().collect(),
-        owners: metadata.owner_references.into_iter().map(owner).collect(),
+        owners: metadata.owner_references.into_iter().map(Owner::from).collect(),
         created_at: metadata.creation_timestamp,
         deletion_at: metadata.deletion_timestamp,
         node_name: given(spec.node_name),
@@ -31,7 +33,7 @@ pub(crate) fn pod(json: &str) -> Result<Pod, String> {
         phase: given(status.phase).as_deref().map(phase),
         reason: given(status.reason),
         host_ip: given(status.host_ip),
-        pod_ips: pod_ips(given(status.pod_ip), status.pod_ips),
+        pod_ips: first_and_others(status.pod_ip, status.pod_ips.into_iter().filter_map(|address| address.ip)),
         start_time: status.start_time,
         containers: containers(spec.init_containers, ContainerKind::Init, &status.init_container_statuses)
             .chain(containers(spec.containers, ContainerKind::App, &status.container_statuses))
@@ -42,41 +44,11 @@ pub(crate) fn pod(json: &str) -> Result<Pod, String> {
 
 #[derive(Deserialize)]
 struct RawPod {
-    metadata: RawMetadata,
+    metadata: Metadata,
     #[serde(default, deserialize_with = "or_default")]
     spec: RawSpec,
     #[serde(default, deserialize_with = "or_default")]
     status: RawStatus,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawMetadata {
-    uid: String,
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    #[serde(default, deserialize_with = "or_default")]
-    labels: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "or_default")]
-    owner_references: Vec<RawOwner>,
-    creation_timestamp: Option<String>,
-    deletion_timestamp: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawOwner {
-    #[serde(default)]
-    api_version: String,
-    kind: String,
-    name: String,
-    #[serde(default)]
-    uid: String,
-    #[serde(default, deserialize_with = "or_default")]
-    controller: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -121,14 +93,6 @@ struct RawResources {
     requests: BTreeMap<String, Quantity>,
     #[serde(deserialize_with = "or_default")]
     limits: BTreeMap<String, Quantity>,
-}
-
-/// The API writes quantities as texts, but takes numbers.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Quantity {
-    Text(String),
-    Number(serde_json::Number),
 }
 
 #[derive(Default, Deserialize)]
@@ -203,20 +167,6 @@ struct RawTerminated {
     finished_at: Option<String>,
 }
 
-/// Go writes what is empty as null here and there.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-/// An empty text is an absent one.
-fn given(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
-}
-
-fn owner(raw: RawOwner) -> Owner {
-    Owner { api_version: raw.api_version, kind: raw.kind, name: raw.name, uid: raw.uid, controller: raw.controller }
-}
-
 fn qos_class(text: &str) -> Option<QosClass> {
     match text {
         "Guaranteed" => Some(QosClass::Guaranteed),
@@ -234,16 +184,6 @@ fn phase(text: &str) -> Phase {
         "Failed" => Phase::Failed,
         _ => Phase::Unknown,
     }
-}
-
-fn pod_ips(first: Option<String>, all: Vec<RawAddress>) -> Vec<String> {
-    let mut addresses: Vec<String> = first.into_iter().collect();
-    for address in all.into_iter().filter_map(|address| given(address.ip)) {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    addresses
 }
 
 fn containers(specs: Vec<RawContainer>, kind: ContainerKind, statuses: &[RawContainerStatus]) -> impl Iterator<Item = Container> {
@@ -268,14 +208,6 @@ fn port(raw: RawPort) -> ContainerPort {
         host_port: raw.host_port.filter(|port| *port != 0),
         protocol: given(raw.protocol).unwrap_or_else(|| "TCP".to_owned()),
     }
-}
-
-fn quantities(raw: BTreeMap<String, Quantity>) -> Vec<(String, String)> {
-    let text = |quantity| match quantity {
-        Quantity::Text(text) => text,
-        Quantity::Number(number) => number.to_string(),
-    };
-    raw.into_iter().map(|(name, quantity)| (name, text(quantity))).collect()
 }
 
 fn container_status(raw: &RawContainerStatus) -> ContainerStatus {

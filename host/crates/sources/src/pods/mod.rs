@@ -10,10 +10,10 @@ use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
-use crate::Problem;
 use crate::kubernetes::Api;
 use crate::scope::{Scope, check_node};
-use crate::watch::{Bounds, Follow, Forms, Target, check_sizes, length, names};
+use crate::watch::{Bounds, Follow, Forms, Target, Typed, check_sizes, length, names};
+use crate::{Attributes, Problem, Wants};
 
 /// Which pods are watched, and how much is remembered of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,10 @@ pub struct Config {
     pub max_cached_objects: usize,
     /// How many bytes they take at most, roughly.
     pub max_cached_bytes: ByteSize,
+    /// Fields that are told with the subject of each, whichever form its events have: a name of one's own, and where the field stands in
+    /// the API's JSON, as a JSON Pointer, such as `app: /metadata/labels/app` or `zone: /metadata/labels/topology.kubernetes.io~1zone`,
+    /// where `~1` is a slash. At most 32; a value of more than 4 KiB is left out and counted.
+    pub attributes: Attributes,
 }
 
 impl Default for Config {
@@ -46,6 +50,7 @@ impl Default for Config {
             max_object_bytes: ByteSize(4 << 20),
             max_cached_objects: 20_000,
             max_cached_bytes: ByteSize(64 << 20),
+            attributes: Attributes::default(),
         }
     }
 }
@@ -55,17 +60,9 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = check_node(self.scope, self.node.as_deref());
         problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
+        problems.extend(self.attributes.problems("attributes"));
         problems
     }
-}
-
-/// In which forms the lanes want pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// With their fields typed, as [`sluicebox_contract::Event::Pod`].
-    pub typed: bool,
-    /// As the API's JSON, as [`sluicebox_contract::Event::Object`].
-    pub json: bool,
 }
 
 /// The source.
@@ -93,7 +90,12 @@ impl Pods {
                     max_object_bytes: length(config.max_object_bytes),
                 },
                 bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
-                forms: Forms { typed: if wants.typed { Some(convert::pod) } else { None }, json: wants.json, keep_json: false },
+                forms: Forms {
+                    typed: if wants.typed { Some(|json| convert::pod(json).map(Typed::from)) } else { None },
+                    json: wants.json,
+                    keep_json: false,
+                    attributes: config.attributes.clone(),
+                },
                 refresh: None,
                 ids,
                 meter,

@@ -39,7 +39,7 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Puts in order what was read; `host_namespace` is that of the host itself, `not_seen` counts what there was no room for.
-    fn new(found: HashMap<u32, Process>, host_namespace: Option<u32>, not_seen: usize) -> Self {
+    pub(crate) fn new(found: HashMap<u32, Process>, host_namespace: Option<u32>, not_seen: usize) -> Self {
         let mut processes = Self { by_pid: found, host_namespace, not_seen, ..Self::default() };
         let Self { by_pid, by_container, by_namespace, .. } = &mut processes;
         for (pid, process) in &*by_pid {

@@ -5,11 +5,13 @@ use std::collections::hash_map;
 use std::sync::Arc;
 
 use sluicebox_contract::{
-    Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Pod, PodEvent, Subject, SubjectId, SubjectIds, SubjectKind, UnixNanos,
+    Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Subject, SubjectId, SubjectIds, SubjectKind, UnixNanos,
 };
 
 use super::cut::Identity;
 use super::read::{Object, Verb};
+use super::typed::{ReadTyped, Typed};
+use crate::Attributes;
 
 /// How much is remembered at most.
 #[derive(Clone, Copy, Debug)]
@@ -18,18 +20,17 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
 }
 
-/// Makes a typed pod out of its JSON.
-pub(crate) type ReadPod = fn(&str) -> Result<Pod, String>;
-
 /// In which forms changes are told, and what is remembered for that.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Forms {
-    /// None if nobody wants typed pods.
-    pub(crate) typed: Option<ReadPod>,
+    /// None if nobody wants them typed.
+    pub(crate) typed: Option<ReadTyped>,
     /// Whether the JSON is told.
     pub(crate) json: bool,
     /// Whether the JSON is remembered, so that it can be repeated and told of what has vanished.
     pub(crate) keep_json: bool,
+    /// What is told with their subjects.
+    pub(crate) attributes: Attributes,
 }
 
 /// What is known of the objects of one kind.
@@ -54,7 +55,8 @@ struct Entry {
     namespace: Arc<str>,
     name: Arc<str>,
     version: Box<str>,
-    pod: Option<Arc<Pod>>,
+    attributes: Vec<(String, String)>,
+    typed: Option<Typed>,
     json: Option<Arc<str>>,
     weight: usize,
     seen_in_list: u64,
@@ -143,11 +145,11 @@ impl Memory {
     /// Everything that is remembered, once more.
     pub(super) fn repeat(&self, now: UnixNanos, notices: &mut Vec<Notice>) {
         let mut entries: Vec<&Entry> =
-            self.entries.values().filter(|entry| entry.json.is_some() || entry.pod.is_some()).collect();
+            self.entries.values().filter(|entry| entry.json.is_some() || entry.typed.is_some()).collect();
         entries.sort_by_key(|entry| entry.subject);
         for entry in entries {
-            let pods = entry.pod.clone().map(|pod| (pod, entry.pod.clone()));
-            self.tell(entry, Change::Modified, pods, entry.json.clone(), now, notices);
+            let typed = entry.typed.clone().map(|typed| (typed.clone(), Some(typed)));
+            self.tell(entry, Change::Modified, typed, entry.json.clone(), now, notices);
         }
     }
 
@@ -173,14 +175,9 @@ impl Memory {
             hash_map::Entry::Vacant(_) => None,
         };
         let change = if known.is_some() { Change::Modified } else { new };
-        self.bytes -= known.as_ref().map_or(0, |known| known.weight);
-        let (subject, previous) = match known {
-            Some(known) => (known.subject, known.pod),
-            None => (self.define(&object, notices)?, None),
-        };
-        let entry = self.entry(subject, &object);
-        let pods = entry.pod.clone().map(|pod| (pod, previous));
-        self.tell(&entry, change, pods, Some(object.json), now, notices);
+        let (entry, previous) = self.settle(known, &object, notices)?;
+        let typed = entry.typed.clone().map(|typed| (typed, previous));
+        self.tell(&entry, change, typed, Some(object.json), now, notices);
         self.remember(key, entry, notices);
         Ok(())
     }
@@ -191,24 +188,44 @@ impl Memory {
             hash_map::Entry::Occupied(entry) if entry.get().uid == object.uid => Some(entry.remove()),
             _ => None,
         };
-        self.bytes -= known.as_ref().map_or(0, |known| known.weight);
-        let (subject, previous) = match known {
-            Some(known) => (known.subject, known.pod),
-            None => (self.define(object, notices)?, None),
-        };
-        let entry = self.entry(subject, object);
-        let pod = entry.pod.clone().or_else(|| previous.clone());
-        self.tell(&entry, Change::Deleted, pod.map(|pod| (pod, previous)), Some(Arc::clone(&object.json)), now, notices);
-        notices.push(Notice::Forgotten(subject));
+        let (entry, previous) = self.settle(known, object, notices)?;
+        let typed = entry.typed.clone().or_else(|| previous.clone()).map(|typed| (typed, previous));
+        self.tell(&entry, Change::Deleted, typed, Some(Arc::clone(&object.json)), now, notices);
+        notices.push(Notice::Forgotten(entry.subject));
         Ok(())
     }
 
-    fn define(&mut self, object: &Object, notices: &mut Vec<Notice>) -> Result<SubjectId, Fault> {
-        let id = self.ids.next().ok_or_else(|| {
+    /// What is to be remembered of the object as it is now, and what it was. Its subject is defined if it is new or is told otherwise.
+    fn settle(
+        &mut self,
+        known: Option<Entry>,
+        object: &Object,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(Entry, Option<Typed>), Fault> {
+        self.bytes -= known.as_ref().map_or(0, |known| known.weight);
+        let mut refused = Vec::new();
+        let attributes = self.forms.attributes.read(&object.json, &mut refused);
+        refused.iter().for_each(|cause| self.refuse(object, cause));
+        let is_told = known.as_ref().is_some_and(|known| known.attributes == attributes);
+        let (subject, previous) = match known {
+            Some(known) => (known.subject, known.typed),
+            None => (self.number()?, None),
+        };
+        if !is_told {
+            notices.push(Notice::Defined(Arc::new(self.subject(subject, object, attributes.clone()))));
+        }
+        Ok((self.entry(subject, attributes, object), previous))
+    }
+
+    fn number(&self) -> Result<SubjectId, Fault> {
+        self.ids.next().ok_or_else(|| {
             Fault::fatal("cannot number another object", "all 4294967295 numbers of this run have been used")
                 .hint("restart sluicebox")
-        })?;
-        notices.push(Notice::Defined(Arc::new(Subject {
+        })
+    }
+
+    fn subject(&self, id: SubjectId, object: &Object, attributes: Vec<(String, String)>) -> Subject {
+        Subject {
             id,
             kind: match self.kind {
                 ObjectKind::Pod => SubjectKind::Pod,
@@ -219,26 +236,20 @@ impl Memory {
             uid: object.uid.to_string(),
             namespace: object.namespace.to_string(),
             name: object.name.to_string(),
-            attributes: Vec::new(),
-        })));
-        Ok(id)
+            attributes,
+        }
     }
 
-    fn entry(&mut self, subject: SubjectId, object: &Object) -> Entry {
-        let pod = self.forms.typed.and_then(|parse| {
-            parse(&object.json)
-                .map_err(|cause| {
-                    self.refused.push(format!("pod {}/{}: {cause}", object.namespace, object.name));
-                })
-                .ok()
-                .map(Arc::new)
-        });
+    fn entry(&mut self, subject: SubjectId, attributes: Vec<(String, String)>, object: &Object) -> Entry {
+        let typed = self.forms.typed.map(|read| read(&object.json));
+        let typed = typed.and_then(|read| read.map_err(|cause| self.refuse(object, &cause)).ok());
         let json = self.forms.keep_json.then(|| Arc::clone(&object.json));
         let names = object.uid.len() + object.version.len() + 2 * (object.namespace.len() + object.name.len());
         let weight = size_of::<Entry>()
             + size_of::<String>()
             + names
-            + pod.as_ref().map_or(0, |pod| pod.weight())
+            + attributes.iter().map(|(name, value)| 48 + name.len() + value.len()).sum::<usize>()
+            + typed.as_ref().map_or(0, Typed::weight)
             + json.as_ref().map_or(0, |json| json.len());
         Entry {
             subject,
@@ -246,11 +257,23 @@ impl Memory {
             namespace: Arc::clone(&object.namespace),
             name: Arc::clone(&object.name),
             version: object.version.clone(),
-            pod,
+            attributes,
+            typed,
             json,
             weight,
             seen_in_list: self.list,
         }
+    }
+
+    fn refuse(&mut self, object: &Object, cause: &str) {
+        let kind = match self.kind {
+            ObjectKind::Pod => "pod",
+            ObjectKind::Namespace => "namespace",
+            ObjectKind::Node => "node",
+            ObjectKind::Service => "service",
+        };
+        let between = if object.namespace.is_empty() { "" } else { "/" };
+        self.refused.push(format!("{kind} {}{between}{}: {cause}", object.namespace, object.name));
     }
 
     /// What does not fit is not remembered: its subject ends with the event, so that nobody else has to remember it either.
@@ -266,8 +289,8 @@ impl Memory {
 
     /// It has gone while nobody watched: its last known state is told.
     fn tell_vanished(&self, entry: &Entry, now: UnixNanos, notices: &mut Vec<Notice>) {
-        let pods = entry.pod.clone().map(|pod| (Arc::clone(&pod), Some(pod)));
-        self.tell(entry, Change::Deleted, pods, entry.json.clone(), now, notices);
+        let typed = entry.typed.clone().map(|typed| (typed.clone(), Some(typed)));
+        self.tell(entry, Change::Deleted, typed, entry.json.clone(), now, notices);
         notices.push(Notice::Forgotten(entry.subject));
     }
 
@@ -275,14 +298,14 @@ impl Memory {
         &self,
         entry: &Entry,
         change: Change,
-        pods: Option<(Arc<Pod>, Option<Arc<Pod>>)>,
+        typed: Option<(Typed, Option<Typed>)>,
         json: Option<Arc<str>>,
         now: UnixNanos,
         notices: &mut Vec<Notice>,
     ) {
         let subject = entry.subject;
-        if let Some((pod, previous)) = pods {
-            notices.push(Notice::Event(Event::Pod(PodEvent { subject, change, observed_at: now, pod, previous })));
+        if let Some((typed, previous)) = typed {
+            notices.push(Notice::Event(typed.event(previous, subject, change, now)));
         }
         if self.forms.json {
             notices.push(Notice::Event(Event::Object(ObjectEvent {

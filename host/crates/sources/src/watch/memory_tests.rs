@@ -1,15 +1,17 @@
 //! What is told for what is heard, as a script of both.
 
+use sluicebox_contract::{Node, Pod, Service};
+
 use super::*;
 
 const NOW: UnixNanos = UnixNanos(1);
 
-fn typed(json: &str) -> Result<Pod, String> {
-    if json.contains("broken") { Err("broken".to_owned()) } else { Ok(Pod { name: json.to_owned(), ..Pod::default() }) }
+fn typed(json: &str) -> Result<Typed, String> {
+    if json.contains("broken") { Err("broken".to_owned()) } else { Ok(Pod { name: json.to_owned(), ..Pod::default() }.into()) }
 }
 
 fn memory(objects: usize) -> Memory {
-    let forms = Forms { typed: Some(typed), json: false, keep_json: false };
+    let forms = Forms { typed: Some(typed), json: false, keep_json: false, attributes: Attributes::default() };
     Memory::new(ObjectKind::Pod, Bounds { objects, bytes: 1 << 20 }, forms, Arc::default())
 }
 
@@ -25,10 +27,21 @@ fn object(name: &str, uid: &str, version: &str) -> Object {
 
 fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
     let words = notices.drain(..).map(|notice| match notice {
-        Notice::Defined(subject) => format!("define {} {}", subject.id.0, subject.uid),
+        Notice::Defined(subject) => {
+            let attributes: String = subject.attributes.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            format!("define {} {}{attributes}", subject.id.0, subject.uid)
+        }
         Notice::Event(Event::Pod(event)) => {
             let previous = event.previous.map(|pod| format!(" was {}", pod.name)).unwrap_or_default();
             format!("{:?} {} {}{previous}", event.change, event.subject.0, event.pod.name)
+        }
+        Notice::Event(Event::Service(event)) => {
+            let previous = event.previous.map(|service| format!(" was {}", service.name)).unwrap_or_default();
+            format!("{:?} {} service {}{previous}", event.change, event.subject.0, event.service.name)
+        }
+        Notice::Event(Event::Node(event)) => {
+            let previous = event.previous.map(|node| format!(" was {}", node.name)).unwrap_or_default();
+            format!("{:?} {} node {}{previous}", event.change, event.subject.0, event.node.name)
         }
         Notice::Event(Event::Object(event)) => format!("{:?} {} json {:?}", event.change, event.subject.0, event.json),
         Notice::Event(event) => format!("{event:?}"),
@@ -163,7 +176,7 @@ fn a_pod_that_is_not_understood_is_left_out_and_named() {
 
 #[test]
 fn what_is_kept_as_json_can_be_repeated() {
-    let forms = Forms { typed: None, json: true, keep_json: true };
+    let forms = Forms { typed: None, json: true, keep_json: true, attributes: Attributes::default() };
     let mut memory = Memory::new(ObjectKind::Node, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default());
     list(&mut memory, &[object("a", "u1", "1"), object("b", "u2", "2")]);
     let mut notices = Vec::new();
@@ -174,10 +187,60 @@ fn what_is_kept_as_json_can_be_repeated() {
 
 #[test]
 fn both_forms_are_told_if_both_are_wanted() {
-    let forms = Forms { typed: Some(typed), json: true, keep_json: false };
+    let forms = Forms { typed: Some(typed), json: true, keep_json: false, attributes: Attributes::default() };
     let mut memory = Memory::new(ObjectKind::Pod, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default());
     let told = watch(&mut memory, Verb::Added, object("a", "u1", "1"));
     assert_eq!(told, ["define 1 u1", "Added 1 a-1", "Added 1 json Some(\"a-1\")"]);
     // The JSON of what vanishes unseen is not kept: the typed pod is.
     assert_eq!(list(&mut memory, &[]), ["Deleted 1 a-1 was a-1", "Deleted 1 json None", "forget 1", "listed"]);
+}
+
+fn memory_of(kind: ObjectKind, forms: Forms) -> Memory {
+    Memory::new(kind, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default())
+}
+
+#[test]
+fn services_and_nodes_are_told_with_what_was_before() {
+    let service: ReadTyped = |json| Ok(Service { name: json.to_owned(), ..Service::default() }.into());
+    let node: ReadTyped = |json| Ok(Node { name: json.to_owned(), ..Node::default() }.into());
+    for (kind, read, noun) in [(ObjectKind::Service, service, "service"), (ObjectKind::Node, node, "node")] {
+        let forms = Forms { typed: Some(read), json: false, keep_json: false, attributes: Attributes::default() };
+        let mut memory = memory_of(kind, forms);
+        let told = watch(&mut memory, Verb::Added, object("a", "u1", "1"));
+        assert_eq!(told, ["define 1 u1".to_owned(), format!("Added 1 {noun} a-1")]);
+        let told = watch(&mut memory, Verb::Modified, object("a", "u1", "2"));
+        assert_eq!(told, [format!("Modified 1 {noun} a-2 was a-1")]);
+        let mut notices = Vec::new();
+        memory.repeat(NOW, &mut notices);
+        assert_eq!(describe(&mut notices), [format!("Modified 1 {noun} a-2 was a-2")]);
+        assert_eq!(list(&mut memory, &[]), [format!("Deleted 1 {noun} a-2 was a-2"), "forget 1".to_owned(), "listed".to_owned()]);
+    }
+}
+
+fn labelled(version: &str, label: &str) -> Object {
+    Object { json: format!(r#"{{"metadata":{{"labels":{{"zone":{label}}}}}}}"#).into(), ..object("a", "u1", version) }
+}
+
+#[test]
+fn a_subject_is_defined_again_when_its_attributes_have_changed() {
+    let attributes = serde_json::from_str(r#"{"zone": "/metadata/labels/zone"}"#).expect("attributes");
+    let mut memory = memory_of(ObjectKind::Pod, Forms { typed: Some(typed), json: false, keep_json: false, attributes });
+    let told = |told: Vec<String>| {
+        told.into_iter().map(|line| line.split(" {").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(watch(&mut memory, Verb::Added, labelled("1", "\"a\""))), ["define 1 u1 zone=a", "Added 1"]);
+    assert_eq!(told(watch(&mut memory, Verb::Modified, labelled("2", "\"a\""))), ["Modified 1"]);
+    assert_eq!(told(watch(&mut memory, Verb::Modified, labelled("3", "\"b\""))), ["define 1 u1 zone=b", "Modified 1"]);
+    assert_eq!(told(watch(&mut memory, Verb::Modified, labelled("4", "null"))), ["define 1 u1", "Modified 1"]);
+    assert_eq!(told(watch(&mut memory, Verb::Deleted, labelled("5", "7"))), ["define 1 u1 zone=7", "Deleted 1", "forget 1"]);
+    assert_eq!((memory.objects(), memory.bytes(), memory.take_refused().len()), (0, 0, 0));
+}
+
+#[test]
+fn an_attribute_that_is_too_long_is_named() {
+    let attributes = serde_json::from_str(r#"{"zone": "/metadata/labels/zone"}"#).expect("attributes");
+    let mut memory = memory_of(ObjectKind::Node, Forms { typed: None, json: false, keep_json: false, attributes });
+    let long = Object { namespace: "".into(), ..labelled("1", &format!("\"{}\"", "x".repeat(5000))) };
+    assert_eq!(watch(&mut memory, Verb::Added, long), ["define 1 u1"]);
+    assert_eq!(memory.take_refused(), ["node a: the attribute `zone`: it has 5000 bytes, which is more than 4096"]);
 }

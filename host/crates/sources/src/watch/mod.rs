@@ -2,7 +2,7 @@
 //!
 //! `listen.rs` decides what is asked when and yields what the API says, with all its retries; `fetch.rs` does the asking; `read.rs`,
 //! `lines.rs` and `cut.rs` turn bytes into objects;
-//! `memory.rs` compares them with what was known and makes notices; `outage.rs` decides what an operator reads. The loop of kube's
+//! `memory.rs` compares them with what was known and makes notices, `typed.rs` has the forms in which they are told; `outage.rs` decides what an operator reads. The loop of kube's
 //! own watcher is not used: it puts no bound on what a server sends, keeps asking for a version that was answered with status 410,
 //! reopens a watch that ends at once without a pause, and does not say when the API is back.
 
@@ -13,6 +13,7 @@ mod listen;
 mod memory;
 mod outage;
 mod read;
+mod typed;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use outage::Outage;
 
 pub(crate) use fetch::Target;
 pub(crate) use memory::{Bounds, Forms};
+pub(crate) use typed::Typed;
 
 /// Less would leave out ordinary objects.
 const LEAST_BYTES: u64 = 64 << 10;

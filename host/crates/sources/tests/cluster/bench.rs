@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::SubjectIds;
 use sluicebox_contract::meter::SourceMeter;
+use sluicebox_sources::Wants;
 use sluicebox_sources::kubernetes::{Api, Config as Kubernetes};
-use sluicebox_sources::pods::{Config, Pods, Wants};
+use sluicebox_sources::pods::{Config, Pods};
 use sluicebox_testkit::api_server::{ApiServer, RequestFault, RequestFaultKind};
 
 use super::{TYPED, pod};

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Source, SubjectIds};
+use sluicebox_sources::Wants;
 use sluicebox_sources::kubernetes::{Api, Config};
-use sluicebox_sources::pods::{self, Pods, Wants};
+use sluicebox_sources::pods::{self, Pods};
 
 pub(crate) use gate::Gate;
 pub(crate) use record::Recorder;

@@ -371,7 +371,7 @@ pub(crate) async fn nodes_are_told_and_repeated(cluster: &mut impl Cluster) {
     cluster.create_node(&other).await;
     let api = Api::connect(&cluster.config(cluster.address())).await.expect("a way to the API server");
     let config = nodes::Config { refresh: TimeSpan(Duration::from_secs(1)), ..nodes::Config::default() };
-    let source = Nodes::new(&config, api, &name, Arc::new(SubjectIds::default()), Arc::new(SourceMeter::default()));
+    let source = Nodes::new(&config, api, &name, JSON, Arc::new(SubjectIds::default()), Arc::new(SourceMeter::default()));
     let recorder = Recorder::default();
     during(source, &recorder, async {
         recorder.until_complete().await;

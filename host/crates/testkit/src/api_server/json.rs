@@ -29,15 +29,21 @@ pub(super) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
 }
 
 /// The same object with kind and version first, as it stands alone, and without them, as it stands in a list.
-pub(super) fn forms(value: &Value, kind: &str) -> (Value, Value) {
+pub(super) fn forms(value: &Value, kind: &str, api_version: &str) -> (Value, Value) {
     let mut bare = value.as_object().cloned().unwrap_or_default();
     bare.shift_remove("kind");
     bare.shift_remove("apiVersion");
     let mut whole = Map::new();
     whole.insert("kind".to_owned(), kind.into());
-    whole.insert("apiVersion".to_owned(), "v1".into());
+    whole.insert("apiVersion".to_owned(), api_version.into());
     whole.extend(bare.clone());
     (Value::Object(whole), Value::Object(bare))
+}
+
+/// What is told of an object to whoever asks for its metadata alone.
+pub(super) fn partial(value: &Value) -> Value {
+    let metadata = value.get("metadata").cloned().unwrap_or_default();
+    serde_json::json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
 }
 
 #[cfg(test)]
@@ -55,7 +61,7 @@ mod tests {
 
     #[test]
     fn kind_and_version_come_first_and_the_rest_stays_in_order() {
-        let (whole, bare) = forms(&json!({"z": 1, "apiVersion": "v1", "a": 2}), "Pod");
+        let (whole, bare) = forms(&json!({"z": 1, "apiVersion": "v1", "a": 2}), "Pod", "v1");
         assert_eq!(whole.to_string(), r#"{"kind":"Pod","apiVersion":"v1","z":1,"a":2}"#);
         assert_eq!(bare.to_string(), r#"{"z":1,"a":2}"#);
     }

@@ -15,6 +15,15 @@ pub(super) struct Place {
     pub(super) name: Option<String>,
 }
 
+/// The group and version whose kinds a path asks for.
+pub(super) fn kinds(path: &str) -> Option<&str> {
+    match path {
+        "/api/v1" => Some("v1"),
+        "/apis/apps/v1" => Some("apps/v1"),
+        _ => None,
+    }
+}
+
 /// Reads a path.
 pub(super) fn place(path: &str) -> Result<Place, Refusal> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -34,6 +43,11 @@ pub(super) fn place(path: &str) -> Result<Place, Refusal> {
         ["api", "v1", "events"] => place(Kind::Events, "", None),
         ["api", "v1", "namespaces", namespace, "events"] => place(Kind::Events, namespace, None),
         ["api", "v1", "namespaces", namespace, "events", name] => place(Kind::Events, namespace, Some(name)),
+        ["api", "v1", "services"] => place(Kind::Services, "", None),
+        ["api", "v1", "namespaces", namespace, "services"] => place(Kind::Services, namespace, None),
+        ["api", "v1", "namespaces", namespace, "services", name] => place(Kind::Services, namespace, Some(name)),
+        ["apis", "apps", "v1", "namespaces", namespace, "replicasets", name] => place(Kind::ReplicaSets, namespace, Some(name)),
+        ["apis", "apps", "v1", "namespaces", namespace, "deployments", name] => place(Kind::Deployments, namespace, Some(name)),
         ["api", "v1", "nodes"] => place(Kind::Nodes, "", None),
         ["api", "v1", "nodes", name] | ["api", "v1", "nodes", name, "status"] => place(Kind::Nodes, "", Some(name)),
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "the server could not find the requested resource")),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
@@ -23,7 +23,7 @@ use super::answer::Refusal;
 use super::fault::RequestFaultKind;
 use super::route::{self, Place, Selector};
 use super::watch::Wanted;
-use super::{Request, Shared, watch};
+use super::{Kind, Request, Shared, json, watch};
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 type Answer = Result<Response<Body>, Refusal>;
@@ -144,16 +144,25 @@ async fn handle(request: http::Request<Incoming>, noted: &Request, shared: Arc<S
         return Ok(text_answer(StatusCode::OK, "ok".to_owned()));
     }
     authorise(noted, &shared)?;
+    if let Some(api_version) = route::kinds(&noted.path) {
+        return Ok(text_answer(StatusCode::OK, Kind::described(api_version).to_string()));
+    }
     let place = route::place(&noted.path)?;
     match (request.method().clone(), &place.name) {
         (Method::GET, None) if noted.is_watch() => open_watch(&place, noted, &shared),
         (Method::GET, None) => list(&place, noted, &shared),
         (Method::GET, Some(name)) => {
             let object = shared.lock().store.get(place.kind, &place.namespace, name)?;
-            Ok(text_answer(StatusCode::OK, object.whole.clone()))
+            let text = if wants_metadata(&request) { json::partial(&object.value).to_string() } else { object.whole.clone() };
+            Ok(text_answer(StatusCode::OK, text))
         }
         _ => change(request, &place, &shared).await,
     }
+}
+
+fn wants_metadata(request: &http::Request<Incoming>) -> bool {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("as=PartialObjectMetadata;"))
 }
 
 fn authorise(noted: &Request, shared: &Shared) -> Result<(), Refusal> {
@@ -227,7 +236,7 @@ async fn change(request: http::Request<Incoming>, place: &Place, shared: &Shared
             let asked = parse().ok().and_then(|options| options.get("gracePeriodSeconds").and_then(Value::as_u64));
             let object = match asked.unwrap_or(30) {
                 0 => store.delete(kind, namespace, name)?,
-                seconds if kind == super::Kind::Pods => store.terminate(kind, namespace, name, seconds)?,
+                seconds if kind == Kind::Pods => store.terminate(kind, namespace, name, seconds)?,
                 _ => store.delete(kind, namespace, name)?,
             };
             (StatusCode::OK, object)

@@ -22,6 +22,12 @@ pub enum Kind {
     Namespaces,
     /// Nodes.
     Nodes,
+    /// Services live in namespaces.
+    Services,
+    /// ReplicaSets of `apps/v1` live in namespaces. Nothing makes pods of them.
+    ReplicaSets,
+    /// Deployments, likewise.
+    Deployments,
     /// Kubernetes Events, which live in namespaces. They are about an object, which need not be there.
     Events,
 }
@@ -32,6 +38,9 @@ impl Kind {
             Self::Pods => "Pod",
             Self::Namespaces => "Namespace",
             Self::Nodes => "Node",
+            Self::Services => "Service",
+            Self::ReplicaSets => "ReplicaSet",
+            Self::Deployments => "Deployment",
             Self::Events => "Event",
         }
     }
@@ -41,12 +50,34 @@ impl Kind {
             Self::Pods => "pods",
             Self::Namespaces => "namespaces",
             Self::Nodes => "nodes",
+            Self::Services => "services",
+            Self::ReplicaSets => "replicasets",
+            Self::Deployments => "deployments",
             Self::Events => "events",
         }
     }
 
+    /// The group and version that it is of.
+    pub(super) fn api_version(self) -> &'static str {
+        match self {
+            Self::ReplicaSets | Self::Deployments => "apps/v1",
+            _ => "v1",
+        }
+    }
+
+    /// The kinds of a group and version, as the server tells which there are.
+    pub(super) fn described(api_version: &str) -> Value {
+        let all = [Self::Pods, Self::Namespaces, Self::Nodes, Self::Services, Self::ReplicaSets, Self::Deployments, Self::Events];
+        let describe = |kind: Self| {
+            let namespaced = kind.lives_in_a_namespace();
+            json!({"name": kind.plural(), "singularName": "", "namespaced": namespaced, "kind": kind.singular(), "verbs": ["get"]})
+        };
+        let resources: Vec<Value> = all.into_iter().filter(|kind| kind.api_version() == api_version).map(describe).collect();
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": resources})
+    }
+
     fn lives_in_a_namespace(self) -> bool {
-        matches!(self, Self::Pods | Self::Events)
+        !matches!(self, Self::Namespaces | Self::Nodes)
     }
 }
 
@@ -238,7 +269,7 @@ fn agree(event: &Value, (_, namespace, name): &Key) -> Result<(), Refusal> {
 }
 
 fn render(kind: Kind, value: &Value) -> Object {
-    let (whole, bare) = tools::forms(value, kind.singular());
+    let (whole, bare) = tools::forms(value, kind.singular(), kind.api_version());
     Object { whole: whole.to_string(), bare: bare.to_string(), value: whole }
 }
 

@@ -8,10 +8,11 @@ use sluicebox_contract::{Change, Closed, Event, Feed, Notice, ObjectKind, Subjec
 use tokio::sync::mpsc;
 
 use super::runs::add_earlier;
+use crate::Attributes;
 use crate::cgroups::config::{Config, PAGE_SIZE, POD_BYTES, PODS};
 use crate::kubernetes::Api;
 use crate::pods::convert;
-use crate::watch::{Bounds, Follow, Forms, Target, length, names};
+use crate::watch::{Bounds, Follow, Forms, Target, Typed, length, names};
 
 /// What the API tells of the pods of this node.
 #[derive(Debug)]
@@ -56,7 +57,12 @@ pub(in crate::cgroups) fn follow(config: &Config, api: Api, node: &str, meter: A
             max_object_bytes: length(config.max_object_bytes),
         },
         bounds: Bounds { objects: PODS, bytes: length(POD_BYTES) },
-        forms: Forms { typed: Some(name_of), json: false, keep_json: false },
+        forms: Forms {
+            typed: Some(|json| name_of(json).map(Typed::from)),
+            json: false,
+            keep_json: false,
+            attributes: Attributes::default(),
+        },
         refresh: None,
         // Subjects of their own, which nobody is told.
         ids: Arc::new(SubjectIds::default()),

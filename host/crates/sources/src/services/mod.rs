@@ -1,0 +1,100 @@
+//! Services, of all services.
+
+pub(crate) mod convert;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
+
+use crate::kubernetes::Api;
+use crate::watch::{Bounds, Follow, Forms, Target, Typed, check_sizes, length, names};
+use crate::{Attributes, Problem, Wants};
+
+/// How services are watched, and how much is remembered of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// How many services a page of a list holds at most.
+    pub page_size: u32,
+    /// How many bytes a page of a list has at most. When one has more, smaller pages are asked for.
+    pub max_page_bytes: ByteSize,
+    /// How many bytes an event of a watch has at most. A longer one is left out and counted.
+    pub max_object_bytes: ByteSize,
+    /// How many services are remembered at most, so that changes can be told with what was before and what vanished unseen is noticed.
+    pub max_cached_objects: usize,
+    /// How many bytes they take at most, roughly.
+    pub max_cached_bytes: ByteSize,
+    /// Fields that are told with the subject of each, whichever form its events have: a name of one's own, and where the field stands in
+    /// the API's JSON, as a JSON Pointer, such as `app: /metadata/labels/app` or `zone: /metadata/labels/topology.kubernetes.io~1zone`,
+    /// where `~1` is a slash. At most 32; a value of more than 4 KiB is left out and counted.
+    pub attributes: Attributes,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            page_size: 250,
+            max_page_bytes: ByteSize(32 << 20),
+            max_object_bytes: ByteSize(4 << 20),
+            max_cached_objects: 20_000,
+            max_cached_bytes: ByteSize(32 << 20),
+            attributes: Attributes::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Every mistake that can be seen without trying.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes);
+        problems.extend(self.attributes.problems("attributes"));
+        problems
+    }
+}
+
+/// The source.
+pub struct Services {
+    follow: Follow,
+}
+
+impl Services {
+    /// Watches the services of all namespaces as `config` says.
+    pub fn new(config: &Config, api: Api, wants: Wants, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Self {
+        let (source, path) = names(ObjectKind::Service);
+        Self {
+            follow: Follow {
+                api,
+                target: Target {
+                    kind: ObjectKind::Service,
+                    source,
+                    path,
+                    field_selector: None,
+                    first_from_cache: true,
+                    page_size: config.page_size,
+                    max_page_bytes: length(config.max_page_bytes),
+                    max_object_bytes: length(config.max_object_bytes),
+                },
+                bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
+                forms: Forms {
+                    typed: if wants.typed { Some(|json| convert::service(json).map(Typed::from)) } else { None },
+                    json: wants.json,
+                    keep_json: false,
+                    attributes: config.attributes.clone(),
+                },
+                refresh: None,
+                ids,
+                meter,
+            },
+        }
+    }
+}
+
+impl Source for Services {
+    async fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Fault> {
+        self.follow.run(feed, stop).await
+    }
+}
