@@ -16,7 +16,7 @@ use crate::presets;
 pub use component::Component;
 
 /// The sources that there are.
-pub const SOURCES: [&str; 4] = ["pods", "namespaces", "nodes", "cgroups"];
+pub const SOURCES: [&str; 6] = ["pods", "services", "namespaces", "nodes", "tracer", "cgroups"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::DropSamples };
 /// What may wait for a sink, likewise.
@@ -92,17 +92,27 @@ pub struct SinkPlan {
 impl Plan {
     /// Whether a source or a sink needs the API server.
     pub fn needs_api(&self) -> bool {
-        let Sources { pods, namespaces, nodes, .. } = &self.sources;
-        let sinks = self.sinks.iter().any(|sink| sink.config.needs_api());
-        pods.is_some() || namespaces.is_some() || nodes.is_some() || sinks || self.needs_api_for_names_only()
+        self.needs_api_for_objects() || self.needs_api_for_names_only()
     }
 
-    /// Whether nothing needs it but the names of cgroups, which could go by their paths.
+    /// Whether nothing needs it but names: those of cgroups, which could go by their paths, and those of the ends of connections.
     pub fn needs_api_for_names_only(&self) -> bool {
-        let Sources { pods, namespaces, nodes, cgroups } = &self.sources;
-        let sinks = self.sinks.iter().any(|sink| sink.config.needs_api());
-        let others = pods.is_some() || namespaces.is_some() || nodes.is_some() || sinks;
-        !others && cgroups.as_ref().is_some_and(|cgroups| cgroups.kubernetes)
+        !self.needs_api_for_objects() && self.sources_with_names().next().is_some()
+    }
+
+    /// The sources that need it for names only.
+    pub fn sources_with_names(&self) -> impl Iterator<Item = &'static str> {
+        let Sources { cgroups, tracer, .. } = &self.sources;
+        let cgroups = cgroups.as_ref().is_some_and(|cgroups| cgroups.kubernetes);
+        let tracer = tracer.as_ref().is_some_and(|tracer| tracer.kubernetes);
+        [("tracer", tracer), ("cgroups", cgroups)].into_iter().filter(|(_, needs)| *needs).map(|(name, _)| name)
+    }
+
+    /// Whether anything cannot work without it.
+    fn needs_api_for_objects(&self) -> bool {
+        let Sources { pods, services, namespaces, nodes, tracer: _, cgroups: _ } = &self.sources;
+        let watched = pods.is_some() || services.is_some() || namespaces.is_some() || nodes.is_some();
+        watched || self.sinks.iter().any(|sink| sink.config.needs_api())
     }
 }
 
@@ -174,8 +184,10 @@ impl Check<'_> {
     fn sources(&mut self, sources: &Sources) {
         let problems = [
             ("pods", sources.pods.as_ref().map(sluicebox_sources::pods::Config::problems)),
+            ("services", sources.services.as_ref().map(sluicebox_sources::services::Config::problems)),
             ("namespaces", sources.namespaces.as_ref().map(sluicebox_sources::namespaces::Config::problems)),
             ("nodes", sources.nodes.as_ref().map(sluicebox_sources::nodes::Config::problems)),
+            ("tracer", sources.tracer.as_ref().map(sluicebox_sources::tracer::Config::problems)),
             ("cgroups", sources.cgroups.as_ref().map(sluicebox_sources::cgroups::Config::problems)),
         ];
         for (source, problems) in problems {

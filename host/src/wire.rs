@@ -48,8 +48,8 @@ pub struct Parts {
     pub ids: Arc<SubjectIds>,
     /// Every sink by name.
     pub outlets: BTreeMap<String, OutletHandle>,
-    /// The source of samples, once it runs: lanes that are added join it.
-    pub samples: Mutex<Option<Audience>>,
+    /// The sources that are had once, by name, as soon as they run: lanes that are added join them.
+    pub shared: Mutex<BTreeMap<&'static str, Audience>>,
 }
 
 /// A lane as its sources see it.
@@ -101,8 +101,8 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     let surroundings = Surroundings { node: node.clone(), api: api.clone() };
     let outlets = outlets(plan, &surroundings, &mut pipeline, &meters)?;
     let ids = Arc::<SubjectIds>::default();
-    let samples = Mutex::default();
-    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets, samples };
+    let shared = Mutex::default();
+    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets, shared };
     Ok((pipeline, changes, parts))
 }
 
@@ -111,7 +111,7 @@ async fn connect(plan: &Plan) -> anyhow::Result<Option<Api>> {
     if plan.needs_api() {
         let connected = Api::connect(&plan.kubernetes).await;
         return Ok(Some(
-            connected.map_err(|fault| if plan.needs_api_for_names_only() { or_without_names(fault) } else { fault })?,
+            connected.map_err(|fault| if plan.needs_api_for_names_only() { or_without_names(fault, plan) } else { fault })?,
         ));
     }
     if !live::report::wanted(plan) {
@@ -121,9 +121,10 @@ async fn connect(plan: &Plan) -> anyhow::Result<Option<Api>> {
 }
 
 /// On a machine without Kubernetes there is no API server to be set.
-fn or_without_names(fault: Fault) -> Fault {
-    let cure = "where there is no Kubernetes, write `kubernetes: false` in `sources.cgroups`";
-    let hint = fault.hint.as_ref().map_or_else(|| cure.to_owned(), |hint| format!("{hint}; {cure}"));
+fn or_without_names(fault: Fault, plan: &Plan) -> Fault {
+    let sources = plan.sources_with_names().map(|name| format!("`sources.{name}`")).collect::<Vec<_>>().join(" and ");
+    let cure = format!("where there is no Kubernetes, write `kubernetes: false` in {sources}");
+    let hint = fault.hint.as_ref().map_or_else(|| cure.clone(), |hint| format!("{hint}; {cure}"));
     fault.hint(hint)
 }
 
@@ -200,8 +201,10 @@ impl Parts {
         let sources = &self.plan.sources;
         match name {
             "pods" => sources.pods.is_some(),
+            "services" => sources.services.is_some(),
             "namespaces" => sources.namespaces.is_some(),
             "nodes" => sources.nodes.is_some(),
+            "tracer" => sources.tracer.is_some(),
             "cgroups" => sources.cgroups.is_some(),
             _ => false,
         }

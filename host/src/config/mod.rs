@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
-use sluicebox_sources::{cgroups, kubernetes, namespaces, nodes, pods};
+use sluicebox_sources::{cgroups, kubernetes, namespaces, nodes, pods, services, tracer};
 
 /// A mistake in the configuration: where, what, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,12 +108,19 @@ pub struct Sources {
     /// Pods, of this node or of the whole cluster. Needs the right to list and watch pods.
     #[serde(default, deserialize_with = "present")]
     pub pods: Option<pods::Config>,
+    /// Services, of all namespaces. Needs the right to list and watch services.
+    #[serde(default, deserialize_with = "present")]
+    pub services: Option<services::Config>,
     /// Namespaces. Needs the right to list and watch namespaces.
     #[serde(default, deserialize_with = "present")]
     pub namespaces: Option<namespaces::Config>,
     /// This node or all nodes. Needs the right to list and watch nodes.
     #[serde(default, deserialize_with = "present")]
     pub nodes: Option<nodes::Config>,
+    /// Who talks to whom, as a network tracer on this node reports it. With `kubernetes: true`, which is the default, needs the right to
+    /// list and watch pods, services and nodes, and, to know who controls a pod, to get replicasets, jobs and whatever else does.
+    #[serde(default, deserialize_with = "present")]
+    pub tracer: Option<tracer::Config>,
     /// What pods, containers and other cgroups of this machine use. With `kubernetes: true`, which is the default, needs the right to list
     /// and watch pods.
     #[serde(default, deserialize_with = "present")]

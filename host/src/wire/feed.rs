@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
-use sluicebox_contract::Fault;
 use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::{Fault, ObjectKind, Source};
 use sluicebox_pipeline::{LaneHandle, Pipeline};
-use sluicebox_sources::{Cgroups, Namespaces, Nodes, Pods, Wants};
+use sluicebox_sources::kubernetes::Api;
+use sluicebox_sources::{Cgroups, Namespaces, Nodes, Pods, Services, Tracer, Wants};
 
 use super::{Fed, Parts};
 use crate::metrics::{Meters, SourceRow};
@@ -13,7 +14,6 @@ use crate::metrics::{Meters, SourceRow};
 /// What a source is started with.
 struct Place {
     lanes: Vec<LaneHandle>,
-    wants: Wants,
     meter: Arc<SourceMeter>,
     meters: Arc<Meters>,
 }
@@ -28,48 +28,80 @@ impl Place {
 
 impl Parts {
     /// Starts the sources that feed these lanes. A lane that was added while the program runs has sources `of` its own, which tell it
-    /// everything that exists; the source of samples it joins.
+    /// everything that exists; sources that are had once it joins.
     pub fn feed(&self, pipeline: &mut Pipeline, lanes: &[Fed], of: Option<&str>) -> Result<(), Fault> {
-        let Self { plan, node, ids, .. } = self;
         if let Some(api) = &self.api {
-            if let Some(config) = &plan.sources.pods
-                && let Some(place) = self.place("pods", lanes, of)
-            {
-                let pods = Pods::new(config, api.clone(), node, place.wants, Arc::clone(ids), Arc::clone(&place.meter));
-                pipeline.source_and_then("pods", pods, &place.lanes, place.at_end());
-            }
-            if let Some(config) = &plan.sources.namespaces
-                && let Some(place) = self.place("namespaces", lanes, of)
-            {
-                let namespaces = Namespaces::new(config, api.clone(), Arc::clone(ids), Arc::clone(&place.meter));
-                pipeline.source_and_then("namespaces", namespaces, &place.lanes, place.at_end());
-            }
-            if let Some(config) = &plan.sources.nodes
-                && let Some(place) = self.place("nodes", lanes, of)
-            {
-                let nodes = Nodes::new(config, api.clone(), node, Arc::clone(ids), Arc::clone(&place.meter));
-                pipeline.source_and_then("nodes", nodes, &place.lanes, place.at_end());
-            }
+            self.feed_objects(pipeline, lanes, of, api);
         }
-        self.feed_samples(pipeline, lanes)
+        self.feed_shared(pipeline, lanes)
     }
 
-    /// One source of samples for all lanes: reading is what they cost, and everything would be read twice.
-    fn feed_samples(&self, pipeline: &mut Pipeline, lanes: &[Fed]) -> Result<(), Fault> {
-        const NAME: &str = "cgroups";
-        let Some(config) = &self.plan.sources.cgroups else { return Ok(()) };
-        let mut running = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wanting = fed_by(NAME, lanes);
-        if let Some(audience) = &*running {
+    /// A source for each kind of object.
+    fn feed_objects(&self, pipeline: &mut Pipeline, lanes: &[Fed], of: Option<&str>, api: &Api) {
+        let Self { plan, node, ids, .. } = self;
+        if let Some(config) = &plan.sources.pods
+            && let Some(place) = self.place("pods", lanes, of)
+        {
+            let wants = wants("pods", ObjectKind::Pod, lanes);
+            let pods = Pods::new(config, api.clone(), node, wants, Arc::clone(ids), Arc::clone(&place.meter));
+            pipeline.source_and_then("pods", pods, &place.lanes, place.at_end());
+        }
+        if let Some(config) = &plan.sources.services
+            && let Some(place) = self.place("services", lanes, of)
+        {
+            let wants = wants("services", ObjectKind::Service, lanes);
+            let services = Services::new(config, api.clone(), wants, Arc::clone(ids), Arc::clone(&place.meter));
+            pipeline.source_and_then("services", services, &place.lanes, place.at_end());
+        }
+        if let Some(config) = &plan.sources.namespaces
+            && let Some(place) = self.place("namespaces", lanes, of)
+        {
+            let namespaces = Namespaces::new(config, api.clone(), Arc::clone(ids), Arc::clone(&place.meter));
+            pipeline.source_and_then("namespaces", namespaces, &place.lanes, place.at_end());
+        }
+        if let Some(config) = &plan.sources.nodes
+            && let Some(place) = self.place("nodes", lanes, of)
+        {
+            let wants = wants("nodes", ObjectKind::Node, lanes);
+            let nodes = Nodes::new(config, api.clone(), node, wants, Arc::clone(ids), Arc::clone(&place.meter));
+            pipeline.source_and_then("nodes", nodes, &place.lanes, place.at_end());
+        }
+    }
+
+    /// Sources that are had once for all lanes: what they look at costs each time that it is looked at, or can be looked at by one only.
+    fn feed_shared(&self, pipeline: &mut Pipeline, lanes: &[Fed]) -> Result<(), Fault> {
+        let Self { plan, node, ids, .. } = self;
+        if let Some(config) = &plan.sources.tracer {
+            let api = self.api.clone().filter(|_| config.kubernetes);
+            let tracer = |meter| Tracer::new(config, api, node, Arc::clone(ids), meter);
+            self.share(pipeline, "tracer", lanes, tracer)?;
+        }
+        if let Some(config) = &plan.sources.cgroups {
+            let api = self.api.clone().filter(|_| config.kubernetes);
+            let cgroups = |meter| Cgroups::new(config, api, node, Arc::clone(ids), meter);
+            self.share(pipeline, "cgroups", lanes, cgroups)?;
+        }
+        Ok(())
+    }
+
+    /// Has the lanes that want it join the source; it is made when it does not run.
+    fn share<S: Source>(
+        &self,
+        pipeline: &mut Pipeline,
+        name: &'static str,
+        lanes: &[Fed],
+        make: impl FnOnce(Arc<SourceMeter>) -> Result<S, Fault>,
+    ) -> Result<(), Fault> {
+        let mut running = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanting = fed_by(name, lanes);
+        if let Some(audience) = running.get(name) {
             // One that has ended takes nobody in.
             wanting.retain(|lane| !pipeline.join(audience, lane.lane));
         }
         let wanting: Vec<Fed> = wanting.into_iter().cloned().collect();
-        let Some(place) = self.place(NAME, &wanting, None) else { return Ok(()) };
-        let api = self.api.clone().filter(|_| config.kubernetes);
-        let cgroups = Cgroups::new(config, api, &self.node, Arc::clone(&self.ids), Arc::clone(&place.meter))
-            .inspect_err(|_| self.meters.remove_source(&place.meter))?;
-        *running = Some(pipeline.source_to_join(NAME, cgroups, &place.lanes, place.at_end()));
+        let Some(place) = self.place(name, &wanting, None) else { return Ok(()) };
+        let source = make(Arc::clone(&place.meter)).inspect_err(|_| self.meters.remove_source(&place.meter))?;
+        running.insert(name, pipeline.source_to_join(name, source, &place.lanes, place.at_end()));
         Ok(())
     }
 
@@ -79,12 +111,19 @@ impl Parts {
         if fed.is_empty() {
             return None;
         }
-        let typed = fed.iter().any(|lane| lane.handlers.pods);
-        let json = fed.iter().any(|lane| lane.handlers.objects && !lane.handlers.pods);
         let meter = Arc::<SourceMeter>::default();
         self.meters.add_source(SourceRow { name: name.to_owned(), lane: of.map(str::to_owned), meter: Arc::clone(&meter) });
         let lanes = fed.iter().map(|lane| lane.lane).collect();
-        Some(Place { lanes, wants: Wants { typed, json }, meter, meters: Arc::clone(&self.meters) })
+        Some(Place { lanes, meter, meters: Arc::clone(&self.meters) })
+    }
+}
+
+/// In which forms these lanes want objects of a kind: each lane takes one of the two.
+fn wants(source: &str, kind: ObjectKind, lanes: &[Fed]) -> Wants {
+    let fed = fed_by(source, lanes);
+    Wants {
+        typed: fed.iter().any(|lane| lane.handlers.takes_typed(kind)),
+        json: fed.iter().any(|lane| lane.handlers.takes_json(kind)),
     }
 }
 
