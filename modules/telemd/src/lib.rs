@@ -111,7 +111,7 @@ impl Telemd {
                 (None, Some(uid)) => Known::Pod(uid.to_owned()),
                 (None, None) => Known::PassedOver,
             },
-            SubjectKind::Namespace | SubjectKind::Node => Known::PassedOver,
+            SubjectKind::Namespace | SubjectKind::Node | SubjectKind::Service | SubjectKind::Outside => Known::PassedOver,
         }
     }
 
