@@ -22,10 +22,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use bindings::exports::sluicebox::module::connection_handler::{self, Connection, ConnectionReport};
+use bindings::exports::sluicebox::module::inventory_handler::{self, Inventory};
 use bindings::exports::sluicebox::module::lifecycle::{self, Context};
+use bindings::exports::sluicebox::module::node_handler::{self, NodeEvent};
 use bindings::exports::sluicebox::module::object_handler::{self, ObjectEvent};
 use bindings::exports::sluicebox::module::pod_handler::{self, PodEvent};
 use bindings::exports::sluicebox::module::sample_handler::{self, Metric, Reading, Sample, Tick};
+use bindings::exports::sluicebox::module::service_handler::{self, ServiceEvent};
 use bindings::exports::sluicebox::module::state::{self, Saved};
 use bindings::exports::sluicebox::module::subjects::{self, Subject};
 use bindings::sluicebox::module::log::{self, Level};
@@ -164,6 +168,32 @@ impl sample_handler::Guest for Hostile {
     }
 }
 
+impl service_handler::Guest for Hostile {
+    fn handle(events: Vec<ServiceEvent>) -> Result<Entries, String> {
+        handle(events.into_iter().map(|event| About::told(event.subject, event.service.name.clone(), &event)).collect())
+    }
+}
+
+impl node_handler::Guest for Hostile {
+    fn handle(events: Vec<NodeEvent>) -> Result<Entries, String> {
+        handle(events.into_iter().map(|event| About::told(event.subject, event.node.name.clone(), &event)).collect())
+    }
+}
+
+impl connection_handler::Guest for Hostile {
+    fn handle(report: ConnectionReport) -> Result<Entries, String> {
+        handle(report.connections.iter().map(|connection| About::connection(connection, &report)).collect())
+    }
+}
+
+impl inventory_handler::Guest for Hostile {
+    fn handle(inventory: Inventory) -> Result<Entries, String> {
+        let node = inventory.node.iter().map(|node| About::told(node.subject, node.name.clone(), node));
+        let pods = inventory.pods.iter().map(|pod| About::told(pod.subject, pod.name.clone(), pod));
+        handle(node.chain(pods).collect())
+    }
+}
+
 /// What is known of a subject, in one text.
 fn name(subject: Subject) -> String {
     let attributes = subject.attributes.iter().map(|(name, value)| format!(" {name}={value}"));
@@ -180,6 +210,19 @@ struct About {
 impl About {
     fn named(subject: u32, name: String) -> Self {
         Self { subject, text: name.clone(), name }
+    }
+
+    /// All that is told.
+    fn told(subject: u32, name: String, all: &impl std::fmt::Debug) -> Self {
+        Self { subject, name, text: format!("{all:?}") }
+    }
+
+    /// All that is told of a connection; its name is that of its source.
+    fn connection(connection: &Connection, report: &ConnectionReport) -> Self {
+        let subject = connection.source.subject;
+        let name = STATE.with_borrow(|state| state.subjects.get(&subject).cloned().unwrap_or_default());
+        let (at, over, more) = (report.observed_at_unix_nanos, report.over_nanoseconds, report.more);
+        Self { subject, name, text: format!("at {at} over {over} more {more}: {connection:?}") }
     }
 
     /// All that is told of a subject's samples.

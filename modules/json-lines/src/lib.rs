@@ -1,18 +1,23 @@
-//! Any event as one JSON line: what happened to what, when, and the object itself as the API sent it; of samples, what each subject uses.
+//! Any event as one JSON line: what happened to what, when, and the object itself as the API sent it; of samples, what each subject uses;
+//! of connections, who talks to whom; of inventories, what runs on the node.
 
+mod connections;
+mod inventory;
+mod names;
 mod samples;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sluicebox_sdk::{
-    Change, Context, Entries, Metric, Module, ObjectEvent, ObjectKind, Objects, Packed, Rfc3339, Samples, Subject, SubjectId,
-    Subjects, Tick,
+    Change, ConnectionReport, Connections, Context, Entries, Inventories, Inventory, Metric, Module, ObjectEvent, ObjectKind,
+    Objects, Packed, Rfc3339, Samples, Subject, SubjectId, Subjects, Tick,
 };
 
 /// The module.
 pub struct JsonLines {
     settings: Settings,
     samples: samples::Lines,
+    names: names::Names,
 }
 
 /// What the operator can set.
@@ -41,7 +46,8 @@ impl Module for JsonLines {
 
     fn start(settings: Settings, _: &Context) -> Result<Self, String> {
         let samples = samples::Lines::new(settings.fields);
-        Ok(Self { settings, samples })
+        let names = names::Names::new(settings.fields);
+        Ok(Self { settings, samples, names })
     }
 }
 
@@ -71,22 +77,38 @@ impl Samples for JsonLines {
 
     fn samples(&mut self, tick: Tick) -> Result<Entries, String> {
         let mut lines = self.packed();
-        self.samples.write(&tick, &mut lines)?;
+        self.samples.write(&tick, &self.names, &mut lines)?;
+        Ok(lines.into())
+    }
+}
+
+impl Connections for JsonLines {
+    fn connections(&mut self, report: ConnectionReport) -> Result<Entries, String> {
+        let mut lines = self.packed();
+        connections::write(&report, self.settings.fields, &self.names, &mut lines);
+        Ok(lines.into())
+    }
+}
+
+impl Inventories for JsonLines {
+    fn inventory(&mut self, inventory: Inventory) -> Result<Entries, String> {
+        let mut lines = self.packed();
+        inventory::write(&inventory, self.settings.fields, &mut lines);
         Ok(lines.into())
     }
 }
 
 impl Subjects for JsonLines {
     fn define(&mut self, subjects: Vec<Subject>) {
-        self.samples.define(&subjects);
+        self.names.define(&subjects);
     }
 
     fn forget(&mut self, subjects: &[SubjectId]) {
-        self.samples.forget(subjects);
+        self.names.forget(subjects);
     }
 }
 
-sluicebox_sdk::export!(JsonLines: objects, samples, subjects);
+sluicebox_sdk::export!(JsonLines: objects, samples, connections, inventory, subjects);
 
 #[derive(Serialize)]
 struct Line<'event> {
@@ -143,6 +165,7 @@ fn kind(kind: ObjectKind) -> &'static str {
         ObjectKind::Pod => "pod",
         ObjectKind::Namespace => "namespace",
         ObjectKind::Node => "node",
+        ObjectKind::Service => "service",
     }
 }
 

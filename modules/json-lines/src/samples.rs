@@ -1,19 +1,15 @@
-//! A line for each subject of a tick. What subjects and metrics are called is rendered once, not with every tick.
+//! A line for each subject of a tick. What metrics are called is rendered once, not with every tick.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
-use sluicebox_sdk::{
-    ByMetric, Counter, Metric, MetricKind, Packed, Reading, Rfc3339, Sample, Subject, SubjectId, SubjectKind, Tick,
-};
+use serde_json::json;
+use sluicebox_sdk::{ByMetric, Counter, Metric, MetricKind, Packed, Reading, Rfc3339, Sample, Tick};
 
 use crate::Fields;
+use crate::names::Names;
 
 /// What is needed to write the lines.
 pub(crate) struct Lines {
     fields: Fields,
     metrics: ByMetric<Name>,
-    subjects: BTreeMap<SubjectId, Known>,
 }
 
 /// How a metric is written.
@@ -24,16 +20,9 @@ struct Name {
     scale: f64,
 }
 
-/// How a subject is written.
-struct Known {
-    key: String,
-    /// The line's part about it: `"subject":"container",...`.
-    names: String,
-}
-
 impl Lines {
     pub(crate) fn new(fields: Fields) -> Self {
-        Self { fields, metrics: ByMetric::default(), subjects: BTreeMap::new() }
+        Self { fields, metrics: ByMetric::default() }
     }
 
     pub(crate) fn metrics(&mut self, metrics: &[Metric]) {
@@ -43,29 +32,14 @@ impl Lines {
         });
     }
 
-    pub(crate) fn define(&mut self, subjects: &[Subject]) {
-        for subject in subjects {
-            // A cgroup has no uid; its name is its path.
-            let key = if subject.uid.is_empty() { &subject.name } else { &subject.uid };
-            let known = Known { key: key.clone(), names: names(subject, self.fields) };
-            self.subjects.insert(subject.id, known);
-        }
-    }
-
-    pub(crate) fn forget(&mut self, subjects: &[SubjectId]) {
-        for subject in subjects {
-            self.subjects.remove(subject);
-        }
-    }
-
-    pub(crate) fn write(&self, tick: &Tick, lines: &mut Packed) -> Result<(), String> {
+    pub(crate) fn write(&self, tick: &Tick, names: &Names, lines: &mut Packed) -> Result<(), String> {
         let begin = format!(r#"{{"time":"{}","kind":"sample","#, Rfc3339(tick.observed_at_unix_nanos));
         for (subject, samples) in tick.by_subject() {
-            let known = self.subjects.get(&subject);
+            let known = names.get(subject);
             let known = known.ok_or_else(|| format!("cannot write a line about subject {subject}: it was never defined"))?;
             lines.push(&known.key, |line| {
                 line.push_str(&begin);
-                line.push_str(&known.names);
+                line.push_str(&known.text);
                 line.push_str(r#","metrics":{"#);
                 self.readings(line, samples);
                 line.push_str("}}");
@@ -89,40 +63,6 @@ impl Lines {
                 comma = ",";
             }
         }
-    }
-}
-
-fn names(subject: &Subject, fields: Fields) -> String {
-    let mut names = Map::new();
-    let mut put = |name: &str, value: &str| {
-        if !value.is_empty() {
-            names.insert(name.to_owned(), value.into());
-        }
-    };
-    put("subject", kind(subject.kind));
-    put("namespace", &subject.namespace);
-    put("pod", subject.attribute("pod-name").unwrap_or_default());
-    put("name", &subject.name);
-    if fields == Fields::Full {
-        put("uid", &subject.uid);
-        let attributes: Map<_, _> =
-            subject.attributes.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-        if !attributes.is_empty() {
-            names.insert("attributes".to_owned(), attributes.into());
-        }
-    }
-    // Without the braces around it.
-    let names = Value::from(names).to_string();
-    names.strip_prefix('{').and_then(|names| names.strip_suffix('}')).unwrap_or_default().to_owned()
-}
-
-fn kind(kind: SubjectKind) -> &'static str {
-    match kind {
-        SubjectKind::Pod => "pod",
-        SubjectKind::Namespace => "namespace",
-        SubjectKind::Node => "node",
-        SubjectKind::Container => "container",
-        SubjectKind::Cgroup => "cgroup",
     }
 }
 

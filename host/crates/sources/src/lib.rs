@@ -17,6 +17,7 @@ mod processes;
 mod raw;
 mod scope;
 pub mod services;
+pub mod tracer;
 mod wants;
 mod watch;
 
@@ -30,4 +31,5 @@ pub use scope::Scope;
 pub use services::Services;
 pub use sluicebox_contract::Problem;
 pub use sluicebox_kubernetes as kubernetes;
+pub use tracer::Tracer;
 pub use wants::Wants;

@@ -8,3 +8,4 @@ pub mod kubelet;
 pub mod machine;
 pub mod program;
 pub mod servers;
+pub mod tracer;

@@ -1,0 +1,167 @@
+//! Tracers that push: they connect to a socket of ours and send one document after the other.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use sluicebox_contract::Fault;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::document::Taken;
+use super::fetch::check_peer;
+use super::report::{Reader, Reading, Report};
+use super::totals::Totals;
+use super::trouble::Trouble;
+
+/// So many tracers at a time. Others wait.
+const MOST_PEERS: usize = 4;
+/// A tracer is read no more often than this.
+const BREATH: Duration = Duration::from_millis(100);
+/// Read at once.
+const CHUNK: usize = 64 << 10;
+/// After a failure to accept, as when no file can be opened any more.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The owner may connect, and whoever is root; `user-ids` says more.
+const MODE: u32 = 0o660;
+
+/// A socket that tracers connect to.
+pub(super) struct Listen {
+    listener: UnixListener,
+    path: PathBuf,
+    user_ids: Option<Vec<u32>>,
+    timeout: Duration,
+    reading: Reading,
+    peers: FuturesUnordered<futures::future::BoxFuture<'static, (Peer, Outcome)>>,
+    not_before: Instant,
+}
+
+/// A tracer that has connected.
+pub(super) struct Peer {
+    stream: UnixStream,
+    /// What has come of the next document already.
+    rest: Vec<u8>,
+    /// What its totals were.
+    pub(super) totals: Totals,
+    /// When it may be read again.
+    next: Instant,
+}
+
+/// What comes of waiting for a document; none where the tracer has gone.
+type Outcome = Result<Option<Report>, Trouble>;
+
+/// What has happened at the socket.
+pub(super) enum Pushed {
+    /// A document has come in full. The peer is given back by [`Listen::go_on`].
+    Report(Box<Peer>, Report),
+    Trouble(Trouble),
+    /// A tracer has come or gone.
+    Nothing,
+}
+
+impl Listen {
+    /// Makes the socket; one that is left of an earlier run is removed.
+    pub(super) fn new(path: &Path, user_ids: Option<Vec<u32>>, timeout: Duration, reading: Reading) -> Result<Self, Fault> {
+        let tried = || format!("cannot listen at {}", path.display());
+        let hint = "is its directory there, and may this user write into it?";
+        let fault = |error: io::Error| Fault::fatal(tried(), error).hint(hint);
+        match std::fs::symlink_metadata(path) {
+            Ok(old) if old.file_type().is_socket() => std::fs::remove_file(path).map_err(fault)?,
+            Ok(_) => {
+                return Err(Fault::fatal(tried(), "something that is no socket is there").hint("name another path in `listen`"));
+            }
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(fault)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)).map_err(fault)?;
+        let (path, peers) = (path.to_owned(), FuturesUnordered::new());
+        Ok(Self { listener, path, user_ids, timeout, reading, peers, not_before: Instant::now() })
+    }
+
+    /// Waits for something to happen. Loses nothing when it is dropped.
+    pub(super) async fn next(&mut self) -> Pushed {
+        let has_room = self.peers.len() < MOST_PEERS;
+        tokio::select! {
+            Some((peer, outcome)) = self.peers.next() => match outcome {
+                Ok(Some(report)) => Pushed::Report(Box::new(peer), report),
+                Ok(None) => Pushed::Nothing,
+                Err(trouble) => Pushed::Trouble(trouble),
+            },
+            accepted = accept(&self.listener, self.not_before), if has_room => match accepted {
+                Ok(stream) => match check_peer(&stream, self.user_ids.as_deref()) {
+                    Ok(()) => {
+                        let peer = Peer { stream, rest: Vec::new(), totals: Totals::default(), next: Instant::now() };
+                        self.go_on(peer);
+                        Pushed::Nothing
+                    }
+                    Err(stranger) => Pushed::Trouble(stranger),
+                },
+                Err(error) => {
+                    self.not_before = Instant::now() + ACCEPT_PAUSE;
+                    Pushed::Trouble(Trouble::Connect(error))
+                }
+            },
+        }
+    }
+
+    /// Waits for the next document of this tracer.
+    pub(super) fn go_on(&mut self, peer: Peer) {
+        self.peers.push(Box::pin(receive(peer, self.reading, self.timeout)));
+    }
+}
+
+/// Nobody finds a socket that nobody listens at.
+impl Drop for Listen {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: &UnixListener, not_before: Instant) -> io::Result<UnixStream> {
+    sleep_until(not_before).await;
+    listener.accept().await.map(|(stream, _)| stream)
+}
+
+async fn receive(mut peer: Peer, reading: Reading, timeout: Duration) -> (Peer, Outcome) {
+    sleep_until(peer.next).await;
+    let outcome = document(&mut peer, reading, timeout).await;
+    peer.next = Instant::now() + BREATH;
+    if outcome.is_err() {
+        // A tracer that connects again and again with nothing to be used is not heard without pause either.
+        sleep(BREATH).await;
+    }
+    (peer, outcome)
+}
+
+/// The next document of a tracer; a tracer may be silent between two for as long as it likes.
+async fn document(peer: &mut Peer, reading: Reading, timeout: Duration) -> Outcome {
+    let mut reader = Reader::new(reading);
+    let mut deadline = None;
+    let mut chunk = std::mem::take(&mut peer.rest);
+    loop {
+        if let Taken::Ended(used) = reader.take(&chunk)? {
+            peer.rest = chunk.split_off(used.min(chunk.len()));
+            return Ok(Some(reader.end()?));
+        }
+        if reader.has_begun() && deadline.is_none() {
+            deadline = Some(Instant::now() + timeout);
+        }
+        chunk.clear();
+        chunk.reserve(CHUNK);
+        let read = peer.stream.read_buf(&mut chunk);
+        let count = match deadline {
+            None => read.await,
+            Some(deadline) => timeout_at(deadline, read).await.map_err(|_| Trouble::Late(timeout))?,
+        };
+        match count {
+            Ok(0) if reader.has_begun() => return Err(Trouble::Broken(super::document::Broken::CutShort)),
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Err(Trouble::Exchange(error.to_string())),
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,207 @@
+//! What the API server is asked in order to tell ends apart: watches of pods, services and nodes, and who controls a pod that is at an end.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use sluicebox_contract::meter::{Counter, SourceMeter};
+use sluicebox_contract::{Fault, Notice, ObjectKind, Pod, SubjectIds, SubjectKind, Workload};
+use tokio::sync::mpsc;
+
+use super::config::{Config, PAGE_SIZE};
+use super::ends::Ends;
+use super::ends::heard::{Heard, Teller};
+use crate::kubernetes::Api;
+use crate::owners::Owners;
+use crate::scope::Scope;
+use crate::watch::{Bounds, Follow, Forms, Target, length, names};
+
+/// What is heard and waits for being understood.
+const HEARD: usize = 64;
+/// Pods about whose workload the API server is asked at once, and those that wait for it. What is beyond is asked for later.
+const ASKED: usize = 4;
+const WAITING: usize = 4096;
+/// How long one of them may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The watches.
+pub(super) struct Watches(Vec<(Follow, Teller)>);
+
+impl Watches {
+    /// Watches as `config` says, and where what they hear can be taken.
+    pub(super) fn new(config: &Config, api: &Api, node: &str, meter: &Arc<SourceMeter>) -> (Self, Known) {
+        let (to, heard) = mpsc::channel(HEARD);
+        let mut meters = Vec::new();
+        let mut watches = Vec::new();
+        for kind in [ObjectKind::Pod, ObjectKind::Service, ObjectKind::Node] {
+            let meter = Arc::<SourceMeter>::default();
+            let teller = Teller::new(kind, node, to.clone(), Arc::clone(&meter));
+            watches.push((follow(kind, config, api, node, Arc::clone(&meter)), teller));
+            meters.push(meter);
+        }
+        let owners = config.workloads.then(|| Owners::new(api.clone()));
+        let known = Known {
+            heard,
+            mirror: Mirror { from: meters, shown: [0; 4] },
+            owners,
+            waiting: VecDeque::new(),
+            wanted: HashSet::new(),
+            asked: FuturesUnordered::new(),
+        };
+        known.mirror.show_on(meter);
+        (Self(watches), known)
+    }
+
+    /// Follows all of them, without end.
+    pub(super) async fn run(self) -> Result<(), Fault> {
+        let follow = self.0.into_iter().map(|(follow, teller)| follow.run(teller, std::future::pending()));
+        let mut following: FuturesUnordered<_> = follow.collect();
+        // The first that ends, ends all.
+        following.next().await.unwrap_or(Ok(()))
+    }
+}
+
+fn follow(kind: ObjectKind, config: &Config, api: &Api, node: &str, meter: Arc<SourceMeter>) -> Follow {
+    let (source, path) = names(kind);
+    let field_selector = match (config.scope, kind) {
+        (Scope::Node, ObjectKind::Pod) => Some(format!("spec.nodeName={node}")),
+        (Scope::Node, ObjectKind::Node) => Some(format!("metadata.name={node}")),
+        _ => None,
+    };
+    Follow {
+        api: api.clone(),
+        target: Target {
+            kind,
+            source,
+            path,
+            first_from_cache: true,
+            field_selector,
+            page_size: PAGE_SIZE,
+            max_page_bytes: length(config.max_page_bytes),
+            max_object_bytes: length(config.max_object_bytes),
+        },
+        bounds: Bounds { objects: config.max_cached_objects, bytes: length(config.max_cached_bytes) },
+        forms: Forms { typed: None, json: true, keep_json: false, attributes: crate::Attributes::default() },
+        refresh: None,
+        // Subjects of their own, which nobody is told.
+        ids: Arc::new(SubjectIds::default()),
+        meter,
+    }
+}
+
+/// Something to be taken in.
+pub(super) enum Learnt {
+    Heard(Heard),
+    Workload { uid: String, workload: Option<Workload> },
+}
+
+impl Learnt {
+    pub(super) fn apply(self, ends: &mut Ends) {
+        match self {
+            Self::Heard(heard) => ends.hear(heard),
+            Self::Workload { uid, workload } => ends.learn_workload(&uid, workload.as_ref()),
+        }
+    }
+}
+
+/// Where what the watches hear can be taken, and what is asked besides.
+pub(super) struct Known {
+    heard: mpsc::Receiver<Heard>,
+    mirror: Mirror,
+    owners: Option<Owners>,
+    waiting: VecDeque<Arc<Pod>>,
+    /// The uids of pods that wait or are asked for.
+    wanted: HashSet<String>,
+    asked: FuturesUnordered<BoxFuture<'static, (String, Option<Workload>)>>,
+}
+
+impl Known {
+    /// Waits for something to be learnt. Loses nothing when it is dropped.
+    pub(super) async fn next(&mut self) -> Learnt {
+        self.ask();
+        tokio::select! {
+            biased;
+            Some(heard) = self.heard.recv() => Learnt::Heard(heard),
+            Some((uid, workload)) = self.asked.next() => {
+                self.wanted.remove(&uid);
+                Learnt::Workload { uid, workload }
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    /// What is there already.
+    pub(super) fn try_next(&mut self) -> Option<Learnt> {
+        self.heard.try_recv().ok().map(Learnt::Heard)
+    }
+
+    /// Asks for the workloads of pods that lanes are told of for the first time, or with something new.
+    pub(super) fn want_workloads(&mut self, notices: &[Notice], ends: &Ends) {
+        if self.owners.is_none() {
+            return;
+        }
+        for notice in notices {
+            let Notice::Defined(subject) = notice else { continue };
+            let known = |name: &str| subject.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+            let uid = match subject.kind {
+                SubjectKind::Pod => Some(subject.uid.as_str()),
+                SubjectKind::Container => known("pod-uid"),
+                _ => None,
+            };
+            let Some(pod) = uid.and_then(|uid| ends.pod(uid)) else { continue };
+            let has_one = !pod.owners.is_empty() && known("workload-name").is_none();
+            if has_one && self.waiting.len() < WAITING && self.wanted.insert(pod.uid.clone()) {
+                self.waiting.push_back(Arc::clone(pod));
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        let Self { owners: Some(owners), waiting, asked, .. } = self else { return };
+        while asked.len() < ASKED
+            && let Some(pod) = waiting.pop_front()
+        {
+            let owners = owners.clone();
+            asked.push(Box::pin(async move {
+                let chain = tokio::time::timeout(PATIENCE, owners.resolve(&pod)).await;
+                let chain = chain.unwrap_or_else(|_| owners.known(&pod).owners);
+                // A static pod has its node for a controller, which is no workload.
+                let top = chain.into_iter().next_back().filter(|top| top.kind != "Node");
+                (pod.uid.clone(), top)
+            }));
+        }
+    }
+
+    /// Shows on the meter of the source what the watches count.
+    pub(super) fn show(&mut self, meter: &SourceMeter) {
+        self.mirror.show(meter);
+    }
+}
+
+/// Shows what following counts at the meter of the source, whose events and readiness are those of the reports.
+struct Mirror {
+    from: Vec<Arc<SourceMeter>>,
+    shown: [u64; 4],
+}
+
+impl Mirror {
+    fn show(&mut self, to: &SourceMeter) {
+        self.show_on(to);
+        let counters: [fn(&SourceMeter) -> &Counter; 4] =
+            [|meter| &meter.retries, |meter| &meter.lists, |meter| &meter.skipped, |meter| &meter.uncached];
+        for (counter, shown) in counters.into_iter().zip(&mut self.shown) {
+            let count = self.from.iter().map(|meter| counter(meter).get()).sum();
+            counter(to).add(count - (*shown).min(count));
+            *shown = count;
+        }
+    }
+
+    fn show_on(&self, to: &SourceMeter) {
+        let sum = |gauge: fn(&SourceMeter) -> i64| self.from.iter().map(|meter| gauge(meter)).sum();
+        to.cached_objects.set(sum(|meter| meter.cached_objects.get()));
+        to.cached_bytes.set(sum(|meter| meter.cached_bytes.get()));
+        to.connected.set(self.from.iter().map(|meter| meter.connected.get()).min().unwrap_or(1));
+    }
+}

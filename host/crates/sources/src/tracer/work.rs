@@ -1,0 +1,399 @@
+//! What is done when: the tracer is asked at its turns, whoever pushes is listened to, what the API server tells is taken in meanwhile, and
+//! each report is told in parts.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::{Closed, ConnectionReport, Event, Fault, Feed, Notice, SubjectIds};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::config::Config;
+use super::ends::{Ends, Moment, Sides};
+use super::fetch::Fetch;
+use super::listen::{Listen, Peer, Pushed};
+use super::report::{Reading, Report};
+use super::totals::Totals;
+use super::trouble::Trouble;
+use super::watches::{Known, Learnt};
+use crate::processes;
+use crate::scope::Scope;
+
+/// Connections that are told at once.
+const PART: usize = 4096;
+/// Between two parts, so that the lanes keep up and none of them has to make room for the next.
+const BREATH: Duration = Duration::from_millis(5);
+/// How long the first report waits for the API server to tell what exists.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The processes are looked at no more often, and no more seldom.
+const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Without a report, what is of no use any more is forgotten now and then.
+const TIDY: Duration = Duration::from_secs(30);
+
+/// The source at work.
+pub(super) struct Work {
+    fetch: Option<Arc<Fetch>>,
+    period: Duration,
+    listen: Option<Listen>,
+    asked: Option<BoxFuture<'static, Result<Report, Trouble>>>,
+    turn: Instant,
+    /// What its totals were.
+    totals: Totals,
+    ends: Ends,
+    known: Option<Known>,
+    proc: PathBuf,
+    looked: Option<Instant>,
+    tidied: Instant,
+    outage: Outage,
+    is_listed: bool,
+    has_warned_of_limit: bool,
+    meter: Arc<SourceMeter>,
+}
+
+/// Why the loop wakes.
+enum Wake {
+    Learnt(Learnt),
+    Turn,
+    Answer(Result<Report, Trouble>),
+    Pushed(Pushed),
+    Tidy,
+}
+
+/// Why the loop ends.
+enum End {
+    Closed,
+    Fault(Fault),
+}
+
+impl From<Closed> for End {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl Work {
+    pub(super) fn new(
+        config: &Config,
+        known: Option<Known>,
+        node: &str,
+        ids: Arc<SubjectIds>,
+        meter: Arc<SourceMeter>,
+    ) -> Result<Self, Fault> {
+        let reading = Reading { limits: config.limits(), codes: config.direction_codes, max_connections: config.max_connections };
+        let timeout = config.timeout.0;
+        let fetch = |socket: &PathBuf| {
+            let (target, user_ids) = (config.target(), config.user_ids.clone());
+            Arc::new(Fetch { socket: socket.as_path().into(), target, user_ids, timeout, reading })
+        };
+        let listen =
+            config.listen.as_ref().map(|path| Listen::new(path, config.user_ids.clone(), timeout, reading)).transpose()?;
+        let covers_cluster = config.scope == Scope::Cluster && known.is_some();
+        Ok(Self {
+            fetch: config.socket.as_ref().map(fetch),
+            period: config.period.0,
+            listen,
+            asked: None,
+            turn: Instant::now(),
+            totals: Totals::default(),
+            ends: Ends::new(node, config.history.0, covers_cluster, ids),
+            known,
+            proc: config.proc.clone(),
+            looked: None,
+            tidied: Instant::now(),
+            outage: Outage::default(),
+            is_listed: false,
+            has_warned_of_limit: false,
+            meter,
+        })
+    }
+
+    /// Goes on until nobody listens any more.
+    pub(super) async fn run(mut self, mut feed: impl Feed) -> Result<(), Fault> {
+        self.wait_for_lists().await;
+        self.show();
+        if self.fetch.is_none() {
+            // Whoever pushes does so when it likes.
+            self.meter.listed.set(1);
+        }
+        self.turn = Instant::now();
+        loop {
+            let wake = self.wake().await;
+            match self.round(wake, &mut feed).await {
+                Ok(()) => {}
+                Err(End::Closed) => return Ok(()),
+                Err(End::Fault(fault)) => return Err(fault),
+            }
+        }
+    }
+
+    /// What exists is known before the first report, unless that takes too long.
+    async fn wait_for_lists(&mut self) {
+        let Self { known, ends, .. } = self;
+        let Some(known) = known else { return };
+        let deadline = Instant::now() + PATIENCE;
+        while !ends.is_listed() {
+            tokio::select! {
+                learnt = known.next() => learnt.apply(ends),
+                () = sleep_until(deadline) => return,
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let Self { fetch, listen, asked, turn, known, tidied, .. } = self;
+        tokio::select! {
+            biased;
+            learnt = next(known) => Wake::Learnt(learnt),
+            answer = answer(asked) => Wake::Answer(answer),
+            () = sleep_until(*turn), if fetch.is_some() => Wake::Turn,
+            pushed = pushed(listen) => Wake::Pushed(pushed),
+            () = sleep_until(*tidied + TIDY) => Wake::Tidy,
+        }
+    }
+
+    async fn round(&mut self, wake: Wake, feed: &mut impl Feed) -> Result<(), End> {
+        match wake {
+            Wake::Learnt(learnt) => learnt.apply(&mut self.ends),
+            Wake::Turn => self.ask(),
+            Wake::Answer(answer) => {
+                self.asked = None;
+                match answer {
+                    Ok(report) => {
+                        let mut totals = std::mem::take(&mut self.totals);
+                        let told = self.tell(report, &mut totals, feed).await;
+                        self.totals = totals;
+                        told?;
+                    }
+                    Err(trouble) => self.fail(&trouble),
+                }
+            }
+            Wake::Pushed(Pushed::Report(mut peer, report)) => {
+                let Peer { totals, .. } = &mut *peer;
+                self.tell(report, totals, feed).await?;
+                if let Some(listen) = &mut self.listen {
+                    listen.go_on(*peer);
+                }
+            }
+            Wake::Pushed(Pushed::Trouble(trouble)) => self.fail(&trouble),
+            Wake::Pushed(Pushed::Nothing) => {}
+            Wake::Tidy => {
+                self.tidied = Instant::now();
+                self.ends.expire(Moment::now());
+                self.hand_on(feed).await?;
+            }
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        match &mut self.known {
+            Some(known) => known.show(&self.meter),
+            None => self.meter.connected.set(1),
+        }
+        if self.outage.is_on() {
+            self.meter.connected.set(0);
+        }
+    }
+
+    /// A turn: the tracer is asked, unless it still owes the answer to the one before.
+    fn ask(&mut self) {
+        self.turn += self.period;
+        let now = Instant::now();
+        while self.turn <= now {
+            self.turn += self.period;
+            self.meter.late_ticks.increment();
+        }
+        let Some(fetch) = &self.fetch else { return };
+        if self.asked.is_some() {
+            self.meter.late_ticks.increment();
+            return;
+        }
+        let fetch = Arc::clone(fetch);
+        self.asked = Some(Box::pin(async move { fetch.fetch().await }));
+    }
+
+    fn fail(&mut self, trouble: &Trouble) {
+        self.meter.retries.increment();
+        self.outage.failed(trouble);
+        // A tracer that is away keeps nobody from being ready.
+        self.meter.listed.set(1);
+    }
+
+    /// Tells a report, with the subjects of its ends.
+    async fn tell(&mut self, report: Report, totals: &mut Totals, feed: &mut impl Feed) -> Result<(), End> {
+        self.outage.succeeded();
+        self.count(&report);
+        self.learn_all();
+        self.look(&report).await;
+        let begun = std::time::Instant::now();
+        let moment = Moment::now();
+        let since = totals.begin(moment.steady);
+        let over_nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        let mut sides = Sides::default();
+        let mut rows = Vec::with_capacity(report.rows.len());
+        for part in report.rows.chunks(PART) {
+            let sources = self.ends.sources(part, &mut sides, moment);
+            rows.extend(part.iter().copied().zip(sources));
+            yield_now().await;
+        }
+        drop(report.rows);
+        let mut left = rows.len();
+        // A report without connections is told, too.
+        for part in rows.chunks(PART).chain(rows.is_empty().then_some(&[][..])) {
+            let connections = self.ends.connections(part, &sides, moment, |row| totals.growth(row, since.is_none()));
+            left -= part.len();
+            self.hand_on(feed).await?;
+            let report = ConnectionReport { observed_at: moment.at, over_nanos, more: left > 0, connections };
+            feed.send(Notice::Event(Event::Connections(Arc::new(report)))).await?;
+            self.meter.events.increment();
+            if left > 0 {
+                sleep(BREATH).await;
+            }
+        }
+        totals.end();
+        self.meter.ticks.observe(begun.elapsed());
+        self.ends.expire(moment);
+        self.hand_on(feed).await?;
+        self.list(feed).await
+    }
+
+    fn count(&mut self, report: &Report) {
+        self.meter.unreadable.add(report.unreadable);
+        self.meter.beyond_limit.add(report.beyond_limit);
+        if report.beyond_limit > 0 && !self.has_warned_of_limit {
+            self.has_warned_of_limit = true;
+            tracing::warn!(
+                source = "tracer",
+                left_out = report.beyond_limit,
+                hint = "raise `max-connections`; each takes about 300 bytes",
+                "a report has more connections than are told: the rest is left out and counted"
+            );
+        }
+    }
+
+    /// What the API server has told by now is known when the ends are told apart.
+    fn learn_all(&mut self) {
+        if let Some(known) = &mut self.known {
+            while let Some(learnt) = known.try_next() {
+                learnt.apply(&mut self.ends);
+            }
+        }
+    }
+
+    /// Looks at the processes of the node, if that may tell more.
+    async fn look(&mut self, report: &Report) {
+        if self.known.is_none() {
+            return;
+        }
+        let (shortest, longest) = LOOKS;
+        let age = self.looked.map(|looked| looked.elapsed());
+        let is_due = age.is_none_or(|age| age > longest || age >= shortest && self.ends.needs_look(&report.rows));
+        if !is_due {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let proc = self.proc.clone();
+        match spawn_blocking(move || processes::scan(&proc)).await {
+            Ok(Ok(picture)) => self.ends.look(picture),
+            Ok(Err(error)) => self.outage.blind(&error.to_string()),
+            Err(error) => self.outage.blind(&error.to_string()),
+        }
+    }
+
+    /// Tells lanes of subjects.
+    async fn hand_on(&mut self, feed: &mut impl Feed) -> Result<(), End> {
+        let notices = self.ends.take_notices();
+        if let Some(known) = &mut self.known {
+            known.want_workloads(&notices, &self.ends);
+        }
+        for notice in notices {
+            feed.send(notice).await?;
+        }
+        let (subjects, no_room) = self.ends.counts();
+        self.meter.subjects.set(i64::try_from(subjects).unwrap_or(i64::MAX));
+        self.meter.nameless.add(i64::try_from(no_room).unwrap_or(i64::MAX));
+        if self.ends.is_out_of_ids() {
+            return Err(End::Fault(
+                Fault::fatal("cannot number another subject", "all 4294967295 numbers of this run have been used")
+                    .hint("restart sluicebox"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The first report has been told.
+    async fn list(&mut self, feed: &mut impl Feed) -> Result<(), End> {
+        if !self.is_listed {
+            self.is_listed = true;
+            self.meter.listed.set(1);
+            feed.send(Notice::Listed).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn next(known: &mut Option<Known>) -> Learnt {
+    match known {
+        Some(known) => known.next().await,
+        None => pending().await,
+    }
+}
+
+async fn answer(asked: &mut Option<BoxFuture<'static, Result<Report, Trouble>>>) -> Result<Report, Trouble> {
+    match asked {
+        Some(asked) => asked.await,
+        None => pending().await,
+    }
+}
+
+async fn pushed(listen: &mut Option<Listen>) -> Pushed {
+    match listen {
+        Some(listen) => listen.next().await,
+        None => pending().await,
+    }
+}
+
+/// What an operator reads of troubles: the first of each kind in an outage, and its end.
+#[derive(Debug, Default)]
+struct Outage {
+    failures: u64,
+    last: Option<std::mem::Discriminant<Trouble>>,
+    is_blind: bool,
+}
+
+impl Outage {
+    fn failed(&mut self, trouble: &Trouble) {
+        self.failures += 1;
+        let kind = std::mem::discriminant(trouble);
+        if self.last.replace(kind) != Some(kind) {
+            tracing::warn!(source = "tracer", %trouble, hint = trouble.hint(), "no report from the tracer; it is tried again at each turn");
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        self.failures > 0
+    }
+
+    fn succeeded(&mut self) {
+        self.last = None;
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::info!(source = "tracer", "the tracer reports again");
+        }
+    }
+
+    fn blind(&mut self, cause: &str) {
+        if !std::mem::replace(&mut self.is_blind, true) {
+            tracing::warn!(
+                source = "tracer",
+                cause,
+                hint = "is `proc` the host's, and may this user read it?",
+                "cannot look at the processes: ends are told apart by their addresses only"
+            );
+        }
+    }
+}
