@@ -3,6 +3,7 @@
 use redis::{Cmd, ServerError, Value, cmd};
 use sluicebox_contract::{Entry, Fault};
 
+use super::ages;
 use super::config::Config;
 use super::reaction::{text, to_error};
 use crate::obstacle::Obstacle;
@@ -24,9 +25,30 @@ impl Field {
 /// What is sent for one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
-    Publish { channel: &'a str, body: &'a [u8] },
-    Put { hash: &'a str, name: &'a str, body: &'a [u8] },
-    Remove { hash: &'a str, name: &'a str },
+    Publish {
+        channel: &'a str,
+        body: &'a [u8],
+    },
+    Put {
+        hash: &'a str,
+        name: &'a str,
+        body: &'a [u8],
+    },
+    Remove {
+        hash: &'a str,
+        name: &'a str,
+    },
+    /// A document is put at this time of the server.
+    Date {
+        hash: &'a str,
+        name: &'a str,
+        at: u64,
+    },
+    /// A document has no age any more.
+    Undate {
+        hash: &'a str,
+        name: &'a str,
+    },
 }
 
 /// Commands that are sent together: messages, or documents in one transaction.
@@ -67,6 +89,19 @@ impl<'a> Command<'a> {
         })
     }
 
+    /// What has to be done for the age of the document, before the command itself: where the right to that is missing, nothing is done.
+    pub(super) fn of_age(&self, now: u64) -> Option<Self> {
+        match *self {
+            Self::Put { hash, name, .. } => Some(Self::Date { hash, name, at: now }),
+            Self::Remove { hash, name } => Some(Self::Undate { hash, name }),
+            Self::Publish { .. } | Self::Date { .. } | Self::Undate { .. } => None,
+        }
+    }
+
+    fn is_of_age(&self) -> bool {
+        matches!(self, Self::Date { .. } | Self::Undate { .. })
+    }
+
     pub(super) fn is_message(&self) -> bool {
         matches!(self, Self::Publish { .. })
     }
@@ -76,7 +111,7 @@ impl<'a> Command<'a> {
         64 + match self {
             Self::Publish { channel, body } => channel.len() + body.len(),
             Self::Put { hash, name, body } => hash.len() + name.len() + body.len(),
-            Self::Remove { hash, name } => hash.len() + name.len(),
+            Self::Remove { hash, name } | Self::Date { hash, name, .. } | Self::Undate { hash, name } => hash.len() + name.len(),
         }
     }
 
@@ -85,6 +120,8 @@ impl<'a> Command<'a> {
             Self::Publish { channel, body } => cmd("PUBLISH").arg(channel).arg(body).clone(),
             Self::Put { hash, name, body } => cmd("HSET").arg(hash).arg(name).arg(body).clone(),
             Self::Remove { hash, name } => cmd("HDEL").arg(hash).arg(name).clone(),
+            Self::Date { hash, name, at } => cmd("ZADD").arg(ages::key(hash)).arg(at).arg(name).clone(),
+            Self::Undate { hash, name } => cmd("ZREM").arg(ages::key(hash)).arg(name).clone(),
         }
     }
 
@@ -97,6 +134,9 @@ impl<'a> Command<'a> {
             Self::Put { hash, .. } => format!("cannot write to `{}` in redis at {address}", shown(hash, NAME)),
             Self::Remove { hash, .. } => {
                 format!("cannot delete from `{}` in redis at {address}", shown(hash, NAME))
+            }
+            Self::Date { hash, .. } | Self::Undate { hash, .. } => {
+                format!("cannot write to `{}` in redis at {address}", shown(&ages::key(hash), NAME))
             }
         }
     }
@@ -130,6 +170,12 @@ pub(super) fn judge_plain(group: &Group<'_>, replies: &[Value], lost: Option<Fau
             continue;
         };
         match to_error(error, command.tried(address)) {
+            // The operator has asked for ages; the entry knows nothing of them.
+            _ if command.is_of_age() => {
+                let fault = Fault::retry(command.tried(address), text(error)).hint(ages::RIGHTS);
+                verdict.stopped = Some((position, fault));
+                return verdict;
+            }
             Obstacle::Refused(reason) => verdict.refused.push((position, reason)),
             Obstacle::Stopped(fault) => {
                 verdict.stopped = Some((position, fault));
@@ -213,6 +259,23 @@ mod tests {
         let words: Vec<_> = text.split("\r\n").filter(|word| !word.starts_with(['*', '$'])).collect();
         assert_eq!(words, ["MULTI", "HSET", "h", "a", "1", "HSET", "h", "b", "1", "EXEC", ""]);
         assert_eq!(count, 4);
+    }
+
+    #[test]
+    fn what_an_age_meets_is_nobody_elses_fault_and_comes_before_the_document() {
+        let age = put("a").of_age(7).expect("an age");
+        let (bytes, _) = plain(&[(0, age), (0, put("a"))]);
+        let text = String::from_utf8(bytes).expect("text");
+        let words: Vec<_> = text.split("\r\n").filter(|word| !word.starts_with(['*', '$'])).collect();
+        assert_eq!(words, ["ZADD", "h:ages", "7", "a", "HSET", "h", "a", "1", ""]);
+        let group = [(0, age), (0, put("a"))];
+        let answers = replies(&["+OK\r\n", "-NOPERM No permissions to access a key\r\n", "+QUEUED\r\n", "-EXECABORT no\r\n"]);
+        match judge_transaction(&group, &answers, None, "r:1") {
+            Transaction::Aborted(Verdict { refused, stopped: Some((0, fault)) }) => {
+                assert!(refused.is_empty() && fault.to_string().contains("`<hash>:ages`"), "{fault}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

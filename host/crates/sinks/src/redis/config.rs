@@ -22,6 +22,7 @@ use sluicebox_contract::{Problem, TimeSpan};
 /// such.
 ///
 /// Rights needed: `+publish` and the channels (`&...`) for messages; `+hset +hdel +multi +exec` and the keys (`~...`) for documents.
+/// With `expire-after` also `+zadd +zrem +zrangebyscore +time +eval`, and the keys `<hash>:ages`.
 /// Without the right to a command the entries wait for it; an entry for a channel or a key that the user may not reach is refused.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -49,6 +50,12 @@ pub struct Config {
     /// The hash of documents that name no collection; without it they are refused.
     #[serde(default)]
     pub hash: Option<String>,
+    /// A document that has not been put again for so long is removed, by whichever collector with this setting comes to it first, also when the
+    /// one that has put it is dead. When documents were put stands in a sorted set beside each hash, `<hash>:ages`, in milliseconds
+    /// of the server's clock; what was put without this setting has no age and stays. Looked after are `hash` and the collections that
+    /// documents have named since the start. Without it, nothing is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_after: Option<TimeSpan>,
     /// Certificates of the authorities that may have signed the server's, as PEM, in place of the system's. Read at every connect.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -129,6 +136,7 @@ impl Config {
             database: None,
             channel: None,
             hash: None,
+            expire_after: None,
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,
@@ -149,6 +157,10 @@ impl Config {
             if span.0.is_zero() {
                 problems.push(Problem::new(field, "nothing can be done in no time", "leave it out for the default"));
             }
+        }
+        if let Some(after) = self.expire_after.filter(|after| after.0 < Duration::from_secs(1)) {
+            let cause = format!("{after} is shorter than 1s");
+            problems.push(Problem::new("expire-after", cause, "give at least `1s`, or leave it out for never"));
         }
         if let Some((present, missing)) = match (&self.client_certificate_file, &self.client_key_file) {
             (Some(_), None) => Some(("client-certificate-file", "client-key-file")),
@@ -275,12 +287,13 @@ mod tests {
     fn every_contradiction_is_named() {
         assert_eq!(
             said(
-                r#"{"url":"redis://:a@h","password":"b","password-file":"/c","ca-file":"/d","connect-timeout":"0s","client-key-file":"/k"}"#
+                r#"{"url":"redis://:a@h","password":"b","password-file":"/c","ca-file":"/d","connect-timeout":"0s","client-key-file":"/k","expire-after":"1ms"}"#
             ),
             [
                 "password-file: the password is said twice",
                 "ca-file: this has no effect without TLS",
                 "connect-timeout: nothing can be done in no time",
+                "expire-after: 1ms is shorter than 1s",
                 "client-key-file: `client-certificate-file` is missing",
             ]
         );

@@ -5,6 +5,7 @@
 //! not have arrived, and nothing after it has been sent in another group. Within a group of messages the server may have taken what
 //! stands behind one that it refused for now.
 
+mod ages;
 mod command;
 mod config;
 mod connection;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 
-use redis::Value;
+use redis::{Value, cmd};
 use sluicebox_contract::{Entry, Fault, Outcome, Refusal, Sink};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
@@ -25,6 +26,7 @@ pub use config::{Config, TlsVerify};
 use crate::retention::Retention;
 use crate::shown::{NAME, shown};
 use crate::unusable;
+use ages::Ages;
 use command::{Command, Field, Group, Transaction, Verdict};
 use config::Target;
 use connection::Connection;
@@ -42,6 +44,8 @@ pub struct Redis {
     address: String,
     connection: Option<Connection>,
     retention: Retention<Field>,
+    /// How old documents are, where that matters.
+    ages: Option<Ages>,
     /// The last group of messages was stopped by the server: the next one begins with a single message, so that those behind it
     /// are not published again with every try.
     careful: bool,
@@ -64,6 +68,7 @@ impl Redis {
             target,
             connection: None,
             retention: Retention::new(Field::weight),
+            ages: config.expire_after.map(|after| Ages::new(after.0, config.hash.as_deref())),
             careful: false,
         })
     }
@@ -72,6 +77,7 @@ impl Redis {
     async fn write_group(&mut self, batch: &[Entry], index: usize, refused: &mut Vec<Refusal>) -> Result<usize, (usize, Fault)> {
         // Borrowed by the commands while `self` is at work.
         let config = self.config.clone();
+        let now = self.server_time().await.map_err(|fault| (index, fault))?;
         let mut group: Vec<(usize, Command<'_>)> = Vec::new();
         let mut bytes = 0;
         let mut next = index;
@@ -84,6 +90,7 @@ impl Redis {
                         break;
                     }
                     if !self.postpone(entry, &command) {
+                        group.extend(now.and_then(|now| command.of_age(now)).map(|of_age| (next, of_age)));
                         group.push((next, command));
                     }
                 }
@@ -107,6 +114,9 @@ impl Redis {
         let (Command::Put { hash, name, .. } | Command::Remove { hash, name }) = command else {
             return false;
         };
+        if let Some(ages) = &mut self.ages {
+            ages.note(hash);
+        }
         let field = Field { hash: (*hash).to_owned(), name: (*name).to_owned() };
         if let Entry::Forget(forget) = entry
             && !forget.after.is_zero()
@@ -216,15 +226,21 @@ impl Redis {
     async fn forget_due(&mut self) -> Result<(), Fault> {
         let due: Vec<_> = self.retention.due(Instant::now()).cloned().collect();
         for fields in due.chunks(GROUP_ENTRIES) {
-            let commands = fields.iter().map(|field| Command::Remove { hash: &field.hash, name: &field.name });
-            let group: Vec<_> = commands.enumerate().collect();
+            let now = self.server_time().await?;
+            let mut group = Vec::new();
+            for (index, field) in fields.iter().enumerate() {
+                let command = Command::Remove { hash: &field.hash, name: &field.name };
+                group.extend(now.and_then(|now| command.of_age(now)).map(|of_age| (index, of_age)));
+                group.push((index, command));
+            }
             let verdict = self.transact(&group).await;
+            let index = |position: &usize| group.get(*position).map_or(fields.len(), |(index, _)| *index);
             for (position, reason) in &verdict.refused {
-                let field =
-                    fields.get(*position).map(|field| format!("{} of {}", shown(&field.name, NAME), shown(&field.hash, NAME)));
+                let field = fields.get(index(position));
+                let field = field.map(|field| format!("{} of {}", shown(&field.name, NAME), shown(&field.hash, NAME)));
                 warn!(address = %self.address, field, reason, "a field cannot be forgotten");
             }
-            let done = verdict.stopped.as_ref().map_or(fields.len(), |(position, _)| *position);
+            let done = verdict.stopped.as_ref().map_or(fields.len(), |(position, _)| index(position));
             for field in fields.iter().take(done) {
                 self.retention.keep(field);
             }
@@ -233,6 +249,57 @@ impl Redis {
             }
         }
         Ok(())
+    }
+
+    /// What the server's clock says, where ages of documents matter.
+    async fn server_time(&mut self) -> Result<Option<u64>, Fault> {
+        let Some(ages) = &self.ages else {
+            return Ok(None);
+        };
+        if let Some(now) = ages.now() {
+            return Ok(Some(now));
+        }
+        let (replies, lost) = self.exchange(&cmd("TIME").get_packed_command(), 1).await;
+        match (lost, &mut self.ages) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(ages)) => ages.set_clock(replies.first(), &self.address).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Removes what nobody has put for too long, whoever has put it.
+    async fn remove_old(&mut self) -> Result<(), Fault> {
+        let Some(ages) = self.ages.as_ref().filter(|ages| ages.next <= Instant::now()) else {
+            return Ok(());
+        };
+        let commands: Vec<_> = ages.hashes().into_iter().map(|hash| (ages.removal(&hash), hash)).collect();
+        for (command, hash) in commands {
+            loop {
+                let (replies, lost) = self.exchange(&command, 1).await;
+                let tried = || format!("cannot remove what is old from `{}` in redis at {}", shown(&hash, NAME), self.address);
+                let removed = match (replies.first(), lost) {
+                    (_, Some(fault)) => return Err(fault),
+                    (Some(Value::Int(removed)), None) => *removed,
+                    (Some(Value::ServerError(error)), None) => {
+                        return Err(Fault::retry(tried(), reaction::text(error)).hint(ages::RIGHTS));
+                    }
+                    (_, None) => return Err(Fault::retry(tried(), "the server's answer is not that of redis")),
+                };
+                if usize::try_from(removed).unwrap_or_default() < ages::MOST_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        if let Some(ages) = &mut self.ages {
+            ages.rest();
+        }
+        Ok(())
+    }
+
+    /// The sink's own work, as far as it is due.
+    async fn tidy(&mut self) -> Result<(), Fault> {
+        self.forget_due().await?;
+        self.remove_old().await
     }
 }
 
@@ -254,7 +321,7 @@ impl Sink for Redis {
         }
         outcome.refused.sort_by_key(|refusal| refusal.index);
         if outcome.stopped.is_none()
-            && let Err(fault) = self.forget_due().await
+            && let Err(fault) = self.tidy().await
         {
             // It stays due: the upkeep that follows meets the same and reports it.
             debug!(address = %self.address, %fault, "a field could not be forgotten yet");
@@ -263,10 +330,11 @@ impl Sink for Redis {
     }
 
     async fn upkeep(&mut self) -> Result<(), Fault> {
-        match self.retention.next(Instant::now()) {
+        let old = self.ages.as_ref().map(|ages| ages.next);
+        match self.retention.next(Instant::now()).into_iter().chain(old).min() {
             Some(at) => sleep_until(at).await,
             None => pending().await,
         }
-        self.forget_due().await
+        self.tidy().await
     }
 }
