@@ -61,7 +61,7 @@ impl Key {
     }
 }
 
-/// Whether both ends are the one address that a machine has for itself: 127.0.0.1, or ::1. All other connections are told, those of
+/// Whether both ends are the one address that a machine has for itself: 127.0.0.1, or `::1`. All other connections are told, those of
 /// other addresses in 127.0.0.0/8 too.
 pub(crate) fn stays_inside(connection: &Connection) -> bool {
     const OWN: [Address; 2] = [Address { high: 0, low: 0xffff_7f00_0001 }, Address { high: 0, low: 1 }];

@@ -1,6 +1,6 @@
 //! How the command that read the old `ConfigMap`s reads what the cases expect: a key is a transaction when it parts into four at `-`, its
 //! first two parts are the addresses of the ends, and the values are JSON with three totals. And what a `ConfigMap` takes as a key.
-#![allow(clippy::unwrap_used, reason = "a case that cannot be read is a failed test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a case that cannot be read is a failed test")]
 
 use std::net::IpAddr;
 
