@@ -18,7 +18,7 @@ impl Address {
         Ipv6Addr::from_bits(u128::from(self.high) << 64 | u128::from(self.low)).to_canonical()
     }
 
-    /// Whether it is one of the machine's own (127.0.0.0/8, ::1).
+    /// Whether it is one of the machine's own (127.0.0.0/8, `::1`).
     pub fn is_loopback(&self) -> bool {
         self.ip().is_loopback()
     }

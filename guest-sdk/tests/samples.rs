@@ -159,7 +159,10 @@ fn mistakes_in_a_tick_are_named() {
     }
     assert_eq!(outcome(r#"{"tick":{"samples":7}}"#), Err("step 1: the `samples` of a tick are a list".to_owned()));
     let both = outcome(r#"{"tick":{},"events":[]}"#);
-    assert_eq!(both, Err("step 1: `tick`, `report` and `inventory` are a batch of their own each: make the others another step".to_owned()));
+    assert_eq!(
+        both,
+        Err("step 1: `tick`, `report` and `inventory` are a batch of their own each: make the others another step".to_owned())
+    );
     let typo = outcome(r#"{"tick":{"online":3}}"#).unwrap_err();
     assert!(typo.starts_with("step 1: unknown field `online`, expected one of `observed-at-unix-nanos`"), "{typo}");
 }

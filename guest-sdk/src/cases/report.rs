@@ -54,11 +54,11 @@ enum FileTraffic {
 /// Reads a report of a case.
 pub(super) fn read(report: &Value) -> Result<ConnectionReport, String> {
     let File { observed_at_unix_nanos, over_nanoseconds, more, connections } = typed(report)?;
-    let connections = connections.into_iter().map(connection).collect();
+    let connections = connections.iter().map(connection).collect();
     Ok(ConnectionReport { observed_at_unix_nanos, over_nanoseconds, connections, more })
 }
 
-fn connection(file: FileConnection) -> Connection {
+fn connection(file: &FileConnection) -> Connection {
     Connection {
         source: end(&file.source),
         destination: end(&file.destination),
