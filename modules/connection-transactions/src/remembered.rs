@@ -126,3 +126,74 @@ impl Remembered {
 }
 
 const ITEM: usize = key::BYTES + 4;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use sluicebox_sdk::{Connection, Direction, End, Protocol, Traffic};
+
+    use super::*;
+    use crate::settings::{KeyForm, MOST};
+
+    fn key(number: u32) -> Key {
+        let end = |address| End { subject: 0, address: IpAddr::from(Ipv4Addr::from_bits(address)).into(), port: 1 };
+        let connection = Connection {
+            source: end(number),
+            destination: end(7),
+            protocol: Protocol::Tcp,
+            direction: Direction::Outgoing,
+            pid: 0,
+            network_namespace: 0,
+            sent: Traffic::of(0),
+            received: Traffic::of(0),
+            retransmits: Traffic::of(0),
+            last_seen_nanoseconds_since_boot: 0,
+        };
+        Key::of(&connection, KeyForm::Ports)
+    }
+
+    #[test]
+    fn a_connection_is_64_bytes() {
+        assert_eq!((size_of::<Key>(), size_of::<Seen>()), (40, 24));
+    }
+
+    #[test]
+    fn what_is_saved_of_the_most_fits_into_a_call_and_is_restored() {
+        let most = u32::try_from(MOST).unwrap();
+        let mut old = Remembered::default();
+        old.begin(1_000_000_000, 0);
+        for number in 0..most {
+            old.see(key(number), number);
+        }
+        old.begin(5_000_000_000, 4_000_000_000);
+        old.see(key(0), 0);
+        let saved = old.save();
+        assert!(saved.len() < 8 << 20, "{} bytes", saved.len());
+
+        let mut new = Remembered::restore(&saved.into()).unwrap();
+        new.begin(6_000_000_000, 1_000_000_000);
+        assert_eq!(new.prune(5_000_000_000).len(), MOST - 1);
+        assert_eq!(new.prune(1_000_000_000), [key(0)]);
+    }
+
+    #[test]
+    fn bytes_of_somebody_else_are_not_restored() {
+        for bytes in [vec![], vec![0; 7], vec![0; 9], vec![0; 8 + ITEM - 1]] {
+            assert!(Remembered::restore(&bytes.into()).is_none());
+        }
+        assert!(Remembered::restore(&vec![0; 8].into()).is_some());
+    }
+
+    #[test]
+    fn the_oldest_go_and_the_rest_stays() {
+        let mut remembered = Remembered::default();
+        for (number, second) in [(3, 1), (1, 2), (2, 2), (4, 3)] {
+            remembered.begin(second * 1_000_000_000, 1_000_000_000);
+            remembered.see(key(number), 0);
+        }
+        assert_eq!(remembered.keep_at_most(4), []);
+        assert_eq!(remembered.keep_at_most(2), [key(1), key(3)]);
+        assert_eq!(remembered.keep_at_most(0), [key(2), key(4)]);
+    }
+}

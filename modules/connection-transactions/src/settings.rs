@@ -70,7 +70,7 @@ impl Default for Settings {
 }
 
 /// What is saved for the next instance must fit into what a call may return, 8 MiB unless the lane says otherwise.
-const MOST: usize = 150_000;
+pub(crate) const MOST: usize = 150_000;
 
 impl Settings {
     /// Refuses what cannot work.
