@@ -2,14 +2,15 @@
 //!
 //! [`kubernetes`] says how the API server is reached; [`pods`], [`services`], [`namespaces`] and [`nodes`] are the sources that list and
 //! watch through it. They share one way of following a kind of object (`watch`) and differ in what they ask for and what they keep.
-//! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called.
+//! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called; [`inventory`]
+//! tells what runs on a node, with its processes (`processes`) and those who control its pods (`owners`).
 
 mod attributes;
 pub mod cgroups;
+pub mod inventory;
 pub mod namespaces;
 pub mod node_name;
 pub mod nodes;
-#[allow(dead_code, reason = "what uses it is being written")]
 mod owners;
 pub mod pods;
 #[allow(dead_code, reason = "what uses it is being written")]
@@ -23,6 +24,7 @@ mod watch;
 
 pub use attributes::Attributes;
 pub use cgroups::Cgroups;
+pub use inventory::Inventory;
 pub use namespaces::Namespaces;
 pub use node_name::resolve_node;
 pub use nodes::Nodes;

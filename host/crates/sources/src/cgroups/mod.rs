@@ -28,8 +28,8 @@ use sluicebox_contract::{Fault, Feed, Source, SubjectIds};
 use tokio::sync::mpsc;
 
 use crate::kubernetes::Api;
-use crate::watch::Follow;
-use names::{Mirror, Roster, Rules, Teller};
+use crate::watch::{Follow, Mirror};
+use names::{Roster, Rules, Teller};
 use rounds::Rounds;
 
 pub use cgroup::Groups;
@@ -72,7 +72,7 @@ impl Cgroups {
         };
         let pods = Arc::new(SourceMeter::default());
         let (teller, heard) = mpsc::channel(HEARD);
-        let mirror = Mirror::new(Arc::clone(&pods), Arc::clone(&meter));
+        let mirror = Mirror::new(vec![Arc::clone(&pods)], Arc::clone(&meter));
         Ok(Self {
             rounds: Rounds::new(config, sampler, roster, Some((heard, mirror)), meter),
             follow: Some(names::follow(config, api, node, pods)),

@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::clock::Turns;
 use super::config::Config;
-use super::names::{Heard, Mirror, Roster};
+use super::names::{Heard, Roster};
 use super::reader::{Extent, Reader};
 use super::sampler::{Sampler, Taken, What};
 use super::young::Young;
+use crate::watch::Mirror;
 
 /// So many turns in a row were missed because of one reading before the operator is told.
 const HANGS: u32 = 3;

@@ -51,6 +51,13 @@ pub(crate) struct Known {
     pub(crate) is_complete: bool,
 }
 
+/// Who controls the pod itself, which the pod says: at most one.
+pub(crate) fn own(pod: &Pod) -> Vec<Workload> {
+    let mut climb = Climb::new(pod);
+    climb.step();
+    climb.owners
+}
+
 impl Owners {
     /// Asks this API server.
     pub(crate) fn new(api: Api) -> Self {

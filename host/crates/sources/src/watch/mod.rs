@@ -2,7 +2,8 @@
 //!
 //! `listen.rs` decides what is asked when and yields what the API says, with all its retries; `fetch.rs` does the asking; `read.rs`,
 //! `lines.rs` and `cut.rs` turn bytes into objects;
-//! `memory.rs` compares them with what was known and makes notices, `typed.rs` has the forms in which they are told; `outage.rs` decides what an operator reads. The loop of kube's
+//! `memory.rs` compares them with what was known and makes notices, `typed.rs` has the forms in which they are told; `outage.rs` decides what an operator reads,
+//! `mirror.rs` shows what was counted. The loop of kube's
 //! own watcher is not used: it puts no bound on what a server sends, keeps asking for a version that was answered with status 410,
 //! reopens a watch that ends at once without a pause, and does not say when the API is back.
 
@@ -11,6 +12,7 @@ mod fetch;
 mod lines;
 mod listen;
 mod memory;
+mod mirror;
 mod outage;
 mod read;
 mod typed;
@@ -33,6 +35,7 @@ use outage::Outage;
 
 pub(crate) use fetch::Target;
 pub(crate) use memory::{Bounds, Forms};
+pub(crate) use mirror::Mirror;
 pub(crate) use typed::Typed;
 
 /// Less would leave out ordinary objects.

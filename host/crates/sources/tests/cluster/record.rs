@@ -58,10 +58,10 @@ impl Recorder {
             let name = |id: SubjectId| names.get(&id).cloned().unwrap_or_else(|| format!("undefined {}", id.0));
             lines.push(match notice {
                 Notice::Defined(subject) => {
-                    let line = format!("define {}", subject.name);
+                    let attributes: String = subject.attributes.iter().map(|(name, value)| format!(" {name}={value}")).collect();
                     let known = names.insert(subject.id, subject.name.clone());
-                    assert_eq!(known, None, "a subject id is used twice");
-                    line
+                    assert!(known.is_none_or(|known| known == subject.name), "a subject id is used twice");
+                    format!("define {}{attributes}", subject.name)
                 }
                 Notice::Forgotten(id) => format!("forget {}", name(id)),
                 Notice::Listed => "complete".to_owned(),
@@ -74,6 +74,10 @@ impl Recorder {
                     )
                 }
                 Notice::Event(Event::Tick(tick)) => format!("tick {}", tick.samples.len()),
+                Notice::Event(Event::Service(event)) => format!("{} {} service", word(event.change), name(event.subject)),
+                Notice::Event(Event::Node(event)) => format!("{} {} node", word(event.change), name(event.subject)),
+                Notice::Event(Event::Inventory(inventory)) => format!("inventory {}", inventory.pods.len()),
+                Notice::Event(Event::Connections(report)) => format!("connections {}", report.connections.len()),
                 Notice::Event(Event::Pod(event)) => {
                     let phase =
                         |pod: &sluicebox_contract::Pod| pod.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));

@@ -14,5 +14,5 @@ mod roster;
 mod runs;
 mod subject;
 
-pub(super) use pods::{Heard, Mirror, Teller, follow};
+pub(super) use pods::{Heard, Teller, follow};
 pub(super) use roster::{Orders, Roster, Rules};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluicebox_contract::meter::{Counter, SourceMeter};
+use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::pod::Pod;
 use sluicebox_contract::{Change, Closed, Event, Feed, Notice, ObjectKind, SubjectIds};
 use tokio::sync::mpsc;
@@ -92,34 +92,6 @@ fn name_of(json: &str) -> Result<Pod, String> {
         containers: pod.containers,
         ..Pod::default()
     })
-}
-
-/// Shows what following counts at the meter of the source, whose events and readiness are those of the readings.
-#[derive(Debug)]
-pub(in crate::cgroups) struct Mirror {
-    from: Arc<SourceMeter>,
-    to: Arc<SourceMeter>,
-    shown: [u64; 4],
-}
-
-impl Mirror {
-    pub(in crate::cgroups) fn new(from: Arc<SourceMeter>, to: Arc<SourceMeter>) -> Self {
-        Self { from, to, shown: [0; 4] }
-    }
-
-    pub(in crate::cgroups) fn show(&mut self) {
-        let (from, to) = (&*self.from, &*self.to);
-        to.connected.set(from.connected.get());
-        to.cached_objects.set(from.cached_objects.get());
-        to.cached_bytes.set(from.cached_bytes.get());
-        let counters: [fn(&SourceMeter) -> &Counter; 4] =
-            [|meter| &meter.retries, |meter| &meter.lists, |meter| &meter.skipped, |meter| &meter.uncached];
-        for (counter, shown) in counters.into_iter().zip(&mut self.shown) {
-            let count = counter(from).get();
-            counter(to).add(count.saturating_sub(*shown));
-            *shown = count;
-        }
-    }
 }
 
 #[cfg(test)]
