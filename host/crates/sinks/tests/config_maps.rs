@@ -323,6 +323,25 @@ async fn what_an_earlier_run_left_expires() {
 }
 
 #[tokio::test]
+async fn keys_of_owners_who_are_gone_for_good_are_removed() {
+    let Some(namespace) = shared("abandoned").await else { return };
+    let config = Config { abandoned_after: Some(TimeSpan(SECOND * 4)), resync: TimeSpan(SECOND), ..namespace.config() };
+    let mut gone = namespace.hasty_sink("n1", &config).await;
+    let mut lives = namespace.hasty_sink("n2", &config).await;
+    let mut sweeps = namespace.hasty_sink("n3", &config).await;
+    write(&mut gone, &[document("gone", "1"), document("both", "1")]).await;
+    write(&mut lives, &[document("lives", "1"), document("both", "1")]).await;
+    namespace.patch("m", json!({"data": {"theirs": "1"}})).await;
+    write(&mut sweeps, &[document("sweeps", "1")]).await;
+    assert_eq!(namespace.data("m").await, "both=1 gone=1 lives=1 sweeps=1 theirs=1");
+    tokio::join!(work(&mut lives, SECOND * 12), work(&mut sweeps, SECOND * 12));
+    assert_eq!(namespace.data("m").await, "both=1 lives=1 sweeps=1 theirs=1");
+    // Should he come back, so do his keys.
+    write(&mut gone, &[document("new", "1")]).await;
+    assert_eq!(namespace.data("m").await, "both=1 gone=1 lives=1 new=1 sweeps=1 theirs=1");
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_or_ends_loses_nothing() {
     let Some(mut namespace) = alone("outage").await else { return };
     let mut sink = namespace.sink("n1", &namespace.config()).await;

@@ -91,6 +91,11 @@ impl Config {
         name.into_iter().flat_map(|name| (0..shards).map(move |shard| place::map_name(name, shard))).collect()
     }
 
+    /// After how long without a write one is made as a sign of life.
+    pub(super) fn touch_after(&self) -> Option<Duration> {
+        self.abandoned_after.map(|after| after.0 / 3)
+    }
+
     /// What is wrong with the settings.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

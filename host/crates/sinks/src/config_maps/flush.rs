@@ -69,6 +69,30 @@ impl Terms<'_> {
             .hint("too many write to it: a longer `period` for all of them, or several `shards`"))
     }
 
+    /// Removes the keys of owners who are gone for good.
+    pub(super) async fn sweep(&self, name: &str, map: &mut Map) -> Result<(), Fault> {
+        let Some(after) = self.config.abandoned_after.filter(|_| !map.immutable) else {
+            return Ok(());
+        };
+        for manager in map.abandoned(after.0, Instant::now()) {
+            if map.known == Known::Nothing {
+                self.look(name, map).await?;
+            }
+            let lives = !map.abandoned(after.0, Instant::now()).contains(&manager);
+            let Known::Version(version) = std::mem::take(&mut map.known) else { break };
+            if lives {
+                continue;
+            }
+            match self.remote.clear(&manager, name, &version).await {
+                Ok(_) => info!(sink = %self.sink, config_map = name, owner = manager, "removed the keys of an owner who is gone"),
+                Err(trouble) => {
+                    self.react(trouble, "patch", map, &mut Vec::new())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn step(&self, name: &str, map: &mut Map, own: bool, displaced: &mut Vec<Displaced>) -> Result<Step, Fault> {
         let is_old = map.read_at.is_none_or(|at| at.elapsed() >= self.config.resync.0);
         if map.known == Known::Nothing || is_old {
@@ -76,6 +100,9 @@ impl Terms<'_> {
         }
         if map.known == Known::Missing && (own || map.is_wanted()) && !self.create(name, map).await? {
             return Ok(Step::Again);
+        }
+        if let Some(after) = self.config.touch_after() {
+            map.touch(after, Instant::now());
         }
         self.make_room(name, map, displaced);
         if !map.is_changed() {
@@ -143,8 +170,9 @@ impl Terms<'_> {
         };
         match self.remote.apply(name, &version, &map.data()).await {
             Ok(version) => {
-                map.written(version);
-                map.not_before = Instant::now() + self.config.period.0;
+                let now = Instant::now();
+                map.written(version, now);
+                map.not_before = now + self.config.period.0;
                 Ok(Step::Done)
             }
             Err(trouble) => self.react(trouble, "patch", map, displaced),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::load::Load;
-use super::observed::{Observed, Value};
+use super::observed::{Neighbour, Observed, Value};
 
 /// What is known of the `ConfigMap` at the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub(super) struct Map {
     others: HashMap<Box<str>, usize>,
     of_others: Load,
     largest: Option<(String, usize)>,
+    /// Others of our like, the server's time of their last change, and since when we know no later one.
+    neighbours: HashMap<String, (String, Instant)>,
+    /// When we last changed anything.
+    touched_at: Option<Instant>,
     /// What is there differs from what is to be there.
     changed: bool,
 }
@@ -82,6 +86,8 @@ impl Map {
             others: HashMap::new(),
             of_others: Load::default(),
             largest: None,
+            neighbours: HashMap::new(),
+            touched_at: None,
             changed: false,
         }
     }
@@ -154,12 +160,14 @@ impl Map {
             self.known = Known::Missing;
             self.immutable = false;
             self.largest = None;
+            self.neighbours.clear();
             self.nothing_is_written();
             return;
         };
         self.known = Known::Version(observed.version);
         self.immutable = observed.immutable;
         self.largest = observed.largest;
+        self.meet(observed.neighbours, now);
         let mut there = 0;
         for key in observed.keys {
             if !key.mine || key.others {
@@ -190,6 +198,31 @@ impl Map {
             // Which of them somebody has removed does not matter: all of ours are written together.
             self.nothing_is_written();
         }
+    }
+
+    /// No clocks are compared: what counts is for how long we have seen no change.
+    fn meet(&mut self, neighbours: Vec<Neighbour>, now: Instant) {
+        let mut before = std::mem::take(&mut self.neighbours);
+        for Neighbour { manager, time } in neighbours {
+            let since = before.remove(&manager).filter(|(known, _)| *known == time).map_or(now, |(_, since)| since);
+            self.neighbours.insert(manager, (time, since));
+        }
+    }
+
+    /// Others of our like who have not changed anything for so long.
+    pub(super) fn abandoned(&self, after: Duration, now: Instant) -> Vec<String> {
+        let is_gone = |since: &Instant| now.saturating_duration_since(*since) >= after;
+        self.neighbours.iter().filter(|(_, (_, since))| is_gone(since)).map(|(manager, _)| manager.clone()).collect()
+    }
+
+    /// Has something written, if nothing of ours was for so long.
+    pub(super) fn touch(&mut self, after: Duration, now: Instant) {
+        self.changed |= self.is_wanted() && self.touch_due(after).is_none_or(|at| at <= now);
+    }
+
+    /// When something of ours has to be written.
+    pub(super) fn touch_due(&self, after: Duration) -> Option<Instant> {
+        self.touched_at?.checked_add(after)
     }
 
     fn nothing_is_written(&mut self) {
@@ -263,7 +296,8 @@ impl Map {
     }
 
     /// All of ours is there, as of this version.
-    pub(super) fn written(&mut self, version: String) {
+    pub(super) fn written(&mut self, version: String, now: Instant) {
+        self.touched_at = Some(now);
         self.known = Known::Version(version);
         self.changed = false;
         for document in self.documents.values_mut() {

@@ -34,7 +34,7 @@ fn map(keys: &[(&str, &str, (bool, bool))], puts: &[(&str, &str)]) -> (Map, Inst
     for (number, (key, value)) in (1..).zip(puts) {
         map.put(key, value, now + SECOND * number);
     }
-    map.written("2".to_owned());
+    map.written("2".to_owned(), now);
     (map, now)
 }
 
@@ -45,7 +45,7 @@ fn what_is_put_unchanged_is_no_change() {
     assert!(!map.is_changed() && map.oldest().is_some_and(|(key, _)| &**key == "b"));
     map.put("a", "3", now);
     assert!(map.is_changed() && data(&map) == "a=3 b=2");
-    map.written("3".to_owned());
+    map.written("3".to_owned(), now);
     assert!(!map.remove("c") && !map.is_changed() && map.remove("a") && map.is_changed());
     assert_eq!((data(&map).as_str(), &map.known), ("b=2", &Known::Version("3".to_owned())));
 }
@@ -82,7 +82,7 @@ fn what_somebody_has_removed_or_changed_is_written_again() {
     let (mut map, now) = map(&[], &[("a", "1")]);
     map.observe(None, true, now);
     assert!(map.is_changed() && map.known == Known::Missing);
-    map.written("3".to_owned());
+    map.written("3".to_owned(), now);
     map.observe(Some(observed(&[("a", "1", MINE), ("b", "2", THEIRS)])), true, now);
     assert!(!map.is_changed());
 }
@@ -132,4 +132,36 @@ fn a_key_of_somebody_else_that_is_put_as_well_is_counted_once() {
     map.put("b", "2", now);
     assert_eq!(map.make_room(4), []);
     assert_eq!(map.make_room(3).len(), 1);
+}
+
+#[test]
+fn whoever_has_not_changed_anything_for_long_is_gone() {
+    let (mut map, now) = map(&[], &[("a", "1")]);
+    let mut see = |seconds: u32, times: &[(&str, &str)]| {
+        let neighbours =
+            times.iter().map(|(manager, time)| Neighbour { manager: (*manager).to_owned(), time: (*time).to_owned() });
+        let now = now + SECOND * seconds;
+        map.observe(Some(Observed { neighbours: neighbours.collect(), ..observed(&[("a", "1", MINE)]) }), true, now);
+        map.abandoned(SECOND * 10, now).join(" ")
+    };
+    assert_eq!(see(0, &[("b", "t0"), ("c", "t0")]), "");
+    assert_eq!(see(6, &[("b", "t0"), ("c", "t5")]), "");
+    assert_eq!(see(12, &[("b", "t0"), ("c", "t5"), ("d", "t0")]), "b");
+    assert_eq!(see(17, &[("c", "t5")]), "c");
+    assert_eq!(see(18, &[("b", "t0"), ("c", "t17")]), "", "one that has gone and come is seen anew");
+}
+
+#[test]
+fn who_lives_touches_what_he_has() {
+    let (mut map, now) = map(&[], &[("a", "1")]);
+    map.touch(SECOND, now);
+    assert!(!map.is_changed());
+    map.touch(SECOND, now + SECOND);
+    assert!(map.is_changed());
+    map.written("3".to_owned(), now + SECOND);
+    assert!(!map.is_changed() && map.touch_due(SECOND) == Some(now + SECOND * 2));
+    map.remove("a");
+    map.written("4".to_owned(), now);
+    map.touch(SECOND, now + SECOND * 9);
+    assert!(!map.is_changed(), "but nothing else");
 }

@@ -70,7 +70,7 @@ impl ConfigMaps {
     /// Asks nothing yet. `node` owns the keys unless the settings name somebody else.
     pub fn new(name: Arc<str>, config: &Config, node: &str, api: Api) -> Self {
         let manager = place::manager(config.owner.as_deref().unwrap_or(node), &name);
-        let remote = Remote { api, namespace: config.namespace.clone(), manager };
+        let remote = Remote { api, namespace: config.namespace.clone(), manager, touches: config.abandoned_after.is_some() };
         let now = Instant::now();
         let maps = config.names().into_iter().map(|name| (name, Map::new(now))).collect();
         Self { name, config: config.clone(), remote, maps, retention: Retention::new(Place::weight), settled: false }
@@ -178,7 +178,8 @@ impl ConfigMaps {
         let times = self.maps.iter().filter(|(name, map)| own.contains(name) || !map.is_idle()).flat_map(|(_, map)| {
             let look = map.read_at.map_or(Some(now), |at| at.checked_add(self.config.resync.0));
             let write = map.is_changed().then_some(map.not_before);
-            [look, write, expiry(map)]
+            let touch = self.config.touch_after().filter(|_| map.is_wanted()).and_then(|after| map.touch_due(after));
+            [look, write, touch, expiry(map)]
         });
         times.flatten().chain(self.retention.next(now)).min()
     }
@@ -247,6 +248,11 @@ impl Sink for ConfigMaps {
             None => pending().await,
         }
         self.forget_due();
-        self.flush_or_fault().await
+        self.flush_or_fault().await?;
+        let (terms, maps) = self.terms();
+        for (name, map) in maps {
+            terms.sweep(name, map).await?;
+        }
+        Ok(())
     }
 }

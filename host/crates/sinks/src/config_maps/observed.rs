@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::place::OURS;
+
 /// A `ConfigMap` as it was at one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) version: String,
     pub(super) immutable: bool,
     pub(super) keys: Vec<Key>,
-    /// Who applies to it besides us.
+    /// Our like: who else applies to it.
     pub(super) neighbours: Vec<Neighbour>,
     /// Who else has put most into it, and how many bytes.
     pub(super) largest: Option<(String, usize)>,
@@ -45,7 +47,7 @@ impl Value {
     }
 }
 
-/// Somebody else who applies, and when that last changed anything, in the server's words.
+/// Another of our like, and when that last changed anything, in the server's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Neighbour {
     pub(super) manager: String,
@@ -132,7 +134,7 @@ pub(super) fn read(json: &[u8], manager: &str) -> Result<Observed, String> {
             others.insert(key);
             *bytes.entry(&one.manager).or_default() += lengths.get(key).copied().unwrap_or_default();
         }
-        if applies {
+        if applies && one.manager.starts_with(OURS) {
             neighbours.push(Neighbour { manager: one.manager.clone(), time: one.time.clone() });
         }
     }

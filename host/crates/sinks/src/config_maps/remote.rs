@@ -1,6 +1,7 @@
 //! The requests: to read a `ConfigMap`, to make one, to write what is ours in it.
 
 use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 
 use super::load::is_harmless;
 use super::observed::{self, Observed};
+use super::place;
 
 /// More of an answer is not read. A `ConfigMap` has 1 MiB, whose letters may need six each in JSON, and as much again about owners.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -27,6 +29,8 @@ pub(super) struct Remote {
     pub(super) api: Api,
     pub(super) namespace: String,
     pub(super) manager: String,
+    /// Whether each write changes something, as a sign of life.
+    pub(super) touches: bool,
 }
 
 impl Remote {
@@ -51,10 +55,27 @@ impl Remote {
 
     /// Has the keys and values be all that is ours, if the `ConfigMap` has this version; says the new one.
     pub(super) async fn apply(&self, name: &str, version: &str, data: &[(&str, &str)]) -> Result<String, Trouble> {
-        let uri = format!("{}?fieldManager={}&force=true", self.path(name), self.manager);
+        let touch = (self.touches && !data.is_empty()).then(|| touch(&self.manager));
+        self.apply_as(&self.manager, name, version, data, touch).await
+    }
+
+    /// Removes everything that is this manager's and nobody else's, if the `ConfigMap` has this version.
+    pub(super) async fn clear(&self, manager: &str, name: &str, version: &str) -> Result<String, Trouble> {
+        self.apply_as(manager, name, version, &[], None).await
+    }
+
+    async fn apply_as(
+        &self,
+        manager: &str,
+        name: &str,
+        version: &str,
+        data: &[(&str, &str)],
+        touch: Option<Touch>,
+    ) -> Result<String, Trouble> {
+        let uri = format!("{}?fieldManager={manager}&force=true", self.path(name));
         let request = Request::builder().method(Method::PATCH).uri(uri);
         let request = request.header(ACCEPT, WITHOUT_VALUES).header(CONTENT_TYPE, APPLY);
-        let body = body(name, version, data).map_err(|error| self.trouble("write", name, error))?;
+        let body = body(name, version, data, touch).map_err(|error| self.trouble("write", name, error))?;
         self.version(request, body, "write", name).await
     }
 
@@ -97,14 +118,27 @@ impl Remote {
     }
 }
 
+/// An annotation that shows that somebody lives: its name and its value.
+type Touch = (String, String);
+
+/// Each owner has an annotation of his own, as each can be one's only.
+fn touch(manager: &str) -> Touch {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    (format!("touched.sluicebox/{:016x}", place::hash(manager)), seconds.to_string())
+}
+
 /// What is applied.
-fn body(name: &str, version: &str, data: &[(&str, &str)]) -> Result<Vec<u8>, serde_json::Error> {
+fn body(name: &str, version: &str, data: &[(&str, &str)], touch: Option<Touch>) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Harmless);
     let mut object = serializer.serialize_map(None)?;
     object.serialize_entry("apiVersion", "v1")?;
     object.serialize_entry("kind", "ConfigMap")?;
-    object.serialize_entry("metadata", &serde_json::json!({"name": name, "resourceVersion": version}))?;
+    let mut metadata = serde_json::json!({"name": name, "resourceVersion": version});
+    if let (Some((name, value)), Some(metadata)) = (touch, metadata.as_object_mut()) {
+        metadata.insert("annotations".to_owned(), serde_json::json!({name: value}));
+    }
+    object.serialize_entry("metadata", &metadata)?;
     if !data.is_empty() {
         object.serialize_entry("data", &Data(data))?;
     }
@@ -143,14 +177,18 @@ mod tests {
 
     #[test]
     fn a_body_is_json_that_is_also_yaml() {
-        let text = |value: &str| String::from_utf8(body("m", "7", &[("a", value)]).expect("a body")).expect("text");
+        let text = |value: &str| String::from_utf8(body("m", "7", &[("a", value)], None).expect("a body")).expect("text");
         let head = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","resourceVersion":"7"}"#;
         assert_eq!(text("1 \"x\"\n"), format!(r#"{head},"data":{{"a":"1 \"x\"\n"}}}}"#));
         assert_eq!(
             text("\u{7f}ü\u{85}\u{2028}\u{feff}\u{1f600}\0"),
             format!(r#"{head},"data":{{"a":"\u007fü\u0085\u2028\ufeff😀\u0000"}}}}"#)
         );
-        let none = body("m", "7", &[]).expect("a body");
+        let none = body("m", "7", &[], None).expect("a body");
         assert_eq!(String::from_utf8(none).expect("text"), format!("{head}}}"));
+        let touched = body("m", "7", &[], Some(("t/0".to_owned(), "1".to_owned()))).expect("a body");
+        let annotated = head.replace("\"7\"}", r#""7","annotations":{"t/0":"1"}}"#);
+        assert_eq!(String::from_utf8(touched).expect("text"), format!("{annotated}}}"));
+        assert!(touch("sluicebox/n1/edges").0.len() < 80);
     }
 }
