@@ -16,7 +16,7 @@ use crate::presets;
 pub use component::Component;
 
 /// The sources that there are.
-pub const SOURCES: [&str; 6] = ["pods", "services", "namespaces", "nodes", "tracer", "cgroups"];
+pub const SOURCES: [&str; 7] = ["pods", "services", "namespaces", "nodes", "inventory", "tracer", "cgroups"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::DropSamples };
 /// What may wait for a sink, likewise.
@@ -110,8 +110,8 @@ impl Plan {
 
     /// Whether anything cannot work without it.
     fn needs_api_for_objects(&self) -> bool {
-        let Sources { pods, services, namespaces, nodes, tracer: _, cgroups: _ } = &self.sources;
-        let watched = pods.is_some() || services.is_some() || namespaces.is_some() || nodes.is_some();
+        let Sources { pods, services, namespaces, nodes, inventory, tracer: _, cgroups: _ } = &self.sources;
+        let watched = pods.is_some() || services.is_some() || namespaces.is_some() || nodes.is_some() || inventory.is_some();
         watched || self.sinks.iter().any(|sink| sink.config.needs_api())
     }
 }
@@ -187,6 +187,7 @@ impl Check<'_> {
             ("services", sources.services.as_ref().map(sluicebox_sources::services::Config::problems)),
             ("namespaces", sources.namespaces.as_ref().map(sluicebox_sources::namespaces::Config::problems)),
             ("nodes", sources.nodes.as_ref().map(sluicebox_sources::nodes::Config::problems)),
+            ("inventory", sources.inventory.as_ref().map(sluicebox_sources::inventory::Config::problems)),
             ("tracer", sources.tracer.as_ref().map(sluicebox_sources::tracer::Config::problems)),
             ("cgroups", sources.cgroups.as_ref().map(sluicebox_sources::cgroups::Config::problems)),
         ];

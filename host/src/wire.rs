@@ -204,6 +204,7 @@ impl Parts {
             "services" => sources.services.is_some(),
             "namespaces" => sources.namespaces.is_some(),
             "nodes" => sources.nodes.is_some(),
+            "inventory" => sources.inventory.is_some(),
             "tracer" => sources.tracer.is_some(),
             "cgroups" => sources.cgroups.is_some(),
             _ => false,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
-use sluicebox_sources::{cgroups, kubernetes, namespaces, nodes, pods, services, tracer};
+use sluicebox_sources::{cgroups, inventory, kubernetes, namespaces, nodes, pods, services, tracer};
 
 /// A mistake in the configuration: where, what, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,11 @@ pub struct Sources {
     /// This node or all nodes. Needs the right to list and watch nodes.
     #[serde(default, deserialize_with = "present")]
     pub nodes: Option<nodes::Config>,
+    /// What runs on this node, all at once and again and again: the node, its pods with those who control them, their containers with their
+    /// processes. Needs the right to list and watch pods and nodes, for `owners` also to get replicasets, jobs and whatever else controls
+    /// pods here; for processes the host's (`hostPID: true`).
+    #[serde(default, deserialize_with = "present")]
+    pub inventory: Option<inventory::Config>,
     /// Who talks to whom, as a network tracer on this node reports it. With `kubernetes: true`, which is the default, needs the right to
     /// list and watch pods, services and nodes, and, to know who controls a pod, to get replicasets, jobs and whatever else does.
     #[serde(default, deserialize_with = "present")]

@@ -6,7 +6,7 @@ use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Fault, ObjectKind, Source};
 use sluicebox_pipeline::{LaneHandle, Pipeline};
 use sluicebox_sources::kubernetes::Api;
-use sluicebox_sources::{Cgroups, Namespaces, Nodes, Pods, Services, Tracer, Wants};
+use sluicebox_sources::{Cgroups, Inventory, Namespaces, Nodes, Pods, Services, Tracer, Wants};
 
 use super::{Fed, Parts};
 use crate::metrics::{Meters, SourceRow};
@@ -71,6 +71,10 @@ impl Parts {
     /// Sources that are had once for all lanes: what they look at costs each time that it is looked at, or can be looked at by one only.
     fn feed_shared(&self, pipeline: &mut Pipeline, lanes: &[Fed]) -> Result<(), Fault> {
         let Self { plan, node, ids, .. } = self;
+        if let (Some(config), Some(api)) = (&plan.sources.inventory, &self.api) {
+            let inventory = |meter| Ok(Inventory::new(config, api.clone(), node, ids, meter));
+            self.share(pipeline, "inventory", lanes, inventory)?;
+        }
         if let Some(config) = &plan.sources.tracer {
             let api = self.api.clone().filter(|_| config.kubernetes);
             let tracer = |meter| Tracer::new(config, api, node, Arc::clone(ids), meter);
