@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::kubelet::Kubelet;
+
 /// What a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -31,6 +33,8 @@ pub enum Need {
     EmulatedLinux,
     /// To be root, with cgroups of which one may make more.
     Cgroups,
+    /// Likewise, of version 1.
+    CgroupsOfVersion1,
     /// A Prometheus and its `promtool`.
     Prometheus,
     /// To be root, and `unshare`, which starts a process in a network namespace of its own.
@@ -152,6 +156,7 @@ impl Need {
             Self::UserModeLinux => "user-mode-linux",
             Self::EmulatedLinux => "emulated Linux",
             Self::Cgroups => "cgroups",
+            Self::CgroupsOfVersion1 => "cgroups of version 1",
             Self::Prometheus => "prometheus",
             Self::NetworkNamespaces => "network namespaces",
         }
@@ -168,6 +173,7 @@ impl Need {
             Self::UserModeLinux => user_mode_linux().and_then(|_| busybox()).map(drop),
             Self::EmulatedLinux => emulator().and_then(|_| linux()).and_then(|_| busybox()).map(drop),
             Self::Cgroups => cgroups(),
+            Self::CgroupsOfVersion1 => Kubelet::real().map(drop).context("no cgroups of version 1 can be made here"),
             Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
             Self::NetworkNamespaces => network_namespaces(),
         }
