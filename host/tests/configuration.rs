@@ -23,7 +23,7 @@ kubernetes:
   access: urll
 sources:
   pods: {scope: nod}
-  services: {}
+  servicess: {}
 modules:
   a:
     use: galileo-event
@@ -47,7 +47,7 @@ admin:
     let expected = [
         ("line 3: `kubernetes.access`: unknown variant `urll`", "did you mean `url`?"),
         ("line 5: `sources.pods.scope`: unknown variant `nod`", "did you mean `node`?"),
-        ("line 6: `sources.services`: unknown field `services`", "line 9"),
+        ("line 6: `sources.servicess`: unknown field `servicess`", "did you mean `services`?"),
         ("line 9: `modules.a.use`: there is no preset `galileo-event`", "did you mean `galileo-events`?"),
         ("line 10: `modules.a.to.0`: there is no sink `outt`", "name one of those there: `out`, `two`"),
         ("line 11: `modules.a.batch`: 0 is not between 1 and 4096", "leave it out for 64"),
@@ -213,6 +213,54 @@ sinks:
         ("line 10: `sinks.waits.kafka.message-timeout`: 40s is not shorter", "a longer `write-deadline`"),
     ];
     assert_named(&said, &expected);
+}
+
+#[test]
+fn mistakes_about_config_maps_are_named() {
+    let (code, said) = check(
+        "node-name: n1
+sources: {pods: {}}
+modules: {lines: {use: json-lines, to: [a]}}
+sinks:
+  a: {config-maps: {name: edges, shards: 2}}
+  b: {config-maps: {name: edges-1}}
+  c: {config-maps: {name: edges, owner: somebody}}
+  d: {config-maps: {name: edges, namespace: other}}
+  slow: {config-maps: {period: 1m}}
+  names: {config-maps: {name: Edges_1, namespace: a.b, owner: a/b}}
+  numbers: {config-maps: {budget: 1MiB, shards: 65, expire-after: 1ms, resync: 0s, abandoned-after: 1s}}
+  words: {config-maps: {nam: edges}}
+  both: {config-maps: , stdout: }
+  old: {redis: {url: \"redis://h\", expire-after: 10ms}}
+",
+    );
+    assert_eq!(code, Some(2), "{said}");
+    let expected = [
+        (
+            "line 6: `sinks.b.config-maps.name`: `sinks.a` writes to the ConfigMap `default/edges-1`, too",
+            "a ConfigMap of its own",
+        ),
+        (
+            "line 9: `sinks.slow.config-maps.period`: 1m is not shorter than the sink's `write-deadline` of 30s",
+            "a shorter period",
+        ),
+        ("line 10: `sinks.names.config-maps.namespace`: `a.b` is not the name of a namespace", "at most 63 small letters"),
+        ("line 10: `sinks.names.config-maps.name`: `Edges_1` cannot be the name of a ConfigMap", "small letters"),
+        ("line 10: `sinks.names.config-maps.owner`: not a usable name", "use 1 to 253 letters"),
+        ("line 11: `sinks.numbers.config-maps.shards`: 65 is not between 1 and 64", "leave it out for 1"),
+        ("line 11: `sinks.numbers.config-maps.budget`: 1MiB is not between 256B and 900KiB", "leave it out for 512KiB"),
+        ("line 11: `sinks.numbers.config-maps.expire-after`: 1ms is shorter than 1s", "or leave it out for never"),
+        ("line 11: `sinks.numbers.config-maps.resync`: 0s is shorter than 1s", "leave it out for 1m"),
+        ("line 11: `sinks.numbers.config-maps.abandoned-after`: 1s is shorter than 1m", "or leave it out for never"),
+        ("line 12: `sinks.words.config-maps.nam`: unknown field `nam`", "did you mean `name`?"),
+        (
+            "line 13: `sinks.both`: a sink is exactly one of `redis`, `kafka`, `files`, `config-maps`, `prometheus`, `stdout`",
+            "name one kind",
+        ),
+        ("line 14: `sinks.old.redis.expire-after`: 10ms is shorter than 1s", "or leave it out for never"),
+    ];
+    assert_named(&said, &expected);
+    assert!(!said.contains("`sinks.c") && !said.contains("`sinks.d"), "another owner, or another namespace: {said}");
 }
 
 #[test]
