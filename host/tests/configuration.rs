@@ -216,6 +216,56 @@ sinks:
 }
 
 #[test]
+fn mistakes_about_attributes_and_the_inventory_are_named() {
+    let (code, said) = check(
+        "node-name: n1
+sources:
+  pods: {attributes: {zone: metadata/labels/zone, Team: /a}}
+  services:
+    page-size: 0
+    attributes: {a: /b~2}
+  namespaces: {attributes: {a: 3}}
+  nodes:
+    attributes: [zone]
+  inventory:
+    period: 10ms
+    host-proc: proc
+    node: Not_A_Node
+    owner: true
+    attributes:
+      pods: {app: labels}
+      node: {zone_: /metadata/labels/zone}
+      nodes: {}
+modules:
+  lines: {use: json-lines, to: [a]}
+  telemd: {use: telemd, from: [inventory], to: [a]}
+sinks: {a: {stdout: {}}}
+",
+    );
+    assert_eq!(code, Some(2), "{said}");
+    let expected = [
+        ("line 3: `sources.pods.attributes`: `Team` is no name of an attribute", "letters a to z, digits and `-`"),
+        (
+            "line 3: `sources.pods.attributes.zone`: `metadata/labels/zone` does not begin with `/`",
+            "such as `/metadata/labels/app`",
+        ),
+        ("line 5: `sources.services.page-size`: is zero", "write a number such as 250"),
+        ("line 6: `sources.services.attributes.a`: `/b~2` has a `~` that stands for nothing", "write `~1` for a slash"),
+        ("line 7: `sources.namespaces.attributes.a`: invalid type: integer `3`", "put it in quotes"),
+        ("line 9: `sources.nodes.attributes`: invalid type: sequence, expected a map", ""),
+        ("line 11: `sources.inventory.period`: 10ms is too often", "write at least 1s"),
+        ("line 12: `sources.inventory.host-proc`: `proc` is not absolute", "such as `/host/proc`"),
+        ("line 13: `sources.inventory.node`: `Not_A_Node` is no name of a node", "as `kubectl get nodes` shows it"),
+        ("line 14: `sources.inventory.owner`: unknown field `owner`", "did you mean `owners`?"),
+        ("line 16: `sources.inventory.attributes.pods.app`: `labels` does not begin with `/`", "such as `/metadata/labels/app`"),
+        ("line 17: `sources.inventory.attributes.node`: `zone_` is no name of an attribute", "letters a to z"),
+        ("line 18: `sources.inventory.attributes.nodes`: unknown field `nodes`", "did you mean `node`?"),
+        ("line 21: `modules.telemd.use`: the module handles no events of inventory", "`sluicebox modules NAME`"),
+    ];
+    assert_named(&said, &expected);
+}
+
+#[test]
 fn mistakes_about_config_maps_are_named() {
     let (code, said) = check(
         "node-name: n1

@@ -239,7 +239,7 @@ async fn attributes_are_told_with_subjects_and_inventories() {
     .await;
 }
 
-/// A Deployment with a ReplicaSet, and a pod of it.
+/// A `Deployment` with a `ReplicaSet`, and a pod of it.
 fn owned(bench: &Bench, number: u32) -> PodSpec {
     let reference = |kind: &str, owner: &Value| {
         let metadata = &owner["metadata"];

@@ -29,7 +29,7 @@ pub struct Config {
     /// Where the host's processes are to be seen: `/proc` if sluicebox has the host's process ids (`hostPID: true` in a pod), else where the
     /// host's `/proc` is mounted. Where they cannot be seen, containers are told without processes.
     pub host_proc: PathBuf,
-    /// Whether the API server is asked who controls the controllers of pods, such as the Deployment of a ReplicaSet. Needs the right to get
+    /// Whether the API server is asked who controls the controllers of pods, such as the `Deployment` of a `ReplicaSet`. Needs the right to get
     /// each of these kinds. Without it, each pod is told with its own controller only.
     pub owners: bool,
     /// Fields that are told with the node and with each pod, and with their subjects.

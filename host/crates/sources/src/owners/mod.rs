@@ -1,4 +1,4 @@
-//! Who controls a pod: its own controller and whoever controls that, up to the top, such as a ReplicaSet and its Deployment.
+//! Who controls a pod: its own controller and whoever controls that, up to the top, such as a `ReplicaSet` and its `Deployment`.
 //!
 //! Nothing is watched for it, however large the cluster is: each step up is one question for the metadata of one object, when somebody
 //! wants to know, and the answer is remembered for a while. `ask.rs` asks, `parse.rs` has what is pure, `recent.rs` remembers.
@@ -39,7 +39,7 @@ struct Shared {
 struct Slot {
     answer: OnceCell<Answer>,
     /// The answer before, which has become old.
-    before: Option<Option<Owner>>,
+    before: Option<Owner>,
 }
 
 /// What is known without asking.
@@ -97,7 +97,7 @@ impl Owners {
         let Some(slot) = above.get(uid) else { return (None, false) };
         match slot.answer.get() {
             Some(answer) => (answer.above.clone(), Instant::now() < answer.good_until),
-            None => (slot.before.clone().flatten(), false),
+            None => (slot.before.clone(), false),
         }
     }
 
@@ -106,7 +106,7 @@ impl Owners {
         let before = match above.get(uid) {
             None => None,
             Some(slot) => match slot.answer.get() {
-                Some(answer) if answer.good_until <= Instant::now() => Some(answer.above.clone()),
+                Some(answer) if answer.good_until <= Instant::now() => answer.above.clone(),
                 _ => return Arc::clone(slot),
             },
         };

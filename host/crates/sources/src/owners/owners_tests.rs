@@ -12,7 +12,7 @@ use super::*;
 use crate::kubernetes::{Config, TokenRetrieval};
 use crate::pods::convert;
 
-/// A Deployment, its ReplicaSet, and what asks for them.
+/// A `Deployment`, its `ReplicaSet`, and what asks for them.
 struct Scene {
     server: ApiServer,
     owners: Owners,

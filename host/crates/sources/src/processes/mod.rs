@@ -52,7 +52,9 @@ impl Processes {
                 by_namespace.entry(namespace).or_default().push(place.clone());
             }
         }
-        by_container.values_mut().for_each(|pids| pids.sort_unstable());
+        for pids in by_container.values_mut() {
+            pids.sort_unstable();
+        }
         for places in by_namespace.values_mut() {
             places.sort_unstable();
             places.dedup();

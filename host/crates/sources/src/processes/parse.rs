@@ -44,8 +44,8 @@ mod tests {
     const UID: &str = "12b379f7-ef99-46e5-8125-0129a27bd799";
     const ID: &str = "11e9220bd2b450ed40132bcd5cdc3c115b93c69d02c37d844fec7574026edff3";
 
-    fn container(qos: Qos) -> Option<Place> {
-        Some(Place::Container { key: PodKey::Uid(UID.to_owned()), qos, id: ID.to_owned() })
+    fn container(qos: Qos) -> Place {
+        Place::Container { key: PodKey::Uid(UID.to_owned()), qos, id: ID.to_owned() }
     }
 
     fn slice() -> String {
@@ -55,28 +55,28 @@ mod tests {
     #[test]
     fn version_2_has_one_line() {
         let line = format!("0::/kubepods.slice/kubepods-burstable.slice/{}/cri-containerd-{ID}.scope\n", slice());
-        assert_eq!(whose(line.as_bytes()), container(Qos::Burstable));
+        assert_eq!(whose(line.as_bytes()), Some(container(Qos::Burstable)));
     }
 
     #[test]
     fn version_1_has_a_line_for_each_hierarchy() {
         let lines =
             format!("12:cpuset:/\n11:net_cls,net_prio:/\n4:memory:/kubepods/besteffort/pod{UID}/{ID}\n1:name=systemd:/\n");
-        assert_eq!(whose(lines.as_bytes()), container(Qos::BestEffort));
+        assert_eq!(whose(lines.as_bytes()), Some(container(Qos::BestEffort)));
     }
 
     #[test]
     fn with_both_it_stands_in_either() {
         let path = format!("/kubepods/besteffort/pod{UID}/{ID}");
         for lines in [format!("4:memory:{path}\n0::/\n"), format!("4:memory:/\n0::{path}\n")] {
-            assert_eq!(whose(lines.as_bytes()), container(Qos::BestEffort), "{lines}");
+            assert_eq!(whose(lines.as_bytes()), Some(container(Qos::BestEffort)), "{lines}");
         }
     }
 
     #[test]
     fn a_container_says_more_than_its_pod() {
         let lines = format!("4:memory:/kubepods/besteffort/pod{UID}\n0::/kubepods/besteffort/pod{UID}/{ID}\n");
-        assert_eq!(whose(lines.as_bytes()), container(Qos::BestEffort));
+        assert_eq!(whose(lines.as_bytes()), Some(container(Qos::BestEffort)));
         let pod = format!("4:memory:/kubepods/besteffort/pod{UID}\n");
         assert_eq!(whose(pod.as_bytes()), Some(Place::Pod { key: PodKey::Uid(UID.to_owned()), qos: Qos::BestEffort }));
     }
@@ -84,15 +84,15 @@ mod tests {
     #[test]
     fn what_a_container_has_below_it_is_its_own() {
         let line = format!("0::/kubepods/besteffort/pod{UID}/{ID}/init.scope/deeper\n");
-        assert_eq!(whose(line.as_bytes()), container(Qos::BestEffort));
+        assert_eq!(whose(line.as_bytes()), Some(container(Qos::BestEffort)));
     }
 
     #[test]
     fn from_a_cgroup_namespace_paths_begin_beside_it() {
         let line = format!("0::/../../../kubepods-burstable.slice/{}/cri-containerd-{ID}.scope\n", slice());
-        assert_eq!(whose(line.as_bytes()), container(Qos::Burstable));
+        assert_eq!(whose(line.as_bytes()), Some(container(Qos::Burstable)));
         let beside = format!("0::/../../{}/cri-containerd-{ID}.scope\n", slice());
-        assert_eq!(whose(beside.as_bytes()), container(Qos::Burstable));
+        assert_eq!(whose(beside.as_bytes()), Some(container(Qos::Burstable)));
     }
 
     #[test]

@@ -133,13 +133,13 @@ fn this_process_is_one_of_those_that_are_there() {
 struct Sleeper(Child);
 
 impl Sleeper {
-    fn new() -> Self {
-        let child = Command::new("unshare").args(["--net", "sleep", "60"]).stdin(Stdio::null()).spawn().unwrap();
+    async fn new() -> Self {
+        let child = Command::new("unshare").args(["--net", "sleep", "600"]).stdin(Stdio::null()).spawn().unwrap();
         let sleeper = Self(child);
         let begun = Instant::now();
         while sleeper.namespace() == of_pid(Path::new("/proc"), std::process::id()).unwrap().network_namespace {
             assert!(begun.elapsed() < Duration::from_secs(10), "it got no namespace of its own");
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         sleeper
     }
@@ -156,12 +156,12 @@ impl Drop for Sleeper {
     }
 }
 
-#[test]
-fn real_processes_are_in_real_namespaces() {
+#[tokio::test]
+async fn real_processes_are_in_real_namespaces() {
     if !require(Need::NetworkNamespaces) {
         return;
     }
-    let (one, other) = (Sleeper::new(), Sleeper::new());
+    let (one, other) = (Sleeper::new().await, Sleeper::new().await);
     let processes = scan(Path::new("/proc")).unwrap();
     let found = |sleeper: &Sleeper| processes.process(sleeper.0.id()).unwrap().network_namespace.unwrap();
     assert_ne!(found(&one), found(&other));

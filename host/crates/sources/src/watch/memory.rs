@@ -205,7 +205,9 @@ impl Memory {
         self.bytes -= known.as_ref().map_or(0, |known| known.weight);
         let mut refused = Vec::new();
         let attributes = self.forms.attributes.read(&object.json, &mut refused);
-        refused.iter().for_each(|cause| self.refuse(object, cause));
+        for cause in &refused {
+            self.refuse(object, cause);
+        }
         let is_told = known.as_ref().is_some_and(|known| known.attributes == attributes);
         let (subject, previous) = match known {
             Some(known) => (known.subject, known.typed),

@@ -28,8 +28,9 @@ fn object(name: &str, uid: &str, version: &str) -> Object {
 fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
     let words = notices.drain(..).map(|notice| match notice {
         Notice::Defined(subject) => {
-            let attributes: String = subject.attributes.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-            format!("define {} {}{attributes}", subject.id.0, subject.uid)
+            let pairs = subject.attributes.iter().map(|(name, value)| format!("{name}={value}"));
+            let words: Vec<String> = std::iter::once(subject.uid.clone()).chain(pairs).collect();
+            format!("define {} {}", subject.id.0, words.join(" "))
         }
         Notice::Event(Event::Pod(event)) => {
             let previous = event.previous.map(|pod| format!(" was {}", pod.name)).unwrap_or_default();

@@ -58,10 +58,11 @@ impl Recorder {
             let name = |id: SubjectId| names.get(&id).cloned().unwrap_or_else(|| format!("undefined {}", id.0));
             lines.push(match notice {
                 Notice::Defined(subject) => {
-                    let attributes: String = subject.attributes.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+                    let pairs = subject.attributes.iter().map(|(name, value)| format!("{name}={value}"));
+                    let words: Vec<String> = std::iter::once(subject.name.clone()).chain(pairs).collect();
                     let known = names.insert(subject.id, subject.name.clone());
                     assert!(known.is_none_or(|known| known == subject.name), "a subject id is used twice");
-                    format!("define {}{attributes}", subject.name)
+                    format!("define {}", words.join(" "))
                 }
                 Notice::Forgotten(id) => format!("forget {}", name(id)),
                 Notice::Listed => "complete".to_owned(),

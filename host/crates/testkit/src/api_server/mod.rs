@@ -1,5 +1,5 @@
 //! A Kubernetes API server that behaves like the real one for pods, services, namespaces, nodes and events, and misbehaves when
-//! asked to. Of ReplicaSets and Deployments it tells one at a time.
+//! asked to. Of `ReplicaSet`s and `Deployment`s it tells one at a time.
 //!
 //! It lists (in pages, by field selector), watches (from any version that is not compacted, with bookmarks), creates, updates, patches
 //! and deletes, by HTTP and by the methods of [`ApiServer`]. It runs in the caller's runtime, on loopback, on a port of its own.

@@ -24,7 +24,7 @@ pub enum Kind {
     Nodes,
     /// Services live in namespaces.
     Services,
-    /// ReplicaSets of `apps/v1` live in namespaces. Nothing makes pods of them.
+    /// `ReplicaSet`s of `apps/v1` live in namespaces. Nothing makes pods of them.
     ReplicaSets,
     /// Deployments, likewise.
     Deployments,
