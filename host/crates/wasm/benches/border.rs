@@ -1,5 +1,6 @@
 //! What the border costs: pod events become JSON lines, in a module and natively, in one run, for one event a call and for
-//! batches of 64; and so do the samples of ticks. Run by `cargo xtask bench`; `-- ticks` measures the ticks only.
+//! batches of 64; and so do the samples of ticks; and reports of connections become documents and sums. Run by `cargo xtask bench`; `-- ticks`
+//! and `-- connections` measure these only.
 
 #![allow(missing_docs, reason = "a program")]
 #![allow(
@@ -14,6 +15,8 @@
     reason = "it measures, prints its figures, and fails by panicking"
 )]
 
+#[path = "border/connections.rs"]
+mod connections;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "border/ticks.rs"]
@@ -42,6 +45,9 @@ fn main() {
         let module = Module::load(&engine, "hostile", &bytes, &LoadOptions::default()).expect("a module");
         return ticks::measure(&module);
     }
+    if std::env::args().any(|argument| argument == "connections") {
+        return connections::measure(&engine);
+    }
     let module = start_up(&engine, &bytes);
     println!();
     border(&module);
@@ -49,6 +55,8 @@ fn main() {
     output(&module);
     println!();
     ticks::measure(&module);
+    println!();
+    connections::measure(&engine);
 }
 
 /// What the figures were measured on, and how.
@@ -191,7 +199,7 @@ fn shaper(module: &Module, evil: &str, size: usize) -> WasmShaper {
 fn native(events: &[Event]) -> Vec<Entry> {
     let pods = events.iter().filter_map(|event| match event {
         Event::Pod(event) => Some(event),
-        Event::Object(_) | Event::Tick(_) => None,
+        _ => None,
     });
     pods.map(|event| {
         let mut line = String::with_capacity(640);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use sluicebox_contract::{Class, Document, Entry, Event, Fault, Metric, Shaper as _, SubjectId};
 use sluicebox_wasm::{Limits, WasmShaper};
 use support::{
-    answer, answer_about, assert_died, assert_recovers, assert_says, gauge, hostile, logged, named, patient, started, subject,
-    suffer, tick,
+    answer, answer_about, assert_died, assert_recovers, assert_says, connection, connections, gauge, hostile, logged, named,
+    patient, started, subject, suffer, tick,
 };
 
 const MIB: usize = 1 << 20;
@@ -324,6 +324,85 @@ fn headers_that_explode_in_a_tick() {
     let (fault, mut shaper) = suffer_in_a_tick("packed-headers", 10_000, patient());
     assert_says(&fault, &["packed messages of 30000 MiB when unpacked, more than the 8 MiB", "raise the limit of bytes"]);
     assert_recovers(&mut shaper);
+}
+
+/// Two connections; the module knows the source of the second one as `bad`.
+fn two_connections() -> Event {
+    connections(vec![connection(1, None), connection(2, Some(1))])
+}
+
+/// Does this evil to a report with a connection of the subject `bad`.
+#[track_caller]
+fn suffer_in_a_report(evil: &str, size: usize, limits: Limits) -> (Fault, WasmShaper) {
+    let mut shaper = started(&format!(r#"{{"evil": "{evil}", "size": {size}, "only": "bad"}}"#), limits);
+    shaper.define(&[subject(1, "good"), subject(2, "bad")]).unwrap();
+    let fault = shaper.shape(&[two_connections()]).unwrap_err();
+    assert_eq!(fault.class, Class::Replace, "{fault}");
+    assert_says(&fault, &["cannot call connection-handler.handle of module `hostile` (version ", "with 2 items"]);
+    (fault, shaper)
+}
+
+#[test]
+fn one_connection_of_a_report_traps() {
+    let (fault, mut shaper) = suffer_in_a_report("panic", 0, patient());
+    assert_says(&fault, &["I give up"]);
+    shaper.renew().unwrap();
+    shaper.define(&[subject(1, "good"), subject(2, "bad")]).unwrap();
+    let (good, bad) = two_connections().halves().unwrap();
+    assert_eq!(shaper.shape(&[good]).unwrap().len(), 1);
+    assert_says(&shaper.shape(&[bad]).unwrap_err(), &["with 1 item", "I give up"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn loop_in_a_report() {
+    let (fault, mut shaper) = suffer_in_a_report("loop", 0, short());
+    assert_says(&fault, &["did not return within the deadline of 500ms"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn memory_bomb_in_a_report() {
+    let (fault, mut shaper) = suffer_in_a_report("memory-bomb", 0, patient());
+    assert_says(&fault, &["memory limit of 64 MiB was reached"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn bad_ends_and_too_much_in_a_report() {
+    for evil in ["ends-beyond", "ends-falling", "channel-ends-beyond", "channel-ends-behind-key"] {
+        let (fault, mut shaper) = suffer_in_a_report(evil, 0, patient());
+        assert_says(&fault, &["packed messages of which number 0 has a", "ends outside of the text"]);
+        assert_recovers(&mut shaper);
+    }
+    let (fault, mut shaper) = suffer_in_a_report("packed-headers", 10_000, patient());
+    assert_says(&fault, &["packed messages of 30000 MiB when unpacked, more than the 8 MiB"]);
+    assert_recovers(&mut shaper);
+}
+
+#[test]
+fn a_full_part_of_a_report_is_no_burden_to_a_module() {
+    let mut shaper = started("{}", patient());
+    let many = (0..4096).map(|number| connection(0, Some(number))).collect();
+    let fault = shaper.shape(&[connections(many)]);
+    assert_eq!(fault.unwrap().len(), 4096);
+}
+
+/// Does this evil to a batch of each rare kind.
+#[test]
+fn loop_and_panic_in_services_nodes_and_inventories() {
+    for (event, export) in [
+        (support::service_event(), "service-handler.handle"),
+        (support::node_event(), "node-handler.handle"),
+        (support::inventory(), "inventory-handler.handle"),
+    ] {
+        for (evil, words) in [("loop", "deadline of 500ms"), ("panic", "I give up"), ("memory-bomb", "memory limit of 64 MiB")] {
+            let mut shaper = started(&format!(r#"{{"evil": "{evil}"}}"#), if evil == "loop" { short() } else { patient() });
+            let fault = shaper.shape(std::slice::from_ref(&event)).unwrap_err();
+            assert_eq!(fault.class, Class::Replace, "{fault}");
+            assert_says(&fault, &[export, words]);
+        }
+    }
 }
 
 #[test]

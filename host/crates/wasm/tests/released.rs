@@ -89,7 +89,7 @@ fn every_released_module_starts_is_told_of_subjects_and_says_of_a_life_what_it_s
 #[test]
 fn what_a_released_module_is_told_and_gives_is_what_it_always_was() {
     let mut shaper = hostile("{}", Limits::default());
-    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true, samples: false });
+    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true, ..Handlers::default() });
     shaper.define(&[subject(7, "pod seven")]).unwrap();
     let entries = shaper.shape(&[named("a"), pod_event(rich_pod())]).unwrap();
     assert_eq!(entries, [answer_about(Some("pod seven"), 1, "a"), answer_about(Some("pod seven"), 1, "web-0")]);
@@ -122,6 +122,14 @@ fn a_released_module_is_told_of_no_subject_and_given_no_event_that_it_cannot_kno
     assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer_about(Some("pod seven"), 1, "a")]);
     assert_eq!(shaper.shape(&[object("b", None)]).unwrap(), [answer(2, "b")], "what is about 8 has no name");
     shaper.forget(&[SubjectId(8)]).unwrap();
+
+    // A kind of object that there was not: alone it makes nothing, and among others these are told.
+    let service = |name| match object(name, None) {
+        Event::Object(event) => Event::Object(ObjectEvent { kind: ObjectKind::Service, ..event }),
+        other => other,
+    };
+    assert_eq!(shaper.shape(&[service("s")]).unwrap(), []);
+    assert_eq!(shaper.shape(&[service("s"), object("c", None)]).unwrap(), [answer(3, "c")]);
 
     let fault = shaper.shape(&[tick(vec![gauge(8, Metric::MemoryUsage, 1)])]).unwrap_err();
     assert_eq!(fault.class, Class::Skip);

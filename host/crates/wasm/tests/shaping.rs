@@ -4,7 +4,7 @@
 
 mod support;
 
-use sluicebox_contract::{Class, Handlers, Metric, Reading, Sample, Shaper as _, SubjectId};
+use sluicebox_contract::{Class, Entry, Event, Handlers, Metric, Reading, Sample, Shaper as _, SubjectId};
 use sluicebox_wasm::Limits;
 use support::{
     answer, answer_about, container, counter, gauge, hostile, logged, named, object, pod_event, rich_pod, started, subject, tick,
@@ -13,7 +13,17 @@ use support::{
 #[test]
 fn pods_become_entries() {
     let mut shaper = started("{}", Limits::default());
-    assert_eq!(shaper.handlers(), Handlers { subjects: true, pods: true, objects: true, samples: true });
+    let all = Handlers {
+        subjects: true,
+        pods: true,
+        services: true,
+        nodes: true,
+        objects: true,
+        samples: true,
+        connections: true,
+        inventory: true,
+    };
+    assert_eq!(shaper.handlers(), all);
     let entries = shaper.shape(&[named("a"), pod_event(rich_pod())]).unwrap();
     assert_eq!(entries, [answer(1, "a"), answer(1, "web-0")]);
 }
@@ -23,6 +33,70 @@ fn objects_become_entries() {
     let mut shaper = started("{}", Limits::default());
     let entries = shaper.shape(&[object("a", None), object("b", Some(r#"{"kind":"Namespace"}"#))]).unwrap();
     assert_eq!(entries, [answer(1, "a"), answer(1, r#"{"kind":"Namespace"}"#)]);
+}
+
+/// What the hostile module says of the only thing in an event.
+fn said(event: Event) -> Vec<String> {
+    let mut shaper = started("{}", Limits::default());
+    let entries = shaper.shape(&[event]).unwrap().into_iter();
+    let body = |entry| match entry {
+        Entry::Message(message) => String::from_utf8(message.body).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    entries.map(body).collect()
+}
+
+#[test]
+fn connections_cross_the_border_field_by_field() {
+    let all = said(support::connections(vec![support::connection(2, None), support::connection(0, Some(7))]));
+    let begin = "at 5 over 7 more false: Connection { source: End { subject: 2, address: Address { high: 0, low: 281470849515521 }, \
+                 port: 5000 }, destination: End { subject: 0, address: Address { high: 2306139568115548160, low: 1 }, port: 443 }, \
+                 protocol: Protocol::Udp, direction: Direction::Local, pid: 9, network-namespace: 4026531840, \
+                 sent: Traffic { total: 3, increase: 1 }, received: Traffic { total: 18446744073709551615, increase: 2 }, \
+                 retransmits: Traffic { total: 0, increase: 0 }, last-seen-nanoseconds-since-boot: 11 }";
+    assert_eq!(all[0].replace('_', "-"), begin.replace('_', "-"));
+    assert!(all[1].contains("source: End { subject: 0,") && all[1].contains("destination: End { subject: 7,"), "{}", all[1]);
+    assert_eq!(said(support::connections(Vec::new())), Vec::<String>::new());
+}
+
+#[test]
+fn services_nodes_and_inventories_cross_the_border_field_by_field() {
+    let texts = |all: Vec<String>, expected: &[&str]| {
+        let text = all.concat().replace('_', "-");
+        for part in expected {
+            assert!(text.contains(part), "`{part}` is missing in {text}");
+        }
+    };
+    texts(
+        said(support::service_event()),
+        &[
+            "change: Change::Modified",
+            r#"service: Service { uid: "s", namespace: "default", name: "web", labels: [("a", "b")], annotations: [("c", "d")]"#,
+            r#"service-type: "NodePort", cluster-ips: ["10.96.0.1"], external-ips: ["192.0.2.1"], external-name: Some("example.org")"#,
+            r#"ServicePort { name: Some("https"), port: 443, target-port: Some("web"), node-port: Some(30443), protocol: "TCP" }"#,
+            r#"selector: [("app", "web")]"#,
+            r#"previous: Some(Service { uid: "s", namespace: "default", name: "before""#,
+        ],
+    );
+    texts(
+        said(support::node_event()),
+        &[
+            r#"addresses: [("InternalIP", "192.168.0.1")], pod-cidrs: ["10.42.0.0/24"], unschedulable: true, ready: true"#,
+            r#"kernel-version: "6.1.0", os-image: "Debian", operating-system: "linux", architecture: "amd64""#,
+            r#"container-runtime-version: "containerd://1.6", kubelet-version: "v1.33.0", capacity: [("cpu", "4")], allocatable: [("cpu", "3")]"#,
+            "previous: None",
+        ],
+    );
+    texts(
+        said(support::inventory()),
+        &[
+            r#"InventoryNode { subject: 1, uid: "n", name: "edge-1", addresses: [("InternalIP", "192.168.0.1")], kernel-version: "6.1.0", labels: [("a", "b")], allocatable: [("cpu", "3")], attributes: [("zone", "a")] }"#,
+            r#"InventoryPod { subject: 2, uid: "u", namespace: "shop", name: "web-0", pod-ips: ["10.42.0.7"], host-network: true, phase: Some("Running")"#,
+            r#"owners: [Workload { api-version: "apps/v1", kind: "Deployment", name: "web", uid: "o" }]"#,
+            r#"InventoryContainer { name: "app", kind: "app", id: Some("c1"), image: "web:1", pids: [77, 78], ports: [InventoryPort { name: None, port: 80, host-port: Some(8080), protocol: "TCP" }] }"#,
+            r#"attributes: [("team", "blue")]"#,
+        ],
+    );
 }
 
 #[test]
@@ -90,7 +164,7 @@ fn two_ticks_in_a_batch_are_refused_and_so_is_a_tick_with_others() {
     let mut shaper = started("{}", Limits::default());
     let one = || tick(vec![gauge(9, Metric::MemoryFile, 1)]);
     for (batch, cause) in [
-        (vec![one(), one()], "more than one tick"),
+        (vec![one(), one()], "more than one event that is about many"),
         (vec![one(), named("a")], "more than one kind"),
         (vec![object("b", None), one()], "more than one kind"),
     ] {
@@ -122,6 +196,10 @@ fn a_batch_of_two_kinds_is_refused_and_the_instance_lives() {
     let fault = shaper.shape(&[named("a"), object("b", None)]).unwrap_err();
     assert_eq!(fault.class, Class::Skip);
     assert!(fault.cause.contains("more than one kind"), "{fault}");
+    let report = || support::connections(Vec::new());
+    let fault = shaper.shape(&[report(), report()]).unwrap_err();
+    assert_eq!(fault.class, Class::Skip);
+    assert!(fault.cause.contains("more than one event that is about many"), "{fault}");
     assert_eq!(shaper.shape(&[named("a")]).unwrap(), [answer(1, "a")]);
 }
 

@@ -92,7 +92,7 @@ fn ways(module: &Module, subjects: &[Arc<Subject>], addressed: bool) -> [Way; 3]
 fn native(shape: impl Fn(&Tick) -> Vec<Entry> + 'static) -> Shape {
     Box::new(move |event| match event {
         Event::Tick(tick) => shape(tick),
-        Event::Pod(_) | Event::Object(_) => Vec::new(),
+        _ => Vec::new(),
     })
 }
 

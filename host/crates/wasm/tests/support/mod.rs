@@ -12,8 +12,9 @@ use sluicebox_contract::pod::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, QosClass,
 };
 use sluicebox_contract::{
-    Change, Class, Entry, Event, Fault, Increase, Message, Metric, ObjectEvent, ObjectKind, PodEvent, Reading, Sample,
-    Shaper as _, Subject, SubjectId, SubjectKind, Tick, UnixNanos,
+    Change, Class, Connection, ConnectionReport, Direction, End, Entry, Event, Fault, Increase, Inventory, InventoryContainer,
+    InventoryNode, InventoryPod, Message, Metric, Node, NodeEvent, ObjectEvent, ObjectKind, PodEvent, Protocol, Reading, Sample,
+    Service, ServiceEvent, ServicePort, Shaper as _, Subject, SubjectId, SubjectKind, Tick, Traffic, UnixNanos, Workload,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
 use tracing_subscriber::filter::LevelFilter;
@@ -117,6 +118,136 @@ pub(crate) fn tick(samples: Vec<Sample>) -> Event {
     Event::Tick(Arc::new(Tick { observed_at: UnixNanos(5), online_cpus: 4, samples }))
 }
 
+/// A report of these connections.
+pub(crate) fn connections(connections: Vec<Connection>) -> Event {
+    Event::Connections(Arc::new(ConnectionReport { observed_at: UnixNanos(5), over_nanos: 7, more: false, connections }))
+}
+
+/// A connection between these subjects; zero is nobody.
+pub(crate) fn connection(source: u32, destination: Option<u32>) -> Connection {
+    let end = |subject: Option<u32>, address: &str, port| End {
+        subject: subject.filter(|id| *id != 0).map(SubjectId),
+        address: address.parse().unwrap(),
+        port,
+    };
+    Connection {
+        source: end(Some(source), "10.0.0.1", 5000),
+        destination: end(destination, "2001:db8::1", 443),
+        protocol: Protocol::Udp,
+        direction: Direction::Local,
+        pid: 9,
+        network_namespace: 4_026_531_840,
+        sent: Traffic { total: 3, increase: 1 },
+        received: Traffic { total: u64::MAX, increase: 2 },
+        retransmits: Traffic::default(),
+        last_seen_nanos: 11,
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A service with every field.
+pub(crate) fn service_event() -> Event {
+    let port = ServicePort {
+        name: Some("https".to_owned()),
+        port: 443,
+        target_port: Some("web".to_owned()),
+        node_port: Some(30443),
+        protocol: "TCP".to_owned(),
+    };
+    let service = Service {
+        uid: "s".to_owned(),
+        namespace: "default".to_owned(),
+        name: "web".to_owned(),
+        labels: pairs(&[("a", "b")]),
+        annotations: pairs(&[("c", "d")]),
+        created_at: Some("2026-01-01T00:00:00Z".to_owned()),
+        service_type: "NodePort".to_owned(),
+        cluster_ips: vec!["10.96.0.1".to_owned()],
+        external_ips: vec!["192.0.2.1".to_owned()],
+        external_name: Some("example.org".to_owned()),
+        ports: vec![port],
+        selector: pairs(&[("app", "web")]),
+    };
+    let service = Arc::new(service);
+    let previous = Some(Arc::new(Service { name: "before".to_owned(), ..(*service).clone() }));
+    Event::Service(ServiceEvent { subject: SubjectId(7), change: Change::Modified, observed_at: UnixNanos(1), service, previous })
+}
+
+/// A node with every field.
+pub(crate) fn node_event() -> Event {
+    let node = Node {
+        uid: "n".to_owned(),
+        name: "edge-1".to_owned(),
+        labels: pairs(&[("a", "b")]),
+        annotations: pairs(&[("c", "d")]),
+        created_at: Some("2026-01-01T00:00:00Z".to_owned()),
+        addresses: pairs(&[("InternalIP", "192.168.0.1")]),
+        pod_cidrs: vec!["10.42.0.0/24".to_owned()],
+        unschedulable: true,
+        ready: true,
+        kernel_version: "6.1.0".to_owned(),
+        os_image: "Debian".to_owned(),
+        operating_system: "linux".to_owned(),
+        architecture: "amd64".to_owned(),
+        container_runtime_version: "containerd://1.6".to_owned(),
+        kubelet_version: "v1.33.0".to_owned(),
+        capacity: pairs(&[("cpu", "4")]),
+        allocatable: pairs(&[("cpu", "3")]),
+    };
+    Event::Node(NodeEvent {
+        subject: SubjectId(7),
+        change: Change::Listed,
+        observed_at: UnixNanos(1),
+        node: Arc::new(node),
+        previous: None,
+    })
+}
+
+/// An inventory with every field.
+pub(crate) fn inventory() -> Event {
+    let node = InventoryNode {
+        subject: SubjectId(1),
+        uid: "n".to_owned(),
+        name: "edge-1".to_owned(),
+        addresses: pairs(&[("InternalIP", "192.168.0.1")]),
+        kernel_version: "6.1.0".to_owned(),
+        labels: pairs(&[("a", "b")]),
+        allocatable: pairs(&[("cpu", "3")]),
+        attributes: pairs(&[("zone", "a")]),
+    };
+    let port = ContainerPort { name: None, port: 80, host_port: Some(8080), protocol: "TCP".to_owned() };
+    let container = InventoryContainer {
+        name: "app".to_owned(),
+        kind: ContainerKind::App,
+        id: Some("c1".to_owned()),
+        image: "web:1".to_owned(),
+        pids: vec![77, 78],
+        ports: vec![port],
+    };
+    let owner = Workload {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: "web".to_owned(),
+        uid: "o".to_owned(),
+    };
+    let pod = InventoryPod {
+        subject: SubjectId(2),
+        uid: "u".to_owned(),
+        namespace: "shop".to_owned(),
+        name: "web-0".to_owned(),
+        pod_ips: vec!["10.42.0.7".to_owned()],
+        host_network: true,
+        phase: Some("Running".to_owned()),
+        owners: vec![owner],
+        containers: vec![container],
+        attributes: pairs(&[("team", "blue")]),
+    };
+    Event::Inventory(Arc::new(Inventory { observed_at: UnixNanos(5), more: true, node: Some(node), pods: vec![pod] }))
+}
+
 pub(crate) fn counter(subject: u32, metric: Metric, total: u64, increase: Option<(u64, u64)>) -> Sample {
     let increase = increase.map(|(amount, over_nanos)| Increase { amount, over_nanos });
     Sample { subject: SubjectId(subject), metric, reading: Reading::Counter { total, increase } }
@@ -167,7 +298,13 @@ pub(crate) fn rich_pod() -> Pod {
         name: "web-0".to_owned(),
         labels: vec![pair("app", "web"), pair("tier", "front"), pair("version", "ü")],
         annotations: vec![pair("note", "two\nlines")],
-        owners: vec![Owner { kind: "StatefulSet".to_owned(), name: "web".to_owned(), uid: "o".to_owned(), controller: true }],
+        owners: vec![Owner {
+            api_version: "apps/v1".to_owned(),
+            kind: "StatefulSet".to_owned(),
+            name: "web".to_owned(),
+            uid: "o".to_owned(),
+            controller: true,
+        }],
         created_at: text("2026-01-01T00:00:00Z"),
         deletion_at: text("2026-01-02T00:00:00Z"),
         node_name: text("node-1"),
