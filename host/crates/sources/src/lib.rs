@@ -13,7 +13,6 @@ pub mod node_name;
 pub mod nodes;
 mod owners;
 pub mod pods;
-#[allow(dead_code, reason = "what uses it is being written")]
 mod processes;
 mod raw;
 mod scope;

@@ -41,6 +41,13 @@ impl Cluster for Fake {
         self.0.patch(Kind::Nodes, "", name, &json!({"metadata": {"labels": labels}})).expect("it is labelled");
     }
 
+    async fn put_service(&self, namespace: &str, name: &str, spec: Value) {
+        let service = json!({"metadata": {"name": name, "namespace": namespace}, "spec": spec});
+        if self.0.create(Kind::Services, service.clone()).is_err() {
+            self.0.patch(Kind::Services, namespace, name, &service).expect("it is patched");
+        }
+    }
+
     async fn create_pod(&self, pod: Value) -> Value {
         self.0.create_pod(pod).expect("it is created")
     }

@@ -76,6 +76,14 @@ impl Cluster for Real {
         self.server().request(Method::PATCH, &format!("/api/v1/nodes/{name}"), Some(&patch)).await.expect("it is labelled");
     }
 
+    async fn put_service(&self, namespace: &str, name: &str, spec: Value) {
+        let path = format!("/api/v1/namespaces/{namespace}/services");
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec});
+        if self.server().request(Method::POST, &path, Some(&service)).await.is_err() {
+            self.server().request(Method::PATCH, &format!("{path}/{name}"), Some(&service)).await.expect("it is patched");
+        }
+    }
+
     async fn create_pod(&self, pod: Value) -> Value {
         self.server().create_pod(&pod).await.expect("it is created")
     }

@@ -13,8 +13,7 @@ use std::collections::HashMap;
 
 use crate::cgroups::place::Place;
 
-#[allow(unused_imports, reason = "what uses it is being written")]
-pub(crate) use scan::{of_pid, scan};
+pub(crate) use scan::scan;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +76,6 @@ impl Processes {
         self.by_namespace.get(&inode).map_or(&[], Vec::as_slice)
     }
 
-    /// The network namespaces that pods and containers have processes in, but for that of the host, in no order.
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = (u32, &[Place])> {
-        self.by_namespace.iter().map(|(inode, places)| (*inode, places.as_slice()))
-    }
-
     /// The host's own network namespace; none where it may not be looked at.
     pub(crate) fn host_namespace(&self) -> Option<u32> {
         self.host_namespace
@@ -90,11 +84,6 @@ impl Processes {
     /// How many processes there are.
     pub(crate) fn count(&self) -> usize {
         self.by_pid.len()
-    }
-
-    /// How many there are whose network namespace may not be looked at.
-    pub(crate) fn without_namespace(&self) -> usize {
-        self.by_pid.values().filter(|process| process.network_namespace.is_none()).count()
     }
 
     /// How many there are besides for which there was no room.

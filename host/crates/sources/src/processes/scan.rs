@@ -25,11 +25,6 @@ pub(crate) fn scan(root: &Path) -> io::Result<Processes> {
     scan_at_most(root, MOST_PROCESSES)
 }
 
-/// Looks at one process. None if there is no such process.
-pub(crate) fn of_pid(root: &Path, pid: u32) -> Option<Process> {
-    process(&root.join(pid.to_string()), &mut Vec::new())
-}
-
 fn scan_at_most(root: &Path, most: usize) -> io::Result<Processes> {
     let (mut found, mut not_seen, mut buffer) = (HashMap::new(), 0, Vec::new());
     for entry in read_dir(root)? {

@@ -4,6 +4,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod gate;
+pub(crate) mod kinds;
 pub(crate) mod log;
 pub(crate) mod record;
 pub(crate) mod scenarios;
@@ -33,6 +34,8 @@ pub(crate) trait Cluster {
     async fn create_namespace(&self, name: &str);
     async fn create_node(&self, name: &str);
     async fn label_node(&self, name: &str, labels: Value);
+    /// Makes a service, or gives it another specification.
+    async fn put_service(&self, namespace: &str, name: &str, spec: Value);
     async fn create_pod(&self, pod: Value) -> Value;
     async fn get_pod(&self, namespace: &str, name: &str) -> Value;
     async fn patch_status(&self, namespace: &str, name: &str, status: Value);

@@ -1,16 +1,12 @@
 //! What a source must do whatever API server it talks to. Run against the fake one and a real one.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::quantity::{ByteSize, TimeSpan};
-use sluicebox_contract::{Change, SubjectIds};
-use sluicebox_sources::kubernetes::Api;
+use sluicebox_contract::Change;
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_sources::Scope;
 use sluicebox_sources::pods::Config;
-use sluicebox_sources::{Namespaces, Nodes, Scope, namespaces, nodes};
 
+pub(crate) use super::kinds::*;
 use super::{
     Cluster, JSON, Recorder, TYPED, Watched, during, pod, pods_by, pods_of, pods_with, running, unique, with_token_file,
 };
@@ -41,6 +37,8 @@ macro_rules! scenarios {
             a_rotated_token_file_is_read_again,
             namespaces_are_told,
             nodes_are_told_and_repeated,
+            nodes_are_told_in_both_forms_with_their_attributes,
+            services_are_told_with_what_was_before,
         );
     };
 }
@@ -339,53 +337,6 @@ pub(crate) async fn a_rotated_token_file_is_read_again(cluster: &mut impl Cluste
         cluster.create_pod(pod(&space, "a", &node)).await;
         gate.open();
         recorder.until_line("added a Pending").await;
-    })
-    .await;
-}
-
-pub(crate) async fn namespaces_are_told(cluster: &mut impl Cluster) {
-    let before = unique("before");
-    cluster.create_namespace(&before).await;
-    let api = Api::connect(&cluster.config(cluster.address())).await.expect("a way to the API server");
-    let meter = Arc::new(SourceMeter::default());
-    let source = Namespaces::new(&namespaces::Config::default(), api, Arc::new(SubjectIds::default()), meter);
-    let recorder = Recorder::default();
-    during(source, &recorder, async {
-        recorder.until_complete().await;
-        let after = unique("after");
-        cluster.create_namespace(&after).await;
-        recorder.until_line(&format!("added {after} json")).await;
-        // A server's cache may be behind what it has just stored.
-        let lines = recorder.lines();
-        assert!(
-            lines.contains(&format!("listed {before} json")) || lines.contains(&format!("added {before} json")),
-            "{lines:#?}"
-        );
-    })
-    .await;
-}
-
-pub(crate) async fn nodes_are_told_and_repeated(cluster: &mut impl Cluster) {
-    let (name, other) = (unique("node"), unique("node"));
-    cluster.create_node(&name).await;
-    cluster.create_node(&other).await;
-    let api = Api::connect(&cluster.config(cluster.address())).await.expect("a way to the API server");
-    let config = nodes::Config { refresh: TimeSpan(Duration::from_secs(1)), ..nodes::Config::default() };
-    let source = Nodes::new(&config, api, &name, JSON, Arc::new(SubjectIds::default()), Arc::new(SourceMeter::default()));
-    let recorder = Recorder::default();
-    during(source, &recorder, async {
-        recorder.until_complete().await;
-        let modified = format!("modified {name} json");
-        recorder.until(|lines| lines.iter().filter(|line| **line == modified).count() >= 2).await;
-        cluster.label_node(&name, json!({"zone": "a"})).await;
-        recorder
-            .until(|_| {
-                recorder.objects().iter().any(|event| event.json.as_deref().is_some_and(|json| json.contains(r#""zone":"a""#)))
-            })
-            .await;
-        assert!(!recorder.lines().iter().any(|line| line.contains(&other)));
-        let subjects: std::collections::BTreeSet<_> = recorder.objects().iter().map(|event| event.subject).collect();
-        assert_eq!(subjects.len(), 1);
     })
     .await;
 }
