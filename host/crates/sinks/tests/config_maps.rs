@@ -4,6 +4,7 @@
 
 mod config_maps_cluster;
 mod config_maps_load;
+mod config_maps_owners;
 mod entries;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use http::Method;
 use serde_json::{Value, json};
 use sluicebox_contract::{ByteSize, Class, Entry, Outcome, Sink, TimeSpan};
 use sluicebox_sinks::config_maps::Config;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,37 +128,6 @@ async fn what_is_deleted_while_it_runs_comes_back() {
 }
 
 #[tokio::test]
-async fn somebody_else_may_write_in_between() {
-    let Some(namespace) = shared("between").await else { return };
-    namespace.create("m", json!({"theirs": "0"})).await;
-    let mut sink = namespace.sink("n1", &namespace.config()).await;
-    for round in 1..=5 {
-        write(&mut sink, &[document("a", &round.to_string())]).await;
-        namespace.patch("m", json!({"data": {"theirs": round.to_string()}})).await;
-    }
-    write(&mut sink, &[document("a", "6")]).await;
-    assert_eq!(namespace.data("m").await, "a=6 theirs=5");
-    write(&mut sink, &[forget("a"), forget("theirs")]).await;
-    assert_eq!(namespace.data("m").await, "theirs=5", "nobody removes what is not his");
-}
-
-#[tokio::test]
-async fn of_two_that_put_the_same_key_the_later_one_has_it() {
-    let Some(namespace) = shared("same").await else { return };
-    let mut one = namespace.sink("n1", &namespace.config()).await;
-    let mut two = namespace.sink("n2", &namespace.config()).await;
-    write(&mut one, &[document("a", "1"), document("one", "1")]).await;
-    write(&mut two, &[document("a", "2"), document("two", "2")]).await;
-    assert_eq!(namespace.data("m").await, "a=2 one=1 two=2");
-    write(&mut one, &[document("one", "3")]).await;
-    assert_eq!(namespace.data("m").await, "a=2 one=3 two=2", "an older value does not come back");
-    write(&mut one, &[document("a", "1")]).await;
-    assert_eq!(namespace.data("m").await, "a=1 one=3 two=2");
-    write(&mut two, &[forget("a")]).await;
-    assert_eq!(namespace.data("m").await, "a=1 one=3 two=2", "it is the other's now");
-}
-
-#[tokio::test]
 async fn what_cannot_be_a_key_is_refused_alone() {
     let Some(namespace) = shared("illegal").await else { return };
     let config = Config { name: None, ..namespace.config() };
@@ -214,9 +184,7 @@ async fn as_much_as_the_budget_may_be_is_stored() {
     assert!(keys.len() > 5_000 && keys.len() + outcome.refused.len() == 8_000, "{} keys", keys.len());
     assert!(keys.contains_key("172.17.0.2-172.17.0.5-7999-53") && !keys.contains_key("172.17.0.2-172.17.0.5-0-53"));
     let small: Vec<_> = (0..60_000).map(|number| document_in("small", &format!("{number}"), "")).collect();
-    for batch in small.chunks(16_384) {
-        assert_eq!(sink.write(batch).await.stopped, None);
-    }
+    assert_eq!(sink.write(&small).await.stopped, None);
     // Their names are stored once more, with whose they are, and for that there is room as well.
     assert!(namespace.keys("small").await.len() > 50_000);
 }
@@ -283,72 +251,13 @@ async fn the_right_that_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_run_left_goes_when_everything_is_written() {
-    let Some(namespace) = shared("restart").await else { return };
-    let mut other = namespace.sink("n2", &namespace.config()).await;
-    write(&mut other, &[document("theirs", "1")]).await;
-    let mut sink = namespace.sink("n1", &namespace.config()).await;
-    write(&mut sink, &[document("a", "1"), document("b", "2"), document("c", "3"), document_in("other", "d", "4")]).await;
-    drop(sink);
-    let mut sink = namespace.sink("n1", &namespace.config()).await;
-    write(&mut sink, &[document("b", "5"), forget_after("c", SECOND)]).await;
-    assert_eq!(namespace.data("m").await, "a=1 b=5 c=3 theirs=1");
-    sink.settled().await.expect("settled");
-    assert_eq!(namespace.data("m").await, "b=5 c=3 theirs=1");
-    work(&mut sink, SECOND * 2).await;
-    assert_eq!(namespace.data("m").await, "b=5 theirs=1");
-    assert_eq!(namespace.data("other").await, "d=4", "nobody has named it yet");
-    write(&mut sink, &[document_in("other", "e", "6")]).await;
-    assert_eq!(namespace.data("other").await, "e=6");
-}
-
-#[tokio::test]
-async fn what_an_earlier_run_left_expires() {
-    let Some(namespace) = shared("expiry").await else { return };
-    let config = Config { expire_after: Some(TimeSpan(SECOND * 3)), ..namespace.config() };
-    let mut sink = namespace.sink("n1", &config).await;
-    write(&mut sink, &[document("a", "1"), document("b", "2")]).await;
-    drop(sink);
-    let mut sink = namespace.sink("n1", &config).await;
-    write(&mut sink, &[document("a", "1")]).await;
-    sink.settled().await.expect("settled");
-    assert_eq!(namespace.data("m").await, "a=1 b=2", "they have as long as any");
-    for _ in 0..8 {
-        work(&mut sink, SECOND / 2).await;
-        write(&mut sink, &[document("a", "1")]).await;
-    }
-    assert_eq!(namespace.data("m").await, "a=1");
-    work(&mut sink, SECOND * 5).await;
-    assert_eq!(namespace.data("m").await, "");
-}
-
-#[tokio::test]
-async fn keys_of_owners_who_are_gone_for_good_are_removed() {
-    let Some(namespace) = shared("abandoned").await else { return };
-    let config = Config { abandoned_after: Some(TimeSpan(SECOND * 4)), resync: TimeSpan(SECOND), ..namespace.config() };
-    let mut gone = namespace.hasty_sink("n1", &config).await;
-    let mut lives = namespace.hasty_sink("n2", &config).await;
-    let mut sweeps = namespace.hasty_sink("n3", &config).await;
-    write(&mut gone, &[document("gone", "1"), document("both", "1")]).await;
-    write(&mut lives, &[document("lives", "1"), document("both", "1")]).await;
-    namespace.patch("m", json!({"data": {"theirs": "1"}})).await;
-    write(&mut sweeps, &[document("sweeps", "1")]).await;
-    assert_eq!(namespace.data("m").await, "both=1 gone=1 lives=1 sweeps=1 theirs=1");
-    tokio::join!(work(&mut lives, SECOND * 12), work(&mut sweeps, SECOND * 12));
-    assert_eq!(namespace.data("m").await, "both=1 lives=1 sweeps=1 theirs=1");
-    // Should he come back, so do his keys.
-    write(&mut gone, &[document("new", "1")]).await;
-    assert_eq!(namespace.data("m").await, "both=1 gone=1 lives=1 new=1 sweeps=1 theirs=1");
-}
-
-#[tokio::test]
 async fn a_server_that_hangs_or_ends_loses_nothing() {
     let Some(mut namespace) = alone("outage").await else { return };
     let mut sink = namespace.sink("n1", &namespace.config()).await;
     write(&mut sink, &[document("a", "1")]).await;
     namespace.server.pause();
-    let met = fault(&mut sink, &[document("a", "2")]).await;
-    assert!(met.class == Class::Retry && met.to_string().contains("no whole answer within 5s"), "{met}");
+    let cut = timeout(SECOND, sink.write(&[document("a", "2")])).await;
+    assert!(cut.is_err(), "{cut:?}");
     namespace.server.resume();
     assert_eq!(write_all(&mut sink, &[document("a", "3")]).await, Vec::<String>::new());
     namespace.server.kill();
@@ -366,7 +275,7 @@ async fn a_write_that_is_cut_short_is_made_up_for() {
     for round in 0..40_u64 {
         let entries = [document("a", &round.to_string()), document(&format!("k{round}"), "1")];
         let short = Duration::from_micros(300 * round);
-        if let Ok(outcome) = tokio::time::timeout(short, sink.write(&entries)).await {
+        if let Ok(outcome) = timeout(short, sink.write(&entries)).await {
             assert_eq!(outcome, Outcome::written());
         } else {
             assert_eq!(sink.write(&entries).await, Outcome::written());

@@ -49,7 +49,7 @@ pub(crate) fn way(server: &KubeApiServer, token: &str) -> Kubernetes {
         url: Some(server.url()),
         ca_file: Some(server.certificate_authority()),
         token_retrieval: TokenRetrieval::File(file),
-        request_timeout: TimeSpan(Duration::from_secs(5)),
+        request_timeout: TimeSpan(Duration::from_mins(1)),
         ..Kubernetes::default()
     }
 }
