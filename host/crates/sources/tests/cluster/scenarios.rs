@@ -6,7 +6,11 @@ use sluicebox_contract::quantity::ByteSize;
 use sluicebox_sources::Scope;
 use sluicebox_sources::pods::Config;
 
-pub(crate) use super::kinds::*;
+#[allow(unused_imports, reason = "test programs without scenarios do not need them")]
+pub(crate) use super::kinds::{
+    namespaces_are_told, nodes_are_told_and_repeated, nodes_are_told_in_both_forms_with_their_attributes,
+    services_are_told_with_what_was_before,
+};
 use super::{
     Cluster, JSON, Recorder, TYPED, Watched, during, pod, pods_by, pods_of, pods_with, running, unique, with_token_file,
 };
