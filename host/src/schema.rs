@@ -141,7 +141,9 @@ impl Page {
                     format!("`{}: …`", fields.keys().next().map_or("", String::as_str))
                 }
                 Some(_) => "section".to_owned(),
-                None if field.pointer("/additionalProperties/type").is_some_and(|kind| kind == "string") => "text by name".to_owned(),
+                None if field.pointer("/additionalProperties/type").is_some_and(|kind| kind == "string") => {
+                    "text by name".to_owned()
+                }
                 None => "sections by name".to_owned(),
             },
             other => other.to_owned(),
