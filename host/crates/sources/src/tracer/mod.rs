@@ -2,13 +2,14 @@
 //!
 //! `fetch.rs` asks and `listen.rs` listens; `document.rs` cuts what comes into connections, `row.rs` reads one, `report.rs` holds those of a
 //! report. `totals.rs` knows what has grown since the one before, `ends/` whose the ends are, `watches.rs` asks the API server for that.
-//! `work.rs` decides what is done when.
+//! `work.rs` decides what is done when, `outage.rs` what an operator reads of it when the tracer fails.
 
 mod config;
 mod document;
 mod ends;
 mod fetch;
 mod listen;
+mod outage;
 mod report;
 mod row;
 mod totals;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use sluicebox_contract::meter::{Counter, SourceMeter};
+use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Fault, Notice, ObjectKind, Pod, SubjectIds, SubjectKind, Workload};
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use super::ends::heard::{Heard, Teller};
 use crate::kubernetes::Api;
 use crate::owners::Owners;
 use crate::scope::Scope;
-use crate::watch::{Bounds, Follow, Forms, Target, length, names};
+use crate::watch::{Bounds, Follow, Forms, Mirror, Target, length, names};
 
 /// What is heard and waits for being understood.
 const HEARD: usize = 64;
@@ -42,15 +42,15 @@ impl Watches {
             meters.push(meter);
         }
         let owners = config.workloads.then(|| Owners::new(api.clone()));
-        let known = Known {
+        let mut known = Known {
             heard,
-            mirror: Mirror { from: meters, shown: [0; 4] },
+            mirror: Mirror::new(meters, Arc::clone(meter)),
             owners,
             waiting: VecDeque::new(),
             wanted: HashSet::new(),
             asked: FuturesUnordered::new(),
         };
-        known.mirror.show_on(meter);
+        known.mirror.show();
         (Self(watches), known)
     }
 
@@ -175,33 +175,7 @@ impl Known {
     }
 
     /// Shows on the meter of the source what the watches count.
-    pub(super) fn show(&mut self, meter: &SourceMeter) {
-        self.mirror.show(meter);
-    }
-}
-
-/// Shows what following counts at the meter of the source, whose events and readiness are those of the reports.
-struct Mirror {
-    from: Vec<Arc<SourceMeter>>,
-    shown: [u64; 4],
-}
-
-impl Mirror {
-    fn show(&mut self, to: &SourceMeter) {
-        self.show_on(to);
-        let counters: [fn(&SourceMeter) -> &Counter; 4] =
-            [|meter| &meter.retries, |meter| &meter.lists, |meter| &meter.skipped, |meter| &meter.uncached];
-        for (counter, shown) in counters.into_iter().zip(&mut self.shown) {
-            let count = self.from.iter().map(|meter| counter(meter).get()).sum();
-            counter(to).add(count - (*shown).min(count));
-            *shown = count;
-        }
-    }
-
-    fn show_on(&self, to: &SourceMeter) {
-        let sum = |gauge: fn(&SourceMeter) -> i64| self.from.iter().map(|meter| gauge(meter)).sum();
-        to.cached_objects.set(sum(|meter| meter.cached_objects.get()));
-        to.cached_bytes.set(sum(|meter| meter.cached_bytes.get()));
-        to.connected.set(self.from.iter().map(|meter| meter.connected.get()).min().unwrap_or(1));
+    pub(super) fn show(&mut self) {
+        self.mirror.show();
     }
 }

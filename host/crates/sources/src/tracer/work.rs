@@ -16,6 +16,7 @@ use super::config::Config;
 use super::ends::{Ends, Moment, Sides};
 use super::fetch::Fetch;
 use super::listen::{Listen, Peer, Pushed};
+use super::outage::Outage;
 use super::report::{Reading, Report};
 use super::totals::Totals;
 use super::trouble::Trouble;
@@ -192,7 +193,7 @@ impl Work {
 
     fn show(&mut self) {
         match &mut self.known {
-            Some(known) => known.show(&self.meter),
+            Some(known) => known.show(),
             None => self.meter.connected.set(1),
         }
         if self.outage.is_on() {
@@ -235,18 +236,18 @@ impl Work {
         let since = totals.begin(moment.steady);
         let over_nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
         let mut sides = Sides::default();
-        let mut rows = Vec::with_capacity(report.rows.len());
+        let mut sources = Vec::with_capacity(report.rows.len());
         for part in report.rows.chunks(PART) {
-            let sources = self.ends.sources(part, &mut sides, moment);
-            rows.extend(part.iter().copied().zip(sources));
+            sources.extend(self.ends.sources(part, &mut sides, moment));
             yield_now().await;
         }
-        drop(report.rows);
-        let mut left = rows.len();
+        let mut left = report.rows.len();
+        let parts = report.rows.chunks(PART).zip(sources.chunks(PART));
         // A report without connections is told, too.
-        for part in rows.chunks(PART).chain(rows.is_empty().then_some(&[][..])) {
-            let connections = self.ends.connections(part, &sides, moment, |row| totals.growth(row, since.is_none()));
-            left -= part.len();
+        let nothing = report.rows.is_empty().then_some((&[][..], &[][..]));
+        for (rows, sources) in parts.chain(nothing) {
+            let connections = self.ends.connections(rows, sources, &sides, moment, |row| totals.growth(row, since.is_none()));
+            left -= rows.len();
             self.hand_on(feed).await?;
             let report = ConnectionReport { observed_at: moment.at, over_nanos, more: left > 0, connections };
             feed.send(Notice::Event(Event::Connections(Arc::new(report)))).await?;
@@ -355,45 +356,5 @@ async fn pushed(listen: &mut Option<Listen>) -> Pushed {
     match listen {
         Some(listen) => listen.next().await,
         None => pending().await,
-    }
-}
-
-/// What an operator reads of troubles: the first of each kind in an outage, and its end.
-#[derive(Debug, Default)]
-struct Outage {
-    failures: u64,
-    last: Option<std::mem::Discriminant<Trouble>>,
-    is_blind: bool,
-}
-
-impl Outage {
-    fn failed(&mut self, trouble: &Trouble) {
-        self.failures += 1;
-        let kind = std::mem::discriminant(trouble);
-        if self.last.replace(kind) != Some(kind) {
-            tracing::warn!(source = "tracer", %trouble, hint = trouble.hint(), "no report from the tracer; it is tried again at each turn");
-        }
-    }
-
-    fn is_on(&self) -> bool {
-        self.failures > 0
-    }
-
-    fn succeeded(&mut self) {
-        self.last = None;
-        if std::mem::take(&mut self.failures) > 0 {
-            tracing::info!(source = "tracer", "the tracer reports again");
-        }
-    }
-
-    fn blind(&mut self, cause: &str) {
-        if !std::mem::replace(&mut self.is_blind, true) {
-            tracing::warn!(
-                source = "tracer",
-                cause,
-                hint = "is `proc` the host's, and may this user read it?",
-                "cannot look at the processes: ends are told apart by their addresses only"
-            );
-        }
     }
 }

@@ -103,13 +103,14 @@ impl Ends {
     /// The connections with both of their ends, once the sources of the whole report are known.
     pub(super) fn connections(
         &mut self,
-        rows: &[(Reported, Source)],
+        rows: &[Reported],
+        sources: &[Source],
         sides: &Sides,
         moment: Moment,
         mut growth: impl FnMut(&Reported) -> Growth,
     ) -> Vec<Connection> {
         let (resolver, subjects) = self.resolver(moment);
-        let connection = |(row, source): &(Reported, Source)| {
+        let connection = |(row, source): (&Reported, &Source)| {
             let growth = growth(row);
             let destination = resolver.destination(row, sides, moment.of(row), subjects);
             Connection {
@@ -125,7 +126,7 @@ impl Ends {
                 last_seen_nanos: row.last_seen,
             }
         };
-        rows.iter().map(connection).collect()
+        rows.iter().zip(sources).map(connection).collect()
     }
 
     fn resolver(&mut self, moment: Moment) -> (Resolver<'_>, &mut Subjects) {
