@@ -76,7 +76,8 @@ async fn a_huge_report_stays_within_bounds_and_is_kept_whole() {
     assert!(document.len() > 62 << 20 && document.len() < 64 << 20, "{}", document.len());
     tracer.answer(Answer::Report(document));
     until_within(&program, SLOW, "all of it is kept", async || kept(&redis).await == CONNECTIONS).await;
-    let dropped = program.metric("sluicebox_lane_dropped_events_total", "lane=\"transactions\",reason=\"overflow\"").await.unwrap();
+    let dropped =
+        program.metric("sluicebox_lane_dropped_events_total", "lane=\"transactions\",reason=\"overflow\"").await.unwrap();
     tracer.answer(Answer::Endless(b"[".repeat(1 << 16)));
     let failures = || async { program.metric("sluicebox_source_retries_total", "source=\"tracer\"").await.unwrap() };
     until(&program, "what never ends is given up", async || failures().await >= 3.0).await;

@@ -147,7 +147,7 @@ async fn measure() -> Result<()> {
         on_trial: None,
         ids: Arc::default(),
         outlets,
-        samples: std::sync::Mutex::default(),
+        shared: std::sync::Mutex::default(),
     });
     let config = place.folder.path().join("sluicebox.yaml");
     let live = Live::begin(parts, changes.clone(), &mut pipeline, (&config, fingerprint(&config)), checked.document).await?;

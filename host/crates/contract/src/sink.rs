@@ -15,6 +15,11 @@ pub trait Sink: Send + 'static {
         256
     }
 
+    /// The entries of how many calls of modules are gathered for one write at most. More suit a sink that writes seldom, and then all at once.
+    fn most_calls(&self) -> usize {
+        64
+    }
+
     /// Everything that was there when the sources began has been written: what is kept from an earlier run and was not written
     /// again belongs to nothing any more.
     fn settled(&mut self) -> impl Future<Output = Result<(), Fault>> + Send {

@@ -16,8 +16,6 @@ use crate::queue::{Item, Receiver, Worth};
 /// How an outlet works.
 #[derive(Clone, Copy, Debug)]
 pub struct OutletSettings {
-    /// Parcels taken from the queue for one write, at most; each holds the entries of one call of a module.
-    pub parcels: usize,
     /// How long one write may take before it counts as failed.
     pub write_timeout: Duration,
     /// The first wait after a failure; it doubles up to `longest_wait`.
@@ -29,7 +27,6 @@ pub struct OutletSettings {
 impl Default for OutletSettings {
     fn default() -> Self {
         Self {
-            parcels: 64,
             write_timeout: Duration::from_secs(30),
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(30),
@@ -164,10 +161,11 @@ impl<K: Sink> Outlet<K> {
 
     /// Waits for parcels; meanwhile the sink does its own work.
     async fn next(&mut self) -> Result<Option<Vec<Parcel>>, Fault> {
+        let most = self.sink.most_calls().max(1);
         loop {
             let fault = tokio::select! {
                 biased;
-                parcels = self.queue.take(self.settings.parcels) => return Ok(parcels),
+                parcels = self.queue.take(most) => return Ok(parcels),
                 result = self.upkeep.work(&mut self.sink) => match result {
                     Ok(()) => continue,
                     Err(fault) => fault,

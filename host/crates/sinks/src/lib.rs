@@ -152,6 +152,17 @@ impl Sink for AnySink {
         }
     }
 
+    fn most_calls(&self) -> usize {
+        match self {
+            Self::Redis(sink) => sink.most_calls(),
+            Self::Kafka(sink) => sink.most_calls(),
+            Self::Files(sink) => sink.most_calls(),
+            Self::ConfigMaps(sink) => sink.most_calls(),
+            Self::Prometheus(sink) => sink.most_calls(),
+            Self::Stdout(sink) => sink.most_calls(),
+        }
+    }
+
     fn most_entries(&self) -> usize {
         match self {
             Self::Redis(sink) => sink.most_entries(),

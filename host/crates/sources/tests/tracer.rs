@@ -9,7 +9,7 @@ use sluicebox_contract::{Direction, Protocol, Source as _};
 use sluicebox_testkit::tracer::{Answer, SIX};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
-use traced::{Bench, many, millis};
+use traced::{Bench, many, millis, spawn};
 
 #[tokio::test]
 async fn six_connections_are_told_as_they_were_reported() {
@@ -177,14 +177,14 @@ async fn a_socket_that_was_left_is_replaced_and_a_file_is_not() {
     let mut bench = pushed();
     drop(std::os::unix::net::UnixListener::bind(bench.path("push.sock")).unwrap());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let source = tokio::spawn(bench.source().await.run(bench.told.clone(), async { drop(stopped.await) }));
+    let source = spawn(bench.source().await.run(bench.told.clone(), async { drop(stopped.await) }));
     UnixStream::connect(bench.path("push.sock")).await.unwrap();
     drop(stop);
     source.await.unwrap().unwrap();
     assert!(!bench.path("push.sock").exists(), "the socket goes with the source");
     std::fs::write(bench.path("file"), "precious").unwrap();
     bench.config.listen = Some(bench.path("file"));
-    let refused = sluicebox_sources::Tracer::new(&bench.config, None, "n", Default::default(), Default::default());
+    let refused = sluicebox_sources::Tracer::new(&bench.config, None, "n", std::sync::Arc::default(), std::sync::Arc::default());
     let fault = refused.err().expect("it is refused").to_string();
     assert!(fault.contains("something that is no socket is there"), "{fault}");
     assert_eq!(std::fs::read_to_string(bench.path("file")).unwrap(), "precious");

@@ -163,7 +163,7 @@ impl Sleeper {
         let begun = Instant::now();
         while own_namespace && u64::from(sleeper.namespace()) == host {
             assert!(begun.elapsed() < Duration::from_secs(10), "it got no namespace of its own");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         sleeper
     }

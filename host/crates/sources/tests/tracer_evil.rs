@@ -8,7 +8,7 @@ use sluicebox_contract::quantity::ByteSize;
 use sluicebox_testkit::tracer::{Answer, SIX};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
-use traced::{Bench, many, millis};
+use traced::{Bench, many, millis, spawn};
 
 /// After such answers there is no report, the program lives, and a good answer is told at once.
 async fn survives(answer: Answer) -> Bench {
@@ -164,7 +164,7 @@ async fn a_flood_of_documents_is_read_at_a_bounded_pace() {
     bench.config.listen = Some(bench.path("push.sock"));
     let _source = bench.run().await;
     let mut stream = UnixStream::connect(bench.path("push.sock")).await.unwrap();
-    let flood = tokio::spawn(async move {
+    let flood = spawn(async move {
         let many = r#"{"connections":[]}"#.repeat(1000);
         while stream.write_all(many.as_bytes()).await.is_ok() {}
     });

@@ -79,7 +79,8 @@ impl Tracer {
         let _left = std::fs::remove_file(&self.path);
         let listener = UnixListener::bind(&self.path).with_context(|| format!("cannot listen at {}", self.path.display()))?;
         let shared = Arc::clone(&self.shared);
-        self.task = Some(tokio::spawn(async move {
+        #[allow(clippy::disallowed_methods, reason = "a server for tests: it is aborted when it is dropped")]
+        let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
@@ -88,7 +89,8 @@ impl Tracer {
                 });
                 while connections.try_join_next().is_some() {}
             }
-        }));
+        });
+        self.task = Some(task);
         Ok(())
     }
 }

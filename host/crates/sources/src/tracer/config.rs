@@ -70,7 +70,7 @@ pub struct Config {
     pub proc: PathBuf,
     /// How long it is remembered who had an address, so that what is told late is told of the right pod: up to 1h.
     pub history: TimeSpan,
-    /// Whether a pod is told with the workload that controls it in the end, such as the Deployment of its ReplicaSet.
+    /// Whether a pod is told with the workload that controls it in the end, such as the Deployment of its `ReplicaSet`.
     pub workloads: bool,
     /// How many pods, services and nodes are remembered at most, each.
     pub max_cached_objects: usize,

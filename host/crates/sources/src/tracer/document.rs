@@ -231,8 +231,14 @@ impl Document {
                 self.expected = if self.is_in_object() { Expected::Key } else { Expected::Value };
                 Ok(())
             }
-            (b'}', Expected::KeyOrEnd | Expected::CommaOrEnd) if self.is_in_object() => self.close(),
-            (b']', Expected::ValueOrEnd | Expected::CommaOrEnd) if !self.is_in_object() => self.close(),
+            (b'}', Expected::KeyOrEnd | Expected::CommaOrEnd) if self.is_in_object() => {
+                self.close();
+                Ok(())
+            }
+            (b']', Expected::ValueOrEnd | Expected::CommaOrEnd) if !self.is_in_object() => {
+                self.close();
+                Ok(())
+            }
             _ if takes_value && is_plain(byte) => self.begin(Token::Plain, byte),
             _ => Err(Broken::NotJson { what: "something that does not belong there", at }),
         }
@@ -270,11 +276,10 @@ impl Document {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Broken> {
+    fn close(&mut self) {
         self.objects >>= 1;
         self.depth = self.depth.saturating_sub(1);
         self.end_value();
-        Ok(())
     }
 
     fn end_value(&mut self) {

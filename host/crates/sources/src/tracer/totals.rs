@@ -68,7 +68,7 @@ impl Totals {
         let traffic = |total: u64, before: Option<u64>| Traffic {
             total,
             // What was not there before has all come since; unless nobody has looked before.
-            increase: if is_first { 0 } else { total.checked_sub(before.unwrap_or(0)).unwrap_or(0) },
+            increase: if is_first { 0 } else { total.saturating_sub(before.unwrap_or(0)) },
         };
         Growth {
             sent: traffic(row.sent, before.map(|before| before.sent)),

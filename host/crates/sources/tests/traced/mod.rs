@@ -147,7 +147,7 @@ impl Bench {
 
     /// Runs the source until the handle is aborted or dropped with the runtime.
     pub(crate) async fn run(&self) -> JoinHandle<Result<(), sluicebox_contract::Fault>> {
-        tokio::spawn(self.source().await.run(self.told.clone(), std::future::pending()))
+        spawn(self.source().await.run(self.told.clone(), std::future::pending()))
     }
 
     /// Waits until so many tries have failed.
@@ -156,6 +156,12 @@ impl Bench {
         let meter = Arc::clone(&self.meter);
         self.told.until("it has failed", |_| meter.retries.get() >= before + count).await;
     }
+}
+
+/// Runs beside the test, and ends with its runtime.
+#[allow(clippy::disallowed_methods, reason = "tests start what they test")]
+pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(work)
 }
 
 pub(crate) fn millis(number: u64) -> TimeSpan {

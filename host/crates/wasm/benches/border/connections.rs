@@ -87,19 +87,19 @@ fn agree(engine: &Engine, reports: &[Event]) {
 
 #[derive(Serialize)]
 struct Values {
-    monotonic_sent_bytes: u64,
-    monotonic_recv_bytes: u64,
-    monotonic_retransmits: u64,
+    #[serde(rename = "monotonic_sent_bytes")]
+    sent: u64,
+    #[serde(rename = "monotonic_recv_bytes")]
+    received: u64,
+    #[serde(rename = "monotonic_retransmits")]
+    retransmits: u64,
 }
 
 fn document(connection: &Connection) -> Entry {
     let Connection { source, destination, .. } = connection;
     let name = format!("{}-{}-{}-{}", source.address, destination.address, source.port, destination.port).replace(':', "_");
-    let values = Values {
-        monotonic_sent_bytes: connection.sent.total,
-        monotonic_recv_bytes: connection.received.total,
-        monotonic_retransmits: connection.retransmits.total,
-    };
+    let values =
+        Values { sent: connection.sent.total, received: connection.received.total, retransmits: connection.retransmits.total };
     let body = serde_json::to_vec(&values).expect("a document");
     Entry::Document(Document { collection: None, name, body })
 }
@@ -119,10 +119,11 @@ struct Row {
     retransmits: u64,
 }
 
+type Pair = (Option<SubjectId>, Option<SubjectId>, u16, Protocol, Direction);
 type Seen = (IpAddr, u16, IpAddr, u16, Protocol, u32);
 
 fn native_sums(counts: bool) -> Shape {
-    let mut rows: HashMap<(Option<SubjectId>, Option<SubjectId>, u16, Protocol, Direction), Row> = HashMap::new();
+    let mut rows: HashMap<Pair, Row> = HashMap::new();
     let mut seen: HashSet<Seen> = HashSet::new();
     Box::new(move |event| {
         let Event::Connections(report) = event else { return 0 };

@@ -190,7 +190,7 @@ fn pods_that_have_gone_are_bounded() {
     for number in 0..MOST_GONE + 100 {
         cluster.with_pod(pod(&number.to_string(), ""), 1);
         cluster.without_pod(&format!("u-{number}"), 1);
-        cluster.expire(at(1), Duration::from_secs(60));
+        cluster.expire(at(1), Duration::from_mins(1));
     }
     assert_eq!(cluster.pods.len(), MOST_GONE);
 }
