@@ -277,6 +277,78 @@
 //! An empty [`Packed`] makes no entry. A limit that is not set reads as [`Reading::Unlimited`], and what the system does not tell has no
 //! sample at all: nothing is ever filled in. The names and units of the metrics stand at [`Metric`].
 //!
+//! # Who talks to whom
+//!
+//! Connections are numbers, too: addresses, ports, totals and what they have grown by, and the subjects of both ends; zero is nobody's.
+//! This module tells who sends bytes out of the cluster:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use sluicebox_sdk::{
+//!     ConnectionReport, Connections, Context, Entries, Message, Module, NoSettings, Subject, SubjectId, SubjectKind, Subjects,
+//! };
+//!
+//! #[derive(Default)]
+//! struct Leaves { names: BTreeMap<SubjectId, String>, outside: Option<SubjectId> }
+//!
+//! impl Module for Leaves {
+//!     type Settings = NoSettings;
+//!     fn start(_: NoSettings, _: &Context) -> Result<Self, String> { Ok(Self::default()) }
+//! }
+//!
+//! impl Subjects for Leaves {
+//!     fn define(&mut self, subjects: Vec<Subject>) {
+//!         for subject in subjects {
+//!             if subject.kind == SubjectKind::Outside {
+//!                 self.outside = Some(subject.id);
+//!             }
+//!             // The workload where it is known, such as a Deployment; else the pod, the node, …
+//!             let name = subject.attribute("workload-name").unwrap_or(&subject.name);
+//!             self.names.insert(subject.id, format!("{}/{name}", subject.namespace));
+//!         }
+//!     }
+//!     fn forget(&mut self, subjects: &[SubjectId]) {
+//!         for subject in subjects {
+//!             self.names.remove(subject);
+//!         }
+//!     }
+//! }
+//!
+//! impl Connections for Leaves {
+//!     fn connections(&mut self, report: ConnectionReport) -> Result<Entries, String> {
+//!         let mut sent: BTreeMap<&str, u64> = BTreeMap::new();
+//!         for connection in &report.connections {
+//!             if let (Some(source), Some(_)) = (connection.source.subject(), self.outside.filter(|id| *id == connection.destination.subject)) {
+//!                 *sent.entry(self.names.get(&source).map_or("?", String::as_str)).or_default() += connection.sent.increase;
+//!             }
+//!         }
+//!         Ok(sent.into_iter().map(|(name, bytes)| Message::new(format!("{name} {bytes}"))).collect())
+//!     }
+//! }
+//!
+//! sluicebox_sdk::export!(Leaves: connections, subjects);
+//!
+//! let case = r#"{
+//!     "about": "What leaves the cluster is told, by workload.",
+//!     "steps": [
+//!         {"define": [
+//!             {"id": 1, "kind": "pod", "uid": "u1", "namespace": "shop", "name": "web-5b8c7", "attributes": {"workload-name": "web"}},
+//!             {"id": 2, "kind": "outside", "uid": "", "namespace": "", "name": "outside"}
+//!         ]},
+//!         {"report": {"connections": [
+//!             {"source": {"subject": 1, "address": "10.42.0.7", "port": 40112}, "destination": {"subject": 2, "address": "192.0.2.7", "port": 443},
+//!              "sent": {"total": 900, "increase": 79}},
+//!             {"source": {"subject": 1, "address": "10.42.0.7", "port": 40113}, "destination": {"address": "10.42.0.9", "port": 80}, "sent": 5}
+//!         ]}, "expect": [{"message": {"body": "shop/web 79"}}]}
+//!     ]
+//! }"#;
+//! # #[cfg(not(target_family = "wasm"))]
+//! sluicebox_sdk::cases::run::<Leaves>(&sluicebox_sdk::cases::read("what_leaves", case).unwrap()).unwrap();
+//! ```
+//!
+//! A large report comes in parts, of which all but the last say `more`; a module that needs the whole sums until then, or until
+//! another time of observation. What a total has grown by is zero in the first report of a tracer.
+//!
 //! # What else happens to a module
 //!
 //! Before a new version takes over, the host tries it out beside the old one: it is started, told all subjects, and given the last batch

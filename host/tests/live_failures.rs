@@ -137,9 +137,9 @@ async fn a_module_that_handles_no_events_of_its_sources_is_refused() {
     let path = place.path("module.wasm");
     replace(&path, &hostile());
     let rest = format!(
-        "sources: {{pods: {{}}, nodes: {{}}}}\n\
+        "sources: {{pods: {{}}, namespaces: {{}}}}\n\
          reload: {{poll: 500ms, debounce: 50ms}}\n\
-         modules: {{nodes: {{use: \"{}\", from: [nodes], to: [out]}}}}\n\
+         modules: {{namespaces: {{use: \"{}\", from: [namespaces], to: [out]}}}}\n\
          sinks: {{out: {{stdout: {{}}}}}}\n",
         path.display()
     );
@@ -149,15 +149,15 @@ async fn a_module_that_handles_no_events_of_its_sources_is_refused() {
     let pods_only = renamed(&hostile(), "object-handler", "absent-handler");
     replace(&path, &pods_only);
     until(&program, "it is refused", async || {
-        let refused = &status_of(&program, "nodes").await["refused"];
-        refused["step"] == LOAD && refused["reason"] == "it handles no events of nodes" && refused["digest"] == digest(&pods_only)
+        let refused = &status_of(&program, "namespaces").await["refused"];
+        refused["step"] == LOAD && refused["reason"] == "it handles no events of namespaces" && refused["digest"] == digest(&pods_only)
     })
     .await;
-    assert_eq!(digest_in(&program, "nodes").await, digest(&hostile()));
-    api.create_node(serde_json::json!({"metadata": {"name": "n1"}})).unwrap();
+    assert_eq!(digest_in(&program, "namespaces").await, digest(&hostile()));
+    api.create_namespace(serde_json::json!({"metadata": {"name": "shop"}})).unwrap();
     program.until_lines(PATIENCE, |lines| lines.len() == 1).await.unwrap();
     replace(&path, &hostile());
-    until(&program, "the refusal is forgotten", async || status_of(&program, "nodes").await["refused"].is_null()).await;
+    until(&program, "the refusal is forgotten", async || status_of(&program, "namespaces").await["refused"].is_null()).await;
     assert!(program.stop(PATIENCE).await.unwrap().success());
 }
 

@@ -7,6 +7,7 @@
 
 mod attributes;
 pub mod cgroups;
+mod end;
 pub mod inventory;
 pub mod namespaces;
 pub mod node_name;

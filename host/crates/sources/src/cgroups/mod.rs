@@ -99,7 +99,3 @@ impl Source for Cgroups {
         }
     }
 }
-
-fn out_of_ids() -> Fault {
-    Fault::fatal("cannot number another cgroup", "all 4294967295 numbers of this run have been used").hint("restart sluicebox")
-}

@@ -16,6 +16,7 @@ use super::names::{Heard, Roster};
 use super::reader::{Extent, Reader};
 use super::sampler::{Sampler, Taken, What};
 use super::young::Young;
+use crate::end::End;
 use crate::watch::Mirror;
 
 /// So many turns in a row were missed because of one reading before the operator is told.
@@ -64,18 +65,6 @@ enum Wake {
     Expired,
 }
 
-/// Why the loop ends.
-enum End {
-    Closed,
-    Fault(Fault),
-}
-
-impl From<Fault> for End {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
 impl Rounds {
     pub(super) fn new(
         config: &Config,
@@ -107,10 +96,8 @@ impl Rounds {
         self.begin(What::All);
         loop {
             let wake = self.wake().await;
-            match self.round(wake, &mut feed).await {
-                Ok(()) => {}
-                Err(End::Closed) => return Ok(()),
-                Err(End::Fault(fault)) => return Err(fault),
+            if let Err(end) = self.round(wake, &mut feed).await {
+                return end.result();
             }
         }
     }
@@ -238,7 +225,7 @@ impl Rounds {
         self.count();
         for notice in self.roster.take_notices() {
             let is_event = matches!(notice, Notice::Event(_));
-            feed.send(notice).await.map_err(|_| End::Closed)?;
+            feed.send(notice).await?;
             if is_event {
                 self.meter.events.increment();
             }
@@ -246,7 +233,7 @@ impl Rounds {
         let pods_are_listed = self.pods.as_ref().is_none_or(|pods| pods.are_listed);
         if self.has_begun && pods_are_listed && !self.is_listed {
             self.is_listed = true;
-            feed.send(Notice::Listed).await.map_err(|_| End::Closed)?;
+            feed.send(Notice::Listed).await?;
             self.meter.listed.set(1);
         }
         Ok(())

@@ -15,6 +15,7 @@ use super::names::Orders;
 use super::place::Place;
 use super::refused::Refused;
 use super::tree::{Changes, Found, Tree, TreeLimits, Wanted};
+use crate::end::out_of_ids;
 
 /// Where a process may open any number of files: as many as the kernel allows where nobody has set another number.
 const MANY_FILES: u64 = 1 << 20;
@@ -245,7 +246,7 @@ impl Sampler {
             self.refused.insert(Found { path, place });
             return Ok(());
         }
-        let subject = self.ids.next().ok_or_else(super::out_of_ids)?;
+        let subject = self.ids.next().ok_or_else(|| out_of_ids("cgroup"))?;
         let cgroup = Some(self.means.open(&path, place.as_ref()));
         if place.is_none() {
             self.others.insert(subject);

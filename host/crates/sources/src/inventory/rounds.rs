@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as SteadyInstant};
 
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::{Closed, Event, Fault, Feed, Notice, UnixNanos};
+use sluicebox_contract::{Event, Fault, Feed, Notice, UnixNanos};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
@@ -18,6 +18,7 @@ use super::book::Book;
 use super::config::Config;
 use super::controllers::Controllers;
 use super::watches::Heard;
+use crate::end::End;
 use crate::processes::{self, Processes};
 use crate::watch::Mirror;
 
@@ -75,18 +76,6 @@ enum Wake {
     WaitedEnough,
 }
 
-/// Why the loop ends.
-enum End {
-    Closed,
-    Fault(Fault),
-}
-
-impl From<Closed> for End {
-    fn from(_: Closed) -> Self {
-        Self::Closed
-    }
-}
-
 impl Rounds {
     pub(super) fn new(
         config: &Config,
@@ -115,10 +104,8 @@ impl Rounds {
     pub(super) async fn run(mut self, mut feed: impl Feed) -> Result<(), Fault> {
         loop {
             let wake = self.wake().await;
-            match self.round(wake, &mut feed).await {
-                Ok(()) => {}
-                Err(End::Closed) => return Ok(()),
-                Err(End::Fault(fault)) => return Err(fault),
+            if let Err(end) = self.round(wake, &mut feed).await {
+                return end.result();
             }
         }
     }
@@ -146,7 +133,7 @@ impl Rounds {
                 let host_proc = self.host_proc.clone();
                 self.step = Step::Looking(spawn_blocking(move || look(&host_proc)));
             }
-            Wake::Looked(look) => self.looked(look.map_err(End::Fault)?),
+            Wake::Looked(look) => self.looked(look?),
             Wake::WaitedEnough => self.controllers.wait_no_longer(),
         }
         self.mirror.show();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::{Closed, ConnectionReport, Event, Fault, Feed, Notice, SubjectIds};
+use sluicebox_contract::{ConnectionReport, Event, Fault, Feed, Notice, SubjectIds};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,6 +21,7 @@ use super::report::{Reading, Report};
 use super::totals::Totals;
 use super::trouble::Trouble;
 use super::watches::{Known, Learnt};
+use crate::end::{End, out_of_ids};
 use crate::processes;
 use crate::scope::Scope;
 
@@ -62,18 +63,6 @@ enum Wake {
     Answer(Result<Report, Trouble>),
     Pushed(Pushed),
     Tidy,
-}
-
-/// Why the loop ends.
-enum End {
-    Closed,
-    Fault(Fault),
-}
-
-impl From<Closed> for End {
-    fn from(_: Closed) -> Self {
-        Self::Closed
-    }
 }
 
 impl Work {
@@ -123,10 +112,8 @@ impl Work {
         self.turn = Instant::now();
         loop {
             let wake = self.wake().await;
-            match self.round(wake, &mut feed).await {
-                Ok(()) => {}
-                Err(End::Closed) => return Ok(()),
-                Err(End::Fault(fault)) => return Err(fault),
+            if let Err(end) = self.round(wake, &mut feed).await {
+                return end.result();
             }
         }
     }
@@ -319,10 +306,7 @@ impl Work {
         self.meter.subjects.set(i64::try_from(subjects).unwrap_or(i64::MAX));
         self.meter.nameless.add(i64::try_from(no_room).unwrap_or(i64::MAX));
         if self.ends.is_out_of_ids() {
-            return Err(End::Fault(
-                Fault::fatal("cannot number another subject", "all 4294967295 numbers of this run have been used")
-                    .hint("restart sluicebox"),
-            ));
+            return Err(out_of_ids("subject").into());
         }
         Ok(())
     }

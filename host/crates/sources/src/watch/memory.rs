@@ -12,6 +12,7 @@ use super::cut::Identity;
 use super::read::{Object, Verb};
 use super::typed::{ReadTyped, Typed};
 use crate::Attributes;
+use crate::end::out_of_ids;
 
 /// How much is remembered at most.
 #[derive(Clone, Copy, Debug)]
@@ -220,10 +221,7 @@ impl Memory {
     }
 
     fn number(&self) -> Result<SubjectId, Fault> {
-        self.ids.next().ok_or_else(|| {
-            Fault::fatal("cannot number another object", "all 4294967295 numbers of this run have been used")
-                .hint("restart sluicebox")
-        })
+        self.ids.next().ok_or_else(|| out_of_ids("object"))
     }
 
     fn subject(&self, id: SubjectId, object: &Object, attributes: Vec<(String, String)>) -> Subject {

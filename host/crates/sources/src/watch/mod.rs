@@ -24,10 +24,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::ByteSize;
-use sluicebox_contract::{Closed, Fault, Feed, Notice, ObjectKind, SubjectIds, UnixNanos};
+use sluicebox_contract::{Fault, Feed, Notice, ObjectKind, SubjectIds, UnixNanos};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::Problem;
+use crate::end::End;
 use crate::kubernetes::Api;
 use listen::Heard;
 use memory::Memory;
@@ -53,34 +54,13 @@ pub(crate) struct Follow {
     pub(crate) meter: Arc<SourceMeter>,
 }
 
-/// Why following ends.
-enum End {
-    Closed,
-    Fault(Fault),
-}
-
-impl From<Closed> for End {
-    fn from(_: Closed) -> Self {
-        Self::Closed
-    }
-}
-
-impl From<Fault> for End {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
 impl Follow {
     /// Runs until `stop` is ready, whatever it waits for at that moment.
     pub(crate) async fn run(self, feed: impl Feed, stop: impl Future<Output = ()> + Send) -> Result<(), Fault> {
         tokio::select! {
             biased;
             () = stop => Ok(()),
-            end = self.follow(feed) => match end {
-                End::Closed => Ok(()),
-                End::Fault(fault) => Err(fault),
-            },
+            end = self.follow(feed) => end.result(),
         }
     }
 

@@ -16,6 +16,7 @@ use super::renumbered::Renumbered;
 use super::subject::{named, unnamed};
 use crate::cgroups::config::WhenUnknown;
 use crate::cgroups::place::Place;
+use crate::end::out_of_ids;
 
 /// What was read of cgroups that wait takes so many bytes at most.
 const MOST_HELD: usize = 4 << 20;
@@ -341,7 +342,7 @@ impl Roster {
 
     /// It is somebody else than was told. A subject's names never change, so it is another subject.
     fn redefine(&mut self, id: SubjectId, subject: Subject) -> Result<(), Fault> {
-        let new = self.ids.next().ok_or_else(crate::cgroups::out_of_ids)?;
+        let new = self.ids.next().ok_or_else(|| out_of_ids("cgroup"))?;
         self.notices.push(Notice::Forgotten(id));
         let cgroup = self.cgroups.remove(&id);
         if let Some(State::Told(before)) = cgroup.as_ref().map(|cgroup| &cgroup.state) {
