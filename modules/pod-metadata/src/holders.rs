@@ -1,4 +1,5 @@
-//! Whose an address is, and what was last said of it: so that nothing is said twice, and what somebody else has by now is not taken away.
+//! Whose an address is, and what was last said of it: so that nothing is said twice unless that is wished, and what somebody else has by
+//! now is not taken away.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,6 +28,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) uid: &'a str,
     /// As in the holder.
     pub(crate) plain: u64,
+    /// Whether it is to be said though it was said before.
+    pub(crate) again: bool,
 }
 
 /// Beyond it nobody is remembered: what they say is put as often as it comes. They are 6 MB when they are handed over to the next
@@ -42,7 +45,8 @@ impl Holders {
                 if news {
                     (holder.plain, holder.said) = (claim.plain, claim.plain);
                 }
-                news
+                // What an inventory has said with details, only an inventory says again.
+                news || claim.again && holder.said == claim.plain
             }
             // Somebody came later, who has it now.
             Some(_) if before => false,
@@ -59,7 +63,7 @@ impl Holders {
             Some(holder) if holder.uid == claim.uid => {
                 let news = holder.said != said;
                 (holder.plain, holder.said, holder.listed) = (claim.plain, said, observed);
-                news
+                news || claim.again
             }
             _ => {
                 self.remember(address, claim, said, observed);
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn a_bounded_number_is_remembered_and_the_others_are_said_every_time() {
         let mut holders = Holders::default();
-        let claim = Claim { uid: "0b9f2f2c-5f5e-4c0b-9d0e-0123456789ab", plain: u64::MAX };
+        let claim = Claim { uid: "0b9f2f2c-5f5e-4c0b-9d0e-0123456789ab", plain: u64::MAX, again: false };
         let address = |number: usize| IpAddr::from(Ipv4Addr::from_bits(u32::MAX - u32::try_from(number).unwrap()));
         for number in 0..MOST {
             assert!(holders.has(address(number), claim, false));

@@ -19,7 +19,7 @@ use sluicebox_sdk::{
 };
 
 use holders::{Claim, Holders};
-pub use settings::Settings;
+pub use settings::{Settings, Unchanged};
 
 /// The module.
 pub struct PodMetadata {
@@ -148,7 +148,7 @@ impl PodMetadata {
             return;
         }
         let body = body();
-        let claim = Claim { uid, plain: hash(&body) };
+        let claim = Claim { uid, plain: hash(&body), again: self.says_again() };
         for address in now {
             if self.holders.has(address, claim, before.contains(&address)) {
                 entries.push(self.put(address, body.clone()));
@@ -163,7 +163,7 @@ impl PodMetadata {
             return;
         }
         let plain = body::of_listed_pod(pod);
-        let claim = Claim { uid: &pod.uid, plain: hash(&plain) };
+        let claim = Claim { uid: &pod.uid, plain: hash(&plain), again: self.says_again() };
         let body = if self.settings.details { body::of_detailed_pod(pod) } else { plain };
         let said = hash(&body);
         for address in addresses {
@@ -171,6 +171,10 @@ impl PodMetadata {
                 entries.push(self.put(address, body.clone()));
             }
         }
+    }
+
+    fn says_again(&self) -> bool {
+        self.settings.unchanged == Unchanged::Put
     }
 
     fn put(&self, address: IpAddr, body: String) -> Entry {

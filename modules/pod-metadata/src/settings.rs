@@ -15,11 +15,29 @@ pub struct Settings {
     pub retention: Span,
     /// Whether pods of this node are told with their owner, their containers and their attributes.
     pub details: bool,
+    /// What becomes of an object of which nothing has changed.
+    pub unchanged: Unchanged,
+}
+
+/// What becomes of an object of which nothing has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unchanged {
+    /// Nothing.
+    #[default]
+    Skip,
+    /// Its documents are put again, which keeps them alive in a sink that lets documents expire.
+    Put,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { collection: Some("metadata".to_owned()), retention: Span(Duration::from_mins(5)), details: false }
+        Self {
+            collection: Some("metadata".to_owned()),
+            retention: Span(Duration::from_mins(5)),
+            details: false,
+            unchanged: Unchanged::default(),
+        }
     }
 }
 
