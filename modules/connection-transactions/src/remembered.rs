@@ -13,7 +13,7 @@ pub(crate) struct Remembered {
     now: u64,
     /// None of them was seen before this.
     oldest: u64,
-    /// When the last report was observed.
+    /// When the last report was observed, whichever tracer it was of.
     observed: u64,
     part: u32,
 }
@@ -35,8 +35,17 @@ impl Remembered {
         if observed == self.observed {
             return;
         }
-        // The first report of a tracer does not tell how much time has passed.
-        let passed = if over > 0 || self.observed == 0 { over } else { observed.saturating_sub(self.observed) };
+        let passed = match observed.checked_sub(self.observed) {
+            _ if self.observed == 0 => over,
+            // The first report of a tracer does not tell how much time has passed.
+            Some(ahead) if over == 0 => ahead,
+            // Each tracer tells of the time since its own last report: of that only what is not counted yet has passed.
+            Some(ahead) => over.min(ahead),
+            // Another tracer's was faster.
+            None if self.observed - observed < over => return,
+            // The clock was set back.
+            None => over,
+        };
         self.now = self.now.saturating_add(passed);
         self.observed = observed;
     }
@@ -183,6 +192,51 @@ mod tests {
             assert!(Remembered::restore(&bytes.into()).is_none());
         }
         assert!(Remembered::restore(&vec![0; 8].into()).is_some());
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Reports by when they were observed and the time over which they tell, in seconds; how many have passed after each since the first.
+    #[track_caller]
+    fn check(reports: &[(u64, u64)], passed: &[u64]) {
+        let mut remembered = Remembered::default();
+        remembered.begin(1000 * SECOND, 0);
+        let told = reports.iter().map(|(observed, over)| {
+            remembered.begin(observed * SECOND, over * SECOND);
+            remembered.now / SECOND
+        });
+        assert_eq!(told.collect::<Vec<_>>(), passed);
+    }
+
+    #[test]
+    fn time_passes_as_one_tracer_tells() {
+        check(&[(1005, 5), (1010, 5), (1010, 5), (1300, 290)], &[5, 10, 10, 300]);
+        // Reports that were lost between, and a tracer that comes back: it cannot tell.
+        check(&[(1005, 5), (1015, 5), (1045, 0)], &[5, 10, 40]);
+    }
+
+    #[test]
+    fn time_passes_once_however_many_tracers_tell() {
+        let first = [(1001, 0), (1002, 0), (1003, 0)];
+        let then: Vec<_> = (4..300).map(|second| (1000 + second, 4)).collect();
+        let passed: Vec<_> = (1..300).collect();
+        check(&[&first[..], &then].concat(), &passed);
+        // At the same moment, one behind the other, and in parts that alternate.
+        check(&[(1005, 5), (1005, 5), (1004, 5), (1005, 5), (1010, 5), (1009, 5), (1010, 5)], &[5, 5, 5, 5, 10, 10, 10]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_ages_nothing() {
+        check(&[(1005, 5), (88_000, 5), (88_005, 5)], &[5, 10, 15]);
+        check(&[(1001, 4), (88_000, 4), (88_001, 4), (88_002, 4)], &[1, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nothing() {
+        check(&[(1005, 5), (500, 5), (505, 5)], &[5, 10, 15]);
+        check(&[(1001, 4), (500, 4), (501, 4), (502, 4)], &[1, 5, 6, 7]);
+        // By little, it is as if a report had been overtaken.
+        check(&[(1005, 5), (1003, 5), (1008, 5), (1013, 5)], &[5, 5, 8, 13]);
     }
 
     #[test]
