@@ -97,7 +97,7 @@ async fn a_large_report_comes_in_parts_of_one_time() {
 #[tokio::test]
 async fn one_turn_never_overlaps_the_next() {
     let mut bench = Bench::new(Answer::Late(Duration::from_millis(350), SIX.into()));
-    bench.config.timeout = millis(5_000);
+    bench.config.timeout = Some(millis(5_000));
     let _source = bench.run().await;
     bench.told.more(2).await;
     assert!(bench.peer.requests().len() <= 4, "{}", bench.peer.requests().len());
@@ -188,4 +188,57 @@ async fn a_socket_that_was_left_is_replaced_and_a_file_is_not() {
     let fault = refused.err().expect("it is refused").to_string();
     assert!(fault.contains("something that is no socket is there"), "{fault}");
     assert_eq!(std::fs::read_to_string(bench.path("file")).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn what_has_grown_is_told_over_connections_that_follow_each_other() {
+    let bench = pushed();
+    let _source = bench.run().await;
+    for sent in [3079, 3080, 3180] {
+        let document = SIX.replace(r#""monotonic_sent_bytes":3079"#, &format!(r#""monotonic_sent_bytes":{sent}"#));
+        let mut stream = UnixStream::connect(bench.path("push.sock")).await.unwrap();
+        stream.write_all(document.as_bytes()).await.unwrap();
+        bench.told.more(1).await;
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    let increases: Vec<u64> = bench.told.reports().iter().map(|report| report.connections[0].sent.increase).collect();
+    assert_eq!(increases, [0, 1, 100]);
+}
+
+#[tokio::test]
+async fn a_socket_that_somebody_listens_at_is_not_taken_and_one_that_is_removed_is_made_anew() {
+    let bench = pushed();
+    let _source = bench.run().await;
+    UnixStream::connect(bench.path("push.sock")).await.unwrap();
+    let refused = sluicebox_sources::Tracer::new(&bench.config, None, "n", std::sync::Arc::default(), std::sync::Arc::default());
+    let fault = refused.err().expect("it is refused").to_string();
+    assert!(fault.contains("another process listens there"), "{fault}");
+    std::fs::remove_file(bench.path("push.sock")).unwrap();
+    bench.told.until("it is there again", |_| bench.path("push.sock").exists()).await;
+    let mut stream = UnixStream::connect(bench.path("push.sock")).await.unwrap();
+    stream.write_all(SIX.as_bytes()).await.unwrap();
+    bench.told.more(1).await;
+}
+
+#[tokio::test]
+async fn with_user_ids_everybody_may_try_and_strangers_are_no_outage() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |bench: &Bench| std::fs::metadata(bench.path("push.sock")).unwrap().permissions().mode() & 0o777;
+    let mut bench = pushed();
+    let source = bench.run().await;
+    assert_eq!(mode(&bench), 0o660);
+    source.abort();
+    let _ended = source.await;
+    bench.config.user_ids = Some(vec![rustix::process::getuid().as_raw() + 1]);
+    let _source = bench.run().await;
+    assert_eq!(mode(&bench), 0o666);
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < Duration::from_millis(500) {
+        let _refused = UnixStream::connect(bench.path("push.sock")).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let refused = bench.meter.retries.get();
+    assert!((1..=20).contains(&refused), "{refused}");
+    assert_eq!(bench.meter.connected.get(), 1);
 }

@@ -91,6 +91,12 @@ impl Processes {
         self.not_seen
     }
 
+    /// Whether these are the processes of a host with pods: what is numbered here, others number so, too. The first process of a host
+    /// belongs to no pod, and that of a pod to that pod.
+    pub(crate) fn see_host(&self) -> bool {
+        self.know_pods() && self.process(1).is_some_and(|first| first.place.is_none())
+    }
+
     /// Whether any of them belongs to a pod. Where none does, these are not the processes of the host, or cgroups are named in a way that
     /// nobody knows.
     pub(crate) fn know_pods(&self) -> bool {

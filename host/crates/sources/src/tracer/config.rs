@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 
 use super::document::Limits;
+use super::ends::cidr;
 use super::row::DirectionCodes;
-use crate::Problem;
 use crate::scope::Scope;
 use crate::watch::check_sizes;
+use crate::{Attributes, Problem};
 
 const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
 const LONGEST_PERIOD: Duration = Duration::from_mins(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 /// What is remembered of addresses takes memory.
 const LONGEST_HISTORY: Duration = Duration::from_hours(1);
 /// No path of a Unix socket is longer (`sun_path`, with the zero at its end).
@@ -42,13 +44,17 @@ pub struct Config {
     /// How often the tracer is asked: from 100ms to 10m. A tracer that has not answered by the next turn costs that turn.
     pub period: TimeSpan,
     /// How long an answer may take, from the connection to its last byte; of `listen`, how long a document may take from its first byte.
-    pub timeout: TimeSpan,
-    /// A Unix socket that tracers connect to in order to push: one JSON document after the other, each as an answer to `path` is.
+    /// Without it, the period, but a second at least: one that stalls costs one turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<TimeSpan>,
+    /// A Unix socket that tracers connect to in order to push: one JSON document after the other, each as an answer to `path` is. Up to 16
+    /// may be connected; what has grown is told from one document of a connection to the next, and over connections that follow each other.
     /// What is left of such a socket is removed at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<PathBuf>,
     /// Only these users may be connected to, and may connect, as the kernel tells it of the socket. Without it, everybody that the
-    /// permissions of the socket let.
+    /// permissions of the socket let: that of `listen` may be used by its owner and his group, but with `user-ids` by everybody, as the
+    /// kernel then says who it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_ids: Option<Vec<u32>>,
     /// What the numbers of `direction` mean.
@@ -67,7 +73,12 @@ pub struct Config {
     pub node: Option<String>,
     /// Where the processes of the host are: `/proc`, or where that of the host is mounted in a container. To see them all, a pod needs
     /// `hostPID: true`, and for their network namespaces the right to look at all processes (root with `CAP_SYS_PTRACE`).
-    pub proc: PathBuf,
+    pub host_proc: PathBuf,
+    /// Ranges of addresses that are the cluster's, such as that of its services: an address there that nobody is known to have is never said to be
+    /// outside. Those that nodes have for their pods are known.
+    pub cluster_cidrs: Vec<String>,
+    /// Fields that are told with pods, services and nodes as attributes of their subjects.
+    pub attributes: Of,
     /// How long it is remembered who had an address, so that what is told late is told of the right pod: up to 1h.
     pub history: TimeSpan,
     /// Whether a pod is told with the workload that controls it in the end, such as the Deployment of its `ReplicaSet`.
@@ -82,6 +93,20 @@ pub struct Config {
     pub max_object_bytes: ByteSize,
 }
 
+/// Fields of pods, services and nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(rename = "TracerAttributes")]
+pub struct Of {
+    /// Of each pod: a name of one's own, and where the field stands in the API's JSON, as a JSON Pointer, such as `app:
+    /// /metadata/labels/app`. At most 32; a value of more than 4 KiB is left out and counted.
+    pub pods: Attributes,
+    /// Of each service, likewise.
+    pub services: Attributes,
+    /// Of each node, likewise, such as `zone: /metadata/labels/topology.kubernetes.io~1zone`, where `~1` is a slash.
+    pub nodes: Attributes,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -89,7 +114,7 @@ impl Default for Config {
             path: "/connections".to_owned(),
             client_id: None,
             period: TimeSpan(Duration::from_secs(5)),
-            timeout: TimeSpan(Duration::from_secs(5)),
+            timeout: None,
             listen: None,
             user_ids: None,
             direction_codes: DirectionCodes::default(),
@@ -98,7 +123,9 @@ impl Default for Config {
             kubernetes: true,
             scope: Scope::Cluster,
             node: None,
-            proc: PathBuf::from("/proc"),
+            host_proc: PathBuf::from("/proc"),
+            cluster_cidrs: Vec::new(),
+            attributes: Of::default(),
             history: TimeSpan(Duration::from_mins(5)),
             workloads: true,
             max_cached_objects: 20_000,
@@ -116,6 +143,11 @@ impl Config {
     /// What a document may be at most.
     pub(super) fn limits(&self) -> Limits {
         Limits { document: crate::watch::length(self.max_report_bytes), depth: DEPTH, piece: PIECE }
+    }
+
+    /// How long an answer may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.map_or(self.period.0.max(DEFAULT_TIMEOUT), |timeout| timeout.0)
     }
 
     /// What is asked for, with the name of the client.
@@ -144,9 +176,24 @@ impl Config {
                 "write the name as `kubectl get nodes` shows it",
             ));
         }
-        if !self.proc.is_absolute() {
-            let text = format!("`{}` is not absolute", self.proc.display());
-            problems.push(Problem::new("proc", text, "write `/proc`, or where the host's is mounted, such as `/host/proc`"));
+        for range in &self.cluster_cidrs {
+            if cidr(range).is_none() {
+                let text = format!("`{range}` is no range of addresses");
+                problems.push(Problem::new(
+                    "cluster-cidrs",
+                    text,
+                    "write an address and a number of bits, such as `10.96.0.0/12`",
+                ));
+            }
+        }
+        for (of, attributes) in
+            [("pods", &self.attributes.pods), ("services", &self.attributes.services), ("nodes", &self.attributes.nodes)]
+        {
+            problems.extend(attributes.problems(&format!("attributes.{of}")));
+        }
+        if !self.host_proc.is_absolute() {
+            let text = format!("`{}` is not absolute", self.host_proc.display());
+            problems.push(Problem::new("host-proc", text, "write `/proc`, or where the host's is mounted, such as `/host/proc`"));
         }
         problems
     }
@@ -196,7 +243,9 @@ impl Config {
             }
         };
         check("period", self.period, SHORTEST_PERIOD, LONGEST_PERIOD);
-        check("timeout", self.timeout, SHORTEST_TIMEOUT, LONGEST_PERIOD);
+        if let Some(timeout) = self.timeout {
+            check("timeout", timeout, SHORTEST_TIMEOUT, LONGEST_PERIOD);
+        }
         check("history", self.history, Duration::ZERO, LONGEST_HISTORY);
         problems
     }
@@ -263,7 +312,7 @@ mod tests {
         check(&Config { listen: Some("/run/tracer.sock".into()), ..config() }, "listen");
         check(&Config { user_ids: Some(vec![]), ..config() }, "user-ids");
         check(&Config { period: TimeSpan(Duration::from_millis(1)), ..config() }, "period");
-        check(&Config { timeout: TimeSpan(Duration::ZERO), ..config() }, "timeout");
+        check(&Config { timeout: Some(TimeSpan(Duration::ZERO)), ..config() }, "timeout");
         check(&Config { history: TimeSpan(Duration::from_hours(2)), ..config() }, "history");
         check(&Config { max_connections: 0, ..config() }, "max-connections");
         check(&Config { max_report_bytes: ByteSize(5), ..config() }, "max-report-bytes");
@@ -271,7 +320,8 @@ mod tests {
         check(&Config { path: "/a b\r\nHost: x".to_owned(), ..config() }, "path");
         check(&Config { client_id: Some("a&b".to_owned()), ..config() }, "client-id");
         check(&Config { node: Some("no/name".to_owned()), ..config() }, "node");
-        check(&Config { proc: "proc".into(), ..config() }, "proc");
+        check(&Config { host_proc: "proc".into(), ..config() }, "host-proc");
+        check(&Config { cluster_cidrs: vec!["10.96.0.0".to_owned()], ..config() }, "cluster-cidrs");
     }
 
     #[test]

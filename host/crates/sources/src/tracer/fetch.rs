@@ -13,12 +13,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::bounded::Bounded;
 use super::document::Taken;
 use super::report::{Reader, Reading, Report};
 use super::trouble::{Trouble, chain};
 
 /// Headers of an answer have at most so many bytes.
 const HEAD_BYTES: usize = 64 << 10;
+/// What may come besides the report itself: headers, the marks between chunks, interim answers.
+const BESIDES: usize = 4 << 20;
 
 /// How a tracer is asked.
 #[derive(Clone, Debug)]
@@ -39,6 +42,7 @@ impl Fetch {
     async fn ask(&self) -> Result<Report, Trouble> {
         let stream = UnixStream::connect(&self.socket).await.map_err(Trouble::Connect)?;
         check_peer(&stream, self.user_ids.as_deref())?;
+        let stream = Bounded::new(stream, self.reading.limits.document.saturating_add(BESIDES));
         let exchange = |error: hyper::Error| Trouble::Exchange(chain(&error));
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await.map_err(exchange)?;

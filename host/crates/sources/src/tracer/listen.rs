@@ -1,7 +1,7 @@
 //! Tracers that push: they connect to a socket of ours and send one document after the other.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,23 +18,29 @@ use super::totals::Totals;
 use super::trouble::Trouble;
 
 /// So many tracers at a time. Others wait.
-const MOST_PEERS: usize = 4;
+const MOST_PEERS: usize = 16;
 /// A tracer is read no more often than this.
 const BREATH: Duration = Duration::from_millis(100);
 /// Read at once.
 const CHUNK: usize = 64 << 10;
 /// After a failure to accept, as when no file can be opened any more.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// The owner may connect, and whoever is root; `user-ids` says more.
-const MODE: u32 = 0o660;
+/// The owner and his group may connect; where the kernel is asked who it is, everybody may try.
+const MODES: [u32; 2] = [0o660, 0o666];
+/// After somebody who may not push: whoever tries again and again does so in vain, and seldom.
+const STRANGER_PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that tracers connect to.
 pub(super) struct Listen {
     listener: UnixListener,
     path: PathBuf,
+    /// What distinguishes our socket from one that somebody else puts in its place.
+    identity: Option<(u64, u64)>,
     user_ids: Option<Vec<u32>>,
     timeout: Duration,
     reading: Reading,
+    /// What the totals of the last tracer were, for one that connects anew for each document.
+    left: Option<Totals>,
     peers: FuturesUnordered<futures::future::BoxFuture<'static, (Peer, Outcome)>>,
     not_before: Instant,
 }
@@ -58,6 +64,8 @@ pub(super) enum Pushed {
     /// A document has come in full. The peer is given back by [`Listen::go_on`].
     Report(Box<Peer>, Report),
     Trouble(Trouble),
+    /// Somebody was not let in.
+    Stranger(Trouble),
     /// A tracer has come or gone.
     Nothing,
 }
@@ -65,20 +73,29 @@ pub(super) enum Pushed {
 impl Listen {
     /// Makes the socket; one that is left of an earlier run is removed.
     pub(super) fn new(path: &Path, user_ids: Option<Vec<u32>>, timeout: Duration, reading: Reading) -> Result<Self, Fault> {
-        let tried = || format!("cannot listen at {}", path.display());
-        let hint = "is its directory there, and may this user write into it?";
-        let fault = |error: io::Error| Fault::fatal(tried(), error).hint(hint);
-        match std::fs::symlink_metadata(path) {
-            Ok(old) if old.file_type().is_socket() => std::fs::remove_file(path).map_err(fault)?,
-            Ok(_) => {
-                return Err(Fault::fatal(tried(), "something that is no socket is there").hint("name another path in `listen`"));
-            }
-            Err(_) => {}
+        let listener = bind(path, user_ids.is_some())?;
+        Ok(Self {
+            listener,
+            identity: identity(path),
+            path: path.to_owned(),
+            user_ids,
+            timeout,
+            reading,
+            left: None,
+            peers: FuturesUnordered::new(),
+            not_before: Instant::now(),
+        })
+    }
+
+    /// Makes the socket anew if somebody has removed it.
+    pub(super) fn stay(&mut self) -> Result<(), Trouble> {
+        if self.path.symlink_metadata().is_ok() {
+            return Ok(());
         }
-        let listener = UnixListener::bind(path).map_err(fault)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)).map_err(fault)?;
-        let (path, peers) = (path.to_owned(), FuturesUnordered::new());
-        Ok(Self { listener, path, user_ids, timeout, reading, peers, not_before: Instant::now() })
+        tracing::warn!(source = "tracer", path = %self.path.display(), "the socket that tracers push to was removed: it is made anew");
+        self.listener = bind(&self.path, self.user_ids.is_some()).map_err(|fault| Trouble::Listen(fault.to_string()))?;
+        self.identity = identity(&self.path);
+        Ok(())
     }
 
     /// Waits for something to happen. Loses nothing when it is dropped.
@@ -87,17 +104,24 @@ impl Listen {
         tokio::select! {
             Some((peer, outcome)) = self.peers.next() => match outcome {
                 Ok(Some(report)) => Pushed::Report(Box::new(peer), report),
-                Ok(None) => Pushed::Nothing,
+                Ok(None) => {
+                    self.left = Some(peer.totals);
+                    Pushed::Nothing
+                }
                 Err(trouble) => Pushed::Trouble(trouble),
             },
             accepted = accept(&self.listener, self.not_before), if has_room => match accepted {
                 Ok(stream) => match check_peer(&stream, self.user_ids.as_deref()) {
                     Ok(()) => {
-                        let peer = Peer { stream, rest: Vec::new(), totals: Totals::default(), next: Instant::now() };
-                        self.go_on(peer);
+                        // Of several at once it cannot be known which one has come again.
+                        let totals = self.left.take().filter(|_| self.peers.is_empty()).unwrap_or_default();
+                        self.go_on(Peer { stream, rest: Vec::new(), totals, next: Instant::now() });
                         Pushed::Nothing
                     }
-                    Err(stranger) => Pushed::Trouble(stranger),
+                    Err(stranger) => {
+                        self.not_before = Instant::now() + STRANGER_PAUSE;
+                        Pushed::Stranger(stranger)
+                    }
                 },
                 Err(error) => {
                     self.not_before = Instant::now() + ACCEPT_PAUSE;
@@ -116,8 +140,40 @@ impl Listen {
 /// Nobody finds a socket that nobody listens at.
 impl Drop for Listen {
     fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.path);
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _gone = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// A socket at this path, which nobody else listens at.
+fn bind(path: &Path, for_everybody: bool) -> Result<UnixListener, Fault> {
+    let tried = || format!("cannot listen at {}", path.display());
+    let fault = |error: io::Error| Fault::fatal(tried(), error).hint("is its directory there, and may this user write into it?");
+    match path.symlink_metadata() {
+        Ok(old) if old.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(
+                    Fault::fatal(tried(), "another process listens there").hint("name another path in `listen`, or end it")
+                );
+            }
+            std::fs::remove_file(path).map_err(fault)?;
+        }
+        Ok(_) => {
+            return Err(Fault::fatal(tried(), "something that is no socket is there").hint("name another path in `listen`"));
+        }
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(fault)?;
+    let [narrow, wide] = MODES;
+    let mode = if for_everybody { wide } else { narrow };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fault)?;
+    Ok(listener)
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.symlink_metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 async fn accept(listener: &UnixListener, not_before: Instant) -> io::Result<UnixStream> {

@@ -1,9 +1,10 @@
 //! Who talks to whom: asks a network tracer at every period, or listens to tracers that push, and tells the ends of their connections apart.
 //!
-//! `fetch.rs` asks and `listen.rs` listens; `document.rs` cuts what comes into connections, `row.rs` reads one, `report.rs` holds those of a
+//! `fetch.rs` asks (no more than may come, says `bounded.rs`) and `listen.rs` listens; `document.rs` cuts what comes into connections, `row.rs` reads one, `report.rs` holds those of a
 //! report. `totals.rs` knows what has grown since the one before, `ends/` whose the ends are, `watches.rs` asks the API server for that.
 //! `work.rs` decides what is done when, `outage.rs` what an operator reads of it when the tracer fails.
 
+mod bounded;
 mod config;
 mod document;
 mod ends;
@@ -26,7 +27,7 @@ use crate::kubernetes::Api;
 use watches::Watches;
 use work::Work;
 
-pub use config::Config;
+pub use config::{Config, Of};
 pub use row::DirectionCodes;
 
 /// The source.

@@ -12,6 +12,7 @@ pub(super) struct Outage {
     last: Option<std::mem::Discriminant<Trouble>>,
     /// Troubles of another kind than the one before.
     changes: u64,
+    strangers: u64,
     is_blind: bool,
 }
 
@@ -25,6 +26,25 @@ impl Outage {
         self.changes += 1;
         if self.changes <= OFTEN || self.changes.is_power_of_two() {
             tracing::warn!(source = "tracer", %trouble, hint = trouble.hint(), "no report from the tracer; it is tried again at each turn");
+        }
+    }
+
+    /// Somebody was not let in: that says nothing of the tracer.
+    pub(super) fn refused(&mut self, trouble: &Trouble) {
+        self.strangers += 1;
+        if self.strangers <= OFTEN || self.strangers.is_power_of_two() {
+            tracing::warn!(source = "tracer", %trouble, so_far = self.strangers, hint = trouble.hint(), "somebody who may not push was not let in");
+        }
+    }
+
+    /// Whether the processes that are seen are those of the node.
+    pub(super) fn sees_host(&mut self, sees: bool) {
+        if !sees && !std::mem::replace(&mut self.is_blind, true) {
+            tracing::warn!(
+                source = "tracer",
+                hint = "does it run with `hostPID: true`, or is `host-proc` where the host's is mounted?",
+                "these are not the processes of a node with pods: ends are told apart by their addresses only"
+            );
         }
     }
 
@@ -45,7 +65,7 @@ impl Outage {
             tracing::warn!(
                 source = "tracer",
                 cause,
-                hint = "is `proc` the host's, and may this user read it?",
+                hint = "is `host-proc` the host's, and may this user read it?",
                 "cannot look at the processes: ends are told apart by their addresses only"
             );
         }

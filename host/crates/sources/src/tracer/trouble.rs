@@ -11,6 +11,8 @@ use super::document::Broken;
 pub(super) enum Trouble {
     #[error("cannot connect to it: {0}")]
     Connect(io::Error),
+    #[error("its socket cannot be made: {0}")]
+    Listen(String),
     #[error("user id {0} is at the other end, which is none of `user-ids`")]
     Stranger(u32),
     #[error("it has not answered in full within {0:?}")]
@@ -36,6 +38,7 @@ impl Trouble {
                 "may this user open the socket? its permissions are the tracer's"
             }
             Self::Connect(_) => "does the tracer run?",
+            Self::Listen(_) => "it is tried again in some seconds",
             Self::Stranger(_) => "name the user that the tracer runs as in `user-ids`, or find out who took its socket",
             Self::Late(_) => "a longer `timeout` gives it more time",
             Self::Status(_) => "is `path` the one that the tracer serves connections at?",

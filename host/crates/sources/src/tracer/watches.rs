@@ -9,6 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Fault, Notice, ObjectKind, Pod, SubjectIds, SubjectKind, Workload};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::config::{Config, PAGE_SIZE};
 use super::ends::Ends;
@@ -23,8 +24,9 @@ const HEARD: usize = 64;
 /// Pods about whose workload the API server is asked at once, and those that wait for it. What is beyond is asked for later.
 const ASKED: usize = 4;
 const WAITING: usize = 4096;
-/// How long one of them may take.
+/// How long one of them may take, and when it is asked for again if the API server did not tell all.
 const PATIENCE: Duration = Duration::from_secs(30);
+const LATER: Duration = Duration::from_mins(10);
 
 /// The watches.
 pub(super) struct Watches(Vec<(Follow, Teller)>);
@@ -37,16 +39,23 @@ impl Watches {
         let mut watches = Vec::new();
         for kind in [ObjectKind::Pod, ObjectKind::Service, ObjectKind::Node] {
             let meter = Arc::<SourceMeter>::default();
-            let teller = Teller::new(kind, node, to.clone(), Arc::clone(&meter));
+            let attributes = match kind {
+                ObjectKind::Pod => &config.attributes.pods,
+                ObjectKind::Service => &config.attributes.services,
+                ObjectKind::Node | ObjectKind::Namespace => &config.attributes.nodes,
+            };
+            let teller = Teller::new(kind, node, attributes.clone(), to.clone(), Arc::clone(&meter));
             watches.push((follow(kind, config, api, node, Arc::clone(&meter)), teller));
             meters.push(meter);
         }
         let owners = config.workloads.then(|| Owners::new(api.clone()));
         let mut known = Known {
             heard,
+            meters: meters.clone(),
             mirror: Mirror::new(meters, Arc::clone(meter)),
             owners,
             waiting: VecDeque::new(),
+            later: VecDeque::new(),
             wanted: HashSet::new(),
             asked: FuturesUnordered::new(),
         };
@@ -91,6 +100,13 @@ fn follow(kind: ObjectKind, config: &Config, api: &Api, node: &str, meter: Arc<S
     }
 }
 
+/// Who controls a pod, as far as the API server tells.
+struct Found {
+    pod: Arc<Pod>,
+    workload: Option<Workload>,
+    is_complete: bool,
+}
+
 /// Something to be taken in.
 pub(super) enum Learnt {
     Heard(Heard),
@@ -109,12 +125,15 @@ impl Learnt {
 /// Where what the watches hear can be taken, and what is asked besides.
 pub(super) struct Known {
     heard: mpsc::Receiver<Heard>,
+    meters: Vec<Arc<SourceMeter>>,
     mirror: Mirror,
     owners: Option<Owners>,
     waiting: VecDeque<Arc<Pod>>,
+    /// The uids of those of which the API server may not have told all, and when it is asked again.
+    later: VecDeque<(Instant, String)>,
     /// The uids of pods that wait or are asked for.
     wanted: HashSet<String>,
-    asked: FuturesUnordered<BoxFuture<'static, (String, Option<Workload>)>>,
+    asked: FuturesUnordered<BoxFuture<'static, Found>>,
 }
 
 impl Known {
@@ -124,8 +143,12 @@ impl Known {
         tokio::select! {
             biased;
             Some(heard) = self.heard.recv() => Learnt::Heard(heard),
-            Some((uid, workload)) = self.asked.next() => {
-                self.wanted.remove(&uid);
+            Some(Found { pod, workload, is_complete }) = self.asked.next() => {
+                self.wanted.remove(&pod.uid);
+                let uid = pod.uid.clone();
+                if !is_complete && self.later.len() < WAITING {
+                    self.later.push_back((Instant::now() + LATER, pod.uid.clone()));
+                }
                 Learnt::Workload { uid, workload }
             }
             else => std::future::pending().await,
@@ -158,6 +181,18 @@ impl Known {
         }
     }
 
+    /// Asks again for what the API server may tell by now, such as after somebody has given the right to know it.
+    pub(super) fn want_again(&mut self, ends: &Ends) {
+        let now = Instant::now();
+        while let Some((_, uid)) = self.later.pop_front_if(|(at, _)| *at <= now) {
+            if let Some(pod) = ends.pod(&uid)
+                && self.wanted.insert(uid)
+            {
+                self.waiting.push_back(Arc::clone(pod));
+            }
+        }
+    }
+
     fn ask(&mut self) {
         let Self { owners: Some(owners), waiting, asked, .. } = self else { return };
         while asked.len() < ASKED
@@ -165,13 +200,20 @@ impl Known {
         {
             let owners = owners.clone();
             asked.push(Box::pin(async move {
-                let chain = tokio::time::timeout(PATIENCE, owners.resolve(&pod)).await;
-                let chain = chain.unwrap_or_else(|_| owners.known(&pod).owners);
+                let _late = tokio::time::timeout(PATIENCE, owners.resolve(&pod)).await;
+                let known = owners.known(&pod);
                 // A static pod has its node for a controller, which is no workload.
-                let top = chain.into_iter().next_back().filter(|top| top.kind != "Node");
-                (pod.uid.clone(), top)
+                // One that stands alone may have an owner that may not be known.
+                let is_complete = known.is_complete && known.owners.len() > 1;
+                let workload = known.owners.into_iter().next_back().filter(|top| top.kind != "Node");
+                Found { pod, workload, is_complete }
             }));
         }
+    }
+
+    /// Whether the API server answers to all of the watches.
+    pub(super) fn is_current(&self) -> bool {
+        self.meters.iter().all(|meter| meter.connected.get() == 1)
     }
 
     /// Shows on the meter of the source what the watches count.

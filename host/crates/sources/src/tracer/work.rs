@@ -31,10 +31,10 @@ const PART: usize = 4096;
 const BREATH: Duration = Duration::from_millis(5);
 /// How long the first report waits for the API server to tell what exists.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The processes are looked at no more often, and no more seldom.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Without a report, what is of no use any more is forgotten now and then.
-const TIDY: Duration = Duration::from_secs(30);
+/// The processes are looked at for each report, but no more often.
+const LOOKS: Duration = Duration::from_secs(1);
+/// Without a report, what is of no use any more is forgotten now and then, and a socket that was removed is made anew.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// The source at work.
 pub(super) struct Work {
@@ -47,7 +47,7 @@ pub(super) struct Work {
     totals: Totals,
     ends: Ends,
     known: Option<Known>,
-    proc: PathBuf,
+    host_proc: PathBuf,
     looked: Option<Instant>,
     tidied: Instant,
     outage: Outage,
@@ -74,7 +74,7 @@ impl Work {
         meter: Arc<SourceMeter>,
     ) -> Result<Self, Fault> {
         let reading = Reading { limits: config.limits(), codes: config.direction_codes, max_connections: config.max_connections };
-        let timeout = config.timeout.0;
+        let timeout = config.patience();
         let fetch = |socket: &PathBuf| {
             let (target, user_ids) = (config.target(), config.user_ids.clone());
             Arc::new(Fetch { socket: socket.as_path().into(), target, user_ids, timeout, reading })
@@ -89,9 +89,9 @@ impl Work {
             asked: None,
             turn: Instant::now(),
             totals: Totals::default(),
-            ends: Ends::new(node, config.history.0, covers_cluster, ids),
+            ends: Ends::new(node, config.history.0, covers_cluster, &config.cluster_cidrs, ids),
             known,
-            proc: config.proc.clone(),
+            host_proc: config.host_proc.clone(),
             looked: None,
             tidied: Instant::now(),
             outage: Outage::default(),
@@ -159,6 +159,10 @@ impl Work {
                     Err(trouble) => self.fail(&trouble),
                 }
             }
+            Wake::Pushed(Pushed::Stranger(stranger)) => {
+                self.meter.retries.increment();
+                self.outage.refused(&stranger);
+            }
             Wake::Pushed(Pushed::Report(mut peer, report)) => {
                 let Peer { totals, .. } = &mut *peer;
                 self.tell(report, totals, feed).await?;
@@ -170,6 +174,9 @@ impl Work {
             Wake::Pushed(Pushed::Nothing) => {}
             Wake::Tidy => {
                 self.tidied = Instant::now();
+                if let Some(Err(trouble)) = self.listen.as_mut().map(Listen::stay) {
+                    self.fail(&trouble);
+                }
                 self.ends.expire(Moment::now());
                 self.hand_on(feed).await?;
             }
@@ -217,7 +224,7 @@ impl Work {
         self.outage.succeeded();
         self.count(&report);
         self.learn_all();
-        self.look(&report).await;
+        self.look().await;
         let begun = std::time::Instant::now();
         let moment = Moment::now();
         let since = totals.begin(moment.steady);
@@ -270,24 +277,22 @@ impl Work {
             while let Some(learnt) = known.try_next() {
                 learnt.apply(&mut self.ends);
             }
+            self.ends.set_current(known.is_current());
         }
     }
 
-    /// Looks at the processes of the node, if that may tell more.
-    async fn look(&mut self, report: &Report) {
-        if self.known.is_none() {
-            return;
-        }
-        let (shortest, longest) = LOOKS;
-        let age = self.looked.map(|looked| looked.elapsed());
-        let is_due = age.is_none_or(|age| age > longest || age >= shortest && self.ends.needs_look(&report.rows));
-        if !is_due {
+    /// Looks at the processes of the node: numbers of processes and namespaces are given again.
+    async fn look(&mut self) {
+        if self.known.is_none() || self.looked.is_some_and(|looked| looked.elapsed() < LOOKS) {
             return;
         }
         self.looked = Some(Instant::now());
-        let proc = self.proc.clone();
-        match spawn_blocking(move || processes::scan(&proc)).await {
-            Ok(Ok(picture)) => self.ends.look(picture),
+        let host_proc = self.host_proc.clone();
+        match spawn_blocking(move || processes::scan(&host_proc)).await {
+            Ok(Ok(picture)) => {
+                self.ends.look(picture);
+                self.outage.sees_host(self.ends.sees_host());
+            }
             Ok(Err(error)) => self.outage.blind(&error.to_string()),
             Err(error) => self.outage.blind(&error.to_string()),
         }
@@ -298,6 +303,7 @@ impl Work {
         let notices = self.ends.take_notices();
         if let Some(known) = &mut self.known {
             known.want_workloads(&notices, &self.ends);
+            known.want_again(&self.ends);
         }
         for notice in notices {
             feed.send(notice).await?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sluicebox_contract::{Node, ObjectKind, Pod, Protocol, Service, UnixNanos, Workload};
 
-use super::heard::Heard;
+use super::cidrs::Cidrs;
+use super::heard::{Heard, Pairs};
 use super::known::{KnownNode, KnownPod, KnownService, addresses, addresses_of, addresses_of_node, container_id};
 use super::tenures::{Holder, Tenures};
 use super::time::rfc3339;
@@ -30,11 +31,24 @@ pub(super) struct Cluster {
     /// In the order in which they went.
     gone: VecDeque<(UnixNanos, Arc<str>)>,
     services: HashMap<Arc<str>, KnownService>,
-    service_addresses: HashMap<IpAddr, Arc<str>>,
+    service_addresses: HashMap<IpAddr, Vec<Arc<str>>>,
     nodes: HashMap<Arc<str>, KnownNode>,
-    node_addresses: HashMap<IpAddr, Arc<str>>,
+    node_addresses: HashMap<IpAddr, Vec<Arc<str>>>,
+    /// Ranges of addresses of pods, and what the configuration names besides.
+    ranges: Cidrs,
     listed: Listed,
+    /// There was no room for some that are there.
+    is_incomplete: bool,
     version: u64,
+}
+
+/// Whose an address is, of those who can share one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Nobody,
+    One(Arc<str>),
+    /// One of several, or somebody who does not serve this port.
+    Unclear,
 }
 
 /// Of which kinds all that were there have been told.
@@ -46,16 +60,24 @@ struct Listed {
 }
 
 impl Cluster {
+    /// Knows nobody. Addresses in these ranges are never outside.
+    pub(super) fn new(ranges: &[String]) -> Self {
+        let mut cluster = Self::default();
+        ranges.iter().for_each(|range| cluster.ranges.insert(range));
+        cluster
+    }
+
     /// Takes in what was heard.
     pub(super) fn hear(&mut self, heard: Heard) {
         self.version += 1;
         match heard {
-            Heard::Pod { pod, at } => self.pod_is(&pod, at),
+            Heard::Pod { pod, attributes, at } => self.pod_is(&pod, attributes, at),
             Heard::PodGone { uid, at } => self.pod_is_gone(&uid, at),
-            Heard::Service(service) => self.service_is(service),
+            Heard::Service { service, attributes } => self.service_is(service, attributes),
             Heard::ServiceGone { uid } => self.forget_service(&uid),
-            Heard::Node(node) => self.node_is(node),
+            Heard::Node { node, attributes } => self.node_is(node, attributes),
             Heard::NodeGone { name } => self.forget_node(&name),
+            Heard::NoRoom => self.is_incomplete = true,
             Heard::Listed(ObjectKind::Pod) => self.listed.pods = true,
             Heard::Listed(ObjectKind::Service) => self.listed.services = true,
             Heard::Listed(ObjectKind::Node) => self.listed.nodes = true,
@@ -63,9 +85,19 @@ impl Cluster {
         }
     }
 
-    /// Whether everything that was there at the start is known: only then can it be said what is none of it.
+    /// Whether everything that was there at the start has been told.
     pub(super) fn is_listed(&self) -> bool {
         self.listed.pods && self.listed.services && self.listed.nodes
+    }
+
+    /// Whether all that there is is known: only then can it be said what is none of it.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_listed() && !self.is_incomplete
+    }
+
+    /// Whether the address is of the cluster, or was not long ago, whoever has it now.
+    pub(super) fn has_room_for(&self, address: IpAddr) -> bool {
+        self.tenures.know(address) || self.ranges.contain(address)
     }
 
     /// Who controls a pod in the end.
@@ -107,21 +139,33 @@ impl Cluster {
         self.tenures.holder(address, time)
     }
 
-    /// The service that has this address, and whether it serves this port.
-    pub(super) fn service_by_address(&self, address: IpAddr, port: u16, protocol: Protocol) -> Option<(&Arc<str>, bool)> {
-        let uid = self.service_addresses.get(&address)?;
-        let known = self.services.get(uid)?;
-        let name = match protocol {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Other => "SCTP",
+    /// The service that serves this port at this address.
+    pub(super) fn service_by_address(&self, address: IpAddr, port: u16, protocol: Protocol) -> Owner {
+        let Some(uids) = self.service_addresses.get(&address) else { return Owner::Nobody };
+        let speaks = |name: &str| match protocol {
+            Protocol::Tcp => name == "TCP",
+            Protocol::Udp => name == "UDP",
+            // What is spoken was not told.
+            Protocol::Other => true,
         };
-        Some((uid, known.service.ports.iter().any(|served| served.port == port && served.protocol == name)))
+        let serves = |uid: &&Arc<str>| {
+            let served = self.services.get(*uid).map(|known| known.service.ports.as_slice()).unwrap_or_default();
+            served.iter().any(|served| served.port == port && speaks(&served.protocol))
+        };
+        let mut serving = uids.iter().filter(serves);
+        match (serving.next(), serving.next()) {
+            (Some(uid), None) => Owner::One(Arc::clone(uid)),
+            _ => Owner::Unclear,
+        }
     }
 
     /// The name of the node that has this address.
-    pub(super) fn node_by_address(&self, address: IpAddr) -> Option<&Arc<str>> {
-        self.node_addresses.get(&address)
+    pub(super) fn node_by_address(&self, address: IpAddr) -> Owner {
+        match self.node_addresses.get(&address).map(Vec::as_slice) {
+            None | Some([]) => Owner::Nobody,
+            Some([name]) => Owner::One(Arc::clone(name)),
+            Some(_) => Owner::Unclear,
+        }
     }
 
     /// The name of a node that is known, as it is remembered.
@@ -145,7 +189,7 @@ impl Cluster {
         if self.gone.len() > MOST_GONE { self.gone.pop_front() } else { None }
     }
 
-    fn pod_is(&mut self, pod: &Arc<Pod>, at: UnixNanos) {
+    fn pod_is(&mut self, pod: &Arc<Pod>, attributes: Pairs, at: UnixNanos) {
         let known = self.pods.get(pod.uid.as_str());
         let (before, workload) = known.map(|known| (addresses_of(&known.pod), known.workload.clone())).unwrap_or_default();
         let uid: Arc<str> =
@@ -165,7 +209,7 @@ impl Cluster {
         for hash in hashes(pod) {
             self.hashes.insert(hash.into(), Arc::clone(&uid));
         }
-        self.pods.insert(uid, KnownPod { pod: Arc::clone(pod), workload, gone: None, version: self.version });
+        self.pods.insert(uid, KnownPod { pod: Arc::clone(pod), attributes, workload, gone: None, version: self.version });
     }
 
     fn pod_is_gone(&mut self, uid: &str, at: UnixNanos) {
@@ -197,40 +241,54 @@ impl Cluster {
         }
     }
 
-    fn service_is(&mut self, service: Arc<Service>) {
+    fn service_is(&mut self, service: Arc<Service>, attributes: Pairs) {
         self.forget_service(&service.uid);
         let uid: Arc<str> = service.uid.as_str().into();
         let addresses = addresses(service.cluster_ips.iter().chain(&service.external_ips));
-        for address in &addresses {
-            self.service_addresses.insert(*address, Arc::clone(&uid));
-        }
-        self.services.insert(uid, KnownService { service, addresses, version: self.version });
+        add(&mut self.service_addresses, &addresses, &uid);
+        self.services.insert(uid, KnownService { service, attributes, addresses, version: self.version });
     }
 
     fn forget_service(&mut self, uid: &str) {
-        let Some(known) = self.services.remove(uid) else { return };
-        for address in known.addresses {
-            if self.service_addresses.get(&address).is_some_and(|owner| **owner == *uid) {
-                self.service_addresses.remove(&address);
-            }
+        if let Some(known) = self.services.remove(uid) {
+            take(&mut self.service_addresses, &known.addresses, uid);
         }
     }
 
-    fn node_is(&mut self, node: Arc<Node>) {
+    fn node_is(&mut self, node: Arc<Node>, attributes: Pairs) {
         self.forget_node(&node.name);
         let name: Arc<str> = node.name.as_str().into();
         let addresses = addresses_of_node(&node);
-        for address in &addresses {
-            self.node_addresses.insert(*address, Arc::clone(&name));
-        }
-        self.nodes.insert(name, KnownNode { node, addresses, version: self.version });
+        add(&mut self.node_addresses, &addresses, &name);
+        node.pod_cidrs.iter().for_each(|range| self.ranges.insert(range));
+        self.nodes.insert(name, KnownNode { node, attributes, addresses, version: self.version });
     }
 
     fn forget_node(&mut self, name: &str) {
-        let Some(known) = self.nodes.remove(name) else { return };
-        for address in known.addresses {
-            if self.node_addresses.get(&address).is_some_and(|owner| **owner == *name) {
-                self.node_addresses.remove(&address);
+        if let Some(known) = self.nodes.remove(name) {
+            take(&mut self.node_addresses, &known.addresses, name);
+            known.node.pod_cidrs.iter().for_each(|range| self.ranges.remove(range));
+        }
+    }
+}
+
+/// Adds somebody to those who have these addresses.
+fn add(owners: &mut HashMap<IpAddr, Vec<Arc<str>>>, addresses: &[IpAddr], owner: &Arc<str>) {
+    for address in addresses {
+        let owners = owners.entry(*address).or_default();
+        if !owners.contains(owner) {
+            owners.push(Arc::clone(owner));
+        }
+    }
+}
+
+/// Takes him away again.
+fn take(owners: &mut HashMap<IpAddr, Vec<Arc<str>>>, addresses: &[IpAddr], owner: &str) {
+    for address in addresses {
+        if let Some(others) = owners.get_mut(address) {
+            others.retain(|other| **other != *owner);
+            if others.is_empty() {
+                owners.remove(address);
             }
         }
     }

@@ -59,7 +59,15 @@ pub(in crate::tracer::ends) fn node(name: &str, address: &str) -> Node {
 impl Cluster {
     /// Hears of a pod.
     pub(in crate::tracer::ends) fn with_pod(&mut self, pod: Pod, second: u64) {
-        self.hear(Heard::Pod { pod: Arc::new(pod), at: at(second) });
+        self.hear(Heard::Pod { pod: Arc::new(pod), attributes: Vec::new(), at: at(second) });
+    }
+
+    pub(in crate::tracer::ends) fn with_service(&mut self, service: Service) {
+        self.hear(Heard::Service { service: Arc::new(service), attributes: Vec::new() });
+    }
+
+    pub(in crate::tracer::ends) fn with_node(&mut self, node: Node) {
+        self.hear(Heard::Node { node: Arc::new(node), attributes: Vec::new() });
     }
 
     /// Hears that it has gone.
@@ -149,28 +157,72 @@ fn one_that_comes_back_is_not_forgotten() {
 #[test]
 fn a_service_is_found_by_its_address_and_says_whether_it_serves_a_port() {
     let mut cluster = Cluster::default();
-    cluster.hear(Heard::Service(Arc::new(service("web", "10.96.0.1", 443))));
-    let found = |cluster: &Cluster, address: &str, port, protocol| {
-        cluster.service_by_address(ip(address), port, protocol).map(|(uid, serves)| (uid.to_string(), serves))
+    cluster.with_service(service("web", "10.96.0.1", 443));
+    let found = |cluster: &Cluster, address: &str, port, protocol| match cluster.service_by_address(ip(address), port, protocol) {
+        Owner::Nobody => "nobody".to_owned(),
+        Owner::Unclear => "unclear".to_owned(),
+        Owner::One(uid) => uid.to_string(),
     };
-    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Tcp), Some(("s-web".to_owned(), true)));
-    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Udp), Some(("s-web".to_owned(), false)));
-    assert_eq!(found(&cluster, "10.96.0.1", 80, Protocol::Tcp), Some(("s-web".to_owned(), false)));
-    cluster.hear(Heard::Service(Arc::new(service("web", "10.96.0.2", 443))));
-    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Tcp), None);
+    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Tcp), "s-web");
+    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Other), "s-web");
+    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Udp), "unclear");
+    assert_eq!(found(&cluster, "10.96.0.1", 80, Protocol::Tcp), "unclear");
+    cluster.with_service(service("web", "10.96.0.2", 443));
+    assert_eq!(found(&cluster, "10.96.0.1", 443, Protocol::Tcp), "nobody");
     cluster.hear(Heard::ServiceGone { uid: "s-web".into() });
-    assert_eq!(found(&cluster, "10.96.0.2", 443, Protocol::Tcp), None);
+    assert_eq!(found(&cluster, "10.96.0.2", 443, Protocol::Tcp), "nobody");
+}
+
+#[test]
+fn services_may_share_an_address_and_are_told_apart_by_their_ports() {
+    let mut cluster = Cluster::default();
+    cluster.with_service(service("web", "192.0.2.1", 443));
+    cluster.with_service(service("dns", "192.0.2.1", 53));
+    let found = |cluster: &Cluster, port| cluster.service_by_address(ip("192.0.2.1"), port, Protocol::Tcp);
+    assert_eq!(found(&cluster, 443), Owner::One("s-web".into()));
+    assert_eq!(found(&cluster, 53), Owner::One("s-dns".into()));
+    cluster.hear(Heard::ServiceGone { uid: "s-dns".into() });
+    assert_eq!(found(&cluster, 443), Owner::One("s-web".into()));
+    assert_eq!(found(&cluster, 53), Owner::Unclear);
+    cluster.with_service(service("other", "192.0.2.1", 443));
+    assert_eq!(found(&cluster, 443), Owner::Unclear);
+}
+
+#[test]
+fn ranges_and_addresses_of_pods_that_have_gone_are_of_the_cluster() {
+    let mut cluster = Cluster::new(&["10.96.0.0/12".to_owned()]);
+    cluster.with_node(Node { pod_cidrs: vec!["10.42.0.0/24".to_owned()], ..node("one", "192.168.0.1") });
+    cluster.with_pod(pod("a", "172.16.0.1"), 1);
+    cluster.without_pod("u-a", 2);
+    for (address, expected) in [("10.96.7.7", true), ("10.42.0.9", true), ("172.16.0.1", true), ("10.43.0.9", false)] {
+        assert_eq!(cluster.has_room_for(ip(address)), expected, "{address}");
+    }
+    cluster.hear(Heard::NodeGone { name: "one".into() });
+    cluster.expire(at(100), Duration::from_secs(1));
+    assert!(!cluster.has_room_for(ip("10.42.0.9")) && !cluster.has_room_for(ip("172.16.0.1")));
 }
 
 #[test]
 fn a_node_is_found_by_its_addresses_and_not_by_its_names() {
     let mut cluster = Cluster::default();
-    cluster.hear(Heard::Node(Arc::new(node("one", "192.168.0.1"))));
-    assert_eq!(cluster.node_by_address(ip("192.168.0.1")).map(AsRef::as_ref), Some("one"));
-    assert_eq!(cluster.node_by_address(ip("10.9.9.9")), None);
-    cluster.hear(Heard::Node(Arc::new(node("two", "192.168.0.1"))));
+    cluster.with_node(node("one", "192.168.0.1"));
+    assert_eq!(cluster.node_by_address(ip("192.168.0.1")), Owner::One("one".into()));
+    assert_eq!(cluster.node_by_address(ip("10.9.9.9")), Owner::Nobody);
+    cluster.with_node(node("two", "192.168.0.1"));
+    assert_eq!(cluster.node_by_address(ip("192.168.0.1")), Owner::Unclear);
     cluster.hear(Heard::NodeGone { name: "one".into() });
-    assert_eq!(cluster.node_by_address(ip("192.168.0.1")).map(AsRef::as_ref), Some("two"));
+    assert_eq!(cluster.node_by_address(ip("192.168.0.1")), Owner::One("two".into()));
+}
+
+#[test]
+fn where_there_was_no_room_for_some_not_all_are_known() {
+    let mut cluster = Cluster::default();
+    for kind in [ObjectKind::Pod, ObjectKind::Service, ObjectKind::Node] {
+        cluster.hear(Heard::Listed(kind));
+    }
+    assert!(cluster.is_complete());
+    cluster.hear(Heard::NoRoom);
+    assert!(cluster.is_listed() && !cluster.is_complete());
 }
 
 #[test]

@@ -9,28 +9,28 @@ use sluicebox_contract::{
 };
 use tokio::sync::mpsc;
 
-use crate::{nodes, pods, services};
+use crate::{Attributes, nodes, pods, services};
+
+/// Names and values.
+pub(in crate::tracer) type Pairs = Vec<(String, String)>;
 
 /// What was heard.
 #[derive(Clone, Debug)]
 pub(in crate::tracer) enum Heard {
-    /// It is there, or has changed.
-    Pod {
-        pod: Arc<Pod>,
-        at: UnixNanos,
-    },
-    PodGone {
-        uid: Arc<str>,
-        at: UnixNanos,
-    },
-    Service(Arc<Service>),
-    ServiceGone {
-        uid: Arc<str>,
-    },
-    Node(Arc<Node>),
-    NodeGone {
-        name: Arc<str>,
-    },
+    /// It is there, or has changed; with what the configuration names of it.
+    Pod { pod: Arc<Pod>, attributes: Pairs, at: UnixNanos },
+    /// It is not there any more.
+    PodGone { uid: Arc<str>, at: UnixNanos },
+    /// As of pods.
+    Service { service: Arc<Service>, attributes: Pairs },
+    /// As of pods.
+    ServiceGone { uid: Arc<str> },
+    /// As of pods.
+    Node { node: Arc<Node>, attributes: Pairs },
+    /// As of pods.
+    NodeGone { name: Arc<str> },
+    /// There was no room for one that is there: not all are known.
+    NoRoom,
     /// All of a kind that were there at the start have been told.
     Listed(ObjectKind),
 }
@@ -40,6 +40,7 @@ pub(in crate::tracer) struct Teller {
     kind: ObjectKind,
     /// The node whose containers are wanted.
     node: Arc<str>,
+    attributes: Attributes,
     to: mpsc::Sender<Heard>,
     meter: Arc<SourceMeter>,
     /// What was told last. When its subject is forgotten at once, there was no room for it.
@@ -48,8 +49,14 @@ pub(in crate::tracer) struct Teller {
 
 impl Teller {
     /// For what is heard of this kind; `meter` counts what cannot be read.
-    pub(in crate::tracer) fn new(kind: ObjectKind, node: &str, to: mpsc::Sender<Heard>, meter: Arc<SourceMeter>) -> Self {
-        Self { kind, node: node.into(), to, meter, last: None }
+    pub(in crate::tracer) fn new(
+        kind: ObjectKind,
+        node: &str,
+        attributes: Attributes,
+        to: mpsc::Sender<Heard>,
+        meter: Arc<SourceMeter>,
+    ) -> Self {
+        Self { kind, node: node.into(), attributes, to, meter, last: None }
     }
 
     fn heard(&mut self, event: &ObjectEvent) -> Option<Heard> {
@@ -63,10 +70,14 @@ impl Teller {
             return Some(gone);
         }
         let json = event.json.as_deref()?;
+        let mut refused = Vec::new();
+        let attributes = self.attributes.read(json, &mut refused);
+        self.meter.skipped.add(refused.len() as u64);
+        let at = event.observed_at;
         let read = match event.kind {
-            ObjectKind::Pod => pod(json, &self.node).map(|pod| Heard::Pod { pod: Arc::new(pod), at: event.observed_at }),
-            ObjectKind::Service => service(json).map(|service| Heard::Service(Arc::new(service))),
-            ObjectKind::Node => node(json).map(|node| Heard::Node(Arc::new(node))),
+            ObjectKind::Pod => pod(json, &self.node).map(|pod| Heard::Pod { pod: Arc::new(pod), attributes, at }),
+            ObjectKind::Service => service(json).map(|service| Heard::Service { service: Arc::new(service), attributes }),
+            ObjectKind::Node => node(json).map(|node| Heard::Node { node: Arc::new(node), attributes }),
             ObjectKind::Namespace => return None,
         };
         if read.is_err() {
@@ -83,7 +94,13 @@ impl Feed for Teller {
         let heard = match notice {
             Notice::Event(Event::Object(event)) => self.heard(&event),
             Notice::Listed => Some(Heard::Listed(self.kind)),
-            Notice::Forgotten(id) => last.filter(|(subject, _)| *subject == id).map(|(_, gone)| gone),
+            Notice::Forgotten(id) => {
+                let gone = last.filter(|(subject, _)| *subject == id).map(|(_, gone)| gone);
+                if gone.is_some() {
+                    self.to.send(Heard::NoRoom).await.map_err(|_| Closed)?;
+                }
+                gone
+            }
             Notice::Event(_) | Notice::Defined(_) => None,
         };
         match heard {

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use sluicebox_contract::pod::{Container, ContainerKind, Phase};
 use sluicebox_contract::{Node, Pod, Service, Subject, SubjectId, SubjectKind, UnixNanos, Workload};
 
+use super::heard::Pairs;
+
 /// A pod.
 #[derive(Clone, Debug)]
 pub(super) struct KnownPod {
     pub(super) pod: Arc<Pod>,
+    /// What the configuration names of it.
+    pub(super) attributes: Pairs,
     /// Who controls it in the end, once that is known.
     pub(super) workload: Option<Workload>,
     /// Since when it has gone.
@@ -22,6 +26,8 @@ pub(super) struct KnownPod {
 #[derive(Clone, Debug)]
 pub(super) struct KnownService {
     pub(super) service: Arc<Service>,
+    /// What the configuration names of it.
+    pub(super) attributes: Pairs,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) version: u64,
 }
@@ -30,6 +36,8 @@ pub(super) struct KnownService {
 #[derive(Clone, Debug)]
 pub(super) struct KnownNode {
     pub(super) node: Arc<Node>,
+    /// What the configuration names of it.
+    pub(super) attributes: Pairs,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) version: u64,
 }
@@ -73,7 +81,7 @@ impl KnownPod {
             uid: self.pod.uid.clone(),
             namespace: self.pod.namespace.clone(),
             name: self.pod.name.clone(),
-            attributes: self.attributes(image.map(|container| container.image.as_str())),
+            attributes: self.with_own(self.of_pod(image.map(|container| container.image.as_str()))),
         }
     }
 
@@ -87,14 +95,14 @@ impl KnownPod {
         };
         let mut attributes =
             vec![attribute("pod-uid", &self.pod.uid), attribute("pod-name", &self.pod.name), attribute("container-kind", kind)];
-        attributes.extend(self.attributes(Some(&container.image)));
+        attributes.extend(self.of_pod(Some(&container.image)));
         Some(Subject {
             id,
             kind: SubjectKind::Container,
             uid: container_id.to_owned(),
             namespace: self.pod.namespace.clone(),
             name: container.name.clone(),
-            attributes,
+            attributes: self.with_own(attributes),
         })
     }
 
@@ -107,7 +115,11 @@ impl KnownPod {
         self.pod.containers.iter().find(|container| container_id(container) == Some(id))
     }
 
-    fn attributes(&self, image: Option<&str>) -> Vec<(String, String)> {
+    fn with_own(&self, attributes: Pairs) -> Pairs {
+        all(&self.attributes, attributes)
+    }
+
+    fn of_pod(&self, image: Option<&str>) -> Pairs {
         let workload = self.workload.as_ref();
         let all = [
             ("pod-ip", self.pod.pod_ips.first().map(String::as_str)),
@@ -133,7 +145,7 @@ impl KnownService {
             uid: service.uid.clone(),
             namespace: service.namespace.clone(),
             name: service.name.clone(),
-            attributes,
+            attributes: all(&self.attributes, attributes),
         }
     }
 }
@@ -150,7 +162,7 @@ impl KnownNode {
             uid: node.uid.clone(),
             namespace: String::new(),
             name: node.name.clone(),
-            attributes,
+            attributes: all(&self.attributes, attributes),
         }
     }
 }
@@ -159,6 +171,14 @@ impl KnownNode {
 pub(super) fn outside(id: SubjectId) -> Subject {
     let (uid, namespace, attributes) = (String::new(), String::new(), Vec::new());
     Subject { id, kind: SubjectKind::Outside, uid, namespace, name: "outside".to_owned(), attributes }
+}
+
+/// What the configuration names comes first; a name stands once.
+fn all(named: &Pairs, known: Pairs) -> Pairs {
+    let is_new = |(name, _): &(String, String)| named.iter().all(|(other, _)| other != name);
+    let mut all = named.clone();
+    all.extend(known.into_iter().filter(is_new));
+    all
 }
 
 fn attribute(name: &str, value: &str) -> (String, String) {

@@ -1,6 +1,7 @@
 //! The ends of connections become subjects: `heard.rs` is what the API server tells, `cluster.rs` what is known of it, with `tenures.rs` for
 //! who had an address when; `resolve.rs` decides whose an end is, `subjects.rs` what lanes are told of that.
 
+mod cidrs;
 mod cluster;
 pub(super) mod heard;
 mod known;
@@ -12,12 +13,14 @@ mod time;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use sluicebox_contract::{Connection, End, Notice, Pod, SubjectIds, UnixNanos, Workload};
 
 use super::row::Reported;
 use super::totals::Growth;
 use crate::processes::Processes;
+pub(super) use cidrs::parse as cidr;
 use cluster::Cluster;
 use heard::Heard;
 use resolve::Resolver;
@@ -36,6 +39,9 @@ pub(super) struct Ends {
     node: String,
     history: Duration,
     covers_cluster: bool,
+    /// The API server answers: what it has not told of is not there.
+    is_current: bool,
+    ticks_per_second: u64,
 }
 
 /// When a report came, by all clocks.
@@ -63,9 +69,23 @@ impl Moment {
 
 impl Ends {
     /// Knows nobody yet. `covers_cluster` says that all of the cluster will be told, not only what belongs to a node.
-    pub(super) fn new(node: &str, history: Duration, covers_cluster: bool, ids: Arc<SubjectIds>) -> Self {
-        let (cluster, subjects, pictures) = (Cluster::default(), Subjects::new(ids), Vec::new());
-        Self { cluster, subjects, pictures, node: node.to_owned(), history, covers_cluster }
+    /// Addresses in these `ranges` are never outside.
+    pub(super) fn new(node: &str, history: Duration, covers_cluster: bool, ranges: &[String], ids: Arc<SubjectIds>) -> Self {
+        Self {
+            cluster: Cluster::new(ranges),
+            subjects: Subjects::new(ids),
+            pictures: Vec::new(),
+            node: node.to_owned(),
+            history,
+            covers_cluster,
+            is_current: false,
+            ticks_per_second: clock_ticks_per_second(),
+        }
+    }
+
+    /// Says whether the API server answers.
+    pub(super) fn set_current(&mut self, is_current: bool) {
+        self.is_current = is_current;
     }
 
     pub(super) fn hear(&mut self, heard: Heard) {
@@ -83,10 +103,9 @@ impl Ends {
         self.pictures.insert(0, picture);
     }
 
-    /// Whether some of these connections belong to a process that is not known.
-    pub(super) fn needs_look(&self, rows: &[Reported]) -> bool {
-        let Some(newest) = self.pictures.first() else { return true };
-        rows.iter().any(|row| row.pid != 0 && newest.process(row.pid).is_none())
+    /// Whether the processes that were seen are those of the node: its first one and some of pods are among them.
+    pub(super) fn sees_host(&self) -> bool {
+        self.pictures.first().is_some_and(Processes::see_host)
     }
 
     /// Whose the sources of these connections are; `sides` learns what the others can learn from that.
@@ -130,9 +149,10 @@ impl Ends {
     }
 
     fn resolver(&mut self, moment: Moment) -> (Resolver<'_>, &mut Subjects) {
-        let Self { cluster, subjects, pictures, node, covers_cluster, .. } = self;
-        let knows_outside = *covers_cluster && cluster.is_listed();
-        (Resolver { cluster, pictures, node, knows_outside, now: moment.steady }, subjects)
+        let Self { cluster, subjects, pictures, node, covers_cluster, is_current, ticks_per_second, .. } = self;
+        let knows_outside = *covers_cluster && *is_current && cluster.is_complete();
+        let ticks_per_second = *ticks_per_second;
+        (Resolver { cluster, pictures, node, knows_outside, now: moment.steady, ticks_per_second }, subjects)
     }
 
     /// Forgets what is of no use any more.

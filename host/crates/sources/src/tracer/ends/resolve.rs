@@ -11,12 +11,12 @@ use std::time::Instant;
 
 use sluicebox_contract::{Protocol, SubjectId, UnixNanos};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Owner};
 use super::known;
 use super::subjects::{Identity, Subjects};
 use super::tenures::Holder;
 use crate::cgroups::place::Place;
-use crate::processes::Processes;
+use crate::processes::{Process, Processes};
 use crate::tracer::row::Reported;
 
 /// What is known while a report is dealt with.
@@ -29,6 +29,8 @@ pub(super) struct Resolver<'known> {
     /// Whether what is nobody's in the cluster lies outside of it: all of the cluster is known.
     pub(super) knows_outside: bool,
     pub(super) now: Instant,
+    /// The ticks in which the kernel counts when a process was started.
+    pub(super) ticks_per_second: u64,
 }
 
 /// The source of a connection.
@@ -97,7 +99,7 @@ impl Sides {
 impl Resolver<'_> {
     /// Whose the source is; `time` is when something was last seen of the connection.
     pub(super) fn source(&self, row: &Reported, time: UnixNanos, subjects: &mut Subjects) -> Source {
-        let process = self.by_pid(row).or_else(|| self.by_namespace(row.network_namespace));
+        let process = self.by_pid(row, time).or_else(|| self.by_namespace(row, time));
         let identity = process.clone().or_else(|| self.by_address(row.source, time));
         Source { subject: identity.and_then(|identity| self.tell(&identity, subjects)), by_process: process.is_some() }
     }
@@ -113,24 +115,26 @@ impl Resolver<'_> {
         if let Some(other) = sides.other(row) {
             return other.subject;
         }
-        let identity = if row.destination.is_loopback() {
-            self.on_loopback(row)
-        } else {
-            self.by_service(row).or_else(|| self.by_address_or_outside(row, time))
-        };
+        let identity = if row.destination.is_loopback() { self.on_loopback(row, time) } else { self.at_destination(row, time) };
         identity.and_then(|identity| self.tell(&identity, subjects))
     }
 
-    /// The container, or the pod, of the process: unless its number is another's by now, as its network namespace shows.
-    fn by_pid(&self, row: &Reported) -> Option<Identity> {
-        let fits = |namespace: Option<u32>| {
-            namespace.is_none_or(|namespace| row.network_namespace == 0 || namespace == row.network_namespace)
-        };
-        let processes = self.pictures.iter().filter_map(|picture| Some((picture, picture.process(row.pid)?)));
-        let mut processes = processes.filter(|(_, process)| fits(process.network_namespace));
-        let (picture, process) = processes.next()?;
+    /// The container, or the pod, of the process: unless its number is another's by now. That shows where the number has changed hands
+    /// between two looks, where the process is younger than what was seen of the connection, or in another network namespace, and
+    /// where the address is another pod's.
+    fn by_pid(&self, row: &Reported, time: UnixNanos) -> Option<Identity> {
+        let mut looks = self.pictures.iter().filter(|picture| picture.see_host());
+        let mut found = looks.by_ref().filter_map(|picture| Some((picture, picture.process(row.pid)?)));
+        let (picture, process) = found.next()?;
+        if found.any(|(_, before)| before.started != process.started) || self.is_younger(process, row) {
+            return None;
+        }
+        let fits = |namespace| row.network_namespace == 0 || namespace == row.network_namespace;
+        if !process.network_namespace.is_none_or(fits) {
+            return None;
+        }
         match &process.place {
-            Some(place) => self.at(place),
+            Some(place) => self.at(place).filter(|_| !self.is_anothers(row, self.pod_at(place), time)),
             // A process of the node itself.
             None if picture.host_namespace().is_some() && process.network_namespace == picture.host_namespace() => {
                 self.own_node()
@@ -139,13 +143,40 @@ impl Resolver<'_> {
         }
     }
 
-    /// The pod whose network namespace it is. That of the node is nobody's.
-    fn by_namespace(&self, inode: u32) -> Option<Identity> {
-        let places = self.pictures.iter().map(|picture| picture.in_namespace(inode)).find(|places| !places.is_empty())?;
+    /// Whether the process was started after something was last seen of the connection.
+    fn is_younger(&self, process: &Process, row: &Reported) -> bool {
+        let started = process.started.saturating_mul(1_000_000_000 / self.ticks_per_second.max(1));
+        row.last_seen != 0 && started > row.last_seen
+    }
+
+    /// The pod whose network namespace it is. That of the node is nobody's, also where it cannot be seen which one that is: a pod on the
+    /// network of its node owns none. The number of a namespace is given again at once, so that an older look counts only where the address
+    /// says the same.
+    fn by_namespace(&self, row: &Reported, time: UnixNanos) -> Option<Identity> {
+        let looks = self.pictures.iter().enumerate();
+        let mut found = looks.map(|(age, picture)| (age, picture.in_namespace(row.network_namespace)));
+        let (age, places) = found.find(|(_, places)| !places.is_empty())?;
         let mut pods = places.iter().filter_map(|place| self.pod_at(place));
         let first = pods.next()?;
+        let is_on_host = |uid: &Arc<str>| self.cluster.pod(uid).is_some_and(|known| known.pod.host_network);
         // More than one pod in a namespace that is not the node's: whose it is cannot be known.
-        pods.all(|pod| pod == first).then(|| Identity::Pod(Arc::clone(first)))
+        if is_on_host(first) || !pods.all(|pod| pod == first) || self.is_anothers(row, Some(first), time) {
+            return None;
+        }
+        let says_the_same = || self.cluster.pod_by_address(row.source, time) == Holder::Pod(Arc::clone(first));
+        (age == 0 || says_the_same()).then(|| Identity::Pod(Arc::clone(first)))
+    }
+
+    /// Whether the address of the source is that of another pod, or of a node, and this pod has its own.
+    fn is_anothers(&self, row: &Reported, pod: Option<&Arc<str>>, time: UnixNanos) -> bool {
+        let Some(uid) = pod.filter(|uid| self.cluster.pod(uid).is_some_and(|known| !known.pod.host_network)) else {
+            return false;
+        };
+        match self.cluster.pod_by_address(row.source, time) {
+            Holder::Pod(other) => other != *uid,
+            Holder::Several => false,
+            Holder::Nobody => self.cluster.node_by_address(row.source) != Owner::Nobody,
+        }
     }
 
     fn at(&self, place: &Place) -> Option<Identity> {
@@ -178,34 +209,32 @@ impl Resolver<'_> {
         match self.cluster.pod_by_address(address, time) {
             Holder::Pod(uid) => Some(Identity::Pod(uid)),
             Holder::Several => None,
-            Holder::Nobody => self.cluster.node_by_address(address).map(|name| Identity::Node(Arc::clone(name))),
+            Holder::Nobody => match self.cluster.node_by_address(address) {
+                Owner::One(name) => Some(Identity::Node(name)),
+                Owner::Nobody | Owner::Unclear => None,
+            },
         }
     }
 
     /// A destination on loopback is in the network namespace of the source.
-    fn on_loopback(&self, row: &Reported) -> Option<Identity> {
+    fn on_loopback(&self, row: &Reported, time: UnixNanos) -> Option<Identity> {
         let is_host = row.network_namespace != 0
             && self.pictures.iter().any(|picture| picture.host_namespace() == Some(row.network_namespace));
-        if is_host { None } else { self.by_namespace(row.network_namespace) }
+        if is_host { None } else { self.by_namespace(row, time) }
     }
 
-    fn by_service(&self, row: &Reported) -> Option<Identity> {
-        let (uid, serves) = self.cluster.service_by_address(row.destination, row.destination_port, row.protocol)?;
-        serves.then(|| Identity::Service(Arc::clone(uid)))
-    }
-
-    fn by_address_or_outside(&self, row: &Reported, time: UnixNanos) -> Option<Identity> {
+    /// A service, a pod, a node, or what lies outside: if nobody has the address, nobody can, and all of the cluster is known.
+    fn at_destination(&self, row: &Reported, time: UnixNanos) -> Option<Identity> {
         let address = row.destination;
-        if self.cluster.service_by_address(address, row.destination_port, row.protocol).is_some() {
-            // An address of a service, at a port that it does not serve.
-            return None;
+        let service = self.cluster.service_by_address(address, row.destination_port, row.protocol);
+        if let Owner::One(uid) = service {
+            return Some(Identity::Service(uid));
         }
-        match self.cluster.pod_by_address(address, time) {
-            Holder::Nobody if self.cluster.node_by_address(address).is_none() => {
-                (self.knows_outside && can_be_outside(address)).then_some(Identity::Outside)
-            }
-            _ => self.by_address(address, time),
-        }
+        let known = self.by_address(address, time);
+        let is_free = service == Owner::Nobody
+            && self.cluster.node_by_address(address) == Owner::Nobody
+            && !self.cluster.has_room_for(address);
+        known.or_else(|| (is_free && self.knows_outside && can_be_outside(address)).then_some(Identity::Outside))
     }
 
     fn tell(&self, identity: &Identity, subjects: &mut Subjects) -> Option<SubjectId> {

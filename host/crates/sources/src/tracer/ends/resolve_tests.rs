@@ -34,13 +34,14 @@ impl World {
         cluster.with_pod(pod("db", "10.0.0.2"), 1);
         cluster.with_pod(Pod { host_network: true, ..pod("proxy", "192.168.0.1") }, 1);
         cluster.with_pod(pod("far", "10.0.1.1"), 1);
-        cluster.hear(Heard::Service(Arc::new(service("api", "10.96.0.1", 443))));
-        cluster.hear(Heard::Node(Arc::new(node("here", "192.168.0.1"))));
-        cluster.hear(Heard::Node(Arc::new(node("there", "192.168.0.2"))));
+        cluster.with_service(service("api", "10.96.0.1", 443));
+        cluster.with_node(node("here", "192.168.0.1"));
+        cluster.with_node(node("there", "192.168.0.2"));
         for kind in [ObjectKind::Pod, ObjectKind::Service, ObjectKind::Node] {
             cluster.hear(Heard::Listed(kind));
         }
         let found = HashMap::from([
+            (1, process(None, HOST)),
             (10, process(Some("web"), 100)),
             (20, process(Some("db"), 200)),
             (30, process(Some("proxy"), HOST)),
@@ -50,11 +51,26 @@ impl World {
         Self { cluster, pictures, subjects: Subjects::new(Arc::default()), names: HashMap::new(), knows_outside: true }
     }
 
+    /// Another look, which finds these processes and the first one, and one of the pod `far`.
+    fn look(&mut self, found: &[(u32, Process)]) {
+        let always = [(1, process(None, HOST)), (11, process(Some("far"), 900))];
+        let found = always.into_iter().chain(found.iter().cloned()).collect();
+        self.pictures.insert(0, Processes::new(found, Some(HOST), 0));
+        self.pictures.truncate(2);
+    }
+
     /// `<source> > <destination>` for each of these rows, by what they are called.
     fn tell(&mut self, rows: &[String]) -> Vec<String> {
         let rows: Vec<Reported> = rows.iter().map(|row| read(row.as_bytes(), DirectionCodes::Datadog).unwrap()).collect();
         let Self { cluster, pictures, subjects, names, knows_outside } = self;
-        let resolver = Resolver { cluster, pictures, node: "here", knows_outside: *knows_outside, now: Instant::now() };
+        let resolver = Resolver {
+            cluster,
+            pictures,
+            node: "here",
+            knows_outside: *knows_outside,
+            now: Instant::now(),
+            ticks_per_second: 100,
+        };
         let mut sides = Sides::default();
         let sources: Vec<Source> = rows
             .iter()
@@ -125,7 +141,7 @@ fn a_number_that_another_process_has_by_now_says_nothing() {
 #[test]
 fn a_process_that_has_ended_is_known_by_the_look_before() {
     let mut world = World::new();
-    world.pictures.insert(0, Processes::new(HashMap::new(), Some(HOST), 0));
+    world.look(&[]);
     world.check(&row(30, HOST, "192.168.0.1:5000", "10.0.0.2:80"), "container proxy/main > pod db");
 }
 
@@ -211,10 +227,90 @@ fn the_sandbox_of_a_pod_is_the_pod_and_an_unknown_pod_is_nobody() {
     let place =
         |key: &str, id: &str| Some(Place::Container { key: PodKey::Uid(key.to_owned()), qos: Qos::Burstable, id: id.to_owned() });
     let found = HashMap::from([
+        (1, process(None, HOST)),
         (50, Process { place: place("u-web", "sandbox"), network_namespace: Some(100), started: 1 }),
         (60, Process { place: place("u-unknown", "c-unknown"), network_namespace: Some(300), started: 1 }),
     ]);
     world.pictures = vec![Processes::new(found, Some(HOST), 0)];
     world.check(&row(50, 100, "10.0.0.1:5000", "10.0.0.2:80"), "pod web > pod db");
     world.check(&row(60, 300, "10.0.0.77:5000", "10.0.0.2:80"), "? > pod db");
+}
+
+#[test]
+fn a_number_that_has_changed_hands_between_two_looks_says_nothing() {
+    let mut world = World::new();
+    let younger = |pod, namespace| Process { started: 777, ..process(pod, namespace) };
+    world.look(&[(30, younger(None, HOST)), (10, younger(Some("db"), 200))]);
+    // By its address.
+    world.check(&row(30, HOST, "192.168.0.1:5000", "10.0.0.2:80"), "node here > pod db");
+    world.check(&row(10, 0, "10.0.0.1:5000", "10.0.0.2:80"), "pod web > pod db");
+}
+
+#[test]
+fn a_process_that_is_younger_than_the_connection_has_not_made_it() {
+    let mut world = World::new();
+    world.look(&[(70, Process { started: 500, ..process(Some("proxy"), HOST) })]);
+    let seen = |nanos: u64| {
+        let row = row(70, HOST, "192.168.0.1:5000", "10.0.0.2:80");
+        format!(r#"{},"last_update_epoch":{nanos}}}"#, row.trim_end_matches('}'))
+    };
+    world.check(&seen(4_900_000_000), "node here > pod db");
+    world.check(&seen(5_100_000_000), "container proxy/main > pod db");
+}
+
+#[test]
+fn a_namespace_whose_number_is_given_again_does_not_bring_back_the_pod_before() {
+    let mut world = World::new();
+    // The process of `web` has ended, and one of `db` has its namespace's number; the last look has not seen that yet.
+    world.look(&[]);
+    world.check(&row(0, 100, "10.0.0.2:5000", "10.0.1.1:80"), "pod db > pod far");
+    world.check(&row(0, 100, "10.0.0.1:5000", "10.0.1.1:80"), "pod web > pod far");
+    world.check(&row(0, 100, "10.9.9.9:5000", "10.0.1.1:80"), "? > pod far");
+    // Nor does the process, while the address is another pod's.
+    let mut world = World::new();
+    world.check(&row(10, 100, "10.0.0.2:5000", "10.0.1.1:80"), "pod db > pod far");
+}
+
+#[test]
+fn where_the_namespace_of_the_node_is_not_known_it_is_still_no_pods() {
+    let mut world = World::new();
+    let found = HashMap::from([
+        (1, Process { network_namespace: None, ..process(None, HOST) }),
+        (30, process(Some("proxy"), HOST)),
+        (40, Process { network_namespace: None, ..process(None, HOST) }),
+    ]);
+    world.pictures = vec![Processes::new(found, None, 0)];
+    world.check(&row(40, HOST, "192.168.0.1:5000", "10.0.0.2:80"), "node here > pod db");
+    world.check(&row(0, HOST, "192.168.0.1:5000", "10.0.0.2:80"), "node here > pod db");
+    world.check(&row(30, HOST, "192.168.0.1:5000", "10.0.0.2:80"), "container proxy/main > pod db");
+}
+
+#[test]
+fn processes_that_are_not_the_hosts_say_nothing() {
+    let mut world = World::new();
+    // As in a container with process numbers of its own: its first process is its own, or nothing is known of pods.
+    for first in [process(Some("web"), 100), process(None, 100)] {
+        world.pictures = vec![Processes::new(HashMap::from([(1, first)]), None, 0)];
+        world.check(&row(1, 0, "192.168.0.1:5000", "10.0.0.2:80"), "node here > pod db");
+        world.check(&row(1, 0, "10.9.9.9:5000", "10.0.0.2:80"), "? > pod db");
+    }
+}
+
+#[test]
+fn what_may_be_of_the_cluster_is_not_said_to_be_outside() {
+    let mut world = World::new();
+    world
+        .cluster
+        .with_node(sluicebox_contract::Node { pod_cidrs: vec!["10.0.9.0/24".to_owned()], ..node("there", "192.168.0.2") });
+    world.cluster.without_pod("u-far", 40);
+    for address in ["10.0.9.7", "10.0.1.1"] {
+        world.check(&row(10, 100, "10.0.0.1:5000", &format!("{address}:80")), "container web/main > ?");
+    }
+    // One node has the address of another: whose it is cannot be known.
+    world.cluster.with_node(node("third", "192.168.0.2"));
+    world.check(&row(10, 100, "10.0.0.1:5000", "192.168.0.2:80"), "container web/main > ?");
+    // The address of a node on which a service is served, at another port.
+    world.cluster.with_service(service("edge", "192.168.0.1", 443));
+    world.check(&row(10, 100, "10.0.0.1:5000", "192.168.0.1:443"), "container web/main > service edge");
+    world.check(&row(10, 100, "10.0.0.1:5000", "192.168.0.1:22"), "container web/main > node here");
 }

@@ -95,6 +95,11 @@ impl Tenures {
         if is_certain { Holder::Pod(Arc::clone(&latest.pod)) } else { Holder::Several }
     }
 
+    /// Whether a pod has it, or had it not long ago.
+    pub(super) fn know(&self, address: IpAddr) -> bool {
+        self.by_address.contains_key(&address)
+    }
+
     /// Forgets what has ended so long ago.
     pub(super) fn expire(&mut self, now: UnixNanos, history: Duration) {
         while let Some((time, address)) = self.ended.front().copied().filter(|(time, _)| time.elapsed_until(now) > history) {
