@@ -3,11 +3,12 @@
 pub(crate) mod convert;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
 use crate::kubernetes::Api;
@@ -24,6 +25,9 @@ pub struct Config {
     /// The node for `scope: node`. Without it, the node that sluicebox runs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// How often every pod is told again though it has not changed, as a sink with `expire-after` needs it. `0s` for never. What modules
+    /// take as JSON is remembered as JSON then, and counts for `max-cached-bytes`; what is not remembered is not repeated.
+    pub refresh: TimeSpan,
     /// How many pods a page of a list holds at most.
     pub page_size: u32,
     /// How many bytes a page of a list has at most. When one has more, smaller pages are asked for.
@@ -45,6 +49,7 @@ impl Default for Config {
         Self {
             scope: Scope::Node,
             node: None,
+            refresh: TimeSpan(Duration::ZERO),
             page_size: 250,
             max_page_bytes: ByteSize(32 << 20),
             max_object_bytes: ByteSize(4 << 20),
@@ -59,6 +64,13 @@ impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = check_node(self.scope, self.node.as_deref());
+        if !self.refresh.0.is_zero() && self.refresh.0 < Duration::from_secs(1) {
+            problems.push(Problem::new(
+                "refresh",
+                format!("{} is too often", self.refresh),
+                "write at least 1s, or 0s for never",
+            ));
+        }
         problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
         problems.extend(self.attributes.problems("attributes"));
         problems
@@ -76,6 +88,7 @@ impl Pods {
         let (source, path) = names(ObjectKind::Pod);
         let node = config.node.as_deref().unwrap_or(node);
         let of_a_node = config.scope == Scope::Node;
+        let refresh = Some(config.refresh.0).filter(|period| !period.is_zero());
         Self {
             follow: Follow {
                 api,
@@ -93,10 +106,10 @@ impl Pods {
                 forms: Forms {
                     typed: if wants.typed { Some(|json| convert::pod(json).map(Typed::from)) } else { None },
                     json: wants.json,
-                    keep_json: false,
+                    keep_json: wants.json && refresh.is_some(),
                     attributes: config.attributes.clone(),
                 },
-                refresh: None,
+                refresh,
                 ids,
                 meter,
             },
@@ -109,3 +122,7 @@ impl Source for Pods {
         self.follow.run(feed, stop).await
     }
 }
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;

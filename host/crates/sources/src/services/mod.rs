@@ -3,11 +3,12 @@
 pub(crate) mod convert;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
 use crate::kubernetes::Api;
@@ -18,6 +19,9 @@ use crate::{Attributes, Problem, Wants};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Config {
+    /// How often every service is told again though it has not changed, as a sink with `expire-after` needs it. `0s` for never. What modules
+    /// take as JSON is remembered as JSON then, and counts for `max-cached-bytes`; what is not remembered is not repeated.
+    pub refresh: TimeSpan,
     /// How many services a page of a list holds at most.
     pub page_size: u32,
     /// How many bytes a page of a list has at most. When one has more, smaller pages are asked for.
@@ -37,6 +41,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            refresh: TimeSpan(Duration::ZERO),
             page_size: 250,
             max_page_bytes: ByteSize(32 << 20),
             max_object_bytes: ByteSize(4 << 20),
@@ -50,7 +55,15 @@ impl Default for Config {
 impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes);
+        let mut problems = Vec::new();
+        if !self.refresh.0.is_zero() && self.refresh.0 < Duration::from_secs(1) {
+            problems.push(Problem::new(
+                "refresh",
+                format!("{} is too often", self.refresh),
+                "write at least 1s, or 0s for never",
+            ));
+        }
+        problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
         problems.extend(self.attributes.problems("attributes"));
         problems
     }
@@ -65,6 +78,7 @@ impl Services {
     /// Watches the services of all namespaces as `config` says.
     pub fn new(config: &Config, api: Api, wants: Wants, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Self {
         let (source, path) = names(ObjectKind::Service);
+        let refresh = Some(config.refresh.0).filter(|period| !period.is_zero());
         Self {
             follow: Follow {
                 api,
@@ -82,10 +96,10 @@ impl Services {
                 forms: Forms {
                     typed: if wants.typed { Some(|json| convert::service(json).map(Typed::from)) } else { None },
                     json: wants.json,
-                    keep_json: false,
+                    keep_json: wants.json && refresh.is_some(),
                     attributes: config.attributes.clone(),
                 },
-                refresh: None,
+                refresh,
                 ids,
                 meter,
             },
@@ -98,3 +112,7 @@ impl Source for Services {
         self.follow.run(feed, stop).await
     }
 }
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;
