@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sluicebox_contract::pod::{Container, Phase};
 use sluicebox_contract::{
-    Inventory, InventoryContainer, InventoryNode, InventoryPod, Node, Notice, ObjectKind, Pod, Subject, SubjectId, UnixNanos,
-    Workload,
+    Inventory, InventoryContainer, InventoryNode, InventoryPod, Node, Notice, ObjectKind, Pod, Subject, SubjectId, SubjectKind,
+    UnixNanos, Workload,
 };
 
 use super::watches::Heard;
@@ -63,6 +63,11 @@ impl Book {
     /// Whether the API server has said what it knows of the node.
     pub(super) fn node_is_listed(&self) -> bool {
         self.node_is_listed
+    }
+
+    /// Whether the node has been seen, even if nothing else could be read of it.
+    pub(super) fn has_node(&self) -> bool {
+        self.subjects.values().any(|subject| subject.kind == SubjectKind::Node)
     }
 
     /// The pods, in the order in which they were first seen.
@@ -165,8 +170,6 @@ fn phase_name(phase: Phase) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use sluicebox_contract::SubjectKind;
-
     use super::*;
 
     fn subject(id: u32, attributes: &[(&str, &str)]) -> Arc<Subject> {
@@ -211,6 +214,17 @@ mod tests {
         assert_eq!(parts(&book), [(1, false)]);
         assert_eq!(book.subjects(), 1);
         assert!(!book.hear(Heard::Forgotten(SubjectId(9))).1);
+    }
+
+    #[test]
+    fn a_node_is_there_when_anything_is_known_of_it() {
+        let mut book = with_pods(1);
+        book.hear(Heard::Listed(ObjectKind::Node));
+        assert!(book.node_is_listed() && !book.has_node());
+        book.hear(Heard::Defined(Arc::new(Subject { kind: SubjectKind::Node, ..(*subject(2, &[])).clone() })));
+        assert!(book.has_node());
+        book.hear(Heard::Forgotten(SubjectId(2)));
+        assert!(!book.has_node());
     }
 
     #[test]

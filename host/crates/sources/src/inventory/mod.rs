@@ -35,7 +35,7 @@ impl Inventory {
         let node = config.node.as_deref().unwrap_or(node);
         let (watches, heard, mirror) = Watches::new(config, &api, node, ids, Arc::clone(&meter));
         let controllers = Controllers::new(config.owners.then(|| Owners::new(api)));
-        Self { watches, rounds: Rounds::new(config, controllers, heard, mirror, meter) }
+        Self { watches, rounds: Rounds::new(config, node, controllers, heard, mirror, meter) }
     }
 }
 

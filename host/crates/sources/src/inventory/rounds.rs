@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as SteadyInstant};
 
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::{Event, Fault, Feed, Notice, UnixNanos};
+use sluicebox_contract::{Event, Fault, Feed, Notice, ObjectKind, UnixNanos};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
@@ -33,6 +33,8 @@ const PATIENCE_FOR_NODE: Duration = Duration::from_secs(5);
 
 /// The source at work.
 pub(super) struct Rounds {
+    /// Which node it is to be.
+    node: String,
     period: Duration,
     host_proc: PathBuf,
     book: Book,
@@ -79,12 +81,14 @@ enum Wake {
 impl Rounds {
     pub(super) fn new(
         config: &Config,
+        node: &str,
         controllers: Controllers,
         heard: mpsc::Receiver<Heard>,
         mirror: Mirror,
         meter: Arc<SourceMeter>,
     ) -> Self {
         Self {
+            node: node.to_owned(),
             period: config.period.0,
             host_proc: config.host_proc.clone(),
             book: Book::default(),
@@ -150,7 +154,17 @@ impl Rounds {
     }
 
     async fn hear(&mut self, heard: Heard, feed: &mut impl Feed) -> Result<(), End> {
+        let is_end_of_nodes = matches!(heard, Heard::Listed(ObjectKind::Node));
         let (notice, is_news) = self.book.hear(heard);
+        // They are listed once.
+        if is_end_of_nodes && !self.book.has_node() {
+            tracing::warn!(
+                source = "inventory",
+                hint = "name the node by `node-name`, `NODE_NAME` or `sources.inventory.node`, as `kubectl get nodes` shows it",
+                "the API server knows no node `{}`: inventories are without it and, most likely, without pods",
+                self.node
+            );
+        }
         if is_news {
             let is_known = self.book.node_is_listed() || self.told_at.is_some();
             self.soon(if is_known { DEBOUNCE } else { PATIENCE_FOR_NODE });
