@@ -44,10 +44,9 @@ impl Module for ServiceMap {
 
 impl Subjects for ServiceMap {
     fn define(&mut self, subjects: Vec<Subject>) {
-        for subject in &subjects {
-            self.parties.define(subject);
-        }
+        let became = self.parties.define(&subjects);
         self.rows.forget_subjects();
+        self.rows.rename(&became);
     }
 
     fn forget(&mut self, subjects: &[SubjectId]) {

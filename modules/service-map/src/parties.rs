@@ -1,7 +1,7 @@
 //! Who talks: workloads, services, nodes, and what lies outside. Subjects that share a workload are one party, which is found when a
 //! subject is defined and not with every connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sluicebox_sdk::{FastMap, Subject, SubjectId, SubjectKind, json};
@@ -14,6 +14,9 @@ pub(crate) const UNKNOWN: PartyId = 0;
 
 /// Those for whom there was no room.
 pub(crate) const OTHER: PartyId = 1;
+
+/// Who has become whom.
+pub(crate) type Became = FastMap<PartyId, PartyId>;
 
 /// A party, by what it is called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,9 +48,27 @@ impl Parties {
         parties
     }
 
-    pub(crate) fn define(&mut self, subject: &Subject) {
-        let party = self.intern(Party::behind(subject));
-        self.of.insert(subject.id, party);
+    /// Subjects exist from now on, or are somebody else now; tells who has become whom.
+    pub(crate) fn define(&mut self, subjects: &[Subject]) -> Became {
+        let mut before: FastMap<SubjectId, PartyId> = FastMap::default();
+        for subject in subjects {
+            let party = self.intern(Party::behind(subject));
+            if let Some(other) = self.of.insert(subject.id, party).filter(|other| *other != party) {
+                before.entry(subject.id).or_insert(other);
+            }
+        }
+        let mut became: Became = before.iter().map(|(subject, old)| (*old, self.of(*subject))).collect();
+        became.retain(|old, new| old != new && *old != UNKNOWN && *old != OTHER);
+        // A workload stays who it is as long as any subject is of it; a pod is one, whatever its containers are told to be.
+        if became.keys().any(|party| !self.is_pod(*party)) {
+            let others: HashSet<PartyId> = self.of.values().copied().filter(|party| !self.is_pod(*party)).collect();
+            became.retain(|old, _| !others.contains(old));
+        }
+        became
+    }
+
+    fn is_pod(&self, id: PartyId) -> bool {
+        self.party(id).is_some_and(|party| party.kind == "Pod")
     }
 
     pub(crate) fn forget(&mut self, subject: SubjectId) {
@@ -154,13 +175,48 @@ mod tests {
         Subject { id, kind: SubjectKind::Pod, uid, namespace: "a".to_owned(), name, attributes: Vec::new() }
     }
 
+    fn of_workload(id: SubjectId, kind: &str) -> Subject {
+        let attributes = [("workload-kind", kind), ("workload-name", "web")];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Subject { attributes, ..subject(id) }
+    }
+
+    #[track_caller]
+    fn check(parties: &mut Parties, subjects: &[Subject], expected: &[(&str, &str)]) {
+        let became = parties.define(subjects);
+        let mut told: Vec<_> = became.iter().map(|(old, new)| (parties.key(*old), parties.key(*new))).collect();
+        told.sort_unstable();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn who_is_defined_again_becomes_somebody_else() {
+        let mut parties = Parties::new();
+        check(&mut parties, &[subject(1), subject(2), subject(3)], &[]);
+        check(&mut parties, &[subject(1)], &[]);
+        check(&mut parties, &[of_workload(1, "Job"), subject(1)], &[]);
+        let replica_set = [of_workload(1, "Job"), of_workload(1, "ReplicaSet"), of_workload(2, "ReplicaSet")];
+        check(&mut parties, &replica_set, &[("Pod/a/p1", "ReplicaSet/a/web"), ("Pod/a/p2", "ReplicaSet/a/web")]);
+        // Another one is of it yet.
+        check(&mut parties, &[of_workload(1, "Deployment")], &[]);
+        check(&mut parties, &[of_workload(2, "Deployment")], &[("ReplicaSet/a/web", "Deployment/a/web")]);
+    }
+
+    #[test]
+    fn nobody_becomes_somebody() {
+        let mut parties = Parties::new();
+        let nobody = Subject { kind: SubjectKind::Namespace, ..subject(1) };
+        check(&mut parties, &[nobody], &[]);
+        check(&mut parties, &[subject(1)], &[]);
+    }
+
     #[test]
     fn parties_of_pods_that_have_gone_are_not_kept_for_ever() {
         let mut parties = Parties::new();
-        parties.define(&subject(1));
+        parties.define(&[subject(1)]);
         let mut last = UNKNOWN;
         for id in 2..1000 {
-            parties.define(&subject(id));
+            parties.define(&[subject(id)]);
             last = parties.of(id);
             parties.forget(id);
             if parties.are_stale(1) {

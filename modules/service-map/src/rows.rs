@@ -4,7 +4,7 @@ use std::collections::hash_map;
 
 use sluicebox_sdk::{Connection, FastMap, Protocol};
 
-use crate::parties::{OTHER, Parties, PartyId};
+use crate::parties::{Became, OTHER, Parties, PartyId};
 use crate::told::{Told, Way};
 
 /// What is summed.
@@ -117,6 +117,28 @@ impl Rows {
     /// Subjects are somebody else's now.
     pub(crate) fn forget_subjects(&mut self) {
         self.of_subjects.clear();
+    }
+
+    /// Who has become somebody else is told as that for the whole period: where that one has a row already, both are one.
+    pub(crate) fn rename(&mut self, became: &Became) {
+        let new = |id: PartyId| became.get(&id).copied().unwrap_or(id);
+        if !self.list.iter().any(|row| became.contains_key(&row.client) || became.contains_key(&row.server)) {
+            return;
+        }
+        self.places.clear();
+        for row in std::mem::take(&mut self.list) {
+            self.add_sums(new(row.client), new(row.server), row.kind, row.sums, usize::MAX);
+        }
+    }
+
+    /// Adds what was summed elsewhere.
+    pub(crate) fn add_sums(&mut self, client: PartyId, server: PartyId, kind: Kind, sums: Sums, most: usize) {
+        let place = self.place(client, server, kind, most);
+        if let Some(row) = self.list.get_mut(place as usize) {
+            for (sum, more) in row.sums.iter_mut().zip(sums) {
+                *sum = sum.saturating_add(more);
+            }
+        }
     }
 
     /// The next period begins. The room stays.

@@ -56,12 +56,7 @@ pub(crate) fn restore(data: &Payload, parties: &mut Parties, most: usize) -> Res
     let mut rows = Rows::default();
     for (client, server, kind, sums) in saved.rows {
         let party = |place: usize| named.get(place).copied().unwrap_or_default();
-        let place = rows.place(party(client), party(server), Kind(kind), most);
-        if let Some(row) = rows.list.get_mut(place as usize) {
-            for (sum, more) in row.sums.iter_mut().zip(sums) {
-                *sum = sum.saturating_add(more);
-            }
-        }
+        rows.add_sums(party(client), party(server), Kind(kind), sums, most);
     }
     rows.seen = saved.seen.iter().map(|connection| (connection & !1, connection & 1 == 1)).collect();
     Ok((saved.period.map(|(begin, seconds)| Period { begin, seconds }), rows))
