@@ -4,6 +4,7 @@
 
 mod config_maps_cluster;
 mod config_maps_load;
+mod config_maps_many;
 mod config_maps_owners;
 mod entries;
 

@@ -152,7 +152,7 @@ async fn what_passes_is_tried_again_and_nothing_counts_as_written() {
         (Answer::Say("413 No", status(413, "Request entity too large: limit is 3145728")), "lower `budget`"),
         (Answer::Say("500 No", status(500, "etcdserver: request is too large")), "lower `budget`"),
         (Answer::Say("415 No", status(415, "the body was in an unknown format")), "Kubernetes 1.18"),
-        (Answer::Say("200 OK", "<html>".to_owned()), "the answer has no version"),
+        (Answer::Say("200 OK", "<html>".to_owned()), "the answer is no ConfigMap"),
         (Answer::Close, "cannot write the ConfigMap `default/m`"),
         (Answer::Hang, "no whole answer within 500ms"),
         (Answer::Endless, "length limit exceeded"),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use sluicebox_contract::{Backoff, Fault};
 use sluicebox_kubernetes::Trouble;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -84,7 +85,9 @@ impl Terms<'_> {
                 continue;
             }
             match self.remote.clear(&manager, name, &version).await {
-                Ok(_) => info!(sink = %self.sink, config_map = name, owner = manager, "removed the keys of an owner who is gone"),
+                Ok(()) => {
+                    info!(sink = %self.sink, config_map = name, owner = manager, "removed the keys of an owner who is gone")
+                }
                 Err(trouble) => {
                     self.react(trouble, "patch", map, &mut Vec::new())?;
                 }
@@ -131,7 +134,13 @@ impl Terms<'_> {
             Ok(observed) => observed,
             Err(trouble) => return self.react(trouble, "get", map, &mut Vec::new()).map(|_| ()),
         };
+        let before = map.twins;
         map.observe(observed, self.adopts, Instant::now());
+        if before.checked_ilog2() != map.twins.checked_ilog2() {
+            let (manager, so_far) = (&self.remote.manager, map.twins);
+            let hint = "two collectors have the same `owner`: give each its own";
+            warn!(sink = %self.sink, config_map = name, manager, so_far, hint, "another program writes a ConfigMap in our name: each removes the keys of the other");
+        }
         Ok(())
     }
 
@@ -168,14 +177,31 @@ impl Terms<'_> {
         let Known::Version(version) = std::mem::take(&mut map.known) else {
             return Ok(Step::Again);
         };
-        match self.remote.apply(name, &version, &map.data()).await {
-            Ok(version) => {
-                let now = Instant::now();
-                map.written(version, now);
-                map.not_before = now + self.config.period.0;
-                Ok(Step::Done)
+        let signed = map.signed.take();
+        let written = if map.is_calm(self.budget()) {
+            let answer = self.remote.apply_freely(name, &map.data()).await;
+            answer.map(|observed| map.written_and_seen(observed, Instant::now()))
+        } else {
+            let answer = self.remote.apply(name, &version, &map.data()).await;
+            answer.map(|receipt| {
+                map.written(receipt.version, Instant::now());
+                map.signed = Some(receipt.time);
+            })
+        };
+        match written {
+            Ok(()) => {
+                map.not_before = Instant::now() + self.config.period.0;
+                // Without a version, more may have come to it than there is room for.
+                Ok(if map.fits(self.budget()) { Step::Done } else { Step::Again })
             }
-            Err(trouble) => self.react(trouble, "patch", map, displaced),
+            Err(trouble) => {
+                if trouble.status.is_some_and(|status| status.is_client_error()) {
+                    // It is sure that it was not done.
+                    map.signed = signed;
+                }
+                map.contested |= trouble.status == Some(StatusCode::CONFLICT);
+                self.react(trouble, "patch", map, displaced)
+            }
         }
     }
 

@@ -37,7 +37,12 @@ impl Load {
     }
 
     pub(super) fn fits(self, budget: usize) -> bool {
-        self.bytes <= budget && self.stored <= MOST_STORED && self.sent <= MOST_SENT
+        self.fits_part(budget, 1)
+    }
+
+    /// Whether it takes at most one of so many parts of the room.
+    pub(super) fn fits_part(self, budget: usize, parts: usize) -> bool {
+        self.bytes <= budget / parts && self.stored <= MOST_STORED / parts && self.sent <= MOST_SENT
     }
 }
 
@@ -85,6 +90,7 @@ mod tests {
     #[test]
     fn all_three_kinds_of_room_are_bounded() {
         assert!(Load::of("ab", "cde").fits(5) && !Load::of("ab", "cde").fits(4));
+        assert!(Load::of("ab", "cde").fits_part(10, 2) && !Load::of("ab", "cde").fits_part(9, 2));
         let many = (0..60_000).map(|_| Load::of_others("a", 0)).fold(Load::default(), Load::add);
         assert!(many.bytes == 60_000 && many.fits(60_000));
         let many = many + (0..20_000).map(|_| Load::of_others("a", 0)).fold(Load::default(), Load::add);

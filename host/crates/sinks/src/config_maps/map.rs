@@ -7,7 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::load::Load;
-use super::observed::{Neighbour, Observed, Value};
+use super::observed::{Key, Neighbour, Observed, Value};
+
+/// So much of the budget, one of so many parts, has to be free for a write without a version. What is known may be as old as `resync`, or as our
+/// last write, and what others have added since has room in there.
+const CALM_PARTS: usize = 2;
+/// A write without a version adds at most one of so many parts of the budget: sixteen writers who do so at once, and know nothing of each
+/// other, have room in the other half. Should there be more of them, the first answer that tells of too much ends it.
+const GROWTH_PARTS: usize = 32;
 
 /// What is known of the `ConfigMap` at the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,12 +40,20 @@ pub(super) struct Map {
     pub(super) immutable: bool,
     /// How many of ours had to make room so far.
     pub(super) displaced: u64,
+    /// How often somebody else had written under our name.
+    pub(super) twins: u64,
+    /// The server's time of our last write, as long as it is sure which one that was.
+    pub(super) signed: Option<String>,
+    /// Somebody was faster or has a key of ours: the next write is for one version.
+    pub(super) contested: bool,
     /// Our keys that are to be there.
     documents: HashMap<Arc<str>, Document>,
     /// The same by when they were last put.
     order: BTreeMap<u64, Arc<str>>,
     puts: u64,
     own: Load,
+    /// The same as it is at the API server.
+    there: Load,
     /// Keys that are not ours alone, and the lengths of their values.
     others: HashMap<Box<str>, usize>,
     of_others: Load,
@@ -79,10 +94,14 @@ impl Map {
             not_before: now,
             immutable: false,
             displaced: 0,
+            twins: 0,
+            signed: None,
+            contested: false,
             documents: HashMap::new(),
             order: BTreeMap::new(),
             puts: 0,
             own: Load::default(),
+            there: Load::default(),
             others: HashMap::new(),
             of_others: Load::default(),
             largest: None,
@@ -154,26 +173,17 @@ impl Map {
     pub(super) fn observe(&mut self, observed: Option<Observed>, adopts: bool, now: Instant) {
         let first = self.read_at.is_none();
         self.read_at = Some(now);
-        self.others.clear();
-        self.of_others = Load::default();
-        let Some(observed) = observed else {
+        let is_missing = observed.is_none();
+        let observed = observed.unwrap_or_default();
+        self.twins += u64::from(self.is_twins_work(&observed));
+        let keys = self.learn(observed, now);
+        if is_missing {
             self.known = Known::Missing;
-            self.immutable = false;
-            self.largest = None;
-            self.neighbours.clear();
             self.nothing_is_written();
             return;
-        };
-        self.known = Known::Version(observed.version);
-        self.immutable = observed.immutable;
-        self.largest = observed.largest;
-        self.meet(observed.neighbours, now);
+        }
         let mut there = 0;
-        for key in observed.keys {
-            if !key.mine || key.others {
-                self.of_others += Load::of_others(&key.name, key.value.len());
-                self.others.insert(key.name.as_str().into(), key.value.len());
-            }
+        for key in keys {
             match (self.documents.get_mut(key.name.as_str()), key.value) {
                 (Some(document), value) if document.written => {
                     if key.mine && matches!(&value, Value::Text(text) if **text == *document.value) {
@@ -198,6 +208,35 @@ impl Map {
             // Which of them somebody has removed does not matter: all of ours are written together.
             self.nothing_is_written();
         }
+    }
+
+    /// Takes up whose all of it is, and how large; gives back the keys.
+    fn learn(&mut self, observed: Observed, now: Instant) -> Vec<Key> {
+        self.known = Known::Version(observed.version);
+        self.signed = Some(observed.time);
+        self.immutable = observed.immutable;
+        self.largest = observed.largest;
+        self.meet(observed.neighbours, now);
+        self.others.clear();
+        (self.of_others, self.there) = Default::default();
+        for key in &observed.keys {
+            let load = Load::of_others(&key.name, key.value.len());
+            if key.mine {
+                self.there += load;
+            }
+            if !key.mine || key.others {
+                self.of_others += load;
+                self.others.insert(key.name.as_str().into(), key.value.len());
+            }
+        }
+        observed.keys
+    }
+
+    /// Whether another program has written under our name since we have: at a later time, or keys that we have not.
+    fn is_twins_work(&self, observed: &Observed) -> bool {
+        let Some(signed) = &self.signed else { return false };
+        let is_strange = |key: &Key| key.mine && !self.documents.contains_key(key.name.as_str());
+        observed.time > *signed || (!self.changed && observed.keys.iter().any(is_strange))
     }
 
     /// No clocks are compared: what counts is for how long we have seen no change.
@@ -235,6 +274,13 @@ impl Map {
     /// Whether there is room for all of ours, as far as is known.
     pub(super) fn fits(&self, budget: usize) -> bool {
         self.total().fits(budget)
+    }
+
+    /// Whether it can be written to without asking for its version, as the budget is not at stake: a write for one version is in vain
+    /// whenever another one of the many was faster, and would have lost nothing of theirs.
+    pub(super) fn is_calm(&self, budget: usize) -> bool {
+        let growth = self.own - self.there;
+        !self.contested && self.total().fits_part(budget, CALM_PARTS) && growth.fits_part(budget, GROWTH_PARTS)
     }
 
     fn total(&self) -> Load {
@@ -287,6 +333,7 @@ impl Map {
         self.order.clear();
         self.own = Load::default();
         self.changed = false;
+        self.signed = None;
         self.documents.drain().map(|(key, _)| Displaced { key, reason: reason.to_owned() }).collect()
     }
 
@@ -300,10 +347,19 @@ impl Map {
         self.touched_at = Some(now);
         self.known = Known::Version(version);
         self.changed = false;
+        self.contested = false;
+        self.there = self.own;
         for document in self.documents.values_mut() {
             document.written = true;
         }
         // What others have of the same keys is remembered: it stays when we remove ours.
+    }
+
+    /// The same where the answer tells of everything.
+    pub(super) fn written_and_seen(&mut self, observed: Observed, now: Instant) {
+        self.written(observed.version.clone(), now);
+        self.learn(observed, now);
+        self.there = self.own;
     }
 
     fn keep(&mut self, key: Arc<str>, value: Arc<str>, put: Instant, written: bool, adopted: bool) {

@@ -165,3 +165,42 @@ fn who_lives_touches_what_he_has() {
     map.touch(SECOND, now + SECOND * 9);
     assert!(!map.is_changed(), "but nothing else");
 }
+
+#[test]
+fn the_version_matters_only_where_the_budget_may() {
+    let (mut map, now) = map(&[("x", &"x".repeat(199), THEIRS)], &[("a", "1")]);
+    assert!(map.is_calm(3_200) && !map.is_calm(402), "less than half is free");
+    map.put("b", &"x".repeat(99), now);
+    assert!(map.is_calm(3_200) && !map.is_calm(3_199), "it adds too much at once");
+    map.written("3".to_owned(), now);
+    assert!(map.is_calm(3_199), "what is there is added no more");
+    map.contested = true;
+    assert!(!map.is_calm(3_200));
+    map.written("4".to_owned(), now);
+    assert!(map.is_calm(3_200));
+    map.put("a", "2", now);
+    let answer = [("a", "2", MINE), ("x", &"x".repeat(1_599), THEIRS)];
+    map.written_and_seen(Observed { version: "5".to_owned(), ..observed(&answer) }, now);
+    assert!(!map.is_changed() && map.known == Known::Version("5".to_owned()));
+    assert!(!map.is_calm(3_200) && map.fits(1_702) && !map.fits(1_701), "what the answer tells of others counts");
+}
+
+#[test]
+fn who_writes_in_our_name_is_noticed() {
+    let at = |time: &str, keys: &[(&str, &str, (bool, bool))]| Some(Observed { time: time.to_owned(), ..observed(keys) });
+    let (mut map, now) = map(&[("a", "1", MINE)], &[]);
+    map.observe(at("t1", &[("a", "1", MINE)]), true, now);
+    map.twins = 0;
+    map.observe(at("t1", &[("a", "1", MINE), ("b", "2", THEIRS)]), true, now);
+    map.observe(at("t1", &[("a", "1", BOTH)]), true, now);
+    map.observe(None, true, now);
+    assert_eq!(map.twins, 0, "others may do as they like");
+    map.observe(at("t2", &[]), true, now);
+    assert_eq!(map.twins, 1, "a later change");
+    map.written("3".to_owned(), now);
+    map.observe(at("t2", &[("a", "1", MINE), ("c", "1", MINE)]), true, now);
+    assert_eq!(map.twins, 2, "a key");
+    map.signed = None;
+    map.observe(at("t3", &[("a", "1", MINE)]), true, now);
+    assert_eq!(map.twins, 2, "it may have been our own write, whose answer never came");
+}

@@ -11,12 +11,22 @@ use super::place::OURS;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Observed {
     pub(super) version: String,
+    /// When we last changed anything, in the server's words; empty if nothing there is ours.
+    pub(super) time: String,
     pub(super) immutable: bool,
     pub(super) keys: Vec<Key>,
     /// Our like: who else applies to it.
     pub(super) neighbours: Vec<Neighbour>,
     /// Who else has put most into it, and how many bytes.
     pub(super) largest: Option<(String, usize)>,
+}
+
+/// What is told of a write where nothing else matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Receipt {
+    pub(super) version: String,
+    /// When we last changed anything, in the server's words; empty if nothing there is ours.
+    pub(super) time: String,
 }
 
 /// A key that is there.
@@ -120,6 +130,7 @@ pub(super) fn read(json: &[u8], manager: &str) -> Result<Observed, String> {
 
     let owners = object.metadata.managed_fields.unwrap_or_default();
     let mut mine = HashSet::new();
+    let mut time = String::new();
     let mut others = HashSet::new();
     let mut neighbours = Vec::new();
     let mut bytes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -128,6 +139,7 @@ pub(super) fn read(json: &[u8], manager: &str) -> Result<Observed, String> {
         let keys = one.fields.iter().flat_map(Fields::keys);
         if applies && one.manager == manager {
             mine.extend(keys);
+            time.clone_from(&one.time);
             continue;
         }
         for key in keys {
@@ -144,6 +156,7 @@ pub(super) fn read(json: &[u8], manager: &str) -> Result<Observed, String> {
     let keys = keys.map(|((mine, others), name, value)| Key { name, value, mine, others }).collect();
     Ok(Observed {
         version: object.metadata.resource_version,
+        time,
         immutable: object.immutable.unwrap_or_default(),
         keys,
         neighbours,
@@ -151,8 +164,8 @@ pub(super) fn read(json: &[u8], manager: &str) -> Result<Observed, String> {
     })
 }
 
-/// The version of an object, of which nothing else matters.
-pub(super) fn version(json: &[u8]) -> Result<String, String> {
+/// The version of an object, and when its field manager `manager` last changed it.
+pub(super) fn receipt(json: &[u8], manager: &str) -> Result<Receipt, String> {
     #[derive(Deserialize)]
     struct Versioned {
         metadata: Only,
@@ -161,9 +174,20 @@ pub(super) fn version(json: &[u8]) -> Result<String, String> {
     #[serde(rename_all = "camelCase")]
     struct Only {
         resource_version: String,
+        #[serde(default)]
+        managed_fields: Option<Vec<Signature>>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Signature {
+        manager: String,
+        operation: String,
+        time: String,
     }
     let object: Versioned = serde_json::from_slice(json).map_err(|error| format!("the answer has no version: {error}"))?;
-    Ok(object.metadata.resource_version)
+    let signatures = object.metadata.managed_fields.unwrap_or_default();
+    let ours = signatures.into_iter().find(|one| one.operation == "Apply" && one.manager == manager);
+    Ok(Receipt { version: object.metadata.resource_version, time: ours.map(|one| one.time).unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -201,7 +225,11 @@ mod tests {
         assert_eq!(observed.largest, Some(("sluicebox/b/s".to_owned(), 12)));
         let neighbour = Neighbour { manager: "sluicebox/b/s".to_owned(), time: "2024-01-02T03:04:06Z".to_owned() };
         assert_eq!(observed.neighbours, [neighbour]);
-        assert_eq!(version(OBJECT.as_bytes()).as_deref(), Ok("229"));
+        assert_eq!(observed.time, "2024-01-02T03:04:05Z");
+        for (manager, time) in [("sluicebox/a/s", "2024-01-02T03:04:05Z"), ("kubectl", "")] {
+            let receipt = receipt(OBJECT.as_bytes(), manager).expect("a ConfigMap");
+            assert_eq!((receipt.version.as_str(), receipt.time.as_str()), ("229", time));
+        }
     }
 
     #[test]
@@ -209,7 +237,7 @@ mod tests {
         let empty = read(br#"{"metadata":{"resourceVersion":"1"},"immutable":true}"#, "a").expect("a ConfigMap");
         assert_eq!(empty, Observed { version: "1".to_owned(), immutable: true, ..Observed::default() });
         for other in ["", "[]", "{}", "<html>", r#"{"metadata":{}}"#] {
-            assert!(read(other.as_bytes(), "a").is_err() && version(other.as_bytes()).is_err(), "{other}");
+            assert!(read(other.as_bytes(), "a").is_err() && receipt(other.as_bytes(), "a").is_err(), "{other}");
         }
     }
 }

@@ -14,7 +14,7 @@ use sluicebox_kubernetes::{Api, Trouble, chain};
 use tokio::time::timeout;
 
 use super::load::is_harmless;
-use super::observed::{self, Observed};
+use super::observed::{self, Observed, Receipt};
 use super::place;
 
 /// More of an answer is not read. A `ConfigMap` has 1 MiB, whose letters may need six each in JSON, and as much again about owners.
@@ -50,38 +50,44 @@ impl Remote {
         let request = Request::builder().method(Method::POST).uri(uri);
         let request = request.header(ACCEPT, WITHOUT_VALUES).header(CONTENT_TYPE, "application/json");
         let body = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
-        self.version(request, body.to_string().into_bytes(), "create", name).await
+        let json = self.ask(request, body.to_string().into_bytes(), "create", name).await?;
+        let receipt = observed::receipt(&json, &self.manager).map_err(|cause| self.trouble("create", name, cause))?;
+        Ok(receipt.version)
     }
 
-    /// Has the keys and values be all that is ours, if the `ConfigMap` has this version; says the new one.
-    pub(super) async fn apply(&self, name: &str, version: &str, data: &[(&str, &str)]) -> Result<String, Trouble> {
-        let touch = (self.touches && !data.is_empty()).then(|| touch(&self.manager));
-        self.apply_as(&self.manager, name, version, data, touch).await
+    /// Has the keys and values be all that is ours, whoever had them before, if the `ConfigMap` has this version.
+    pub(super) async fn apply(&self, name: &str, version: &str, data: &[(&str, &str)]) -> Result<Receipt, Trouble> {
+        let json = self.apply_as(&self.manager, name, Some(version), data).await?;
+        observed::receipt(&json, &self.manager).map_err(|cause| self.trouble("write", name, cause))
+    }
+
+    /// Has the keys and values be all that is ours, whatever the version, even where there was no such `ConfigMap`; says what is there then.
+    /// Where somebody else has another value of one of the keys, it is a conflict.
+    pub(super) async fn apply_freely(&self, name: &str, data: &[(&str, &str)]) -> Result<Observed, Trouble> {
+        let json = self.apply_as(&self.manager, name, None, data).await?;
+        observed::read(&json, &self.manager).map_err(|cause| self.trouble("write", name, cause))
     }
 
     /// Removes everything that is this manager's and nobody else's, if the `ConfigMap` has this version.
-    pub(super) async fn clear(&self, manager: &str, name: &str, version: &str) -> Result<String, Trouble> {
-        self.apply_as(manager, name, version, &[], None).await
+    pub(super) async fn clear(&self, manager: &str, name: &str, version: &str) -> Result<(), Trouble> {
+        self.apply_as(manager, name, Some(version), &[]).await.map(|_| ())
     }
 
     async fn apply_as(
         &self,
         manager: &str,
         name: &str,
-        version: &str,
+        version: Option<&str>,
         data: &[(&str, &str)],
-        touch: Option<Touch>,
-    ) -> Result<String, Trouble> {
-        let uri = format!("{}?fieldManager={manager}&force=true", self.path(name));
+    ) -> Result<Vec<u8>, Trouble> {
+        // Without a version, an older value must not take the place of what somebody else has put since.
+        let (accept, force) = if version.is_some() { (WITHOUT_VALUES, "true") } else { ("application/json", "false") };
+        let uri = format!("{}?fieldManager={manager}&force={force}", self.path(name));
         let request = Request::builder().method(Method::PATCH).uri(uri);
-        let request = request.header(ACCEPT, WITHOUT_VALUES).header(CONTENT_TYPE, APPLY);
+        let request = request.header(ACCEPT, accept).header(CONTENT_TYPE, APPLY);
+        let touch = (self.touches && !data.is_empty()).then(|| touch(manager));
         let body = body(name, version, data, touch).map_err(|error| self.trouble("write", name, error))?;
-        self.version(request, body, "write", name).await
-    }
-
-    async fn version(&self, request: http::request::Builder, body: Vec<u8>, verb: &str, name: &str) -> Result<String, Trouble> {
-        let json = self.ask(request, body, verb, name).await?;
-        observed::version(&json).map_err(|cause| self.trouble(verb, name, cause))
+        self.ask(request, body, "write", name).await
     }
 
     async fn ask(&self, request: http::request::Builder, body: Vec<u8>, verb: &str, name: &str) -> Result<Vec<u8>, Trouble> {
@@ -128,16 +134,15 @@ fn touch(manager: &str) -> Touch {
 }
 
 /// What is applied.
-fn body(name: &str, version: &str, data: &[(&str, &str)], touch: Option<Touch>) -> Result<Vec<u8>, serde_json::Error> {
+fn body(name: &str, version: Option<&str>, data: &[(&str, &str)], touch: Option<Touch>) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Harmless);
     let mut object = serializer.serialize_map(None)?;
     object.serialize_entry("apiVersion", "v1")?;
     object.serialize_entry("kind", "ConfigMap")?;
-    let mut metadata = serde_json::json!({"name": name, "resourceVersion": version});
-    if let (Some((name, value)), Some(metadata)) = (touch, metadata.as_object_mut()) {
-        metadata.insert("annotations".to_owned(), serde_json::json!({name: value}));
-    }
+    let mut metadata = serde_json::Map::from_iter([("name".to_owned(), name.into())]);
+    metadata.extend(version.map(|version| ("resourceVersion".to_owned(), version.into())));
+    metadata.extend(touch.map(|(name, value)| ("annotations".to_owned(), serde_json::json!({name: value}))));
     object.serialize_entry("metadata", &metadata)?;
     if !data.is_empty() {
         object.serialize_entry("data", &Data(data))?;
@@ -177,16 +182,18 @@ mod tests {
 
     #[test]
     fn a_body_is_json_that_is_also_yaml() {
-        let text = |value: &str| String::from_utf8(body("m", "7", &[("a", value)], None).expect("a body")).expect("text");
+        let text = |value: &str| String::from_utf8(body("m", Some("7"), &[("a", value)], None).expect("a body")).expect("text");
         let head = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","resourceVersion":"7"}"#;
         assert_eq!(text("1 \"x\"\n"), format!(r#"{head},"data":{{"a":"1 \"x\"\n"}}}}"#));
         assert_eq!(
             text("\u{7f}ü\u{85}\u{2028}\u{feff}\u{1f600}\0"),
             format!(r#"{head},"data":{{"a":"\u007fü\u0085\u2028\ufeff😀\u0000"}}}}"#)
         );
-        let none = body("m", "7", &[], None).expect("a body");
+        let none = body("m", Some("7"), &[], None).expect("a body");
         assert_eq!(String::from_utf8(none).expect("text"), format!("{head}}}"));
-        let touched = body("m", "7", &[], Some(("t/0".to_owned(), "1".to_owned()))).expect("a body");
+        let free = body("m", None, &[], None).expect("a body");
+        assert_eq!(String::from_utf8(free).expect("text"), format!("{}}}", head.replace(r#","resourceVersion":"7""#, "")));
+        let touched = body("m", Some("7"), &[], Some(("t/0".to_owned(), "1".to_owned()))).expect("a body");
         let annotated = head.replace("\"7\"}", r#""7","annotations":{"t/0":"1"}}"#);
         assert_eq!(String::from_utf8(touched).expect("text"), format!("{annotated}}}"));
         assert!(touch("sluicebox/n1/edges").0.len() < 80);
