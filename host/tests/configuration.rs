@@ -266,6 +266,54 @@ sinks: {a: {stdout: {}}}
 }
 
 #[test]
+fn mistakes_about_the_tracer_are_named() {
+    let (code, said) = check(
+        "node-name: n1
+sources:
+  tracer:
+    socket: tracer.sock
+    path: connections
+    client-id: a b
+    period: 1ms
+    timeout: 1h
+    user-ids: []
+    direction-codes: guess
+    max-connections: 0
+    cluster-cidrs: [10.96.0.0]
+    host-proc: proc
+    attributes: {pods: {app: labels}}
+    sockets: 2
+modules: {lines: {use: json-lines, to: [a]}, meta: {use: fluent-bit-meta, from: [tracer], to: [a]}}
+sinks: {a: {stdout: {}}}
+",
+    );
+    assert_eq!(code, Some(2), "{said}");
+    let expected = [
+        ("line 4: `sources.tracer.socket`: `tracer.sock` is not absolute", "such as `/var/run/network-tracer.sock`"),
+        ("line 5: `sources.tracer.path`: `connections` is no path of a request", "such as `/connections`"),
+        ("line 6: `sources.tracer.client-id`: `a b` is no client id", "letters, digits"),
+        ("line 7: `sources.tracer.period`: 1ms is too short or too long", "write 100ms to 10m"),
+        ("line 8: `sources.tracer.timeout`: 1h is too short or too long", "write 10ms to 10m"),
+        ("line 9: `sources.tracer.user-ids`: is empty: nobody could be connected to", "name a user id, such as 0"),
+        ("line 10: `sources.tracer.direction-codes`: unknown variant `guess`", ""),
+        ("line 11: `sources.tracer.max-connections`: 0 is not between 1 and 1000000", "leave it out for 100000"),
+        ("line 12: `sources.tracer.cluster-cidrs.0`: `10.96.0.0` is no range of addresses", "such as `10.96.0.0/12`"),
+        ("line 13: `sources.tracer.host-proc`: `proc` is not absolute", "such as `/host/proc`"),
+        ("line 14: `sources.tracer.attributes.pods.app`: `labels` does not begin with `/`", "such as `/metadata/labels/app`"),
+        ("line 15: `sources.tracer.sockets`: unknown field `sockets`", "did you mean `socket`?"),
+        ("line 16: `modules.meta.use`: the module handles no events of tracer", "`sluicebox modules NAME`"),
+    ];
+    assert_named(&said, &expected);
+    let (code, said) =
+        check("node-name: n1\nsources: {tracer: {}}\nmodules: {lines: {use: json-lines, to: [a]}}\nsinks: {a: {stdout: {}}}\n");
+    assert_eq!(code, Some(2), "{said}");
+    assert_named(
+        &said,
+        &[("line 2: `sources.tracer.socket`: is missing: nothing says where the tracer is", "write the path of its Unix socket")],
+    );
+}
+
+#[test]
 fn mistakes_about_config_maps_are_named() {
     let (code, said) = check(
         "node-name: n1

@@ -150,7 +150,9 @@ async fn a_module_that_handles_no_events_of_its_sources_is_refused() {
     replace(&path, &pods_only);
     until(&program, "it is refused", async || {
         let refused = &status_of(&program, "namespaces").await["refused"];
-        refused["step"] == LOAD && refused["reason"] == "it handles no events of namespaces" && refused["digest"] == digest(&pods_only)
+        refused["step"] == LOAD
+            && refused["reason"] == "it handles no events of namespaces"
+            && refused["digest"] == digest(&pods_only)
     })
     .await;
     assert_eq!(digest_in(&program, "namespaces").await, digest(&hostile()));

@@ -32,5 +32,6 @@ impl From<Fault> for End {
 
 /// There is no number left for another subject.
 pub(crate) fn out_of_ids(what: &str) -> Fault {
-    Fault::fatal(format!("cannot number another {what}"), "all 4294967295 numbers of this run have been used").hint("restart sluicebox")
+    Fault::fatal(format!("cannot number another {what}"), "all 4294967295 numbers of this run have been used")
+        .hint("restart sluicebox")
 }

@@ -176,11 +176,11 @@ impl Config {
                 "write the name as `kubectl get nodes` shows it",
             ));
         }
-        for range in &self.cluster_cidrs {
+        for (index, range) in self.cluster_cidrs.iter().enumerate() {
             if cidr(range).is_none() {
                 let text = format!("`{range}` is no range of addresses");
                 problems.push(Problem::new(
-                    "cluster-cidrs",
+                    format!("cluster-cidrs.{index}"),
                     text,
                     "write an address and a number of bits, such as `10.96.0.0/12`",
                 ));
@@ -321,7 +321,7 @@ mod tests {
         check(&Config { client_id: Some("a&b".to_owned()), ..config() }, "client-id");
         check(&Config { node: Some("no/name".to_owned()), ..config() }, "node");
         check(&Config { host_proc: "proc".into(), ..config() }, "host-proc");
-        check(&Config { cluster_cidrs: vec!["10.96.0.0".to_owned()], ..config() }, "cluster-cidrs");
+        check(&Config { cluster_cidrs: vec!["10.96.0.0".to_owned()], ..config() }, "cluster-cidrs.0");
     }
 
     #[test]
