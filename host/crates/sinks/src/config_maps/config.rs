@@ -40,13 +40,17 @@ pub struct Config {
     /// documents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Each `ConfigMap` is written at most once in so long; the first time at once. What changes meanwhile is written together.
+    /// Each `ConfigMap` is written at most once in so long; the first time at once. What changes meanwhile is written together. One bears
+    /// some 25 writers of 100 changing keys each every `5s`, or 50 of them every `30s` (measured with an API server that had two busy cores, on
+    /// which 50 every `20s` ran out of time): where there are more, use a longer `period`, or `shards`.
     pub period: TimeSpan,
     /// The bytes of all keys and values in one `ConfigMap`, whoever has put them. At most 900KiB. Where more is to be written, the
-    /// documents of this sink that were not put for longest make room; what does not fit even then is refused.
+    /// documents of this sink that were not put for longest make room; what does not fit even then is refused. Above the half of it, each
+    /// write is for one version of the `ConfigMap`, and takes more requests the more others write to it.
     pub budget: ByteSize,
     /// Over how many `ConfigMap`s a collection is spread: those of the names `<name>`, `<name>-1`, `<name>-2` and so on. A key belongs to
-    /// the one of the number that FNV-1a (64 bits) of its bytes leaves when it is divided by `shards`, zero being `<name>`.
+    /// the one of the number that FNV-1a (64 bits) of its bytes leaves when it is divided by `shards`, zero being `<name>`. Each
+    /// of them is smaller then, and a write to it cheaper: for when there is more than one bears (see `period`).
     pub shards: u32,
     /// A document that has not been put again for so long is forgotten. Without it, none is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +61,8 @@ pub struct Config {
     /// who still writes to it. Owners that live touch it three times as often. Give it to all of them. Without it, nobody's are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abandoned_after: Option<TimeSpan>,
-    /// Who writes, as far as keys are owned: no two programs that run at once may be the same. Without it, the name of the node.
+    /// Who writes, as far as keys are owned: no two programs that run at once may be the same, else each removes the keys of the other,
+    /// which is warned of. Without it, the name of the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
 }

@@ -2,7 +2,8 @@
 //!
 //! What is ours is kept in memory, and written whole by server-side apply: the API server knows for each key whose it is, changes and
 //! removes nothing that is somebody else's, and keeps what it knows across restarts of ours. (It also knows it for patches, but of at most ten
-//! writers.) Each write is for one version of the object, so that no two writers can exceed the budget together.
+//! writers.) Each write is for one version of the object, so that no two writers can exceed the budget together; only where that is far away,
+//! writes take any version, and one request each however many writers there are.
 //!
 //! `place.rs` says where an entry belongs, `map.rs` what a `ConfigMap` is to hold, `observed.rs` what the API server tells of it,
 //! `flush.rs` brings the two together by the requests of `remote.rs`.
