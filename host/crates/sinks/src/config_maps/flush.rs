@@ -86,7 +86,7 @@ impl Terms<'_> {
             }
             match self.remote.clear(&manager, name, &version).await {
                 Ok(()) => {
-                    info!(sink = %self.sink, config_map = name, owner = manager, "removed the keys of an owner who is gone")
+                    info!(sink = %self.sink, config_map = name, owner = manager, "removed the keys of an owner who is gone");
                 }
                 Err(trouble) => {
                     self.react(trouble, "patch", map, &mut Vec::new())?;
