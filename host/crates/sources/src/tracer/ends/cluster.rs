@@ -63,7 +63,9 @@ impl Cluster {
     /// Knows nobody. Addresses in these ranges are never outside.
     pub(super) fn new(ranges: &[String]) -> Self {
         let mut cluster = Self::default();
-        ranges.iter().for_each(|range| cluster.ranges.insert(range));
+        for range in ranges {
+            cluster.ranges.insert(range);
+        }
         cluster
     }
 
