@@ -207,6 +207,26 @@ async fn what_has_grown_is_told_over_connections_that_follow_each_other() {
 }
 
 #[tokio::test]
+async fn totals_are_not_those_of_another_process() {
+    let bench = pushed();
+    let _source = bench.run().await;
+    let mut stream = UnixStream::connect(bench.path("push.sock")).await.unwrap();
+    stream.write_all(br#"{"connections":[]}"#).await.unwrap();
+    bench.told.more(1).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    // Perl is there wherever Debian is.
+    let script = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print $s $ARGV[1]; close $s;";
+    let mut tracer =
+        tokio::process::Command::new("perl").arg("-e").arg(script).arg(bench.path("push.sock")).arg(SIX).spawn().unwrap();
+    bench.told.more(1).await;
+    assert!(tracer.wait().await.unwrap().success());
+    let told = bench.told.reports();
+    let increases: Vec<u64> = told[1].connections.iter().map(|connection| connection.sent.increase).collect();
+    assert!(increases.len() == 6 && increases.iter().all(|increase| *increase == 0), "{increases:?}");
+}
+
+#[tokio::test]
 async fn a_socket_that_somebody_listens_at_is_not_taken_and_one_that_is_removed_is_made_anew() {
     let bench = pushed();
     let _source = bench.run().await;

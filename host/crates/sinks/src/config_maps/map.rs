@@ -277,10 +277,14 @@ impl Map {
     }
 
     /// Whether it can be written to without asking for its version, as the budget is not at stake: a write for one version is in vain
-    /// whenever another one of the many was faster, and would have lost nothing of theirs.
+    /// whenever another one of the many was faster, and would have lost nothing of theirs. Where nothing of ours is to be there, it would be made
+    /// anew for nothing if somebody has deleted it.
     pub(super) fn is_calm(&self, budget: usize) -> bool {
         let growth = self.own - self.there;
-        !self.contested && self.total().fits_part(budget, CALM_PARTS) && growth.fits_part(budget, GROWTH_PARTS)
+        !self.contested
+            && self.is_wanted()
+            && self.total().fits_part(budget, CALM_PARTS)
+            && growth.fits_part(budget, GROWTH_PARTS)
     }
 
     fn total(&self) -> Load {

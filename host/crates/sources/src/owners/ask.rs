@@ -41,6 +41,8 @@ const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) above: Option<Owner>,
+    /// There may be one, which it does not tell.
+    pub(super) is_refused: bool,
     pub(super) good_until: Instant,
 }
 
@@ -76,12 +78,12 @@ impl Asker {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             match self.ask(namespace, owner).await {
-                Ok(above) => return Answer { above, good_until: Instant::now() + self.good_for },
+                Ok(above) => return Answer { above, is_refused: false, good_until: Instant::now() + self.good_for },
                 Err(failure) => {
                     self.warn_once(owner, &failure);
                     let trouble = failure.trouble;
                     if trouble.is_final() || trouble.status == Some(StatusCode::FORBIDDEN) {
-                        return Answer { above: None, good_until: Instant::now() + self.good_for };
+                        return Answer { above: None, is_refused: true, good_until: Instant::now() + self.good_for };
                     }
                     let wait = backoff.wait();
                     sleep(trouble.retry_after.map_or(wait, |asked| asked.min(LONGEST_WAIT_ASKED).max(wait))).await;

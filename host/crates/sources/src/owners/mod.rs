@@ -49,6 +49,8 @@ pub(crate) struct Known {
     pub(crate) owners: Vec<Workload>,
     /// Whether asking would not tell more.
     pub(crate) is_complete: bool,
+    /// Whether the API server refuses to tell more.
+    pub(crate) is_refused: bool,
 }
 
 /// Who controls the pod itself, which the pod says: at most one.
@@ -70,13 +72,14 @@ impl Owners {
 
     /// Who controls the pod, as far as is known now.
     pub(crate) fn known(&self, pod: &Pod) -> Known {
-        let (mut climb, mut is_complete) = (Climb::new(pod), true);
+        let (mut climb, mut is_complete, mut is_refused) = (Climb::new(pod), true, false);
         while let Some(owner) = climb.step() {
-            let (above, is_fresh) = self.known_above(&owner.uid);
-            is_complete &= is_fresh;
-            climb.next = above;
+            let above = self.known_above(&owner.uid);
+            is_complete &= above.is_fresh;
+            is_refused |= above.is_refused;
+            climb.next = above.owner;
         }
-        Known { owners: climb.owners, is_complete }
+        Known { owners: climb.owners, is_complete, is_refused }
     }
 
     /// Who controls the pod, from its own controller up to the top. Asks for what is not known, again and again while the API server does
@@ -91,13 +94,14 @@ impl Owners {
         climb.owners
     }
 
-    /// Whoever is above, and whether it need not be asked again.
-    fn known_above(&self, uid: &str) -> (Option<Owner>, bool) {
+    fn known_above(&self, uid: &str) -> Above {
         let mut above = self.lock();
-        let Some(slot) = above.get(uid) else { return (None, false) };
+        let Some(slot) = above.get(uid) else { return Above::default() };
         match slot.answer.get() {
-            Some(answer) => (answer.above.clone(), Instant::now() < answer.good_until),
-            None => (slot.before.clone(), false),
+            Some(answer) => {
+                Above { owner: answer.above.clone(), is_fresh: Instant::now() < answer.good_until, is_refused: answer.is_refused }
+            }
+            None => Above { owner: slot.before.clone(), ..Above::default() },
         }
     }
 
@@ -119,6 +123,15 @@ impl Owners {
         // Nothing panics while the lock is held.
         self.0.above.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whoever is above an owner, as far as is known.
+#[derive(Default)]
+struct Above {
+    owner: Option<Owner>,
+    /// It need not be asked again.
+    is_fresh: bool,
+    is_refused: bool,
 }
 
 /// The way up from a pod.

@@ -89,7 +89,7 @@ async fn nobody_is_asked_about_a_pod_of_nobody_nor_about_a_node() {
     assert_eq!(names(&scene.owners.resolve(&pod(&node)).await), ["v1 Node n1"]);
     // One that owns without controlling is no controller.
     let other = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "u"}]);
-    assert_eq!(scene.owners.known(&pod(&other)), Known { owners: Vec::new(), is_complete: true });
+    assert_eq!(scene.owners.known(&pod(&other)), Known { owners: Vec::new(), is_complete: true, is_refused: false });
     assert_eq!(scene.paths(), [""; 0]);
 }
 

@@ -33,13 +33,15 @@ pub(crate) struct Processes {
     by_container: HashMap<String, Vec<u32>>,
     by_namespace: HashMap<u32, Vec<Place>>,
     host_namespace: Option<u32>,
+    knows_pods: bool,
     not_seen: usize,
 }
 
 impl Processes {
     /// Puts in order what was read; `host_namespace` is that of the host itself, `not_seen` counts what there was no room for.
     pub(crate) fn new(found: HashMap<u32, Process>, host_namespace: Option<u32>, not_seen: usize) -> Self {
-        let mut processes = Self { by_pid: found, host_namespace, not_seen, ..Self::default() };
+        let knows_pods = found.values().any(|process| process.place.is_some());
+        let mut processes = Self { by_pid: found, host_namespace, knows_pods, not_seen, ..Self::default() };
         let Self { by_pid, by_container, by_namespace, .. } = &mut processes;
         for (pid, process) in &*by_pid {
             let Some(place) = &process.place else { continue };
@@ -100,7 +102,7 @@ impl Processes {
     /// Whether any of them belongs to a pod. Where none does, these are not the processes of the host, or cgroups are named in a way that
     /// nobody knows.
     pub(crate) fn know_pods(&self) -> bool {
-        self.by_pid.values().any(|process| process.place.is_some())
+        self.knows_pods
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Config {
     /// How often the tracer is asked: from 100ms to 10m. A tracer that has not answered by the next turn costs that turn.
     pub period: TimeSpan,
     /// How long an answer may take, from the connection to its last byte; of `listen`, how long a document may take from its first byte.
-    /// Without it, the period, but a second at least: one that stalls costs one turn.
+    /// Without it, 19 parts of 20 of the period, or of a second where that is longer: one that stalls costs one turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<TimeSpan>,
     /// A Unix socket that tracers connect to in order to push: one JSON document after the other, each as an answer to `path` is. Up to 16
@@ -147,7 +147,7 @@ impl Config {
 
     /// How long an answer may take.
     pub(super) fn patience(&self) -> Duration {
-        self.timeout.map_or(self.period.0.max(DEFAULT_TIMEOUT), |timeout| timeout.0)
+        self.timeout.map_or(self.period.0.max(DEFAULT_TIMEOUT) * 19 / 20, |timeout| timeout.0)
     }
 
     /// What is asked for, with the name of the client.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use sluicebox_contract::Fault;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
@@ -39,15 +41,19 @@ pub(super) struct Listen {
     user_ids: Option<Vec<u32>>,
     timeout: Duration,
     reading: Reading,
-    /// What the totals of the last tracer were, for one that connects anew for each document.
-    left: Option<Totals>,
+    /// The process of the tracer that left last, and its totals, for one that connects anew for each document.
+    left: Option<(Process, Totals)>,
     peers: FuturesUnordered<futures::future::BoxFuture<'static, (Peer, Outcome)>>,
     not_before: Instant,
 }
 
+/// The number of a process; none of one that cannot be seen from here.
+type Process = Option<i32>;
+
 /// A tracer that has connected.
 pub(super) struct Peer {
     stream: UnixStream,
+    process: Process,
     /// What has come of the next document already.
     rest: Vec<u8>,
     /// What its totals were.
@@ -87,14 +93,14 @@ impl Listen {
         })
     }
 
-    /// Makes the socket anew if somebody has removed it.
+    /// Makes the socket anew if somebody has removed it, or put another one there at which nobody listens.
     pub(super) fn stay(&mut self) -> Result<(), Trouble> {
-        if self.path.symlink_metadata().is_ok() {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
             return Ok(());
         }
-        tracing::warn!(source = "tracer", path = %self.path.display(), "the socket that tracers push to was removed: it is made anew");
         self.listener = bind(&self.path, self.user_ids.is_some()).map_err(|fault| Trouble::Listen(fault.to_string()))?;
         self.identity = identity(&self.path);
+        tracing::warn!(source = "tracer", path = %self.path.display(), "the socket that tracers push to was gone: it has been made anew");
         Ok(())
     }
 
@@ -105,7 +111,9 @@ impl Listen {
             Some((peer, outcome)) = self.peers.next() => match outcome {
                 Ok(Some(report)) => Pushed::Report(Box::new(peer), report),
                 Ok(None) => {
-                    self.left = Some(peer.totals);
+                    if peer.totals.has_begun() {
+                        self.left = Some((peer.process, peer.totals));
+                    }
                     Pushed::Nothing
                 }
                 Err(trouble) => Pushed::Trouble(trouble),
@@ -113,9 +121,11 @@ impl Listen {
             accepted = accept(&self.listener, self.not_before), if has_room => match accepted {
                 Ok(stream) => match check_peer(&stream, self.user_ids.as_deref()) {
                     Ok(()) => {
-                        // Of several at once it cannot be known which one has come again.
-                        let totals = self.left.take().filter(|_| self.peers.is_empty()).unwrap_or_default();
-                        self.go_on(Peer { stream, rest: Vec::new(), totals, next: Instant::now() });
+                        let process = process(&stream);
+                        // Nobody else's: their totals have nothing to do with each other.
+                        let left = self.left.take_if(|(left, _)| process.is_some() && *left == process);
+                        let totals = left.map(|(_, totals)| totals).unwrap_or_default();
+                        self.go_on(Peer { stream, process, rest: Vec::new(), totals, next: Instant::now() });
                         Pushed::Nothing
                     }
                     Err(stranger) => {
@@ -152,12 +162,18 @@ fn bind(path: &Path, for_everybody: bool) -> Result<UnixListener, Fault> {
     let fault = |error: io::Error| Fault::fatal(tried(), error).hint("is its directory there, and may this user write into it?");
     match path.symlink_metadata() {
         Ok(old) if old.file_type().is_socket() => {
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(
-                    Fault::fatal(tried(), "another process listens there").hint("name another path in `listen`, or end it")
-                );
+            match knock(path) {
+                Err(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(fault)?,
+                // Its queue may be full.
+                Ok(()) | Err(Errno::AGAIN) => {
+                    let hint = "name another path in `listen`, or end it";
+                    return Err(Fault::fatal(tried(), "another process listens there").hint(hint));
+                }
+                Err(error) => {
+                    let cause = format!("it cannot be known whether another process listens there: {error}");
+                    return Err(Fault::fatal(tried(), cause).hint("name another path in `listen`, or remove that one"));
+                }
             }
-            std::fs::remove_file(path).map_err(fault)?;
         }
         Ok(_) => {
             return Err(Fault::fatal(tried(), "something that is no socket is there").hint("name another path in `listen`"));
@@ -169,6 +185,18 @@ fn bind(path: &Path, for_everybody: bool) -> Result<UnixListener, Fault> {
     let mode = if for_everybody { wide } else { narrow };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fault)?;
     Ok(listener)
+}
+
+/// Whether somebody listens there, without waiting for him.
+fn knock(path: &Path) -> Result<(), Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
+/// Whose process is at the other end.
+fn process(stream: &UnixStream) -> Process {
+    stream.peer_cred().ok().and_then(|credentials| credentials.pid()).filter(|pid| *pid > 0)
 }
 
 /// Device and inode.
@@ -219,5 +247,34 @@ async fn document(peer: &mut Peer, reading: Reading, timeout: Duration) -> Outco
             Err(error) => return Err(Trouble::Exchange(error.to_string())),
         }
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{bind, listen};
+
+    use super::*;
+
+    #[test]
+    fn whether_somebody_listens_is_known_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        assert_eq!(knock(&path), Err(Errno::CONNREFUSED), "nobody");
+        listen(&socket, 0).unwrap();
+        let mut waiting = Vec::new();
+        while waiting.len() < 100 {
+            let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+            if connect(&stream, &SocketAddrUnix::new(&path).unwrap()).is_err() {
+                break;
+            }
+            waiting.push(stream);
+        }
+        assert_eq!(knock(&path), Err(Errno::AGAIN), "somebody with a full queue");
+        let occupied = super::bind(&path, false).unwrap_err();
+        assert!(occupied.to_string().contains("another process listens there"), "{occupied}");
+        assert!(path.symlink_metadata().is_ok(), "it is left alone");
     }
 }

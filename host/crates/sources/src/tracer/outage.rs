@@ -12,6 +12,8 @@ pub(super) struct Outage {
     last: Option<std::mem::Discriminant<Trouble>>,
     /// Troubles of another kind than the one before.
     changes: u64,
+    /// The last trouble was told.
+    is_told: bool,
     strangers: u64,
     is_blind: bool,
 }
@@ -24,7 +26,8 @@ impl Outage {
             return;
         }
         self.changes += 1;
-        if self.changes <= OFTEN || self.changes.is_power_of_two() {
+        self.is_told = self.changes <= OFTEN || self.changes.is_power_of_two();
+        if self.is_told {
             tracing::warn!(source = "tracer", %trouble, hint = trouble.hint(), "no report from the tracer; it is tried again at each turn");
         }
     }
@@ -55,7 +58,7 @@ impl Outage {
 
     pub(super) fn succeeded(&mut self) {
         self.last = None;
-        if std::mem::take(&mut self.failures) > 0 {
+        if std::mem::take(&mut self.failures) > 0 && self.is_told {
             tracing::info!(source = "tracer", "the tracer reports again");
         }
     }

@@ -35,6 +35,9 @@ pub(super) struct Totals {
     report: u32,
     /// When the report before came.
     at: Option<Instant>,
+    /// This report, and the one before, had more than was told.
+    is_cut: bool,
+    was_cut: bool,
 }
 
 /// What has grown.
@@ -49,8 +52,19 @@ impl Totals {
     /// A report begins. Gives the time since the one before; none where there was none.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Duration> {
         self.report = self.report.wrapping_add(1);
+        self.was_cut = std::mem::take(&mut self.is_cut);
         let before = self.at.replace(now)?;
         Some(now.saturating_duration_since(before))
+    }
+
+    /// The report that has begun has more than will be told of it.
+    pub(super) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Whether a report has been told.
+    pub(super) fn has_begun(&self) -> bool {
+        self.at.is_some()
     }
 
     /// A connection of the report; `is_first` if there was no report before.
@@ -65,10 +79,15 @@ impl Totals {
         };
         let now = Last { sent: row.sent, received: row.received, retransmits: row.retransmits, report: self.report };
         let before = self.last.insert(key, now);
+        // What was not there before has all come since; unless nobody has looked before, or not at all.
+        let is_new = !is_first && !self.was_cut;
         let traffic = |total: u64, before: Option<u64>| Traffic {
             total,
-            // What was not there before has all come since; unless nobody has looked before.
-            increase: if is_first { 0 } else { total.saturating_sub(before.unwrap_or(0)) },
+            increase: match before {
+                Some(before) if !is_first => total.saturating_sub(before),
+                None if is_new => total,
+                Some(_) | None => 0,
+            },
         };
         Growth {
             sent: traffic(row.sent, before.map(|before| before.sent)),
@@ -111,6 +130,18 @@ mod tests {
         assert_eq!(report(&mut totals, &[(1, 100)]), [0]);
         assert_eq!(report(&mut totals, &[(1, 150), (2, 7)]), [50, 7]);
         assert_eq!(report(&mut totals, &[(1, 150), (2, 8)]), [0, 1]);
+    }
+
+    #[test]
+    fn what_may_have_been_left_out_before_has_not_all_come_since() {
+        let mut totals = Totals::default();
+        assert_eq!(report(&mut totals, &[(1, 100)]), [0]);
+        totals.begin(Instant::now());
+        totals.cut();
+        assert_eq!(totals.growth(&row(1, 150), false).sent.increase, 50);
+        totals.end();
+        assert_eq!(report(&mut totals, &[(1, 160), (2, 1_000)]), [10, 0]);
+        assert_eq!(report(&mut totals, &[(2, 1_001), (3, 5)]), [1, 5]);
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub(super) struct Known {
     waiting: VecDeque<Arc<Pod>>,
     /// The uids of those of which the API server may not have told all, and when it is asked again.
     later: VecDeque<(Instant, String)>,
-    /// The uids of pods that wait or are asked for.
+    /// The uids of pods that wait, now or for later, or are asked for.
     wanted: HashSet<String>,
     asked: FuturesUnordered<BoxFuture<'static, Found>>,
 }
@@ -144,10 +144,11 @@ impl Known {
             biased;
             Some(heard) = self.heard.recv() => Learnt::Heard(heard),
             Some(Found { pod, workload, is_complete }) = self.asked.next() => {
-                self.wanted.remove(&pod.uid);
                 let uid = pod.uid.clone();
                 if !is_complete && self.later.len() < WAITING {
                     self.later.push_back((Instant::now() + LATER, pod.uid.clone()));
+                } else {
+                    self.wanted.remove(&pod.uid);
                 }
                 Learnt::Workload { uid, workload }
             }
@@ -181,14 +182,16 @@ impl Known {
         }
     }
 
-    /// Asks again for what the API server may tell by now, such as after somebody has given the right to know it.
+    /// Asks again for what the API server may tell by now, such as after somebody has given the right to know it. Those who have not been
+    /// asked for come first.
     pub(super) fn want_again(&mut self, ends: &Ends) {
         let now = Instant::now();
-        while let Some((_, uid)) = self.later.pop_front_if(|(at, _)| *at <= now) {
-            if let Some(pod) = ends.pod(&uid)
-                && self.wanted.insert(uid)
-            {
-                self.waiting.push_back(Arc::clone(pod));
+        while self.waiting.is_empty()
+            && let Some((_, uid)) = self.later.pop_front_if(|(at, _)| *at <= now)
+        {
+            match ends.pod(&uid) {
+                Some(pod) => self.waiting.push_back(Arc::clone(pod)),
+                None => drop(self.wanted.remove(&uid)),
             }
         }
     }
@@ -203,8 +206,7 @@ impl Known {
                 let _late = tokio::time::timeout(PATIENCE, owners.resolve(&pod)).await;
                 let known = owners.known(&pod);
                 // A static pod has its node for a controller, which is no workload.
-                // One that stands alone may have an owner that may not be known.
-                let is_complete = known.is_complete && known.owners.len() > 1;
+                let is_complete = known.is_complete && !known.is_refused;
                 let workload = known.owners.into_iter().next_back().filter(|top| top.kind != "Node");
                 Found { pod, workload, is_complete }
             }));

@@ -228,6 +228,9 @@ impl Work {
         let begun = std::time::Instant::now();
         let moment = Moment::now();
         let since = totals.begin(moment.steady);
+        if report.beyond_limit > 0 {
+            totals.cut();
+        }
         let over_nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
         let mut sides = Sides::default();
         let mut sources = Vec::with_capacity(report.rows.len());
@@ -293,9 +296,14 @@ impl Work {
                 self.ends.look(picture);
                 self.outage.sees_host(self.ends.sees_host());
             }
-            Ok(Err(error)) => self.outage.blind(&error.to_string()),
-            Err(error) => self.outage.blind(&error.to_string()),
+            Ok(Err(error)) => self.cannot_look(&error.to_string()),
+            Err(error) => self.cannot_look(&error.to_string()),
         }
+    }
+
+    fn cannot_look(&mut self, cause: &str) {
+        self.ends.cannot_look();
+        self.outage.blind(cause);
     }
 
     /// Tells lanes of subjects.

@@ -79,8 +79,8 @@ impl Follow {
                         continue;
                     }
                     Some(heard) => {
-                        // That a list begins was decided here; everything else was said by the API.
-                        if !matches!(heard, Heard::ListBegins) {
+                        // That a list begins was decided here. With some of its pages, what was missed is not known yet.
+                        if !matches!(heard, Heard::ListBegins | Heard::Page(_)) {
                             outage.succeeded();
                         }
                         teller.take(heard, &mut feed).await

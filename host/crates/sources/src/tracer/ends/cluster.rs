@@ -1,6 +1,8 @@
 //! What the API server has told of pods, services and nodes, found by what a connection shows of them. Pure.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::cgroups::place::PodKey;
 const HASHES: [&str; 2] = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
 /// Pods that have gone and are remembered, at most.
 const MOST_GONE: usize = 20_000;
+/// Addresses of services and nodes that have gone and are remembered, at most.
+const MOST_FREED: usize = 20_000;
 
 /// Pods, services and nodes.
 #[derive(Debug, Default)]
@@ -31,9 +35,12 @@ pub(super) struct Cluster {
     /// In the order in which they went.
     gone: VecDeque<(UnixNanos, Arc<str>)>,
     services: HashMap<Arc<str>, KnownService>,
-    service_addresses: HashMap<IpAddr, Vec<Arc<str>>>,
+    /// The services that have an address at all, and those that serve a port there: many can share an address, as behind a load balancer.
+    service_addresses: HashMap<IpAddr, usize>,
+    service_ports: HashMap<(IpAddr, u16), Vec<Arc<str>>>,
     nodes: HashMap<Arc<str>, KnownNode>,
     node_addresses: HashMap<IpAddr, Vec<Arc<str>>>,
+    freed: Freed,
     /// Ranges of addresses of pods, and what the configuration names besides.
     ranges: Cidrs,
     listed: Listed,
@@ -99,7 +106,7 @@ impl Cluster {
 
     /// Whether the address is of the cluster, or was not long ago, whoever has it now.
     pub(super) fn has_room_for(&self, address: IpAddr) -> bool {
-        self.tenures.know(address) || self.ranges.contain(address)
+        self.tenures.know(address) || self.ranges.contain(address) || self.freed.know(address)
     }
 
     /// Who controls a pod in the end.
@@ -143,7 +150,10 @@ impl Cluster {
 
     /// The service that serves this port at this address.
     pub(super) fn service_by_address(&self, address: IpAddr, port: u16, protocol: Protocol) -> Owner {
-        let Some(uids) = self.service_addresses.get(&address) else { return Owner::Nobody };
+        if !self.service_addresses.contains_key(&address) {
+            return Owner::Nobody;
+        }
+        let uids = self.service_ports.get(&(address, port)).map(Vec::as_slice).unwrap_or_default();
         let speaks = |name: &str| match protocol {
             Protocol::Tcp => name == "TCP",
             Protocol::Udp => name == "UDP",
@@ -178,6 +188,7 @@ impl Cluster {
     /// Forgets what went so long ago.
     pub(super) fn expire(&mut self, now: UnixNanos, history: Duration) {
         self.tenures.expire(now, history);
+        self.freed.expire(now, history);
         while let Some((_, uid)) =
             self.gone.pop_front_if(|(time, _)| time.elapsed_until(now) > history).or_else(|| self.too_many_gone())
         {
@@ -247,13 +258,30 @@ impl Cluster {
         self.forget_service(&service.uid);
         let uid: Arc<str> = service.uid.as_str().into();
         let addresses = addresses(service.cluster_ips.iter().chain(&service.external_ips));
-        add(&mut self.service_addresses, &addresses, &uid);
+        for address in &addresses {
+            self.freed.remove(*address);
+            *self.service_addresses.entry(*address).or_default() += 1;
+            for port in &service.ports {
+                add(&mut self.service_ports, (*address, port.port), &uid);
+            }
+        }
         self.services.insert(uid, KnownService { service, attributes, addresses, version: self.version });
     }
 
     fn forget_service(&mut self, uid: &str) {
         if let Some(known) = self.services.remove(uid) {
-            take(&mut self.service_addresses, &known.addresses, uid);
+            for address in known.addresses {
+                if let Some(count) = self.service_addresses.get_mut(&address) {
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        self.service_addresses.remove(&address);
+                    }
+                }
+                for port in &known.service.ports {
+                    take(&mut self.service_ports, (address, port.port), uid);
+                }
+                self.freed.insert(address);
+            }
         }
     }
 
@@ -261,38 +289,68 @@ impl Cluster {
         self.forget_node(&node.name);
         let name: Arc<str> = node.name.as_str().into();
         let addresses = addresses_of_node(&node);
-        add(&mut self.node_addresses, &addresses, &name);
+        for address in &addresses {
+            self.freed.remove(*address);
+            add(&mut self.node_addresses, *address, &name);
+        }
         node.pod_cidrs.iter().for_each(|range| self.ranges.insert(range));
         self.nodes.insert(name, KnownNode { node, attributes, addresses, version: self.version });
     }
 
     fn forget_node(&mut self, name: &str) {
         if let Some(known) = self.nodes.remove(name) {
-            take(&mut self.node_addresses, &known.addresses, name);
+            for address in known.addresses {
+                take(&mut self.node_addresses, address, name);
+                self.freed.insert(address);
+            }
             known.node.pod_cidrs.iter().for_each(|range| self.ranges.remove(range));
         }
     }
 }
 
-/// Adds somebody to those who have these addresses.
-fn add(owners: &mut HashMap<IpAddr, Vec<Arc<str>>>, addresses: &[IpAddr], owner: &Arc<str>) {
-    for address in addresses {
-        let owners = owners.entry(*address).or_default();
-        if !owners.contains(owner) {
-            owners.push(Arc::clone(owner));
-        }
+/// Adds somebody to those who have this.
+fn add<Key: Eq + Hash>(owners: &mut HashMap<Key, Vec<Arc<str>>>, key: Key, owner: &Arc<str>) {
+    let owners = owners.entry(key).or_default();
+    if !owners.contains(owner) {
+        owners.push(Arc::clone(owner));
     }
 }
 
 /// Takes him away again.
-fn take(owners: &mut HashMap<IpAddr, Vec<Arc<str>>>, addresses: &[IpAddr], owner: &str) {
-    for address in addresses {
-        if let Some(others) = owners.get_mut(address) {
-            others.retain(|other| **other != *owner);
-            if others.is_empty() {
-                owners.remove(address);
-            }
+fn take<Key: Eq + Hash>(owners: &mut HashMap<Key, Vec<Arc<str>>>, key: Key, owner: &str) {
+    if let Entry::Occupied(mut others) = owners.entry(key) {
+        others.get_mut().retain(|other| **other != *owner);
+        if others.get().is_empty() {
+            others.remove();
         }
+    }
+}
+
+/// Addresses that services and nodes had until not long ago.
+#[derive(Debug, Default)]
+struct Freed {
+    /// Since when; none until somebody tells the time.
+    since: HashMap<IpAddr, Option<UnixNanos>>,
+}
+
+impl Freed {
+    fn insert(&mut self, address: IpAddr) {
+        if self.since.len() < MOST_FREED {
+            self.since.insert(address, None);
+        }
+    }
+
+    fn remove(&mut self, address: IpAddr) {
+        self.since.remove(&address);
+    }
+
+    /// So many that not all could be remembered may have had any.
+    fn know(&self, address: IpAddr) -> bool {
+        self.since.len() >= MOST_FREED || self.since.contains_key(&address)
+    }
+
+    fn expire(&mut self, now: UnixNanos, history: Duration) {
+        self.since.retain(|_, since| since.get_or_insert(now).elapsed_until(now) <= history);
     }
 }
 

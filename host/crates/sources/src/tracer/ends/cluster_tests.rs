@@ -246,3 +246,33 @@ fn pods_that_have_gone_are_bounded() {
     }
     assert_eq!(cluster.pods.len(), MOST_GONE);
 }
+
+#[test]
+fn addresses_of_services_and_nodes_that_have_gone_are_of_the_cluster_for_a_while() {
+    let mut cluster = Cluster::default();
+    let history = Duration::from_mins(1);
+    for (name, address) in [("web", "10.96.0.1"), ("api", "10.96.0.2")] {
+        cluster.hear(Heard::Service { service: Arc::new(service(name, address, 80)), attributes: Vec::new() });
+    }
+    cluster.hear(Heard::Node { node: Arc::new(node("one", "192.0.2.1")), attributes: Vec::new() });
+    cluster.hear(Heard::ServiceGone { uid: "s-web".into() });
+    let moved = Arc::new(service("api", "10.96.0.3", 80));
+    cluster.hear(Heard::Service { service: moved, attributes: Vec::new() });
+    cluster.hear(Heard::NodeGone { name: "one".into() });
+    let known = |cluster: &Cluster| ["10.96.0.1", "10.96.0.2", "192.0.2.1"].map(|address| cluster.has_room_for(ip(address)));
+    cluster.expire(at(1_000), history);
+    cluster.expire(at(1_060), history);
+    assert_eq!(known(&cluster), [true; 3]);
+    assert!(!cluster.has_room_for(ip("10.96.0.3")), "that one is somebody's");
+    cluster.expire(at(1_061), history);
+    assert_eq!(known(&cluster), [false; 3]);
+}
+
+#[test]
+fn addresses_that_have_gone_are_bounded() {
+    let mut freed = Freed::default();
+    let mut address = |number: usize| freed.insert(IpAddr::V4(std::net::Ipv4Addr::from_bits(u32::try_from(number).unwrap())));
+    (0..MOST_FREED + 10).for_each(&mut address);
+    assert_eq!(freed.since.len(), MOST_FREED);
+    assert!(freed.know(ip("203.0.113.1")), "it may have been one of those for which there was no room");
+}

@@ -29,7 +29,7 @@ pub(in crate::tracer) enum Heard {
     Node { node: Arc<Node>, attributes: Pairs },
     /// As of pods.
     NodeGone { name: Arc<str> },
-    /// There was no room for one that is there: not all are known.
+    /// There was no room for one that is there, or it cannot be read: not all are known.
     NoRoom,
     /// All of a kind that were there at the start have been told.
     Listed(ObjectKind),
@@ -45,6 +45,7 @@ pub(in crate::tracer) struct Teller {
     meter: Arc<SourceMeter>,
     /// What was told last. When its subject is forgotten at once, there was no room for it.
     last: Option<(SubjectId, Heard)>,
+    has_warned: bool,
 }
 
 impl Teller {
@@ -56,7 +57,19 @@ impl Teller {
         to: mpsc::Sender<Heard>,
         meter: Arc<SourceMeter>,
     ) -> Self {
-        Self { kind, node: node.into(), attributes, to, meter, last: None }
+        Self { kind, node: node.into(), attributes, to, meter, last: None, has_warned: false }
+    }
+
+    fn warn_once(&mut self) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            let hint = "raise `max-cached-objects` or `max-cached-bytes` of the tracer, and start anew";
+            tracing::warn!(
+                source = "tracer",
+                kind = ?self.kind,
+                hint,
+                "not all of the cluster is known: no end is told to lie outside of it from now on"
+            );
+        }
     }
 
     fn heard(&mut self, event: &ObjectEvent) -> Option<Heard> {
@@ -80,11 +93,11 @@ impl Teller {
             ObjectKind::Node => node(json).map(|node| Heard::Node { node: Arc::new(node), attributes }),
             ObjectKind::Namespace => return None,
         };
-        if read.is_err() {
-            self.meter.skipped.increment();
-        }
         self.last = Some((event.subject, gone));
-        read.ok()
+        Some(read.unwrap_or_else(|_| {
+            self.meter.skipped.increment();
+            Heard::NoRoom
+        }))
     }
 }
 
@@ -97,6 +110,7 @@ impl Feed for Teller {
             Notice::Forgotten(id) => {
                 let gone = last.filter(|(subject, _)| *subject == id).map(|(_, gone)| gone);
                 if gone.is_some() {
+                    self.warn_once();
                     self.to.send(Heard::NoRoom).await.map_err(|_| Closed)?;
                 }
                 gone
@@ -159,7 +173,14 @@ fn service(json: &str) -> Result<Service, String> {
 /// Likewise.
 fn node(json: &str) -> Result<Node, String> {
     let node = nodes::convert::node(json)?;
-    Ok(Node { uid: node.uid, name: node.name, addresses: node.addresses, kernel_version: node.kernel_version, ..Node::default() })
+    Ok(Node {
+        uid: node.uid,
+        name: node.name,
+        addresses: node.addresses,
+        kernel_version: node.kernel_version,
+        pod_cidrs: node.pod_cidrs,
+        ..Node::default()
+    })
 }
 
 #[cfg(test)]
@@ -181,6 +202,15 @@ mod tests {
         assert!(pod.labels.is_empty());
         assert_eq!(pod.annotations, [("kubernetes.io/config.hash".to_owned(), "h".to_owned())]);
         assert_eq!(pod.owners.iter().map(|owner| owner.name.as_str()).collect::<Vec<_>>(), ["rs"]);
+    }
+
+    #[test]
+    fn of_a_node_its_addresses_and_the_ranges_of_its_pods_are_known() {
+        let json = r#"{"metadata":{"name":"n","uid":"u","labels":{"a":"b"}},"spec":{"podCIDR":"10.42.3.0/24","podCIDRs":["10.42.3.0/24"]},
+            "status":{"addresses":[{"type":"InternalIP","address":"192.0.2.1"}],"nodeInfo":{"kernelVersion":"6.1"}}}"#;
+        let node = node(json).unwrap();
+        assert_eq!((node.pod_cidrs.as_slice(), node.addresses.len()), (["10.42.3.0/24".to_owned()].as_slice(), 1));
+        assert!(node.labels.is_empty());
     }
 
     #[test]

@@ -48,23 +48,31 @@ pub(super) struct Ends {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) at: UnixNanos,
+    /// As tracers count, without the time for which the node slept.
     pub(super) since_boot: Duration,
+    /// For how long it slept.
+    pub(super) slept: Duration,
     pub(super) steady: Instant,
 }
 
 impl Moment {
     /// Now.
     pub(super) fn now() -> Self {
-        let since_boot = clock_gettime(ClockId::Monotonic);
-        let (seconds, nanos) = (u64::try_from(since_boot.tv_sec), u32::try_from(since_boot.tv_nsec));
-        let since_boot = Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default());
-        Self { at: UnixNanos::now(), since_boot, steady: Instant::now() }
+        let since_boot = read(ClockId::Monotonic);
+        let slept = read(ClockId::Boottime).saturating_sub(since_boot);
+        Self { at: UnixNanos::now(), since_boot, slept, steady: Instant::now() }
     }
 
     /// When something was last seen of a connection.
     fn of(self, row: &Reported) -> UnixNanos {
         time::moment(row.last_seen, self.at, self.since_boot)
     }
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
 }
 
 impl Ends {
@@ -101,6 +109,11 @@ impl Ends {
     pub(super) fn look(&mut self, picture: Processes) {
         self.pictures.truncate(PICTURES - 1);
         self.pictures.insert(0, picture);
+    }
+
+    /// It cannot be looked at the processes: what was seen is of no use any more.
+    pub(super) fn cannot_look(&mut self) {
+        self.pictures.clear();
     }
 
     /// Whether the processes that were seen are those of the node: its first one and some of pods are among them.
@@ -152,7 +165,8 @@ impl Ends {
         let Self { cluster, subjects, pictures, node, covers_cluster, is_current, ticks_per_second, .. } = self;
         let knows_outside = *covers_cluster && *is_current && cluster.is_complete();
         let ticks_per_second = *ticks_per_second;
-        (Resolver { cluster, pictures, node, knows_outside, now: moment.steady, ticks_per_second }, subjects)
+        let (now, slept) = (moment.steady, moment.slept);
+        (Resolver { cluster, pictures, node, knows_outside, now, slept, ticks_per_second }, subjects)
     }
 
     /// Forgets what is of no use any more.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sluicebox_contract::{Protocol, SubjectId, UnixNanos};
 
@@ -29,6 +29,8 @@ pub(super) struct Resolver<'known> {
     /// Whether what is nobody's in the cluster lies outside of it: all of the cluster is known.
     pub(super) knows_outside: bool,
     pub(super) now: Instant,
+    /// For how long the node slept since its start: starts of processes count that, what tracers see does not.
+    pub(super) slept: Duration,
     /// The ticks in which the kernel counts when a process was started.
     pub(super) ticks_per_second: u64,
 }
@@ -146,7 +148,8 @@ impl Resolver<'_> {
     /// Whether the process was started after something was last seen of the connection.
     fn is_younger(&self, process: &Process, row: &Reported) -> bool {
         let started = process.started.saturating_mul(1_000_000_000 / self.ticks_per_second.max(1));
-        row.last_seen != 0 && started > row.last_seen
+        let slept = u64::try_from(self.slept.as_nanos()).unwrap_or(u64::MAX);
+        row.last_seen != 0 && started.saturating_sub(slept) > row.last_seen
     }
 
     /// The pod whose network namespace it is. That of the node is nobody's, also where it cannot be seen which one that is: a pod on the

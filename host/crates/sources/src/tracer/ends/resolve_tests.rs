@@ -23,6 +23,7 @@ struct World {
     subjects: Subjects,
     names: HashMap<SubjectId, String>,
     knows_outside: bool,
+    slept: Duration,
 }
 
 impl World {
@@ -48,7 +49,14 @@ impl World {
             (40, process(None, HOST)),
         ]);
         let pictures = vec![Processes::new(found, Some(HOST), 0)];
-        Self { cluster, pictures, subjects: Subjects::new(Arc::default()), names: HashMap::new(), knows_outside: true }
+        Self {
+            cluster,
+            pictures,
+            subjects: Subjects::new(Arc::default()),
+            names: HashMap::new(),
+            knows_outside: true,
+            slept: Duration::ZERO,
+        }
     }
 
     /// Another look, which finds these processes and the first one, and one of the pod `far`.
@@ -62,13 +70,14 @@ impl World {
     /// `<source> > <destination>` for each of these rows, by what they are called.
     fn tell(&mut self, rows: &[String]) -> Vec<String> {
         let rows: Vec<Reported> = rows.iter().map(|row| read(row.as_bytes(), DirectionCodes::Datadog).unwrap()).collect();
-        let Self { cluster, pictures, subjects, names, knows_outside } = self;
+        let Self { cluster, pictures, subjects, names, knows_outside, slept } = self;
         let resolver = Resolver {
             cluster,
             pictures,
             node: "here",
             knows_outside: *knows_outside,
             now: Instant::now(),
+            slept: *slept,
             ticks_per_second: 100,
         };
         let mut sides = Sides::default();
@@ -256,6 +265,10 @@ fn a_process_that_is_younger_than_the_connection_has_not_made_it() {
     };
     world.check(&seen(4_900_000_000), "node here > pod db");
     world.check(&seen(5_100_000_000), "container proxy/main > pod db");
+    // Starts count the time for which the node slept.
+    world.slept = Duration::from_secs(1);
+    world.check(&seen(4_100_000_000), "container proxy/main > pod db");
+    world.check(&seen(3_900_000_000), "node here > pod db");
 }
 
 #[test]
