@@ -12,7 +12,7 @@ use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
 
 use crate::kubernetes::Api;
-use crate::watch::{Bounds, Follow, Forms, Target, Typed, check_sizes, length, names};
+use crate::watch::{Bounds, Follow, Forms, Target, Typed, check_refresh, check_sizes, length, names};
 use crate::{Attributes, Problem, Wants};
 
 /// How services are watched, and how much is remembered of them.
@@ -56,13 +56,7 @@ impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if !self.refresh.0.is_zero() && self.refresh.0 < Duration::from_secs(1) {
-            problems.push(Problem::new(
-                "refresh",
-                format!("{} is too often", self.refresh),
-                "write at least 1s, or 0s for never",
-            ));
-        }
+        problems.extend(check_refresh(self.refresh));
         problems.extend(check_sizes(self.page_size, self.max_page_bytes, self.max_object_bytes, self.max_cached_bytes));
         problems.extend(self.attributes.problems("attributes"));
         problems

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_contract::{Fault, Feed, Notice, ObjectKind, SubjectIds, UnixNanos};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -207,6 +207,12 @@ pub(crate) fn names(kind: ObjectKind) -> (&'static str, &'static str) {
         ObjectKind::Node => ("nodes", "/api/v1/nodes"),
         ObjectKind::Service => ("services", "/api/v1/services"),
     }
+}
+
+/// What is wrong with how often everything is told again.
+pub(crate) fn check_refresh(refresh: TimeSpan) -> Option<Problem> {
+    let is_too_often = !refresh.0.is_zero() && refresh.0 < Duration::from_secs(1);
+    is_too_often.then(|| Problem::new("refresh", format!("{refresh} is too often"), "write at least 1s, or 0s for never"))
 }
 
 /// What is wrong with the sizes that all these sources have.
