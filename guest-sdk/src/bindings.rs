@@ -221,3 +221,20 @@ pub mod inventory {
         default_bindings_module: "sluicebox_sdk::bindings::inventory",
     });
 }
+
+/// Modules that are given time series.
+pub mod series {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "with-series",
+        with: { "sluicebox:module/types@0.2.0": crate::bindings::started::sluicebox::module::types },
+        additional_derives: [PartialEq],
+        additional_type_attributes: {
+            "sluicebox:module/series-handler@0.2.0/origin": [#[derive(Hash)] #[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+            "sluicebox:module/series-handler@0.2.0/bounds": [#[cfg_attr(not(target_family = "wasm"), derive(serde::Deserialize), serde(rename_all = "kebab-case"))]],
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_series",
+        default_bindings_module: "sluicebox_sdk::bindings::series",
+    });
+}

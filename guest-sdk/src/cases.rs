@@ -30,6 +30,7 @@
 //! | `tick`, `expect` | a tick is handed over, which is a batch of its own; `expect-error` as above |
 //! | `report`, `expect` | a report of connections is handed over, likewise |
 //! | `inventory`, `expect` | an inventory is handed over, likewise |
+//! | `series`, `expect` | what a query found is handed over, likewise |
 //! | `restart: true` | a fresh instance takes over, as after a panic; all subjects are defined again |
 //! | `swap: true` | a fresh instance takes over on purpose; all subjects are defined again, and it is given what the old one saves |
 //! | `define`, `forget` | subjects are defined (`id`, `kind`, `uid`, `namespace`, `name`, `attributes` as an object) or forgotten (ids) by hand |
@@ -70,6 +71,11 @@
 //! An end without `subject` is nobody's, a number in place of a total with its increase has not grown. **An inventory** is
 //! `{"node": {...}, "pods": [...]}` with the fields of the WIT; lists may be left out, and subjects and time as above.
 //!
+//! **Series** are `{"query": "up", "result": [...]}`, where `result` is that of an answer of Prometheus (`metric`, `value` or `values`, `histogram` or
+//! `histograms`), and `query` the name or an object with `name`, `metric`, `metric-type`, `unit`, `origin` (else `range-query`) and `cycle`. The other fields of
+//! the WIT may be left out; a subject is given to each set of labels and defined before. The time of the cycle is that of the
+//! series before it, as long as that says `more`.
+//!
 //! **Entries** are `{"message": {...}}`, `{"document": {...}}` and `{"forget": {...}}` with the fields of the WIT. A `body` is a string,
 //! or a list of parts: strings, `{"compact": ...}` for JSON without white space, and `{"line": ...}` for the same with a newline behind.
 //! Packed messages are compared one by one.
@@ -83,6 +89,7 @@ mod metrics;
 mod native;
 mod reader;
 mod report;
+mod series;
 mod short;
 
 pub use difference::difference;

@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 
 use crate::{
-    ConnectionReport, Entries, Inventory, Metric, Module, NodeEvent, ObjectEvent, Payload, PodEvent, ServiceEvent, Subject,
-    SubjectId, Tick,
+    ConnectionReport, Entries, Inventory, Metric, Module, NodeEvent, ObjectEvent, Payload, PodEvent, SeriesReport, ServiceEvent,
+    Subject, SubjectId, Tick,
 };
 
 /// Makes a component of a module: `export!(Hello: pods, subjects, state);`, naming the handlers that it has: `pods`, `services`, `nodes`,
-/// `objects`, `samples`, `connections`, `inventory`, `subjects`, `state`.
+/// `objects`, `samples`, `connections`, `inventory`, `series`, `subjects`, `state`.
 ///
 /// The named handlers are those that the host finds, and so decide which events the module is given. Stands once in a crate, which has
 /// `crate-type = ["cdylib", "rlib"]`. In a native build nothing is exported; there the line tells the
@@ -96,6 +96,13 @@ macro_rules! __forward {
             $crate::Inventories::inventory(self, inventory)
         }
     };
+    (series) => {
+        const SERIES: bool = true;
+
+        fn series(&mut self, report: $crate::SeriesReport) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+            $crate::Series::series(self, report)
+        }
+    };
     (samples) => {
         const SAMPLES: bool = true;
 
@@ -130,7 +137,7 @@ macro_rules! __forward {
         }
     };
     ($other:ident) => {
-        ::std::compile_error!("unknown handler: `pods`, `services`, `nodes`, `objects`, `samples`, `connections`, `inventory`, `subjects` and `state` can be exported");
+        ::std::compile_error!("unknown handler: `pods`, `services`, `nodes`, `objects`, `samples`, `connections`, `inventory`, `series`, `subjects` and `state` can be exported");
     };
 }
 
@@ -194,6 +201,14 @@ macro_rules! __component {
         }
         $crate::bindings::inventory::export_inventory!(Component);
     };
+    (series) => {
+        impl $crate::bindings::series::exports::sluicebox::module::series_handler::Guest for Component {
+            fn handle(report: $crate::SeriesReport) -> ::std::result::Result<$crate::Entries, ::std::string::String> {
+                MODULE.with(|module| $crate::instance::call(module, |module| $crate::Series::series(module, report)))
+            }
+        }
+        $crate::bindings::series::export_series!(Component);
+    };
     (samples) => {
         impl $crate::bindings::samples::exports::sluicebox::module::sample_handler::Guest for Component {
             fn metrics(metrics: ::std::vec::Vec<$crate::Metric>) {
@@ -250,6 +265,7 @@ pub trait Exported: Module {
     const NODES: bool = false;
     const CONNECTIONS: bool = false;
     const INVENTORY: bool = false;
+    const SERIES: bool = false;
     const SUBJECTS: bool = false;
     const STATE: bool = false;
 
@@ -290,6 +306,11 @@ pub trait Exported: Module {
     fn inventory(&mut self, inventory: Inventory) -> Result<Entries, String> {
         let _ = inventory;
         Err("the module does not export `inventory`".to_owned())
+    }
+
+    fn series(&mut self, report: SeriesReport) -> Result<Entries, String> {
+        let _ = report;
+        Err("the module does not export `series`".to_owned())
     }
 
     fn define(&mut self, subjects: Vec<Subject>) {

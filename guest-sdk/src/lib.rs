@@ -349,6 +349,64 @@
 //! A large report comes in parts, of which all but the last say `more`; a module that needs the whole sums until then, or until
 //! another time of observation. What a total has grown by is zero in the first report of a tracer.
 //!
+//! # Time series
+//!
+//! What queries to a Prometheus find, and what is scraped, comes as numbers as well; the labels of a series are the attributes of its subject.
+//! This module tells which disks are nearly full:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use sluicebox_sdk::{
+//!     Context, Entries, Message, Module, NoSettings, PrometheusValue, Series, SeriesReport, Subject, SubjectId, Subjects,
+//! };
+//!
+//! #[derive(Default)]
+//! struct Full { devices: BTreeMap<SubjectId, String> }
+//!
+//! impl Module for Full {
+//!     type Settings = NoSettings;
+//!     fn start(_: NoSettings, _: &Context) -> Result<Self, String> { Ok(Self::default()) }
+//! }
+//!
+//! impl Subjects for Full {
+//!     fn define(&mut self, subjects: Vec<Subject>) {
+//!         for subject in subjects {
+//!             self.devices.insert(subject.id, subject.attribute("device").unwrap_or("?").to_owned());
+//!         }
+//!     }
+//!     fn forget(&mut self, subjects: &[SubjectId]) {
+//!         for subject in subjects {
+//!             self.devices.remove(subject);
+//!         }
+//!     }
+//! }
+//!
+//! impl Series for Full {
+//!     fn series(&mut self, report: SeriesReport) -> Result<Entries, String> {
+//!         // Each series is one device; the last of its samples is the newest.
+//!         let last = report.by_series().filter_map(|(subject, samples)| Some((self.devices.get(&subject)?, samples.last()?)));
+//!         let full = last.filter(|(_, sample)| sample.value > 90.0);
+//!         Ok(full.map(|(device, sample)| Message::new(format!("{device} {}%", PrometheusValue(sample.value)))).collect())
+//!     }
+//! }
+//!
+//! sluicebox_sdk::export!(Full: series, subjects);
+//!
+//! let case = r#"{
+//!     "about": "A disk that is nearly full is told.",
+//!     "steps": [
+//!         {"series": {"query": "disk_used_percent", "result": [
+//!             {"metric": {"device": "sda"}, "values": [[1545288169, "12"], [1545288189, "91.5"]]},
+//!             {"metric": {"device": "sdb"}, "value": [1545288189, "NaN"]}
+//!         ]}, "expect": [{"message": {"body": "sda 91.5%"}}]}
+//!     ]
+//! }"#;
+//! # #[cfg(not(target_family = "wasm"))]
+//! sluicebox_sdk::cases::run::<Full>(&sluicebox_sdk::cases::read("full", case).unwrap()).unwrap();
+//! ```
+//!
+//! A query that failed is told as well, with its `failure`; the last report of a cycle is the one without `more`.
+//!
 //! # What else happens to a module
 //!
 //! Before a new version takes over, the host tries it out beside the old one: it is started, told all subjects, and given the last batch
@@ -369,11 +427,12 @@
 //! | `samples` | [`Samples`] | what pods and containers use, as numbers |
 //! | `connections` | [`Connections`] | who talks to whom, as a network tracer on this node tells it |
 //! | `inventory` | [`Inventories`] | what runs on this node, all at once, every ten seconds and when it changes |
+//! | `series` | [`Series`] | time series, as queries to a Prometheus found them or as they were scraped |
 //! | `subjects` | [`Subjects`] | what events are about, before the first event about it and again after every fresh start |
 //! | `state` | [`State`] | what the instance before has saved, when it was changed on purpose |
 //!
 //! An `Err` from a handler refuses the whole batch. The host then hands its halves over again, and so on, and leaves out the events
-//! that are refused alone (of samples, connections and inventories, the subjects, connections and pods); a module with state must not have changed it when it refuses. The text is what the operator reads, so it
+//! that are refused alone (of samples, connections, inventories and series, the subjects, connections, pods and series); a module with state must not have changed it when it refuses. The text is what the operator reads, so it
 //! names what was tried, the cause and the cure.
 //!
 //! # Where entries go
@@ -403,6 +462,7 @@ mod export;
 mod fast;
 mod module;
 mod samples;
+mod series;
 mod settings;
 mod span;
 mod subjects;
@@ -429,6 +489,9 @@ pub use bindings::pods::exports::sluicebox::module::pod_handler::{
 pub use bindings::samples::exports::sluicebox::module::sample_handler::{
     Counter, Increase, Metric, MetricId, MetricKind, Reading, Sample, Tick,
 };
+pub use bindings::series::exports::sluicebox::module::series_handler::{
+    Bounds, Bucket, Histogram, Origin as SeriesOrigin, Query as SeriesQuery, Sample as SeriesSample, SeriesReport,
+};
 pub use bindings::services::exports::sluicebox::module::service_handler::{Service, ServiceEvent, ServicePort};
 pub use bindings::started::exports::sluicebox::module::lifecycle::Context;
 pub use bindings::started::sluicebox::module::types::{
@@ -442,8 +505,9 @@ pub use export::Exported;
 #[cfg(target_family = "wasm")]
 pub use export::instance;
 pub use fast::{FastHasher, FastMap};
-pub use module::{Connections, Inventories, Module, Nodes, Objects, Pods, Samples, Services, State, Subjects};
+pub use module::{Connections, Inventories, Module, Nodes, Objects, Pods, Samples, Series, Services, State, Subjects};
 pub use samples::ByMetric;
+pub use series::PrometheusValue;
 pub use settings::{NoSettings, settings};
 pub use span::Span;
 pub use time::Rfc3339;

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ConnectionReport, Context, Entries, Inventory, Metric, NodeEvent, ObjectEvent, Payload, PodEvent, ServiceEvent, Subject,
-    SubjectId, Tick,
+    ConnectionReport, Context, Entries, Inventory, Metric, NodeEvent, ObjectEvent, Payload, PodEvent, SeriesReport, ServiceEvent,
+    Subject, SubjectId, Tick,
 };
 
 /// A module: how it starts.
@@ -44,6 +44,12 @@ pub trait Connections: Module {
 pub trait Inventories: Module {
     /// Shapes an inventory, or a part of it.
     fn inventory(&mut self, inventory: Inventory) -> Result<Entries, String>;
+}
+
+/// A module that is given time series, as queries to a Prometheus found them or as they were scraped.
+pub trait Series: Module {
+    /// Shapes what one query found at one time, or a part of it; there may be no samples in it.
+    fn series(&mut self, report: SeriesReport) -> Result<Entries, String>;
 }
 
 /// A module that is given Kubernetes objects as the API's own JSON.

@@ -189,7 +189,7 @@ fn mistakes_in_a_case_are_named() {
     );
     check_err(
         r#""steps":[{"expect":[]}]"#,
-        "step 1: a step is one of `events`, `tick`, `report` and `inventory` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`",
+        "step 1: a step is one of `events`, `tick`, `report`, `inventory` and `series` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`",
     );
     let typo = r#""steps":[{"events":[{"pod":{"change":"added","pod":{"uid":"u","labls":[]}}}]}]"#;
     let error = outcome(&format!(r#"{{"about":"","settings":{{"greeting":"hi"}},{typo}}}"#)).unwrap_err();

@@ -161,7 +161,8 @@ fn mistakes_in_a_tick_are_named() {
     let both = outcome(r#"{"tick":{},"events":[]}"#);
     assert_eq!(
         both,
-        Err("step 1: `tick`, `report` and `inventory` are a batch of their own each: make the others another step".to_owned())
+        Err("step 1: `tick`, `report`, `inventory` and `series` are a batch of their own each: make the others another step"
+            .to_owned())
     );
     let typo = outcome(r#"{"tick":{"online":3}}"#).unwrap_err();
     assert!(typo.starts_with("step 1: unknown field `online`, expected one of `observed-at-unix-nanos`"), "{typo}");

@@ -76,6 +76,7 @@ pub fn useful(lane: &LanePlan, handlers: Handlers) -> Vec<String> {
         "cgroups" => handlers.samples,
         "tracer" => handlers.connections,
         "inventory" => handlers.inventory,
+        "prometheus" | "scrape" => handlers.series,
         "pods" => handlers.objects || handlers.pods,
         "services" => handlers.objects || handlers.services,
         "nodes" => handlers.objects || handlers.nodes,

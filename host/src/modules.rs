@@ -66,6 +66,7 @@ fn page(description: &Description) -> String {
         (description.handlers.samples, "samples"),
         (description.handlers.connections, "connections"),
         (description.handlers.inventory, "inventory"),
+        (description.handlers.series, "series"),
         (description.state, "state"),
     ];
     let handlers: Vec<&str> = handlers.into_iter().filter_map(|(there, name)| there.then_some(name)).collect();

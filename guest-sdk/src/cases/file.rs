@@ -65,6 +65,8 @@ pub enum Event {
     Connections(Value),
     /// For `inventory-handler`.
     Inventory(Value),
+    /// For `series-handler`: here values may be texts, as Prometheus writes them.
+    Series(Value),
 }
 
 /// What must come of a batch.
@@ -155,6 +157,7 @@ pub(super) struct FileStep {
     pub(super) tick: Option<Value>,
     pub(super) report: Option<Value>,
     pub(super) inventory: Option<Value>,
+    pub(super) series: Option<Value>,
     pub(super) expect: Option<Vec<Value>>,
     pub(super) expect_error: Option<String>,
 }

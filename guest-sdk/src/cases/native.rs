@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Case, Event, Expect, Step, difference, metrics, report};
+use super::{Case, Event, Expect, Step, difference, metrics, report, series};
 use crate::{
     Context, Counter, Entries, Entry, Exported, Increase, Message, PackedMessages, Payload, Reading, Sample, Tick, settings,
 };
@@ -84,7 +84,8 @@ fn handle<M: Exported>(events: &[Event], module: &mut M) -> Result<Result<Entrie
         | Event::Object(value)
         | Event::Tick(value)
         | Event::Connections(value)
-        | Event::Inventory(value) => value,
+        | Event::Inventory(value)
+        | Event::Series(value) => value,
     });
     match events.first() {
         None => Err("the case hands over nothing".to_owned()),
@@ -97,6 +98,7 @@ fn handle<M: Exported>(events: &[Event], module: &mut M) -> Result<Result<Entrie
             exports(M::CONNECTIONS, "connections").and_then(|()| Ok(module.connections(report::read(event)?)))
         }
         Some(Event::Inventory(event)) => exports(M::INVENTORY, "inventory").and_then(|()| Ok(module.inventory(typed(event)?))),
+        Some(Event::Series(event)) => exports(M::SERIES, "series").and_then(|()| Ok(module.series(series::read(event)?))),
     }
 }
 

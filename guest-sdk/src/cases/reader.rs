@@ -16,6 +16,8 @@ pub(super) struct Reader {
     subjects: BTreeMap<u64, Value>,
     /// The last state of each object that was given with typed fields, by kind and uid.
     typed: BTreeMap<(String, String), Value>,
+    /// The series before said that more of their cycle follow.
+    in_cycle: bool,
 }
 
 impl Reader {
@@ -24,14 +26,20 @@ impl Reader {
     }
 
     pub(super) fn step(&mut self, step: FileStep, steps: &mut Vec<Step>) -> Result<(), String> {
-        let FileStep { define, forget, restart, swap, events, tick, report, inventory, expect, expect_error } = step;
+        let FileStep { define, forget, restart, swap, events, tick, report, inventory, series, expect, expect_error } = step;
         let expects = expect.is_some() || expect_error.is_some();
-        let mut batches =
-            [events.map(Batch::Events), tick.map(Batch::Tick), report.map(Batch::Connections), inventory.map(Batch::Inventory)]
-                .into_iter()
-                .flatten();
+        let mut batches = [
+            events.map(Batch::Events),
+            tick.map(Batch::Tick),
+            report.map(Batch::Connections),
+            inventory.map(Batch::Inventory),
+            series.map(Batch::Series),
+        ]
+        .into_iter()
+        .flatten();
         let (events, None) = (batches.next(), batches.next()) else {
-            return Err("`tick`, `report` and `inventory` are a batch of their own each: make the others another step".to_owned());
+            return Err("`tick`, `report`, `inventory` and `series` are a batch of their own each: make the others another step"
+                .to_owned());
         };
         steps.push(match (define, forget, restart, swap, events) {
             (Some(subjects), None, false, false, None) if !expects => {
@@ -51,7 +59,7 @@ impl Reader {
             (None, None, false, false, Some(batch)) => self.batch(batch, expect, expect_error)?,
             _ => {
                 return Err(
-                    "a step is one of `events`, `tick`, `report` and `inventory` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
+                    "a step is one of `events`, `tick`, `report`, `inventory` and `series` (with `expect` or `expect-error`), `define`, `forget`, `restart` and `swap`"
                         .to_owned(),
                 );
             }
@@ -88,6 +96,11 @@ impl Reader {
             Batch::Inventory(inventory) => {
                 let mut define = Vec::new();
                 let events = vec![self.inventory(inventory, &mut define)?];
+                return Ok(Step::Batch { define, events, expect });
+            }
+            Batch::Series(series) => {
+                let mut define = Vec::new();
+                let events = vec![self.series(series, &mut define)?];
                 return Ok(Step::Batch { define, events, expect });
             }
         };
@@ -187,6 +200,78 @@ impl Reader {
         Ok(Event::Inventory(Value::Object(inventory)))
     }
 
+    /// What a query found: subjects are given to each set of labels and defined, as with events.
+    fn series(&mut self, series: Value, defined: &mut Vec<Value>) -> Result<Event, String> {
+        let Value::Object(mut report) = short::like(&self.given, series)? else {
+            return Err("series are `{\"query\": \"up\", \"result\": [...]}`".to_owned());
+        };
+        let mut query = match report.shift_remove("query") {
+            Some(Value::String(name)) => json!({"name": name}),
+            Some(query @ Value::Object(_)) => query,
+            _ => return Err("series need a `query`: its name, or an object with `name`".to_owned()),
+        };
+        let name = json!(text(&query, "name"));
+        if let Value::Object(query) = &mut query {
+            query.entry("metric").or_insert(name);
+            query.entry("origin").or_insert_with(|| "range-query".into());
+            for field in ["cycle", "metric-type", "unit"] {
+                query.entry(field).or_insert_with(|| "".into());
+            }
+        }
+        report.insert("query".to_owned(), query);
+        let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+        let result = match report.shift_remove("result") {
+            None => Vec::new(),
+            Some(Value::Array(result)) => result,
+            Some(_) => return Err("the `result` of series is a list".to_owned()),
+        };
+        for found in result {
+            let found = super::series::found(found)?;
+            let subject = self.series_subject(found.labels, defined);
+            for (values, all) in [(found.samples, &mut samples), (found.histograms, &mut histograms)] {
+                all.extend(values.into_iter().map(|mut value| {
+                    if let Value::Object(fields) = &mut value {
+                        fields.insert("subject".to_owned(), subject.into());
+                    }
+                    value
+                }));
+            }
+        }
+        report.insert("samples".to_owned(), samples.into());
+        report.insert("histograms".to_owned(), histograms.into());
+        for field in ["start-unix-milliseconds", "end-unix-milliseconds", "step-milliseconds"] {
+            report.entry(field).or_insert(0.into());
+        }
+        report.entry("warnings").or_insert_with(|| json!([]));
+        report.entry("failure").or_insert(Value::Null);
+        let more = report.entry("more").or_insert(false.into()).as_bool().unwrap_or(false);
+        if let (true, Some(time)) = (self.in_cycle, self.time) {
+            report.entry("observed-at-unix-nanos").or_insert(time.into());
+        }
+        self.in_cycle = more;
+        self.time(&mut report);
+        Ok(Event::Series(Value::Object(report)))
+    }
+
+    /// The subject of these labels, which is defined when it is new.
+    fn series_subject(&mut self, labels: Vec<(String, String)>, defined: &mut Vec<Value>) -> u64 {
+        let name = labels.iter().find(|(name, _)| name == "__name__").map_or("", |(_, value)| value).to_owned();
+        let attributes: Vec<Value> =
+            labels.into_iter().filter(|(name, _)| name != "__name__").map(|(name, value)| json!([name, value])).collect();
+        let mut subject = json!({"kind": "series", "uid": "", "namespace": "", "name": name, "attributes": attributes});
+        let is_same = |known: &Value| ["kind", "name", "attributes"].iter().all(|field| known.get(*field) == subject.get(*field));
+        if let Some((id, _)) = self.subjects.iter().find(|(_, known)| is_same(known)) {
+            return *id;
+        }
+        let id = self.subjects.last_key_value().map_or(1, |(id, _)| id + 1);
+        if let Value::Object(fields) = &mut subject {
+            fields.insert("id".to_owned(), id.into());
+        }
+        self.subjects.insert(id, subject.clone());
+        defined.push(subject);
+        id
+    }
+
     /// An event about an object with typed fields, which stands under its kind.
     fn typed(&mut self, kind: &str, mut event: Map<String, Value>, defined: &mut Vec<Value>) -> Result<Value, String> {
         let object = event.get(kind).cloned().ok_or_else(|| format!("a {kind} event without `{kind}`"))?;
@@ -263,6 +348,7 @@ enum Batch {
     Tick(Value),
     Connections(Value),
     Inventory(Value),
+    Series(Value),
 }
 
 fn text<'value>(value: &'value Value, field: &str) -> &'value str {

@@ -48,7 +48,7 @@ fn render(subject: &Subject) -> String {
         }
         SubjectKind::Service => service = vec![("name", name), ("type", known("service-type")), ("ports", known("ports"))],
         SubjectKind::Node => node = vec![("name", name), ("kernel", known("kernel-version"))],
-        SubjectKind::Namespace | SubjectKind::Cgroup | SubjectKind::Outside => return NOTHING.to_owned(),
+        SubjectKind::Namespace | SubjectKind::Cgroup | SubjectKind::Outside | SubjectKind::Series => return NOTHING.to_owned(),
     }
     let mut out = String::new();
     json::object(&mut out, |object| {

@@ -120,7 +120,7 @@ fn kind(kind: SubjectKind) -> Option<ObjectKind> {
         SubjectKind::Pod => Some(ObjectKind::Pod),
         SubjectKind::Namespace => Some(ObjectKind::Namespace),
         SubjectKind::Node => Some(ObjectKind::Node),
-        SubjectKind::Container | SubjectKind::Cgroup | SubjectKind::Outside => None,
+        SubjectKind::Container | SubjectKind::Cgroup | SubjectKind::Outside | SubjectKind::Series => None,
         SubjectKind::Service => Some(ObjectKind::Service),
     }
 }

@@ -29,6 +29,7 @@ use bindings::exports::sluicebox::module::node_handler::{self, NodeEvent};
 use bindings::exports::sluicebox::module::object_handler::{self, ObjectEvent};
 use bindings::exports::sluicebox::module::pod_handler::{self, PodEvent};
 use bindings::exports::sluicebox::module::sample_handler::{self, Metric, Reading, Sample, Tick};
+use bindings::exports::sluicebox::module::series_handler::{self, SeriesReport};
 use bindings::exports::sluicebox::module::service_handler::{self, ServiceEvent};
 use bindings::exports::sluicebox::module::state::{self, Saved};
 use bindings::exports::sluicebox::module::subjects::{self, Subject};
@@ -191,6 +192,17 @@ impl inventory_handler::Guest for Hostile {
         let node = inventory.node.iter().map(|node| About::told(node.subject, node.name.clone(), node));
         let pods = inventory.pods.iter().map(|pod| About::told(pod.subject, pod.name.clone(), pod));
         handle(node.chain(pods).collect())
+    }
+}
+
+impl series_handler::Guest for Hostile {
+    fn handle(report: SeriesReport) -> Result<Entries, String> {
+        let known = |subject: u32| STATE.with_borrow(|state| state.subjects.get(&subject).cloned().unwrap_or_default());
+        let head = SeriesReport { samples: Vec::new(), histograms: Vec::new(), ..report.clone() };
+        let head = About::told(0, report.query.name.clone(), &head);
+        let samples = report.samples.iter().map(|sample| About::told(sample.subject, known(sample.subject), sample));
+        let histograms = report.histograms.iter().map(|one| About::told(one.subject, known(one.subject), one));
+        handle([head].into_iter().chain(samples).chain(histograms).collect())
     }
 }
 

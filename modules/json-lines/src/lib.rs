@@ -1,16 +1,18 @@
 //! Any event as one JSON line: what happened to what, when, and the object itself as the API sent it; of samples, what each subject uses;
-//! of connections, who talks to whom; of inventories, what runs on the node.
+//! of connections, who talks to whom; of inventories, what runs on the node; of
+//! time series, each value.
 
 mod connections;
 mod inventory;
 mod names;
 mod samples;
+mod series;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sluicebox_sdk::{
     Change, ConnectionReport, Connections, Context, Entries, Inventories, Inventory, Metric, Module, ObjectEvent, ObjectKind,
-    Objects, Packed, Rfc3339, Samples, Subject, SubjectId, Subjects, Tick,
+    Objects, Packed, Rfc3339, Samples, Series, SeriesReport, Subject, SubjectId, Subjects, Tick,
 };
 
 /// The module.
@@ -98,6 +100,14 @@ impl Inventories for JsonLines {
     }
 }
 
+impl Series for JsonLines {
+    fn series(&mut self, report: SeriesReport) -> Result<Entries, String> {
+        let mut lines = self.packed();
+        series::write(&report, self.settings.fields, &self.names, &mut lines);
+        Ok(lines.into())
+    }
+}
+
 impl Subjects for JsonLines {
     fn define(&mut self, subjects: Vec<Subject>) {
         self.names.define(&subjects);
@@ -108,7 +118,7 @@ impl Subjects for JsonLines {
     }
 }
 
-sluicebox_sdk::export!(JsonLines: objects, samples, connections, inventory, subjects);
+sluicebox_sdk::export!(JsonLines: objects, samples, connections, inventory, series, subjects);
 
 #[derive(Serialize)]
 struct Line<'event> {

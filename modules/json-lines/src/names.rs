@@ -60,6 +60,16 @@ impl Names {
 
 fn fields(subject: &Subject, wanted: Fields) -> Map<String, Value> {
     let mut fields = Map::new();
+    let attributes: Map<_, _> =
+        subject.attributes.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    if subject.kind == SubjectKind::Series {
+        // Its labels are all that it is.
+        if !subject.name.is_empty() {
+            fields.insert("name".to_owned(), subject.name.as_str().into());
+        }
+        fields.insert("labels".to_owned(), attributes.into());
+        return fields;
+    }
     let mut put = |name: &str, value: &str| {
         if !value.is_empty() {
             fields.insert(name.to_owned(), value.into());
@@ -71,8 +81,6 @@ fn fields(subject: &Subject, wanted: Fields) -> Map<String, Value> {
     put("name", &subject.name);
     if wanted == Fields::Full {
         put("uid", &subject.uid);
-        let attributes: Map<_, _> =
-            subject.attributes.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
         if !attributes.is_empty() {
             fields.insert("attributes".to_owned(), attributes.into());
         }
@@ -89,5 +97,6 @@ fn kind(kind: SubjectKind) -> &'static str {
         SubjectKind::Cgroup => "cgroup",
         SubjectKind::Service => "service",
         SubjectKind::Outside => "outside",
+        SubjectKind::Series => "series",
     }
 }

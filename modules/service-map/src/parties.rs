@@ -143,7 +143,7 @@ impl Party {
             SubjectKind::Node => return Self::of("Node", "", name),
             SubjectKind::Cgroup => return Self::of("cgroup", "", name),
             SubjectKind::Outside => return Self::of("outside", "", ""),
-            SubjectKind::Namespace => "",
+            SubjectKind::Namespace | SubjectKind::Series => "",
         };
         match (subject.attribute("workload-kind"), subject.attribute("workload-name")) {
             (Some(kind), Some(name)) => Self::of(kind, namespace, name),

@@ -111,7 +111,9 @@ impl Telemd {
                 (None, Some(uid)) => Known::Pod(uid.to_owned()),
                 (None, None) => Known::PassedOver,
             },
-            SubjectKind::Namespace | SubjectKind::Node | SubjectKind::Service | SubjectKind::Outside => Known::PassedOver,
+            SubjectKind::Namespace | SubjectKind::Node | SubjectKind::Service | SubjectKind::Outside | SubjectKind::Series => {
+                Known::PassedOver
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionReport, Inventory, NodeEvent, Pod, ServiceEvent, Subject, SubjectId, Tick, UnixNanos};
+use crate::{ConnectionReport, Inventory, NodeEvent, Pod, SeriesReport, ServiceEvent, Subject, SubjectId, Tick, UnixNanos};
 
 /// One thing that a source tells the lanes. Order matters and is kept.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub enum Event {
     Connections(Arc<ConnectionReport>),
     /// What runs on this node.
     Inventory(Arc<Inventory>),
+    /// Time series that a query found.
+    Series(Arc<SeriesReport>),
 }
 
 impl Event {
@@ -50,13 +52,14 @@ impl Event {
             Self::Tick(_) => "tick",
             Self::Connections(_) => "connections",
             Self::Inventory(_) => "inventory",
+            Self::Series(_) => "series",
         }
     }
 
     /// Whether it is about many subjects at once: such an event is a batch of its own, and the next one of its kind tells more.
     pub fn is_about_many(&self) -> bool {
         match self {
-            Self::Tick(_) | Self::Connections(_) | Self::Inventory(_) => true,
+            Self::Tick(_) | Self::Connections(_) | Self::Inventory(_) | Self::Series(_) => true,
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => false,
         }
     }
@@ -71,6 +74,7 @@ impl Event {
             Self::Tick(tick) => tick.first_subject(),
             Self::Connections(report) => report.connections.first().and_then(|connection| connection.subjects().next()),
             Self::Inventory(inventory) => inventory.pods.first().map(|pod| pod.subject).or_else(|| inventory.subjects().next()),
+            Self::Series(report) => report.subjects().next(),
         }
     }
 
@@ -80,6 +84,7 @@ impl Event {
             Self::Tick(tick) => tick.by_subject().filter_map(<[_]>::first).any(|first| is(first.subject)),
             Self::Connections(report) => report.connections.iter().any(|connection| connection.subjects().any(&mut is)),
             Self::Inventory(inventory) => inventory.subjects().any(is),
+            Self::Series(report) => report.subjects().any(is),
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => self.subject().is_some_and(is),
         }
     }
@@ -106,6 +111,11 @@ impl Event {
                 inventory.node.iter_mut().for_each(|node| node.subject = subject);
                 inventory.pods.iter_mut().for_each(|pod| pod.subject = subject);
             }
+            Self::Series(report) => {
+                let report = Arc::make_mut(report);
+                report.samples.iter_mut().for_each(|sample| sample.subject = subject);
+                report.histograms.iter_mut().for_each(|histogram| histogram.subject = subject);
+            }
         }
         self
     }
@@ -126,6 +136,9 @@ impl Event {
             Self::Inventory(inventory) => Some(inventory.only(keep))
                 .filter(|inventory| inventory.subjects().next().is_some())
                 .map(|inventory| Self::Inventory(Arc::new(inventory))),
+            Self::Series(report) => {
+                Some(report.only(keep)).filter(|report| report.items() > 0).map(|report| Self::Series(Arc::new(report)))
+            }
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => None,
         }
     }
@@ -140,6 +153,9 @@ impl Event {
             Self::Inventory(inventory) => {
                 inventory.halves().map(|(left, right)| (Self::Inventory(Arc::new(left)), Self::Inventory(Arc::new(right))))
             }
+            Self::Series(report) => {
+                report.halves().map(|(left, right)| (Self::Series(Arc::new(left)), Self::Series(Arc::new(right))))
+            }
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => None,
         }
     }
@@ -150,6 +166,7 @@ impl Event {
             Self::Tick(tick) => tick.by_subject().count().max(1),
             Self::Connections(report) => report.connections.len().max(1),
             Self::Inventory(inventory) => inventory.pods.len().max(1),
+            Self::Series(report) => report.subjects().count().max(1),
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => 1,
         }
     }
@@ -160,6 +177,7 @@ impl Event {
             Self::Tick(tick) => tick.samples.len(),
             Self::Connections(report) => report.connections.len(),
             Self::Inventory(inventory) => inventory.pods.len(),
+            Self::Series(report) => report.items(),
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => 1,
         }
     }
@@ -174,6 +192,7 @@ impl Event {
             Self::Tick(tick) => tick.observed_at,
             Self::Connections(report) => report.observed_at,
             Self::Inventory(inventory) => inventory.observed_at,
+            Self::Series(report) => report.observed_at,
         }
     }
 
@@ -187,6 +206,7 @@ impl Event {
             Self::Tick(tick) => tick.weight(),
             Self::Connections(report) => report.weight(),
             Self::Inventory(inventory) => inventory.weight(),
+            Self::Series(report) => report.weight(),
         }
     }
 }

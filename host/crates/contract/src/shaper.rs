@@ -24,6 +24,8 @@ pub struct Handlers {
     pub connections: bool,
     /// What runs on this node.
     pub inventory: bool,
+    /// Time series.
+    pub series: bool,
 }
 
 impl Handlers {

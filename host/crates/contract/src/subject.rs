@@ -1,4 +1,4 @@
-//! What events are about: a pod, a container, a namespace, a node, a service, a cgroup, or what lies outside.
+//! What events are about: a pod, a container, a namespace, a node, a service, a cgroup, a time series, or what lies outside.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,6 +27,8 @@ pub enum SubjectKind {
     Service,
     /// All that is neither in the cluster nor of it.
     Outside,
+    /// A time series.
+    Series,
 }
 
 /// A subject's identity: its strings cross to a module once, when it is defined, and not again with every event.
@@ -37,11 +39,12 @@ pub struct Subject {
     pub id: SubjectId,
     /// What kind of thing it is.
     pub kind: SubjectKind,
-    /// The API's `metadata.uid`; of a container, its id without the scheme; empty for a cgroup and for what lies outside.
+    /// The API's `metadata.uid`; of a container, its id without the scheme; empty for a cgroup, a series and what lies outside.
     pub uid: String,
     /// The API's `metadata.namespace`, of a container that of its pod; empty for what lives in no namespace.
     pub namespace: String,
-    /// The API's `metadata.name`; of a container, its name in the pod; of a cgroup, its path; of what lies outside, `outside`.
+    /// The API's `metadata.name`; of a container, its name in the pod; of a cgroup, its path; of what lies outside, `outside`; of a series, the
+    /// label `__name__`.
     pub name: String,
     /// What else its source knows of it, each name once; `wit/subjects.wit` lists the names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -133,6 +133,7 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
         Notice::Event(Event::Tick(_)) => handlers.samples,
         Notice::Event(Event::Connections(_)) => handlers.connections,
         Notice::Event(Event::Inventory(_)) => handlers.inventory,
+        Notice::Event(Event::Series(_)) => handlers.series,
         Notice::Listed => true,
     }
 }

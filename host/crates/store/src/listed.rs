@@ -52,7 +52,7 @@ pub enum About {
     },
     /// What was told of many subjects, of one of them.
     Many {
-        /// What they are: `samples`, `connections` or `pods` of an inventory.
+        /// What they are: `samples`, `connections`, `pods` of an inventory, or `values` of time series.
         what: &'static str,
         /// The kind of subject that they are about; none where that is not known.
         kind: Option<SubjectKind>,
@@ -108,10 +108,14 @@ impl From<Held> for About {
                 name: event.node.name.clone(),
                 change: event.change,
             },
-            Held::Event { subject, event: event @ (Event::Tick(_) | Event::Connections(_) | Event::Inventory(_)) } => {
+            Held::Event {
+                subject,
+                event: event @ (Event::Tick(_) | Event::Connections(_) | Event::Inventory(_) | Event::Series(_)),
+            } => {
                 let what = match event {
                     Event::Connections(_) => "connections",
                     Event::Inventory(_) => "pods",
+                    Event::Series(_) => "values",
                     _ => "samples",
                 };
                 let kind = subject.as_ref().map(|subject| subject.kind);

@@ -87,6 +87,7 @@ fn take(step: &files::Step, shaper: &mut impl Shaper) -> Result<(), Mismatch> {
                 Event::Tick(_) => handlers.samples,
                 Event::Connections(_) => handlers.connections,
                 Event::Inventory(_) => handlers.inventory,
+                Event::Series(_) => handlers.series,
             };
             match events.first() {
                 Some(event) if !is_wanted(event) => {
@@ -115,6 +116,7 @@ fn event(event: &files::Event) -> Result<Event, Mismatch> {
         files::Event::Tick(tick) => Event::Tick(typed(tick)?),
         files::Event::Connections(report) => Event::Connections(typed(report)?),
         files::Event::Inventory(inventory) => Event::Inventory(typed(inventory)?),
+        files::Event::Series(report) => Event::Series(typed(report)?),
     })
 }
 

@@ -40,6 +40,7 @@ impl Package {
                 "service-handler",
                 "node-handler",
                 "inventory-handler",
+                "series-handler",
                 "types",
             ],
             Self::Before => &["lifecycle", "subjects", "pod-handler", "object-handler", "types"],

@@ -128,7 +128,7 @@ impl WasmShaper {
             Event::Object(_) => {
                 self.handle("object-handler.handle", items, |store, guest, _| guest.objects(store, &convert::objects(batch)))
             }
-            Event::Tick(_) | Event::Connections(_) | Event::Inventory(_) => self.shape_many(first),
+            Event::Tick(_) | Event::Connections(_) | Event::Inventory(_) | Event::Series(_) => self.shape_many(first),
         }
     }
 
@@ -143,6 +143,9 @@ impl WasmShaper {
             }),
             Event::Inventory(inventory) => self.handle("inventory-handler.handle", items, |store, guest, arena| {
                 guest.inventory(store, convert::inventory(arena, inventory))
+            }),
+            Event::Series(report) => self.handle("series-handler.handle", items, |store, guest, arena| {
+                guest.series(store, convert::series(arena, report))
             }),
             Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Object(_) => {
                 Err(self.naming("handle", Some(items)).not_taken("the event is about one subject"))

@@ -390,11 +390,12 @@ fn a_full_part_of_a_report_is_no_burden_to_a_module() {
 
 /// Does this evil to a batch of each rare kind.
 #[test]
-fn loop_and_panic_in_services_nodes_and_inventories() {
+fn loop_and_panic_in_services_nodes_inventories_and_series() {
     for (event, export) in [
         (support::service_event(), "service-handler.handle"),
         (support::node_event(), "node-handler.handle"),
         (support::inventory(), "inventory-handler.handle"),
+        (support::series(), "series-handler.handle"),
     ] {
         for (evil, words) in [("loop", "deadline of 500ms"), ("panic", "I give up"), ("memory-bomb", "memory limit of 64 MiB")] {
             let mut shaper = started(&format!(r#"{{"evil": "{evil}"}}"#), if evil == "loop" { short() } else { patient() });
@@ -403,6 +404,23 @@ fn loop_and_panic_in_services_nodes_and_inventories() {
             assert_says(&fault, &[export, words]);
         }
     }
+}
+
+#[test]
+fn one_series_of_a_report_traps() {
+    let start = || started(r#"{"evil": "panic", "only": "bad"}"#, patient());
+    let mut shaper = start();
+    let subjects = [subject(1, "good"), subject(2, "bad")];
+    shaper.define(&subjects).unwrap();
+    assert_says(&shaper.shape(&[support::series()]).unwrap_err(), &["series-handler.handle", "with 3 items", "I give up"]);
+    let Event::Series(report) = support::series() else { panic!("no series") };
+    let (good, bad) = report.halves().unwrap();
+    shaper.renew().unwrap();
+    shaper.define(&subjects).unwrap();
+    // One entry is about the query.
+    assert_eq!(shaper.shape(&[Event::Series(good.into())]).unwrap().len(), 2);
+    assert_says(&shaper.shape(&[Event::Series(bad.into())]).unwrap_err(), &["with 2 items", "I give up"]);
+    assert_recovers(&mut shaper);
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn pods_become_entries() {
         samples: true,
         connections: true,
         inventory: true,
+        series: true,
     };
     assert_eq!(shaper.handlers(), all);
     let entries = shaper.shape(&[named("a"), pod_event(rich_pod())]).unwrap();
@@ -57,6 +58,23 @@ fn connections_cross_the_border_field_by_field() {
     assert_eq!(all[0].replace('_', "-"), begin.replace('_', "-"));
     assert!(all[1].contains("source: End { subject: 0,") && all[1].contains("destination: End { subject: 7,"), "{}", all[1]);
     assert_eq!(said(support::connections(Vec::new())), Vec::<String>::new());
+}
+
+#[test]
+fn time_series_cross_the_border_field_by_field() {
+    let all = said(support::series());
+    let head = "SeriesReport { observed-at-unix-nanos: 5, query: Query { cycle: \"20s\", name: \"memory\", metric: \"container-memory\", \
+                metric-type: \"gauge\", unit: \"bytes\", origin: Origin::RangeQuery }, start-unix-milliseconds: -1, \
+                end-unix-milliseconds: 2, step-milliseconds: 3, warnings: [\"careful\"], failure: Some(\"half\"), samples: [], \
+                histograms: [], more: true }";
+    let others = [
+        "Sample { subject: 1, unix-milliseconds: -7, value: NaN }",
+        "Sample { subject: 2, unix-milliseconds: 8, value: inf }",
+        "Histogram { subject: 2, unix-milliseconds: 9, count: 2.0, sum: -0.5, \
+         buckets: [Bucket { bounds: Bounds::OpenLeft, lower: 0.25, upper: 0.5, count: 2.0 }] }",
+    ];
+    let all: Vec<String> = all.into_iter().map(|text| text.replace('_', "-")).collect();
+    assert_eq!(all, [&[head], &others[..]].concat());
 }
 
 #[test]

@@ -225,7 +225,9 @@ pub fn numbers(event: &Event) -> Vec<usize> {
         Event::Object(event) => vec![event.name.parse().unwrap()],
         Event::Tick(tick) => tick.by_subject().map(|samples| samples[0].subject.0 as usize).collect(),
         Event::Connections(report) => report.connections.iter().map(|connection| usize::from(connection.source.port)).collect(),
-        Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Inventory(_) => panic!("none of these here"),
+        Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Inventory(_) | Event::Series(_) => {
+            panic!("none of these here")
+        }
     }
 }
 

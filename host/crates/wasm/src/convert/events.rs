@@ -38,6 +38,7 @@ fn subject<'a>(arena: &'a Bump, subject: &'a Subject) -> guest::Subject<'a> {
             contract::SubjectKind::Cgroup => guest::SubjectKind::Cgroup,
             contract::SubjectKind::Service => guest::SubjectKind::Service,
             contract::SubjectKind::Outside => guest::SubjectKind::Outside,
+            contract::SubjectKind::Series => guest::SubjectKind::Series,
         },
         uid: &subject.uid,
         namespace: &subject.namespace,

@@ -9,6 +9,7 @@ mod entries;
 mod events;
 mod inventory;
 mod samples;
+mod series;
 mod state;
 
 pub(crate) use cluster::{nodes, services};
@@ -17,4 +18,5 @@ pub(crate) use entries::{BadEntries, entries};
 pub(crate) use events::{objects, pods, subjects};
 pub(crate) use inventory::inventory;
 pub(crate) use samples::{metrics, tick};
+pub(crate) use series::series;
 pub(crate) use state::{restored, saved};

@@ -20,6 +20,7 @@ use crate::bindings::exports::sluicebox::module::node_handler::NodeEvent;
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
 use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
+use crate::bindings::exports::sluicebox::module::series_handler::SeriesReport;
 use crate::bindings::exports::sluicebox::module::service_handler::ServiceEvent;
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
@@ -69,6 +70,8 @@ pub(crate) trait Guest: Send {
     fn connections(&self, store: &mut Store<Host>, report: ConnectionReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
 
     fn inventory(&self, store: &mut Store<Host>, inventory: Inventory<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
+
+    fn series(&self, store: &mut Store<Host>, report: SeriesReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>>;
 
     fn save(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>>;
 

@@ -11,12 +11,13 @@ use crate::bindings::exports::sluicebox::module::node_handler::NodeEvent;
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
 use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
+use crate::bindings::exports::sluicebox::module::series_handler::SeriesReport;
 use crate::bindings::exports::sluicebox::module::service_handler::ServiceEvent;
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
 use crate::bindings::exports::sluicebox::module::{
-    connection_handler, inventory_handler, lifecycle, node_handler, object_handler, pod_handler, sample_handler, service_handler,
-    state, subjects,
+    connection_handler, inventory_handler, lifecycle, node_handler, object_handler, pod_handler, sample_handler, series_handler,
+    service_handler, state, subjects,
 };
 use crate::bindings::sluicebox::module::types::Entries;
 use crate::imports::Host;
@@ -36,6 +37,7 @@ pub(super) struct Today {
     nodes: Option<node_handler::GuestIndices>,
     connections: Option<connection_handler::GuestIndices>,
     inventory: Option<inventory_handler::GuestIndices>,
+    series: Option<series_handler::GuestIndices>,
 }
 
 impl Today {
@@ -51,6 +53,7 @@ impl Today {
             nodes: exported("node-handler").then(|| nodes(pre)).transpose()?,
             connections: exported("connection-handler").then(|| connections(pre)).transpose()?,
             inventory: exported("inventory-handler").then(|| inventory(pre)).transpose()?,
+            series: exported("series-handler").then(|| series(pre)).transpose()?,
         })
     }
 }
@@ -66,6 +69,7 @@ impl Exports for Today {
             samples: self.samples.is_some(),
             connections: self.connections.is_some(),
             inventory: self.inventory.is_some(),
+            series: self.series.is_some(),
         }
     }
 
@@ -85,6 +89,7 @@ impl Exports for Today {
             nodes: self.nodes.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             connections: self.connections.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             inventory: self.inventory.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            series: self.series.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
         }))
     }
 }
@@ -101,6 +106,7 @@ struct Functions {
     nodes: Option<node_handler::Guest>,
     connections: Option<connection_handler::Guest>,
     inventory: Option<inventory_handler::Guest>,
+    series: Option<series_handler::Guest>,
 }
 
 impl Guest for Functions {
@@ -153,6 +159,10 @@ impl Guest for Functions {
 
     fn inventory(&self, store: &mut Store<Host>, inventory: Inventory<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
         self.inventory.as_ref().map(|guest| guest.call_handle(store, inventory)).transpose()
+    }
+
+    fn series(&self, store: &mut Store<Host>, report: SeriesReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        self.series.as_ref().map(|guest| guest.call_handle(store, report)).transpose()
     }
 
     fn save(&self, store: &mut Store<Host>) -> wasmtime::Result<Option<Answer<Saved>>> {
@@ -215,4 +225,9 @@ fn connections(pre: &InstancePre<Host>) -> Result<connection_handler::GuestIndic
 fn inventory(pre: &InstancePre<Host>) -> Result<inventory_handler::GuestIndices, Refusal> {
     check::<(Inventory<'_>,), (Answer<Entries>,)>(pre, Package::Today, "inventory-handler", "handle")?;
     inventory_handler::GuestIndices::new(pre).map_err(|cause| differs("inventory-handler", &cause))
+}
+
+fn series(pre: &InstancePre<Host>) -> Result<series_handler::GuestIndices, Refusal> {
+    check::<(SeriesReport<'_>,), (Answer<Entries>,)>(pre, Package::Today, "series-handler", "handle")?;
+    series_handler::GuestIndices::new(pre).map_err(|cause| differs("series-handler", &cause))
 }

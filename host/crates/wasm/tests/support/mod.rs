@@ -12,9 +12,10 @@ use sluicebox_contract::pod::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Owner, Phase, Pod, QosClass,
 };
 use sluicebox_contract::{
-    Change, Class, Connection, ConnectionReport, Direction, End, Entry, Event, Fault, Increase, Inventory, InventoryContainer,
-    InventoryNode, InventoryPod, Message, Metric, Node, NodeEvent, ObjectEvent, ObjectKind, PodEvent, Protocol, Reading, Sample,
-    Service, ServiceEvent, ServicePort, Shaper as _, Subject, SubjectId, SubjectKind, Tick, Traffic, UnixNanos, Workload,
+    Bounds, Change, Class, Connection, ConnectionReport, Direction, End, Entry, Event, Fault, Increase, Inventory,
+    InventoryContainer, InventoryNode, InventoryPod, Message, Metric, NativeBucket, NativeHistogram, Node, NodeEvent,
+    ObjectEvent, ObjectKind, PodEvent, Protocol, Reading, Sample, SeriesOrigin, SeriesQuery, SeriesReport, SeriesSample, Service,
+    ServiceEvent, ServicePort, Shaper as _, Subject, SubjectId, SubjectKind, Tick, Traffic, UnixNanos, Workload,
 };
 use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
 use tracing_subscriber::filter::LevelFilter;
@@ -121,6 +122,34 @@ pub(crate) fn tick(samples: Vec<Sample>) -> Event {
 /// A report of these connections.
 pub(crate) fn connections(connections: Vec<Connection>) -> Event {
     Event::Connections(Arc::new(ConnectionReport { observed_at: UnixNanos(5), over_nanos: 7, more: false, connections }))
+}
+
+/// What a query found of two series.
+pub(crate) fn series() -> Event {
+    let query = SeriesQuery {
+        cycle: "20s".to_owned(),
+        name: "memory".to_owned(),
+        metric: "container_memory".to_owned(),
+        metric_type: "gauge".to_owned(),
+        unit: "bytes".to_owned(),
+        origin: SeriesOrigin::RangeQuery,
+    };
+    let bucket = NativeBucket { bounds: Bounds::OpenLeft, lower: 0.25, upper: 0.5, count: 2.0 };
+    Event::Series(Arc::new(SeriesReport {
+        observed_at: UnixNanos(5),
+        query: Arc::new(query),
+        start_millis: -1,
+        end_millis: 2,
+        step_millis: 3,
+        warnings: vec!["careful".to_owned()],
+        failure: Some("half".to_owned()),
+        samples: vec![
+            SeriesSample { subject: SubjectId(1), millis: -7, value: f64::NAN },
+            SeriesSample { subject: SubjectId(2), millis: 8, value: f64::INFINITY },
+        ],
+        histograms: vec![NativeHistogram { subject: SubjectId(2), millis: 9, count: 2.0, sum: -0.5, buckets: vec![bucket] }],
+        more: true,
+    }))
 }
 
 /// A connection between these subjects; zero is nobody.

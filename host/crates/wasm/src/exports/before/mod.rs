@@ -14,6 +14,7 @@ use crate::bindings::exports::sluicebox::module::node_handler::NodeEvent;
 use crate::bindings::exports::sluicebox::module::object_handler::ObjectEvent;
 use crate::bindings::exports::sluicebox::module::pod_handler::PodEvent;
 use crate::bindings::exports::sluicebox::module::sample_handler::{Metric, Tick};
+use crate::bindings::exports::sluicebox::module::series_handler::SeriesReport;
 use crate::bindings::exports::sluicebox::module::service_handler::ServiceEvent;
 use crate::bindings::exports::sluicebox::module::state::Saved;
 use crate::bindings::exports::sluicebox::module::subjects::Subject;
@@ -144,6 +145,10 @@ impl Guest for Functions {
     }
 
     fn inventory(&self, _: &mut Store<Host>, _: Inventory<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
+        Ok(None)
+    }
+
+    fn series(&self, _: &mut Store<Host>, _: SeriesReport<'_>) -> wasmtime::Result<Option<Answer<Entries>>> {
         Ok(None)
     }
 

@@ -49,7 +49,8 @@ impl<'a> Subject<'a> {
             subjects::SubjectKind::Container
             | subjects::SubjectKind::Cgroup
             | subjects::SubjectKind::Service
-            | subjects::SubjectKind::Outside => return None,
+            | subjects::SubjectKind::Outside
+            | subjects::SubjectKind::Series => return None,
         };
         Some(Self { id: subject.id, kind, uid: subject.uid, namespace: subject.namespace, name: subject.name })
     }
