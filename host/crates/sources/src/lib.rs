@@ -8,6 +8,7 @@
 mod attributes;
 pub mod cgroups;
 mod end;
+pub mod http;
 pub mod inventory;
 pub mod namespaces;
 pub mod node_name;
@@ -17,6 +18,7 @@ pub mod pods;
 mod processes;
 mod raw;
 mod scope;
+mod series;
 pub mod services;
 pub mod tracer;
 mod wants;
