@@ -1,5 +1,6 @@
 //! How things stand, for those who work only while the lease is held, and for whoever looks on.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,12 @@ pub struct Leadership {
     shared: Arc<Shared>,
 }
 
+impl fmt::Debug for Leadership {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Leadership").field(&self.show()).finish()
+    }
+}
+
 impl Leadership {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
@@ -75,6 +82,12 @@ impl Leadership {
     pub fn stand(&self) -> Candidacy {
         self.shared.candidacies.send_modify(|candidacies| *candidacies += 1);
         Candidacy { leadership: self.clone() }
+    }
+
+    /// One candidacy more where there is one already: what was begun under the lease comes to its end before it is given back.
+    pub fn prolong(&self) -> Option<Candidacy> {
+        let wanted = *self.shared.candidacies.borrow() > 0;
+        wanted.then(|| self.stand())
     }
 
     /// The number of the present term, if the lease is held at this moment. The first one is 1.

@@ -34,7 +34,7 @@ impl Tale {
             let hint = "what works for the whole cluster ends here until the lease is held again";
             match loss {
                 Loss::Deadline => {
-                    warn!(%namespace, lease = %name, %identity, hint, "lease lost: it could not be renewed in time")
+                    warn!(%namespace, lease = %name, %identity, hint, "lease lost: it could not be renewed in time");
                 }
                 Loss::Taken(holder) => {
                     let holder = holder.unwrap_or_else(|| "nobody".to_owned());
