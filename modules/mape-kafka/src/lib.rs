@@ -19,7 +19,7 @@ mod value;
 use sluicebox_sdk::{Context, Entries, Module, Payload, Series, SeriesReport, SeriesSample, State, Subject, SubjectId, Subjects};
 
 use clock::Clock;
-use ids::Ids;
+use ids::{ContainerId, Ids};
 use loss::Loss;
 use metrics::{Fragments, Metrics};
 use notices::Notices;
@@ -29,7 +29,6 @@ use told::Told;
 /// The module.
 pub struct MapeKafka {
     settings: Settings,
-    wanted: Wanted,
     ids: Ids,
     metrics: Metrics,
     loss: Loss,
@@ -44,7 +43,6 @@ impl Module for MapeKafka {
     fn start(settings: Settings, _: &Context) -> Result<Self, String> {
         settings.check()?;
         Ok(Self {
-            wanted: settings.wanted(),
             ids: Ids::of(settings.container_id_label.0.clone()),
             metrics: Metrics::new(settings.form, settings.metrics.clone()),
             loss: Loss::new(settings.remember),
@@ -78,15 +76,20 @@ impl Series for MapeKafka {
         }
         self.notices.tell(&report);
         let (cycle, observed_at) = (report.query.cycle.as_str(), report.observed_at_unix_nanos);
+        let mut told = Told::new(self.settings.topic.as_deref(), self.settings.key);
+        // What a cycle before has lost comes before anything newer about the same container.
         self.loss.begin(cycle, observed_at);
-        let mut told = self.tell(&report);
+        let (messages, bytes) = self.room(&report);
+        told.tell_loss(&mut self.loss, &self.lost, &mut self.clock, bytes + messages * told.channel());
+        told.reserve(messages, bytes);
+        self.tell(&report, &mut told);
         if self.settings.packet_loss {
             self.remember(&report);
-            if !report.more {
-                self.loss.end(cycle, observed_at);
-            }
-            told.tell_loss(&mut self.loss, &self.lost, &mut self.clock);
         }
+        if !report.more {
+            self.loss.end(cycle, observed_at);
+        }
+        told.tell_loss(&mut self.loss, &self.lost, &mut self.clock, 0);
         Ok(told.into())
     }
 }
@@ -113,26 +116,21 @@ sluicebox_sdk::export!(MapeKafka: series, subjects, state);
 
 impl MapeKafka {
     /// A message for each series that is about a container.
-    fn tell(&mut self, report: &SeriesReport) -> Told {
+    fn tell(&mut self, report: &SeriesReport, told: &mut Told) {
         let metric = self.metrics.of(&report.query);
-        let mut told = Told::new(self.settings.topic.as_deref(), self.settings.key);
-        let ids = &self.ids;
-        let (wanted, not_finite) = (self.wanted, self.settings.not_finite);
-        let messages = || {
-            report.by_series().filter_map(|(subject, samples)| {
-                let samples = chosen(samples, wanted, not_finite);
-                Some((ids.get(subject).filter(|_| !samples.is_empty())?, samples))
-            })
-        };
-        let room = messages().fold([0; 3], |[messages, samples, ids], (id, chosen)| {
-            [messages + 1, samples + chosen.len(), ids + id.text.len() + id.json.len()]
-        });
-        told.reserve(room, &metric.fragments);
-        for (id, samples) in messages() {
-            let samples = samples.iter().filter(|sample| tells(sample, not_finite));
+        for (id, samples) in about_containers(report, &self.ids, &self.settings) {
+            let samples = samples.iter().filter(|sample| tells(sample, self.settings.not_finite));
             told.push(&id.text, |text| metric.fragments.write(text, &id.json, samples, &mut self.clock));
         }
-        told
+    }
+
+    /// How many messages a report makes, and how many bytes they take at most, but for what is odd.
+    fn room(&mut self, report: &SeriesReport) -> (usize, usize) {
+        let count = |[messages, samples, ids]: [usize; 3], (id, chosen): (&ContainerId, &[SeriesSample])| {
+            [messages + 1, samples + chosen.len(), ids + id.text.len() + id.json.len()]
+        };
+        let [messages, samples, ids] = about_containers(report, &self.ids, &self.settings).fold([0; 3], count);
+        (messages, ids + self.metrics.of(&report.query).fragments.room(messages, samples))
     }
 
     /// Keeps what it takes to work out the loss of packets.
@@ -148,11 +146,19 @@ impl MapeKafka {
     }
 }
 
-/// Those of the samples of a series among which are the ones to be told; empty where there is nothing to be told.
-fn chosen(samples: &[SeriesSample], wanted: Wanted, not_finite: NotFinite) -> &[SeriesSample] {
-    let Some(last) = samples.iter().rposition(|sample| tells(sample, not_finite)) else { return &[] };
-    let first = if wanted == Wanted::Last { last } else { 0 };
-    samples.get(first..=last).unwrap_or_default()
+/// The series that make a message, each with those of its samples among which are the ones to be told.
+fn about_containers<'report>(
+    report: &'report SeriesReport,
+    ids: &'report Ids,
+    settings: &Settings,
+) -> impl Iterator<Item = (&'report ContainerId, &'report [SeriesSample])> {
+    let (wanted, not_finite) = (settings.wanted(), settings.not_finite);
+    report.by_series().filter_map(move |(subject, samples)| {
+        let id = ids.get(subject)?;
+        let last = samples.iter().rposition(|sample| tells(sample, not_finite))?;
+        let first = if wanted == Wanted::Last { last } else { 0 };
+        Some((id, samples.get(first..=last)?))
+    })
 }
 
 /// Whether a sample is told.

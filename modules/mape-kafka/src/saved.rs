@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn loss(containers: usize, id_length: usize) -> Loss {
-        let mut loss = Loss::new(40_000);
+        let mut loss = Loss::new(30_000);
         for number in 0..containers {
             let id = format!("{number:0>id_length$}").into();
             for metric in 0..4 {
@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn the_most_containers_are_handed_over() {
-        let before = loss(40_000, 36);
-        let mut after = Loss::new(40_000);
+        let before = loss(30_000, 36);
+        let mut after = Loss::new(30_000);
         restore(&save(&before).unwrap(), &mut after).unwrap();
-        assert_eq!(after.open[0].containers, before.open[0].containers);
+        assert!(after.open[0].containers == before.open[0].containers, "all of them, and with the same bits");
         assert_eq!((after.open[0].name.as_str(), after.open[0].observed_at), ("mape", u64::MAX));
     }
 

@@ -109,7 +109,7 @@ impl Default for Settings {
 }
 
 /// What is saved for the next instance must fit into what a call may return, 8 MiB unless the lane says otherwise.
-const MOST: usize = 40_000;
+const MOST: usize = 30_000;
 
 impl Settings {
     /// Refuses what cannot work.

@@ -12,7 +12,6 @@ use crate::settings::Key;
 pub(crate) struct Told {
     messages: Packed,
     key: Key,
-    /// What a message counts besides its text.
     channel: usize,
     bytes: usize,
 }
@@ -28,10 +27,14 @@ impl Told {
         Self { messages, key, channel: topic.map_or(0, str::len), bytes: 0 }
     }
 
-    /// Makes room for so many messages with so many samples and so many bytes of ids.
-    pub(crate) fn reserve(&mut self, [messages, samples, ids]: [usize; 3], fragments: &Fragments) {
-        let packed = std::mem::take(&mut self.messages);
-        self.messages = packed.with_room(messages, fragments.room(messages, samples) + ids);
+    /// What every message counts besides its text, where it goes.
+    pub(crate) fn channel(&self) -> usize {
+        self.channel
+    }
+
+    /// Makes room for so many messages of so many bytes.
+    pub(crate) fn reserve(&mut self, messages: usize, bytes: usize) {
+        self.messages = std::mem::take(&mut self.messages).with_room(messages, bytes);
     }
 
     pub(crate) fn push(&mut self, container_id: &str, body: impl FnOnce(&mut String)) {
@@ -45,9 +48,10 @@ impl Told {
         });
     }
 
-    pub(crate) fn tell_loss(&mut self, loss: &mut Loss, metrics: &[Fragments; 2], clock: &mut Clock) {
+    /// Tells what was lost, as long as there is room for so many bytes besides.
+    pub(crate) fn tell_loss(&mut self, loss: &mut Loss, metrics: &[Fragments; 2], clock: &mut Clock, besides: usize) {
         let mut containers = 0;
-        while containers < LEAST || self.bytes < MOST_BYTES {
+        while containers < LEAST || self.bytes + besides < MOST_BYTES {
             let Some(packets) = loss.next() else { break };
             let json = python::quoted(&packets.container_id);
             for (metric, percentage) in metrics.iter().zip(packets.percentages()) {
