@@ -125,7 +125,7 @@ impl Parts {
 
     /// As [`Parts::share`], for a source that has a scope: one of the cluster works on one collector only. `make` makes one for each term;
     /// what is wrong with it from the beginning is told now.
-    #[allow(dead_code, reason = "no source that is had once has a scope yet; its tests keep the way open")]
+    #[allow(dead_code, reason = "of the sources that are had once none has a scope yet")]
     fn share_scoped<S: Source>(
         &self,
         pipeline: &mut Pipeline,
