@@ -158,7 +158,6 @@ lease:
 sources:
   pods: {scope: cluster}
   cgroups: {}
-  tracer: {endpoint: /run/tracer.sock}
 modules:
   a:
     use: galileo-events
@@ -173,11 +172,12 @@ sinks:
     );
     assert_eq!(code, Some(2), "{said}");
     let expected = [
+        ("line 2: `lease.renew-deadline`: 10s is not shorter than `duration`", "two thirds of `duration`"),
         ("line 3: `lease.name`: `My Lease` is no Kubernetes name", "lower-case letters"),
         ("line 5: `lease.retry-period`: 10s is not shorter than `renew-deadline`", "a fifth of `renew-deadline`"),
-        ("line 6: `lease.renew`: unknown field `renew`", "did you mean `name`?"),
-        ("line 14: `modules.a.scope`: a module for the whole cluster cannot be fed by `cgroups`", "leave `scope` out"),
-        ("line 17: `modules.b.scope`: unknown variant `nodes`", "did you mean `node`?"),
+        ("line 6: `lease.renew`: unknown field `renew`", "`renew-deadline`"),
+        ("line 13: `modules.a.scope`: a module for the whole cluster cannot be fed by `cgroups`", "leave `scope` out"),
+        ("line 16: `modules.b.scope`: unknown variant `nodes`", "did you mean `node`?"),
     ];
     assert_named(&said, &expected);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -43,8 +43,14 @@ async fn two(replicas: &mut Replicas) -> (Replica, Replica) {
 
 /// The pod whose creation a line tells.
 fn created(line: &Line) -> Option<String> {
-    let json = line.text.split_once(" pod/create ")?.1;
-    Some(serde_json::from_str::<Value>(json).unwrap()["name"].as_str().unwrap().to_owned())
+    told(line).and_then(|(what, name)| (what == "create").then_some(name))
+}
+
+/// What a line tells of which pod.
+fn told(line: &Line) -> Option<(String, String)> {
+    let (_, rest) = line.text.split_once(" pod/")?;
+    let (what, json) = rest.split_once(' ')?;
+    Some((what.to_owned(), serde_json::from_str::<Value>(json).unwrap()["name"].as_str().unwrap().to_owned()))
 }
 
 async fn until_told(replicas: &Replicas, name: &str) -> Instant {
@@ -58,13 +64,24 @@ async fn until_told(replicas: &Replicas, name: &str) -> Instant {
     }
 }
 
-/// Makes pods without a pause until it is dropped, and remembers when each was there.
-async fn make_pods(server: &KubeApiServer, made: &Mutex<Vec<(String, Instant)>>) {
-    for number in 0.. {
+/// What was done to a pod (`create` or `delete`), and when it was done.
+type Deeds = Mutex<Vec<((&'static str, String), Instant)>>;
+
+/// Makes pods without a pause until it is dropped, deletes each second one, and remembers when.
+async fn make_pods(server: &KubeApiServer, deeds: &Deeds) {
+    for number in 0..u32::MAX {
         let name = format!("p{number}");
         server.create_pod(&pod("shop", &name, &format!("n{}", number % 5))).await.unwrap();
-        made.lock().unwrap().push((name, Instant::now()));
+        deeds.lock().unwrap().push((("create", name), Instant::now()));
         tokio::time::sleep(Duration::from_millis(150)).await;
+        // Some live for less than a lease, some for longer.
+        for age in [6, 41] {
+            if let Some(old) = number.checked_sub(age).filter(|old| old % 4 == age % 4) {
+                let name = format!("p{old}");
+                server.delete_pod("shop", &name).await.unwrap();
+                deeds.lock().unwrap().push((("delete", name), Instant::now()));
+            }
+        }
     }
 }
 
@@ -73,13 +90,11 @@ async fn ten_killed_holders_leave_no_message_out_for_longer_than_the_lease() {
     let Some(server) = server().await else { return };
     let mut replicas = replicas(&server, GALILEO);
     let (mut holder, mut other) = two(&mut replicas).await;
-    let made = Arc::<Mutex<Vec<(String, Instant)>>>::default();
+    let deeds = Deeds::default();
     let mut gaps = Vec::new();
-    let mut known = Vec::new();
     let story = async {
         for _ in 0..KILLS {
             tokio::time::sleep(Duration::from_millis(1500)).await;
-            known.push(made.lock().unwrap().len());
             holder.program.kill().unwrap();
             let killed = Instant::now();
             // The one in its place waits like the other one.
@@ -99,40 +114,45 @@ async fn ten_killed_holders_leave_no_message_out_for_longer_than_the_lease() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
     tokio::select! {
-        () = make_pods(&server, &made) => {}
+        () = make_pods(&server, &deeds) => {}
         () = story => {}
     }
-    let made = made.lock().unwrap().clone();
-    if let Some((last, _)) = made.last() {
-        until_told(&replicas, last).await;
-    }
-    report(&replicas, &made, &gaps, &known);
+    let deeds = deeds.into_inner().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let lines = replicas.lines();
+    report(&lines, &deeds, &gaps);
     replicas.never_two();
-    assert!(gaps.iter().all(|gap| *gap <= DURATION + RETRY_PERIOD + SLACK), "{gaps:?}");
-    // What works through the leader's death is told by the next one within a lease and a period; all else at once.
+    let bound = DURATION + RETRY_PERIOD + SLACK;
+    assert!(gaps.iter().all(|gap| *gap <= bound), "{gaps:?}");
     let mut first = BTreeMap::new();
-    for line in replicas.lines() {
-        if let Some(name) = created(&line) {
-            first.entry(name).or_insert(line.at);
+    for line in &lines {
+        if let Some(told) = told(line) {
+            first.entry(told).or_insert(line.at);
         }
     }
-    for (name, at) in &made {
-        let told = first.get(name).unwrap_or_else(|| panic!("`{name}` was never told"));
+    // What happens when nobody works is told by the next one within a lease and a period; all else at once.
+    for ((what, name), at) in &deeds {
+        let told = first.get(&((*what).to_owned(), name.clone())).unwrap_or_else(|| panic!("{what} of `{name}` was never told"));
         let late = told.saturating_duration_since(*at);
-        assert!(late <= DURATION + RETRY_PERIOD + SLACK, "`{name}` was told {late:?} after it was made");
+        assert!(late <= bound, "{what} of `{name}` was told {late:?} after it was done");
     }
 }
 
-/// How long nobody worked, and what was told twice: each holder begins with what is there.
-fn report(replicas: &Replicas, made: &[(String, Instant)], gaps: &[Duration], known: &[usize]) {
-    let lines = replicas.lines();
-    let told: Vec<(usize, String)> = lines.iter().filter_map(|line| Some((line.by, created(line)?))).collect();
-    let distinct: BTreeSet<&String> = told.iter().map(|(_, name)| name).collect();
-    let mut within = BTreeSet::new();
-    let twice = told.iter().filter(|told| !within.insert((*told).clone())).count();
-    println!("{} pods made, {} creations told, of {} pods", made.len(), told.len(), distinct.len());
-    println!("duplicates: {} in all, {twice} of them by the same holder", told.len() - distinct.len());
-    println!("pods that were there at each take-over: {known:?}, together {}", known.iter().sum::<usize>());
+/// How long nobody worked, and what was told twice: each holder begins with what is there, and with what the one before may not have told.
+fn report(lines: &[Line], deeds: &[((&'static str, String), Instant)], gaps: &[Duration]) {
+    for kind in ["create", "delete"] {
+        let done = deeds.iter().filter(|((what, _), _)| *what == kind).count();
+        let all = lines.iter().filter_map(|line| told(line).filter(|(what, _)| what == kind).map(|(_, name)| (name, line.by)));
+        let all: Vec<(String, usize)> = all.collect();
+        let names: BTreeSet<&String> = all.iter().map(|(name, _)| name).collect();
+        let own: BTreeSet<&(String, usize)> = all.iter().collect();
+        let (total, names, own) = (all.len(), names.len(), own.len());
+        println!(
+            "{kind}: {done} done, {names} told, {total} messages; {} duplicates, {} of them by the same holder",
+            total - names,
+            total - own
+        );
+    }
     println!("from the kill to the next holder's first line: {gaps:?}");
 }
 
@@ -187,13 +207,13 @@ async fn a_holder_that_was_frozen_says_nothing_when_it_goes_on() {
         server.create_pod(&pod("shop", &format!("meanwhile{number}"), "n1")).await.unwrap();
     }
     until_told(&replicas, "meanwhile19").await;
-    let told = |by: usize| replicas.lines().iter().filter(|line| line.by == by).count();
-    let before = told(holder.number);
+    let written = |by: usize| replicas.lines().iter().filter(|line| line.by == by).count();
+    let before = written(holder.number);
     holder.signal("-CONT");
     server.create_pod(&pod("shop", "after", "n1")).await.unwrap();
     until_told(&replicas, "after").await;
     tokio::time::sleep(2 * DURATION).await;
-    assert_eq!(told(holder.number), before, "it has written, and it was not its turn");
+    assert_eq!(written(holder.number), before, "it has written, and it was not its turn");
     let log = holder.program.log().unwrap();
     assert!(log.contains("lease lost: it could not be renewed in time") && log.contains("standing by"), "{log}");
     replicas.never_two();

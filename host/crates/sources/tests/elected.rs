@@ -34,16 +34,22 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        Self::that_looks_on(false).await
+    }
+
+    async fn that_looks_on(looks_on: bool) -> Self {
         let bench = Bench::with(&["a", "b"]).await;
         let api = Api::connect(&bench.kubernetes()).await.expect("a way");
         let mut election = Election::new(api.clone(), &config("n"), "me".to_owned()).await;
         let leadership = election.leadership();
         let (recorder, meter, made) = (Recorder::default(), Arc::clone(&bench.meter), Arc::<AtomicU32>::default());
-        let (counts, count, ids) = (Arc::clone(&meter), Arc::clone(&made), Arc::<SubjectIds>::default());
-        let source = Elected::new(leadership.clone(), meter, move || {
+        let (count, ids) = (Arc::clone(&made), Arc::<SubjectIds>::default());
+        let make = move |meter| {
             count.fetch_add(1, Ordering::Relaxed);
-            Ok(Pods::new(&pods::Config::default(), api.clone(), NODE, TYPED, Arc::clone(&ids), Arc::clone(&counts)))
-        });
+            Ok(Pods::new(&pods::Config::default(), api.clone(), NODE, TYPED, Arc::clone(&ids), meter))
+        };
+        let leads = leadership.clone();
+        let source = if looks_on { Elected::looking_on(leads, meter, make) } else { Elected::new(leads, meter, make) };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { match election.run().await {} });
         let (stop, stopped) = oneshot::channel::<()>();
@@ -116,6 +122,38 @@ async fn each_term_begins_anew_ends_with_everything_forgotten_and_is_listed_once
 }
 
 #[tokio::test]
+async fn whoever_looks_on_tells_first_what_went_while_nobody_worked() {
+    let stage = Stage::that_looks_on(true).await;
+    stage.until_lines(5).await;
+    stage.taken();
+    stage.until_lines(7).await;
+    // The other one is gone from here on; until that is certain, this happens.
+    sleep(Duration::from_millis(1300)).await;
+    stage.taken();
+    stage.bench.create("lived between");
+    stage.bench.create("c");
+    stage.bench.server.patch_status("s", "b", &serde_json::json!({"phase": "Running"})).expect("it runs");
+    stage.bench.delete("a");
+    stage.bench.delete("lived between");
+    let second = stage.until_lines(22).await;
+    let expected = [
+        "define lived between",
+        "added lived between Pending",
+        "define b",
+        "modified b Running, was Pending",
+        "define a",
+        "modified a Pending, was Pending",
+        "deleted a Pending, was Pending",
+        "modified lived between Pending, was Pending",
+        "deleted lived between Pending, was Pending",
+    ];
+    assert_eq!(second[7..16], expected, "{second:#?}");
+    let forgotten: std::collections::BTreeSet<&str> = second[16..19].iter().map(String::as_str).collect();
+    assert_eq!(forgotten.into_iter().collect::<Vec<_>>(), ["forget a", "forget b", "forget lived between"]);
+    assert_eq!(second[19..23.min(second.len())][..3], ["define b", "listed b Running", "define c"]);
+}
+
+#[tokio::test]
 async fn nothing_is_told_after_the_deadline_however_slow_the_lanes_are() {
     let bench = Bench::new().await;
     let api = Api::connect(&bench.kubernetes()).await.expect("a way");
@@ -123,7 +161,7 @@ async fn nothing_is_told_after_the_deadline_however_slow_the_lanes_are() {
     let leadership = election.leadership();
     // A lane that is full after three notices, before a source that has more to tell than fits.
     let recorder = Recorder::with_room(3);
-    let source = Elected::new(leadership.clone(), Arc::default(), || Ok(Chatter));
+    let source = Elected::new(leadership.clone(), Arc::default(), |_| Ok(Chatter));
     let story = async {
         while leadership.term().is_none() {
             sleep(Duration::from_millis(5)).await;
@@ -151,14 +189,14 @@ async fn a_source_that_cannot_go_on_ends_the_run_and_lanes_that_end_do_too() {
     let leadership = election.leadership();
     let stories = async {
         let broken =
-            Elected::new(leadership.clone(), Arc::default(), || Ok(Broken)).run(Recorder::default(), std::future::pending());
+            Elected::new(leadership.clone(), Arc::default(), |_| Ok(Broken)).run(Recorder::default(), std::future::pending());
         assert_eq!(broken.await.expect_err("a fault").cause, "for good");
         let unmade =
-            Elected::new(leadership.clone(), Arc::default(), || -> Result<Chatter, Fault> { Err(Fault::fatal("a", "b")) });
+            Elected::new(leadership.clone(), Arc::default(), |_| -> Result<Chatter, Fault> { Err(Fault::fatal("a", "b")) });
         assert_eq!(unmade.run(Recorder::default(), std::future::pending()).await.expect_err("a fault").cause, "b");
         let deaf = Recorder::default();
         deaf.close();
-        Elected::new(leadership.clone(), Arc::default(), || Ok(Chatter))
+        Elected::new(leadership.clone(), Arc::default(), |_| Ok(Chatter))
             .run(deaf, std::future::pending())
             .await
             .expect("it ends");
