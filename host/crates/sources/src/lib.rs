@@ -17,6 +17,7 @@ pub mod pods;
 mod processes;
 mod raw;
 mod scope;
+mod scrape;
 pub mod services;
 pub mod tracer;
 mod wants;
