@@ -5,7 +5,6 @@
 mod aside;
 mod cause;
 pub mod config_maps;
-mod file;
 pub mod files;
 pub mod kafka;
 mod obstacle;

@@ -8,6 +8,7 @@
 mod attributes;
 pub mod cgroups;
 mod end;
+pub mod http;
 pub mod inventory;
 pub mod namespaces;
 pub mod node_name;
@@ -18,6 +19,7 @@ mod processes;
 mod raw;
 mod scope;
 mod scrape;
+mod series;
 pub mod services;
 pub mod tracer;
 mod wants;

@@ -10,10 +10,11 @@ use serde_json::Value;
 use crate::workspace::{self, list, text};
 
 /// Packages that only some of ours may name, in whatever kind of dependency.
-const NAMED_ONLY_BY: [(&[&str], &[&str]); 5] = [
+const NAMED_ONLY_BY: [(&[&str], &[&str]); 6] = [
     (&["wasmtime", "wasmtime-environ", "cranelift-codegen"], &["sluicebox-wasm", "sluicebox-wasm-cache"]),
     (&["kube", "kube-client", "kube-runtime", "k8s-openapi"], &["sluicebox-kubernetes", "sluicebox-sources"]),
     (&["redis", "rdkafka"], &["sluicebox-sinks"]),
+    (&["reqwest"], &["sluicebox-sources"]),
     (&["wit-bindgen"], &["sluicebox-sdk", "hostile"]),
     (&["clap"], &["sluicebox", "xtask"]),
 ];
@@ -25,15 +26,17 @@ const BELOW_ONLY: [(&str, &[&str]); 2] = [("openssl-sys", &["rdkafka-sys"]), ("n
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
-const NEIGHBOURS: [(&str, &[&str]); 14] = [
+const NEIGHBOURS: [(&str, &[&str]); 15] = [
     ("sluicebox-contract", &[]),
     // The way to the API server, which both sources and sinks need: neither may name the other.
     ("sluicebox-kubernetes", &["sluicebox-contract"]),
-    ("sluicebox-sources", &["sluicebox-contract", "sluicebox-kubernetes"]),
+    // How servers are verified and what they are shown, which both need as well.
+    ("sluicebox-credentials", &["sluicebox-contract"]),
+    ("sluicebox-sources", &["sluicebox-contract", "sluicebox-credentials", "sluicebox-kubernetes"]),
     ("sluicebox-wasm", &["sluicebox-contract", "sluicebox-wasm-cache"]),
     ("sluicebox-wasm-cache", &["sluicebox-private-directory"]),
     ("sluicebox-pipeline", &["sluicebox-contract"]),
-    ("sluicebox-sinks", &["sluicebox-contract", "sluicebox-kubernetes"]),
+    ("sluicebox-sinks", &["sluicebox-contract", "sluicebox-credentials", "sluicebox-kubernetes"]),
     ("sluicebox-store", &["sluicebox-contract", "sluicebox-private-directory"]),
     // What the store and the cache share: neither may know the other.
     ("sluicebox-private-directory", &[]),

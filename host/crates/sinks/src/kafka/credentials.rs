@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 
 use sluicebox_contract::{ByteSize, Fault};
+use sluicebox_credentials::file;
 use tokio::task::spawn_blocking;
 
 use super::config::Config;
-use crate::file;
 
 /// All authorities that systems know have a third of this.
 const LARGEST: ByteSize = ByteSize(1 << 20);

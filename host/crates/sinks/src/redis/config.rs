@@ -8,6 +8,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicebox_contract::{Problem, TimeSpan};
+use sluicebox_credentials::TlsFiles;
 
 /// Messages are published to channels, documents are kept as fields of hashes; a message's key and headers are not sent, since
 /// `PUBLISH` has no place for them.
@@ -126,6 +127,16 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
+    /// What TLS towards the server is made of.
+    pub(super) fn tls_files(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            ca_file: self.ca_file.as_deref(),
+            client_certificate_file: self.client_certificate_file.as_deref(),
+            client_key_file: self.client_key_file.as_deref(),
+            verify: self.tls_verify == TlsVerify::Always,
+        }
+    }
+
     /// The settings for a server, all others as by default.
     pub fn new(url: impl Into<String>) -> Self {
         Self {

@@ -13,6 +13,7 @@ use futures::FutureExt;
 use redis::{ErrorKind, RedisError, Value, cmd, parse_redis_value_async};
 use rustls::pki_types::ServerName;
 use sluicebox_contract::{ByteSize, Fault};
+use sluicebox_credentials::{file, tls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::spawn_blocking;
@@ -24,8 +25,6 @@ use crate::obstacle::Obstacle;
 
 use super::config::{Address, Config, Target};
 use super::reaction::to_error;
-use super::tls;
-use crate::file;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -194,7 +193,7 @@ async fn dial(config: &Config, address: &Address) -> Result<Box<dyn Stream>, Fau
 async fn secure(config: &Config, address: &Address, host: &str, stream: TcpStream) -> Result<Box<dyn Stream>, Fault> {
     let config = config.clone();
     // Reads files.
-    let client = spawn_blocking(move || tls::client(&config)).await;
+    let client = spawn_blocking(move || tls::client(&config.tls_files())).await;
     let client = client.map_err(|error| Fault::retry("cannot set up TLS", error))??;
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|error| Fault::fatal(connecting(address), error))?;

@@ -10,7 +10,6 @@ mod command;
 mod config;
 mod connection;
 mod reaction;
-mod tls;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -79,6 +79,7 @@ impl Recorder {
                 Notice::Event(Event::Node(event)) => format!("{} {} node", word(event.change), name(event.subject)),
                 Notice::Event(Event::Inventory(inventory)) => format!("inventory {}", inventory.pods.len()),
                 Notice::Event(Event::Connections(report)) => format!("connections {}", report.connections.len()),
+                Notice::Event(Event::Series(report)) => format!("series {}", report.items()),
                 Notice::Event(Event::Pod(event)) => {
                     let phase =
                         |pod: &sluicebox_contract::Pod| pod.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));

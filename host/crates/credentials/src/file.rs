@@ -6,8 +6,8 @@ use std::path::Path;
 
 use sluicebox_contract::ByteSize;
 
-/// Everything that stands in the file. Blocks.
-pub(crate) fn read(path: &Path, largest: ByteSize) -> Result<Vec<u8>> {
+/// Everything that stands in the file, which must not be larger. Blocks.
+pub fn read(path: &Path, largest: ByteSize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let count = File::open(path)?.take(largest.0.saturating_add(1)).read_to_end(&mut bytes)?;
     if count as u64 > largest.0 {

@@ -10,23 +10,36 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sluicebox_contract::{ByteSize, Fault};
 
-use super::config::{Config, TlsVerify};
 use crate::file;
 
 /// All authorities that systems know have a third of this.
 const LARGEST: ByteSize = ByteSize(1 << 20);
 
+/// What a user says of TLS towards one server.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsFiles<'paths> {
+    /// Certificates of the authorities that may have signed the server's, as PEM, in place of the system's.
+    pub ca_file: Option<&'paths Path>,
+    /// The certificate that the server is shown, as PEM, with those between it and its authority.
+    pub client_certificate_file: Option<&'paths Path>,
+    /// The private key of that certificate, as PEM.
+    pub client_key_file: Option<&'paths Path>,
+    /// Whether the server's certificate is verified.
+    pub verify: bool,
+}
+
 /// What the files say now. Blocks while it reads them.
-pub(super) fn client(config: &Config) -> Result<ClientConfig, Fault> {
+pub fn client(files: &TlsFiles<'_>) -> Result<ClientConfig, Fault> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Fault::fatal("cannot set up TLS", error))?;
-    let builder = match config.tls_verify {
-        TlsVerify::Always => builder.with_root_certificates(roots(config.ca_file.as_deref())?),
-        TlsVerify::NeverAndIAcceptTheRisk => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+    let builder = if files.verify {
+        builder.with_root_certificates(roots(files.ca_file)?)
+    } else {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
     };
-    let (Some(certificate), Some(key)) = (&config.client_certificate_file, &config.client_key_file) else {
+    let (Some(certificate), Some(key)) = (files.client_certificate_file, files.client_key_file) else {
         return Ok(builder.with_no_client_auth());
     };
     let chain = certificates(certificate)?;
