@@ -3,4 +3,7 @@
 //! `text/` reads a page as it comes, `filter.rs` says what of it is wanted, `rows.rs` holds that, and `growth.rs` knows what has grown
 //! since the page before.
 
+mod filter;
+mod growth;
+mod rows;
 mod text;

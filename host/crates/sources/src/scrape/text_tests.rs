@@ -1,6 +1,6 @@
 use super::*;
 
-const LIMITS: Limits = Limits { document: 1 << 20, line: 300, labels: 4, name: 40, value: 60 };
+const SMALL: Limits = Limits { document: 1 << 20, line: 300, labels: 4, name: 40, value: 60 };
 
 /// What a page tells, one line for each sample.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Reader for Told {
 /// All of what is told, and how many lines were skipped.
 fn read(page: &[u8], chunk: usize, format: Format, unwanted: Option<&'static str>) -> Result<(Vec<String>, u64), Broken> {
     let mut told = Told { unwanted, ..Told::default() };
-    let mut text = Page::new(format, LIMITS);
+    let mut text = Page::new(format, SMALL);
     for chunk in page.chunks(chunk) {
         text.take(chunk, &mut told)?;
     }
@@ -211,7 +211,7 @@ fn a_line_that_cannot_be_read_is_left_out() {
     assert_eq!(read(b"up 1\na{x=\"\xff\"} 1\n", 3, Format::Text, None), Ok((vec!["up[] 1".to_owned()], 1)));
     check(r#"a{a="1",b="2",c="3",d="4",e=""} 1"#, &["a[a=1|b=2|c=3|d=4] 1"]);
     // One line is shown.
-    let mut page = Page::new(Format::Text, LIMITS);
+    let mut page = Page::new(Format::Text, SMALL);
     page.take(format!("up 1\n{long}\nup x\n").as_bytes(), &mut Told::default()).unwrap();
     assert_eq!((page.skipped(), page.first_skipped().unwrap().len()), (2, 61));
 }
@@ -244,13 +244,13 @@ fn what_is_no_page_of_metrics_is_refused() {
 
 #[test]
 fn a_page_that_is_too_long_is_refused_and_holds_one_line() {
-    let mut page = Page::new(Format::Text, LIMITS);
+    let mut page = Page::new(Format::Text, SMALL);
     let mut told = Told { unwanted: Some("a"), ..Told::default() };
     let chunk = format!("a 1\n{}", "a".repeat(9_996));
     let result = (0..1_000).try_for_each(|_| page.take(chunk.as_bytes(), &mut told));
     assert_eq!(result, Err(Broken::TooLong(1 << 20)));
     assert_eq!(page.bytes, 1 << 20);
-    assert!(page.line.capacity() <= 2 * LIMITS.line);
+    assert!(page.line.capacity() <= 2 * SMALL.line);
 }
 
 /// A generator of pseudo-random numbers that gives the same ones each time.
@@ -364,9 +364,8 @@ impl Reader for Sum {
 #[ignore = "measures: cargo test --release -p sluicebox-sources -- --ignored --nocapture a_page_of_4000_series"]
 fn a_page_of_4000_series_costs_so_much() {
     let page = cadvisor(4_000);
-    let limits = Limits { document: 64 << 20, line: 64 << 10, labels: 64, name: 512, value: 8 << 10 };
     let ours = |only_one: bool| {
-        let (mut sum, mut text) = (Sum(0.0, only_one), Page::new(Format::Text, limits));
+        let (mut sum, mut text) = (Sum(0.0, only_one), Page::new(Format::Text, super::LIMITS));
         page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut sum).unwrap());
         text.end(&mut sum).unwrap();
         sum.0

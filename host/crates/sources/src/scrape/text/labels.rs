@@ -28,9 +28,16 @@ impl Labels {
     }
 
     /// The value of a label; empty where there is none.
-    #[cfg(test)]
     pub(in crate::scrape) fn get(&self, name: &str) -> &str {
         self.iter().find(|(label, _)| *label == name).map_or("", |(_, value)| value)
+    }
+
+    /// As they stand in braces.
+    #[cfg(test)]
+    pub(in crate::scrape) fn of(text: &str) -> Self {
+        let mut labels = Self::default();
+        assert_eq!(labels.read(&format!("{text}}}"), &super::LIMITS), Some(""));
+        labels
     }
 
     /// The name of the metric, if it stands in quotes among the labels.

@@ -29,6 +29,9 @@ pub(super) struct Limits {
     pub(super) value: usize,
 }
 
+/// Far more than any page has that is meant.
+pub(super) const LIMITS: Limits = Limits { document: 64 << 20, line: 64 << 10, labels: 64, name: 512, value: 8 << 10 };
+
 /// Which of the two formats it is, as the header `content-type` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
