@@ -10,13 +10,13 @@ use sluicebox_contract::{Fault, Feed, Notice, UnixNanos};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::clock::Turns;
 use super::config::Config;
 use super::names::{Heard, Roster};
 use super::reader::{Extent, Reader};
 use super::sampler::{Sampler, Taken, What};
 use super::young::Young;
 use crate::end::End;
+use crate::turns::Turns;
 use crate::watch::Mirror;
 
 /// So many turns in a row were missed because of one reading before the operator is told.

@@ -1,6 +1,6 @@
 use super::*;
 
-const SMALL: Limits = Limits { document: 1 << 20, line: 300, labels: 4, name: 40, value: 60 };
+const SMALL: Limits = Limits { document: 1 << 20, line: 300, labels: 4, series: 120, name: 40, value: 60 };
 
 /// What a page tells, one line for each sample.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -206,6 +206,7 @@ fn a_line_that_cannot_be_read_is_left_out() {
     ] {
         check_skipped(line);
     }
+    check_skipped(&format!("a{{a=\"{0}\",b=\"{0}\",c=\"{0}\"}} 1", "x".repeat(50)));
     let long = format!("a{{x=\"{}\"}} 1", "x".repeat(300));
     check_skipped(&long);
     assert_eq!(read(b"up 1\na{x=\"\xff\"} 1\n", 3, Format::Text, None), Ok((vec!["up[] 1".to_owned()], 1)));

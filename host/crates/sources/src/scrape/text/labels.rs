@@ -88,6 +88,9 @@ impl Labels {
         };
         let after = quoted(value.trim_ascii_start(), limits.value, &mut self.text)?;
         let end = self.text.len();
+        if end > limits.series {
+            return None;
+        }
         if middle == end {
             self.text.truncate(begin);
         } else if self.spans.len() < limits.labels {

@@ -23,6 +23,8 @@ pub(super) struct Limits {
     pub(super) line: usize,
     /// Labels of one series.
     pub(super) labels: usize,
+    /// All of their names and values, bytes.
+    pub(super) series: usize,
     /// The name of a metric or a label, bytes.
     pub(super) name: usize,
     /// The value of a label, bytes.
@@ -30,7 +32,8 @@ pub(super) struct Limits {
 }
 
 /// Far more than any page has that is meant.
-pub(super) const LIMITS: Limits = Limits { document: 64 << 20, line: 64 << 10, labels: 64, name: 512, value: 8 << 10 };
+pub(super) const LIMITS: Limits =
+    Limits { document: 64 << 20, line: 64 << 10, labels: 64, series: 8 << 10, name: 512, value: 4 << 10 };
 
 /// Which of the two formats it is, as the header `content-type` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,30 +10,30 @@ use tokio::time::Instant;
 
 /// The turns at which all is read.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     period: Duration,
     due: Instant,
 }
 
 impl Turns {
     /// The first turn is the next multiple of the period.
-    pub(super) fn new(period: Duration, now: Instant, wall: UnixNanos) -> Self {
+    pub(crate) fn new(period: Duration, now: Instant, wall: UnixNanos) -> Self {
         let period = period.max(Duration::from_millis(1));
         Self { period, due: now + until_multiple(period, wall) }
     }
 
     /// Begins anew: what has passed before was nobody's turn.
-    pub(super) fn restart(&mut self, now: Instant, wall: UnixNanos) {
+    pub(crate) fn restart(&mut self, now: Instant, wall: UnixNanos) {
         *self = Self::new(self.period, now, wall);
     }
 
     /// When the next turn is.
-    pub(super) fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Instant {
         self.due
     }
 
     /// Takes the turn that is due, and says how many have passed unused since.
-    pub(super) fn take(&mut self, now: Instant, wall: UnixNanos) -> u64 {
+    pub(crate) fn take(&mut self, now: Instant, wall: UnixNanos) -> u64 {
         let late = now.saturating_duration_since(self.due).as_nanos();
         let period = self.period.as_nanos();
         let passed = late.checked_div(period).unwrap_or(0);
@@ -43,6 +43,19 @@ impl Turns {
         self.due = now + nearest(steady, aligned, self.period);
         u64::try_from(passed).unwrap_or(u64::MAX)
     }
+}
+
+/// The multiple of the period that a turn stands for which is taken at this time: the last one, or the next one where it is so near that a timer
+/// was early by what the clocks have drifted apart.
+pub(crate) fn multiple(period: Duration, wall: UnixNanos) -> UnixNanos {
+    let period = nanos_of(period.max(Duration::from_millis(1)));
+    let early = period / 20;
+    let nearest = wall.0.saturating_add(early);
+    UnixNanos(nearest - nearest.checked_rem(period).unwrap_or(0))
+}
+
+fn nanos_of(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// From one multiple, the whole period.
@@ -111,6 +124,13 @@ mod tests {
                 assert_eq!(clocks.turn(&mut turns, 0), (5_000, 0));
                 assert_eq!(clocks.wall % 5_000, 0);
             }
+        }
+    }
+
+    #[test]
+    fn a_turn_stands_for_its_multiple_however_late_it_is_taken() {
+        for (millis, expected) in [(5_000, 5_000), (5_003, 5_000), (9_700, 5_000), (4_999, 5_000), (4_751, 5_000), (4_700, 0)] {
+            assert_eq!(multiple(PERIOD, UnixNanos(millis * 1_000_000)), UnixNanos(expected * 1_000_000), "{millis}");
         }
     }
 
