@@ -2,18 +2,21 @@
 
 mod clashes;
 mod component;
+mod scope;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_contract::TimeSpan;
 use sluicebox_pipeline::{Bounds, WhenFull};
+use sluicebox_sources::Scope;
 
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets;
 
 pub use component::Component;
+pub use scope::feeds;
 
 /// The sources that there are.
 pub const SOURCES: [&str; 7] = ["pods", "services", "namespaces", "nodes", "inventory", "tracer", "cgroups"];
@@ -29,6 +32,8 @@ pub struct Plan {
     pub node_name: Option<String>,
     /// The way to the API server.
     pub kubernetes: sluicebox_sources::kubernetes::Config,
+    /// How one collector is chosen for what works for the whole cluster.
+    pub lease: sluicebox_sources::kubernetes::lease::Config,
     /// What is watched.
     pub sources: Sources,
     /// The modules at work.
@@ -66,6 +71,8 @@ pub struct LanePlan {
     pub from: Vec<String>,
     /// Whether the user has named the sources: then each of them must be of use.
     pub from_is_explicit: bool,
+    /// Whether it works on every collector, or for the cluster on one.
+    pub scope: Scope,
     /// Names of sinks of this plan.
     pub to: Vec<String>,
     /// What the module may use.
@@ -132,6 +139,7 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     let plan = Plan {
         node_name: config.node_name,
         kubernetes: config.kubernetes,
+        lease: config.lease,
         sources: config.sources,
         lanes,
         sinks,
@@ -206,7 +214,10 @@ impl Check<'_> {
         let path = step("/modules", name);
         self.name(&path, name);
         let component = self.component(&step(&path, "use"), &module.component);
-        let from = self.from(&step(&path, "from"), module.from.as_deref(), sources);
+        let mut from = self.from(&step(&path, "from"), module.from.as_deref(), sources);
+        if module.scope == Scope::Cluster {
+            self.of_the_cluster(&path, module.from.is_some(), &mut from);
+        }
         self.to(&step(&path, "to"), &module.to, sinks);
         let bounds = self.bounds(&step(&path, "queue"), module.queue, LANE_QUEUE);
         let when_full = match module.when_full {
@@ -225,6 +236,7 @@ impl Check<'_> {
             settings: serde_json::Value::Object(module.settings.clone()).to_string(),
             from,
             from_is_explicit: module.from.is_some(),
+            scope: module.scope,
             to: module.to.clone(),
             limits: module.limits.clone(),
             batch: module.batch,
@@ -394,6 +406,9 @@ impl Check<'_> {
         for problem in config.kubernetes.problems() {
             let path = format!("/kubernetes/{}", problem.field.replace('.', "/"));
             self.problem(&path, problem.cause, problem.cure);
+        }
+        for problem in config.lease.problems() {
+            self.problem(&step("/lease", &problem.field), problem.cause, problem.cure);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluicebox_pipeline::Report;
+use sluicebox_sources::kubernetes::lease::{Election, Leadership};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{debug, error, info};
@@ -20,7 +21,8 @@ use crate::live::Live;
 use crate::live::watch::{Fingerprint, fingerprint};
 use crate::plan::Plan;
 use crate::say;
-use crate::{admin, log, signals, wire};
+use crate::wire::{self, Wired};
+use crate::{admin, log, signals};
 
 /// After so long everything that the beginning needs has most often been done.
 const BEGINNING: Duration = Duration::from_secs(15);
@@ -57,6 +59,14 @@ pub fn run(arguments: &ConfigArguments) -> ExitCode {
             error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Runs for the lease, where there is one.
+async fn campaign(election: Option<&mut Election>) -> Infallible {
+    match election {
+        Some(election) => election.run().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -100,20 +110,32 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
     let running = async {
         tokio::pin!(stop);
         let beginning = async {
-            let (mut pipeline, changes, parts) = wire::wire(plan, arguments.node_name.as_deref()).await?;
+            let Wired { mut pipeline, changes, parts, election } = wire::wire(plan, arguments.node_name.as_deref()).await?;
             let parts = Arc::new(parts);
             let live = Live::begin(Arc::clone(&parts), changes, &mut pipeline, (&arguments.config, as_read), document).await?;
             shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
-            anyhow::Ok((pipeline, live))
+            anyhow::Ok((pipeline, live, election))
         };
-        let (pipeline, live) = tokio::select! {
+        let (pipeline, live, mut election) = tokio::select! {
             begun = beginning => begun?,
             () = &mut stop => return Ok(Report::default()),
+        };
+        let leadership = election.as_ref().map(Election::leadership);
+        let mut kept = None;
+        // What was begun under the lease is written before another collector begins.
+        let stop = async {
+            stop.await;
+            kept = leadership.as_ref().and_then(Leadership::prolong);
         };
         let report = tokio::select! {
             report = pipeline.run_until(stop, plan.shutdown_grace) => report,
             never = live.run(hangups) => match never {},
+            never = campaign(election.as_mut()) => match never {},
         };
+        if let Some(election) = &mut election {
+            election.release().await;
+        }
+        drop(kept);
         anyhow::Ok(report)
     };
     let report = tokio::select! {

@@ -13,7 +13,9 @@ use sluicebox_pipeline::{
     Audience, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
 };
 use sluicebox_sinks::{AnySink, Surroundings};
+use sluicebox_sources::Scope;
 use sluicebox_sources::kubernetes::Api;
+use sluicebox_sources::kubernetes::lease::{self, Election, Leadership};
 use sluicebox_sources::node_name::hostname;
 use sluicebox_sources::resolve_node;
 use sluicebox_store::{LastGood, LetterBounds, Letters};
@@ -34,6 +36,8 @@ pub struct Parts {
     pub node: String,
     /// The way to the API server, where anything needs it.
     pub api: Option<Api>,
+    /// Whether this collector is the one that works for the whole cluster. None where there is no choice.
+    pub leadership: Option<Leadership>,
     /// Makes modules.
     pub foundry: Foundry,
     /// What is counted.
@@ -61,6 +65,10 @@ pub struct Fed {
     pub handlers: Handlers,
     /// The sources that feed it.
     pub from: Vec<String>,
+    /// The lane's name.
+    pub name: String,
+    /// Whether it works on every collector, or for the cluster on one.
+    pub scope: Scope,
 }
 
 /// A module that is to run in a lane.
@@ -73,8 +81,20 @@ pub struct Cast {
     pub from: Vec<String>,
 }
 
+/// What is there before the first lane.
+pub struct Wired {
+    /// The pipeline with its sinks.
+    pub pipeline: Pipeline,
+    /// The way to change it.
+    pub changes: Changes,
+    /// What lanes are made of.
+    pub parts: Parts,
+    /// To be run beside the pipeline.
+    pub election: Option<Election>,
+}
+
 /// The pipeline with its sinks, and what its lanes are made of. Must be called within a runtime.
-pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipeline, Changes, Parts)> {
+pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired> {
     let node = node(plan, node_name)?;
     let api = connect(plan).await?;
     info!(node = %node, api = api.as_ref().map_or("none is needed", |api| api.server()), "starting");
@@ -102,8 +122,21 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<(Pipel
     let outlets = outlets(plan, &surroundings, &mut pipeline, &meters)?;
     let ids = Arc::<SubjectIds>::default();
     let shared = Mutex::default();
-    let parts = Parts { plan: plan.clone(), node, api, foundry, meters, letters, last_good, on_trial, ids, outlets, shared };
-    Ok((pipeline, changes, parts))
+    let election = elect(plan, api.as_ref()).await;
+    let leadership = election.as_ref().map(Election::leadership);
+    if let Some(leadership) = &leadership {
+        meters.set_leadership(leadership.clone());
+    }
+    let plan = plan.clone();
+    let parts = Parts { plan, node, api, leadership, foundry, meters, letters, last_good, on_trial, ids, outlets, shared };
+    Ok(Wired { pipeline, changes, parts, election })
+}
+
+/// One election for each process. It asks for nothing before a source or a module wants to work for the cluster.
+async fn elect(plan: &Plan, api: Option<&Api>) -> Option<Election> {
+    let api = api.filter(|_| plan.lease.enabled)?;
+    let identity = lease::identity(hostname().as_deref(), |variable| std::env::var(variable).ok());
+    Some(Election::new(api.clone(), &plan.lease, identity).await)
 }
 
 /// The way to the API server, if anything needs it.
@@ -232,6 +265,7 @@ impl Parts {
         };
         let control = pipeline.lane(&lane.name, shaper, terms)?;
         self.meters.set_lane(row);
-        Ok((control.clone(), Fed { lane: control.handle(), handlers, from }))
+        let fed = Fed { lane: control.handle(), handlers, from, name: lane.name.clone(), scope: lane.scope };
+        Ok((control, fed))
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
-use sluicebox_sources::{cgroups, inventory, kubernetes, namespaces, nodes, pods, services, tracer};
+use sluicebox_sources::{Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, services, tracer};
 
 /// A mistake in the configuration: where, what, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,9 @@ pub struct Config {
     pub node_name: Option<String>,
     /// How the Kubernetes API is reached.
     pub kubernetes: kubernetes::Config,
+    /// How one of several collectors is chosen for what works for the whole cluster: sources and modules with `scope: cluster`. Without any
+    /// of them no lease is asked for.
+    pub lease: kubernetes::lease::Config,
     /// What is watched.
     pub sources: Sources,
     /// The lanes: each is one module with its settings, its sources and its sinks. The key is the lane's name, as it stands in logs
@@ -146,6 +149,12 @@ pub struct Module {
     pub from: Option<Vec<String>>,
     /// The sinks that take its entries, by name.
     pub to: Vec<String>,
+    /// Whether it works on every collector, each for its node, or for the whole cluster on the one collector that holds the `lease`. For the
+    /// cluster it has watches of its own, which take in all pods, services, namespaces and nodes, whatever the scope of those that feed the
+    /// other modules; without `from` it is fed by all of these that are configured. Sources that tell of one node each (`inventory`,
+    /// `tracer`, `cgroups`) cannot feed it.
+    #[serde(default)]
+    pub scope: Scope,
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
@@ -348,6 +357,7 @@ impl Default for Config {
         Self {
             node_name: None,
             kubernetes: kubernetes::Config::default(),
+            lease: kubernetes::lease::Config::default(),
             sources: Sources::default(),
             modules: BTreeMap::new(),
             sinks: BTreeMap::new(),

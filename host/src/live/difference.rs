@@ -36,11 +36,11 @@ fn keys(one: &Value, other: &Value) -> Vec<String> {
     keys
 }
 
-/// Whether a lane must begin anew, because other sources feed it or other sinks take what it makes: then it is told everything that
+/// Whether a lane must begin anew, because other sources feed it, its scope is another one or other sinks take what it makes: then it is told everything that
 /// exists, as after a restart.
 pub(super) fn begins_anew(running: &LanePlan, wanted: &LanePlan) -> bool {
     let same = |one: &[String], other: &[String]| one.len() == other.len() && one.iter().all(|name| other.contains(name));
-    !same(&running.from, &wanted.from) || !same(&running.to, &wanted.to)
+    running.scope != wanted.scope || !same(&running.from, &wanted.from) || !same(&running.to, &wanted.to)
 }
 
 /// Whether nothing but the queue may differ.
@@ -78,6 +78,11 @@ mod tests {
     #[test]
     fn other_parts_are_named_whole() {
         check(&json!({"log": {"level": "info"}}), &json!({"log": {"level": "debug"}, "node-name": "n"}), &["log", "node-name"]);
+    }
+
+    #[test]
+    fn a_lease_is_had_for_a_whole_run() {
+        check(&json!({}), &json!({"lease": {"duration": "30s"}}), &["lease"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::reading::Reading;
 use super::{ConfigReading, Done, Live};
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
-use crate::plan::LanePlan;
+use crate::plan::{LanePlan, feeds};
 
 /// A configuration that could not be read is read again after this.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -85,6 +85,7 @@ impl Live {
             if !plan.from_is_explicit {
                 // Sources change with a restart.
                 plan.from = self.parts.sources();
+                plan.from.retain(|source| feeds(source, plan.scope));
             }
             match self.lanes.get_mut(&plan.name) {
                 None => {

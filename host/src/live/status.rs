@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use sluicebox_contract::ModuleIdentity;
+use sluicebox_sources::kubernetes::lease;
 
 use super::candidate::Refused;
 use crate::metrics::Meters;
@@ -136,6 +137,7 @@ impl Status {
         let ConfigStatus { path, problems, needs_restart } = &inner.config;
         json!({
             "lanes": lanes,
+            "lease": meters.leadership().map(|leadership| lease(leadership.show())),
             "configuration": { "path": path, "refused": problems, "needs-restart": needs_restart },
         })
     }
@@ -143,6 +145,15 @@ impl Status {
 
 fn module(module: &ModuleIdentity) -> Value {
     json!({ "name": module.name, "version": module.version, "digest": module.digest })
+}
+
+/// Who works for the whole cluster, and for how long that is known.
+fn lease(shown: lease::Shown) -> Value {
+    let lease::Shown { namespace, name, identity, held, holder, lasts } = shown;
+    json!({
+        "namespace": namespace, "name": name, "identity": identity, "held": held, "holder": holder,
+        "seconds": lasts.map(|lasts| lasts.as_secs()),
+    })
 }
 
 fn refused(shown: &Shown) -> Value {

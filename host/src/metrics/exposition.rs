@@ -3,13 +3,14 @@
 mod special;
 
 use std::fmt::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
-use sluicebox_contract::meter::{Counter, Durations, Gauge, LaneMeter, OutletMeter, SourceMeter, SwapMeter};
+use sluicebox_contract::meter::{Counter, Durations, Gauge, LaneMeter, LeaseMeter, OutletMeter, SourceMeter, SwapMeter};
 
 use super::{ConfigRow, DeadLetterRow, LaneRow, SinkRow, SourceRow};
 
@@ -21,6 +22,8 @@ pub(super) struct Exposition {
     pub(super) sinks: Vec<SinkRow>,
     pub(super) dead_letters: Option<DeadLetterRow>,
     pub(super) config: ConfigRow,
+    /// While anything works for the whole cluster.
+    pub(super) lease: Option<Arc<LeaseMeter>>,
 }
 
 /// Which number of a meter.
@@ -39,6 +42,7 @@ impl Collector for Exposition {
         self.sinks(&mut encoder)?;
         self.kafka(&mut encoder)?;
         self.dead_letters(&mut encoder)?;
+        self.lease(&mut encoder)?;
         self.config(&mut encoder)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus_client::registry::Registry;
 use sluicebox_contract::ModuleIdentity;
 use sluicebox_contract::meter::{Counter, DeadLetterMeter, Gauge, LaneMeter, OutletMeter, SourceMeter, SwapMeter};
+use sluicebox_sources::kubernetes::lease::Leadership;
 use sluicebox_store::Letters;
 
 use exposition::Exposition;
@@ -25,6 +26,7 @@ struct Rows {
     sinks: Vec<SinkRow>,
     dead_letters: Option<DeadLetterRow>,
     config: ConfigRow,
+    leadership: Option<Leadership>,
 }
 
 /// A source.
@@ -96,8 +98,9 @@ impl Meters {
     }
 
     fn exposition(&self) -> Exposition {
-        let Rows { sources, lanes, sinks, dead_letters, config } = self.rows().clone();
-        Exposition { sources, lanes, sinks, dead_letters, config }
+        let lease = self.leadership().map(|leadership| leadership.meter());
+        let Rows { sources, lanes, sinks, dead_letters, config, leadership: _ } = self.rows().clone();
+        Exposition { sources, lanes, sinks, dead_letters, config, lease }
     }
 
     /// Every source.
@@ -123,6 +126,16 @@ impl Meters {
     /// What is counted of the configuration.
     pub fn config(&self) -> Arc<ConfigMeter> {
         Arc::clone(&self.rows().config.meter)
+    }
+
+    /// Shows what an election counts.
+    pub fn set_leadership(&self, leadership: Leadership) {
+        self.rows().leadership = Some(leadership);
+    }
+
+    /// The election that this process takes part in, while anything here works for the whole cluster.
+    pub fn leadership(&self) -> Option<Leadership> {
+        self.rows().leadership.clone().filter(|leadership| leadership.meter().wanted.get() == 1)
     }
 
     /// Adds a source.

@@ -1,12 +1,14 @@
 //! Starts the sources that feed lanes, each only when a lane wants it.
 
+use std::slice;
 use std::sync::{Arc, PoisonError};
 
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Fault, ObjectKind, Source};
 use sluicebox_pipeline::{LaneHandle, Pipeline};
 use sluicebox_sources::kubernetes::Api;
-use sluicebox_sources::{Cgroups, Inventory, Namespaces, Nodes, Pods, Services, Tracer, Wants};
+use sluicebox_sources::kubernetes::lease::Leadership;
+use sluicebox_sources::{Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Scope, Services, Tracer, Wants};
 
 use super::{Fed, Parts};
 use crate::metrics::{Meters, SourceRow};
@@ -16,6 +18,26 @@ struct Place {
     lanes: Vec<LaneHandle>,
     meter: Arc<SourceMeter>,
     meters: Arc<Meters>,
+}
+
+/// The lanes that sources are started for.
+struct Served<'parts> {
+    lanes: &'parts [Fed],
+    /// The lane that has them alone.
+    of: Option<&'parts str>,
+    /// Of the lanes, whatever that of a source is.
+    scope: Scope,
+    api: &'parts Api,
+}
+
+impl Served<'_> {
+    /// What feeds a lane that works for the cluster takes in all of it.
+    fn widen(&self, scope: &mut Scope, node: &mut Option<String>) {
+        if self.scope == Scope::Cluster {
+            *scope = Scope::Cluster;
+            *node = None;
+        }
+    }
 }
 
 impl Place {
@@ -28,44 +50,98 @@ impl Place {
 
 impl Parts {
     /// Starts the sources that feed these lanes. A lane that was added while the program runs has sources `of` its own, which tell it
-    /// everything that exists; sources that are had once it joins.
+    /// everything that exists, as has one that works for the cluster; sources that are had once it joins.
     pub fn feed(&self, pipeline: &mut Pipeline, lanes: &[Fed], of: Option<&str>) -> Result<(), Fault> {
         if let Some(api) = &self.api {
-            self.feed_objects(pipeline, lanes, of, api);
+            let (for_the_cluster, others): (Vec<Fed>, Vec<Fed>) =
+                lanes.iter().cloned().partition(|lane| lane.scope == Scope::Cluster);
+            self.feed_objects(pipeline, &Served { lanes: &others, of, scope: Scope::Node, api });
+            for lane in &for_the_cluster {
+                let of = Some(lane.name.as_str());
+                self.feed_objects(pipeline, &Served { lanes: slice::from_ref(lane), of, scope: Scope::Cluster, api });
+            }
         }
         self.feed_shared(pipeline, lanes)
     }
 
     /// A source for each kind of object.
-    fn feed_objects(&self, pipeline: &mut Pipeline, lanes: &[Fed], of: Option<&str>, api: &Api) {
+    fn feed_objects(&self, pipeline: &mut Pipeline, served: &Served<'_>) {
         let Self { plan, node, ids, .. } = self;
-        if let Some(config) = &plan.sources.pods
-            && let Some(place) = self.place("pods", lanes, of)
-        {
-            let wants = wants("pods", ObjectKind::Pod, lanes);
-            let pods = Pods::new(config, api.clone(), node, wants, Arc::clone(ids), Arc::clone(&place.meter));
-            pipeline.source_and_then("pods", pods, &place.lanes, place.at_end());
+        let Served { lanes, scope, api, .. } = *served;
+        if let Some(config) = &plan.sources.pods {
+            let mut config = config.clone();
+            served.widen(&mut config.scope, &mut config.node);
+            let (scope, wants) = (config.scope, wants("pods", ObjectKind::Pod, lanes));
+            let (api, node, ids) = (api.clone(), node.clone(), Arc::clone(ids));
+            let make = move |meter| Pods::new(&config, api.clone(), &node, wants, Arc::clone(&ids), meter);
+            self.start_source(pipeline, "pods", served, scope, make);
         }
-        if let Some(config) = &plan.sources.services
-            && let Some(place) = self.place("services", lanes, of)
-        {
+        if let Some(config) = &plan.sources.services {
             let wants = wants("services", ObjectKind::Service, lanes);
-            let services = Services::new(config, api.clone(), wants, Arc::clone(ids), Arc::clone(&place.meter));
-            pipeline.source_and_then("services", services, &place.lanes, place.at_end());
+            let (config, api, ids) = (config.clone(), api.clone(), Arc::clone(ids));
+            let make = move |meter| Services::new(&config, api.clone(), wants, Arc::clone(&ids), meter);
+            self.start_source(pipeline, "services", served, scope, make);
         }
-        if let Some(config) = &plan.sources.namespaces
-            && let Some(place) = self.place("namespaces", lanes, of)
-        {
-            let namespaces = Namespaces::new(config, api.clone(), Arc::clone(ids), Arc::clone(&place.meter));
-            pipeline.source_and_then("namespaces", namespaces, &place.lanes, place.at_end());
+        if let Some(config) = &plan.sources.namespaces {
+            let (config, api, ids) = (config.clone(), api.clone(), Arc::clone(ids));
+            let make = move |meter| Namespaces::new(&config, api.clone(), Arc::clone(&ids), meter);
+            self.start_source(pipeline, "namespaces", served, scope, make);
         }
-        if let Some(config) = &plan.sources.nodes
-            && let Some(place) = self.place("nodes", lanes, of)
-        {
-            let wants = wants("nodes", ObjectKind::Node, lanes);
-            let nodes = Nodes::new(config, api.clone(), node, wants, Arc::clone(ids), Arc::clone(&place.meter));
-            pipeline.source_and_then("nodes", nodes, &place.lanes, place.at_end());
+        if let Some(config) = &plan.sources.nodes {
+            let mut config = config.clone();
+            served.widen(&mut config.scope, &mut config.node);
+            let (scope, wants) = (config.scope, wants("nodes", ObjectKind::Node, lanes));
+            let (api, node, ids) = (api.clone(), node.clone(), Arc::clone(ids));
+            let make = move |meter| Nodes::new(&config, api.clone(), &node, wants, Arc::clone(&ids), meter);
+            self.start_source(pipeline, "nodes", served, scope, make);
         }
+    }
+
+    /// Starts a source if a lane wants it. One of the cluster works on one collector only, and is made anew each time that it is this one.
+    fn start_source<S: Source>(
+        &self,
+        pipeline: &mut Pipeline,
+        name: &'static str,
+        served: &Served<'_>,
+        scope: Scope,
+        mut make: impl FnMut(Arc<SourceMeter>) -> S + Send + 'static,
+    ) {
+        let Some(place) = self.place(name, served.lanes, served.of) else { return };
+        let meter = Arc::clone(&place.meter);
+        match self.leadership(scope) {
+            Some(leadership) => {
+                let counts = Arc::clone(&meter);
+                let source = Elected::new(leadership, meter, move || Ok(make(Arc::clone(&counts))));
+                pipeline.source_and_then(name, source, &place.lanes, place.at_end());
+            }
+            None => pipeline.source_and_then(name, make(meter), &place.lanes, place.at_end()),
+        }
+    }
+
+    /// What decides whether a source of this scope works here. None where it does in any case.
+    fn leadership(&self, scope: Scope) -> Option<Leadership> {
+        self.leadership.clone().filter(|_| scope == Scope::Cluster)
+    }
+
+    /// As [`Parts::share`], for a source that has a scope: one of the cluster works on one collector only. `make` makes one for each term;
+    /// what is wrong with it from the beginning is told now.
+    #[allow(dead_code, reason = "no source that is had once has a scope yet; its tests keep the way open")]
+    fn share_scoped<S: Source>(
+        &self,
+        pipeline: &mut Pipeline,
+        name: &'static str,
+        lanes: &[Fed],
+        scope: Scope,
+        mut make: impl FnMut(Arc<SourceMeter>) -> Result<S, Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let Some(leadership) = self.leadership(scope) else {
+            return self.share(pipeline, name, lanes, make);
+        };
+        self.share(pipeline, name, lanes, |meter| {
+            drop(make(Arc::clone(&meter))?);
+            let counts = Arc::clone(&meter);
+            Ok(Elected::new(leadership, meter, move || make(Arc::clone(&counts))))
+        })
     }
 
     /// Sources that are had once for all lanes: what they look at costs each time that it is looked at, or can be looked at by one only.

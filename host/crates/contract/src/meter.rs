@@ -173,6 +173,19 @@ pub struct SourceMeter {
     pub reads: Gauge,
 }
 
+/// What an election counts.
+#[derive(Debug, Default)]
+pub struct LeaseMeter {
+    /// 1 while somebody here wants the lease.
+    pub wanted: Gauge,
+    /// 1 while it is held.
+    pub held: Gauge,
+    /// Terms of holding it.
+    pub terms: Counter,
+    /// Requests that failed while it was held.
+    pub renewal_failures: Counter,
+}
+
 /// What a lane counts.
 #[derive(Debug, Default)]
 pub struct LaneMeter {

@@ -31,6 +31,7 @@ struct Shared {
     client: Client,
     tokens: Tokens,
     server: String,
+    namespace: String,
     request_timeout: Duration,
     watch_timeout: Duration,
     watch_idle_timeout: Duration,
@@ -55,12 +56,14 @@ impl Api {
         client_config.connect_timeout = Some(config.connect_timeout.0);
         settle_verification(config, &mut client_config)?;
         let server = client_config.cluster_url.to_string();
+        let namespace = client_config.default_namespace.clone();
         let client = build(client_config).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 client,
                 tokens: Tokens::new(plan, kubectl_arguments(config)),
                 server,
+                namespace,
                 request_timeout: config.request_timeout.0,
                 watch_timeout: config.watch_timeout.0,
                 watch_idle_timeout: config.watch_idle_timeout.0,
@@ -71,6 +74,11 @@ impl Api {
     /// The address, for logs.
     pub fn server(&self) -> &str {
         &self.shared.server
+    }
+
+    /// The namespace of the kubeconfig's context; `default` where there is none.
+    pub fn namespace(&self) -> &str {
+        &self.shared.namespace
     }
 
     /// How long an answer may take.

@@ -2,13 +2,15 @@
 //!
 //! It is a crate of its own because both sources and sinks need that way, and neither may name the other. `config.rs` is what the user
 //! writes, `route.rs` decides from it and the environment which way is taken, `api.rs` is what is asked, `client.rs` builds the HTTP
-//! client for it, `token.rs` fetches tokens. By the same way [`events`] tells the cluster what happened here.
+//! client for it, `token.rs` fetches tokens. By the same way [`events`] tells the cluster what happened here, and [`lease`] chooses one of several
+//! collectors.
 
 mod api;
 mod client;
 mod config;
 pub mod events;
 mod jwt;
+pub mod lease;
 mod retrieval;
 mod route;
 mod token;

@@ -4,9 +4,11 @@
 //! watch through it. They share one way of following a kind of object (`watch`) and differ in what they ask for and what they keep.
 //! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called; [`inventory`]
 //! tells what runs on a node, with its processes (`processes`) and those who control its pods (`owners`).
+//! [`Elected`] has any of them work on one collector of several only.
 
 mod attributes;
 pub mod cgroups;
+mod elected;
 mod end;
 pub mod http;
 pub mod inventory;
@@ -16,6 +18,7 @@ pub mod nodes;
 mod owners;
 pub mod pods;
 mod processes;
+pub mod prometheus;
 mod raw;
 mod scope;
 pub mod scrape;
@@ -28,11 +31,13 @@ mod watch;
 
 pub use attributes::Attributes;
 pub use cgroups::Cgroups;
+pub use elected::Elected;
 pub use inventory::Inventory;
 pub use namespaces::Namespaces;
 pub use node_name::resolve_node;
 pub use nodes::Nodes;
 pub use pods::Pods;
+pub use prometheus::Prometheus;
 pub use scope::Scope;
 pub use scrape::Scrape;
 pub use services::Services;

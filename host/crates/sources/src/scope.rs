@@ -13,7 +13,7 @@ pub enum Scope {
     /// What belongs to one node: for a collector that runs on every node.
     #[default]
     Node,
-    /// What is in the cluster: for one collector alone.
+    /// What is in the cluster: told by one collector, which the `lease` chooses where there are several.
     Cluster,
 }
 

@@ -1,5 +1,5 @@
-//! Numbers that only some sources and sinks have: those that read at times, and those that write to Kafka. Nothing is said of them
-//! where there are none.
+//! Numbers that only some have: sources that read at times, sinks that write to Kafka, a collector that may work for the whole cluster.
+//! Nothing is said of them where there are none.
 
 use std::fmt::Error;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
-use sluicebox_contract::meter::{KafkaMeter, SourceMeter};
+use sluicebox_contract::meter::{KafkaMeter, LeaseMeter, SourceMeter};
 
 use super::{Exposition, Labels, Read, counter, durations, each, gauge, source_labels};
 
@@ -36,6 +36,18 @@ impl Exposition {
         gauge(encoder, &rows, "sluicebox_source_open_files", "Files that it holds open", |meter| &meter.open_files)?;
         let help = "Files that it may hold open; beyond, files are opened for each reading";
         gauge(encoder, &rows, "sluicebox_source_most_open_files", help, |meter| &meter.most_open_files)
+    }
+
+    /// The election of the one collector that works for the whole cluster.
+    pub(super) fn lease(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let rows: Vec<(Labels<'_>, &LeaseMeter)> = self.lease.iter().map(|meter| (Vec::new(), meter.as_ref())).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        gauge(encoder, &rows, "sluicebox_lease_held", "1 while this collector holds the lease", |meter| &meter.held)?;
+        counter(encoder, &rows, "sluicebox_lease_terms", "Times that it has come to hold the lease", |meter| &meter.terms)?;
+        let help = "Requests about the lease that failed while it was held";
+        counter(encoder, &rows, "sluicebox_lease_renewal_failures", help, |meter| &meter.renewal_failures)
     }
 
     /// Sinks that write to Kafka, as their client tells of itself.

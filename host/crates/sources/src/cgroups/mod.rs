@@ -2,7 +2,7 @@
 //!
 //! `hierarchy.rs` says where cgroups are mounted, `tree/` which there are, `place.rs` whose they are; `cgroup.rs` has the files of one
 //! open and reads them with the tables of `files/`, `counters.rs` and `network.rs`. `sampler.rs` does all of it in one call that blocks,
-//! with `refused.rs` for what it has no room for; `reader.rs` has a thread for that. `rounds.rs` decides what is read when (`../turns.rs`, `young.rs`) and what is told of it (`names/`).
+//! with `refused.rs` for what it has no room for; `reader.rs` has a thread for that. `rounds.rs` decides what is read when (`turns.rs` above, `young.rs`) and what is told of it (`names/`).
 
 mod cgroup;
 mod config;

@@ -23,6 +23,10 @@ pub(crate) enum Trouble {
     TooLong(usize),
     #[error("its answer cannot be used: {0}")]
     Unusable(String),
+    #[error("it says that it failed: {0}")]
+    Partial(String),
+    #[error("no time was left for it in this cycle")]
+    NoTime,
 }
 
 impl Trouble {
@@ -46,7 +50,8 @@ impl Trouble {
                 "redirects are not followed: write the address that it points to"
             }
             Self::Status { status, .. } if *status == StatusCode::NOT_FOUND => "is the path of `url` right?",
-            Self::Status { .. } | Self::Exchange(_) => "it is asked again at the next turn",
+            Self::NoTime => "raise `parallel` or the period, or lower `timeout`",
+            Self::Status { .. } | Self::Exchange(_) | Self::Partial(_) => "it is asked again at the next turn",
             Self::TooLong(_) => "ask for less, or raise `max-answer-bytes`",
             Self::Unusable(_) => "is it the right kind of server that answers at this address?",
         }

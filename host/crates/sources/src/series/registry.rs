@@ -76,6 +76,12 @@ impl Registry {
         std::mem::take(&mut self.notices)
     }
 
+    /// All of it, leaving nothing: for work that is done elsewhere and brings it back.
+    pub(crate) fn take(&mut self) -> Self {
+        let nothing = Self::new(self.bounds, Arc::clone(&self.ids));
+        std::mem::replace(self, nothing)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.known.len()

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Request;
+
 /// Requests that go wrong.
 #[derive(Clone, Debug)]
 pub struct RequestFault {
@@ -23,6 +25,10 @@ pub enum RequestFaultKind {
     Hang,
     /// It is answered with 200 and this text.
     Body(String),
+    /// It is done, and never answered.
+    Unanswered,
+    /// It is done and answered after this time.
+    Late(Duration),
 }
 
 /// How a watch goes wrong, after so many events.
@@ -58,18 +64,32 @@ impl WatchFault {
     }
 }
 
+/// Requests of one method to some paths. What is empty fits all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Target {
+    pub(super) method: &'static str,
+    /// A part of the path.
+    pub(super) path: &'static str,
+}
+
+impl Target {
+    fn fits(self, request: &Request) -> bool {
+        (self.method.is_empty() || self.method == request.method) && request.path.contains(self.path)
+    }
+}
+
 /// What is still to go wrong.
 #[derive(Default)]
 pub(super) struct Faults {
-    requests: VecDeque<RequestFault>,
+    requests: VecDeque<(Target, RequestFault)>,
     watches: VecDeque<WatchFault>,
     /// A version that is too old is answered by a status, not by an event.
     pub(super) gone_as_status: bool,
 }
 
 impl Faults {
-    pub(super) fn add_request_fault(&mut self, fault: RequestFault) {
-        self.requests.push_back(fault);
+    pub(super) fn add_request_fault(&mut self, target: Target, fault: RequestFault) {
+        self.requests.push_back((target, fault));
     }
 
     pub(super) fn add_watch_fault(&mut self, fault: WatchFault) {
@@ -77,9 +97,13 @@ impl Faults {
     }
 
     /// The fault for this request, if it is its turn.
-    pub(super) fn request(&mut self, watch: bool) -> Option<RequestFaultKind> {
-        let place = self.requests.iter().position(|fault| fault.times > 0 && fault.watches.is_none_or(|only| only == watch))?;
-        let fault = self.requests.get_mut(place)?;
+    pub(super) fn request(&mut self, request: &Request) -> Option<RequestFaultKind> {
+        let watch = request.is_watch();
+        let concerns = |target: &Target, fault: &RequestFault| {
+            fault.times > 0 && fault.watches.is_none_or(|only| only == watch) && target.fits(request)
+        };
+        let place = self.requests.iter().position(|(target, fault)| concerns(target, fault))?;
+        let (_, fault) = self.requests.get_mut(place)?;
         fault.times -= 1;
         Some(fault.kind.clone())
     }

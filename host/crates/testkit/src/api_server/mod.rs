@@ -1,5 +1,5 @@
-//! A Kubernetes API server that behaves like the real one for pods, services, namespaces, nodes and events, and misbehaves when
-//! asked to. Of `ReplicaSet`s and `Deployment`s it tells one at a time.
+//! A Kubernetes API server that behaves like the real one for pods, services, namespaces, nodes, events and leases, and misbehaves
+//! when asked to. Of `ReplicaSet`s and `Deployment`s it tells one at a time.
 //!
 //! It lists (in pages, by field selector), watches (from any version that is not compacted, with bookmarks), creates, updates, patches
 //! and deletes, by HTTP and by the methods of [`ApiServer`]. It runs in the caller's runtime, on loopback, on a port of its own.
@@ -25,7 +25,7 @@ use tokio::sync::watch as signal;
 pub use fault::{RequestFault, RequestFaultKind, WatchFault};
 pub use store::Kind;
 
-use fault::Faults;
+use fault::{Faults, Target};
 use list::Snapshots;
 use store::Store;
 
@@ -229,7 +229,13 @@ impl ApiServer {
 
     /// Requests to come go wrong.
     pub fn fail(&self, fault: RequestFault) {
-        self.shared.lock().faults.add_request_fault(fault);
+        self.shared.lock().faults.add_request_fault(Target::default(), fault);
+    }
+
+    /// As [`ApiServer::fail`], for requests of this method, such as `PUT`, whose path holds this text, such as `/leases`. What is empty
+    /// fits all.
+    pub fn fail_at(&self, method: &'static str, path: &'static str, fault: RequestFault) {
+        self.shared.lock().faults.add_request_fault(Target { method, path }, fault);
     }
 
     /// Whoever watches from a version that was compacted is answered by a status 410, as some proxies do it, instead of by an event.

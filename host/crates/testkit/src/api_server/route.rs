@@ -48,6 +48,10 @@ pub(super) fn place(path: &str) -> Result<Place, Refusal> {
         ["api", "v1", "namespaces", namespace, "services", name] => place(Kind::Services, namespace, Some(name)),
         ["apis", "apps", "v1", "namespaces", namespace, "replicasets", name] => place(Kind::ReplicaSets, namespace, Some(name)),
         ["apis", "apps", "v1", "namespaces", namespace, "deployments", name] => place(Kind::Deployments, namespace, Some(name)),
+        ["apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases"] => place(Kind::Leases, namespace, None),
+        ["apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases", name] => {
+            place(Kind::Leases, namespace, Some(name))
+        }
         ["api", "v1", "nodes"] => place(Kind::Nodes, "", None),
         ["api", "v1", "nodes", name] | ["api", "v1", "nodes", name, "status"] => place(Kind::Nodes, "", Some(name)),
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "the server could not find the requested resource")),

@@ -105,16 +105,24 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 
 async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> Response<Body> {
     let noted = note(&request);
-    let watch = noted.is_watch();
     let fault = {
         let mut state = shared.lock();
         state.note(noted.clone());
-        state.faults.request(watch)
+        state.faults.request(&noted)
     };
     let answered = match fault {
         Some(RequestFaultKind::Hang) => std::future::pending().await,
         Some(RequestFaultKind::Body(text)) => Ok(text_answer(StatusCode::OK, text)),
         Some(RequestFaultKind::Status(code, wait)) => return injected(code, wait),
+        Some(RequestFaultKind::Unanswered) => {
+            drop(handle(request, &noted, shared).await);
+            std::future::pending().await
+        }
+        Some(RequestFaultKind::Late(wait)) => {
+            let answer = handle(request, &noted, shared).await;
+            tokio::time::sleep(wait).await;
+            answer
+        }
         None => handle(request, &noted, shared).await,
     };
     answered.unwrap_or_else(|refusal| text_answer(refusal.code, refusal.status().to_string()))

@@ -30,6 +30,8 @@ pub enum Kind {
     Deployments,
     /// Kubernetes Events, which live in namespaces. They are about an object, which need not be there.
     Events,
+    /// Leases of `coordination.k8s.io/v1` live in namespaces.
+    Leases,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::ReplicaSets => "ReplicaSet",
             Self::Deployments => "Deployment",
             Self::Events => "Event",
+            Self::Leases => "Lease",
         }
     }
 
@@ -54,6 +57,7 @@ impl Kind {
             Self::ReplicaSets => "replicasets",
             Self::Deployments => "deployments",
             Self::Events => "events",
+            Self::Leases => "leases",
         }
     }
 
@@ -61,6 +65,7 @@ impl Kind {
     pub(super) fn api_version(self) -> &'static str {
         match self {
             Self::ReplicaSets | Self::Deployments => "apps/v1",
+            Self::Leases => "coordination.k8s.io/v1",
             _ => "v1",
         }
     }

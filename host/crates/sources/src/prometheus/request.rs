@@ -1,0 +1,165 @@
+//! Questions to the query API, as the parameters that stand for them. Pure.
+//!
+//! The API is described at <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::config::Kind;
+use super::plan::Asked;
+
+/// All but what is never in need of it (RFC 3986, 2.3), and slashes.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// The moments that are asked for, milliseconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moments {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) step: i64,
+}
+
+impl Moments {
+    /// Those of a turn. `told` is the last moment that was told before, where that is known; what was missed since is asked for, no further back
+    /// than `catch_up`.
+    pub(super) fn of(asked: &Asked, turn: i64, told: Option<i64>, catch_up: Duration) -> Self {
+        let end = turn.saturating_sub(millis(asked.offset));
+        if asked.kind == Kind::Instant {
+            return Self { start: end, end, step: 0 };
+        }
+        let step = millis(asked.step).max(1);
+        // The first moment is one step after the range begins: the moment before was told at the turn before.
+        let steps = (millis(asked.range) / step).max(1);
+        let usual = end.saturating_sub(step.saturating_mul(steps - 1));
+        let oldest = end.saturating_sub(millis(catch_up));
+        let start = match told.map(|told| told.saturating_add(step)) {
+            // What was told by a clock that was ahead is told again.
+            Some(next) if next <= usual => {
+                let missed_and_lost = oldest.saturating_sub(next).max(0);
+                // Moments keep their distances from each other.
+                let lost_steps = missed_and_lost / step + i64::from(missed_and_lost % step != 0);
+                next.saturating_add(lost_steps.saturating_mul(step)).min(usual)
+            }
+            _ => usual,
+        };
+        Self { start, end, step }
+    }
+}
+
+impl Moments {
+    /// The same with earlier moments before; one moment stays one.
+    pub(super) fn reaching_back(self, by: Duration) -> Self {
+        let steps = millis(by).checked_div(self.step).unwrap_or(0);
+        Self { start: self.start.saturating_sub(steps.saturating_mul(self.step)), ..self }
+    }
+}
+
+/// The last part of the path.
+pub(super) fn path(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Instant => "api/v1/query",
+        Kind::Range => "api/v1/query_range",
+    }
+}
+
+/// The parameters of a query, as they stand behind `?` or in a body.
+pub(super) fn parameters(asked: &Asked, moments: Moments, besides: &BTreeMap<String, String>) -> String {
+    let mut text = format!("query={}", escaped(&asked.text));
+    // Writing to a string cannot fail.
+    let _ = match asked.kind {
+        Kind::Instant => write!(text, "&time={}", seconds(moments.end)),
+        Kind::Range => {
+            let (start, end, step) = (seconds(moments.start), seconds(moments.end), seconds(moments.step));
+            write!(text, "&start={start}&end={end}&step={step}")
+        }
+    };
+    let _ = write!(text, "&timeout={}ms", asked.timeout.as_millis());
+    for (name, value) in besides {
+        let _ = write!(text, "&{}={}", escaped(name), escaped(value));
+    }
+    text
+}
+
+/// As a part of an address.
+pub(super) fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+fn seconds(millis: i64) -> String {
+    let sign = if millis < 0 { "-" } else { "" };
+    let millis = millis.unsigned_abs();
+    format!("{sign}{}.{:03}", millis / 1000, millis % 1000)
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Config;
+    use super::super::plan::plan;
+    use super::*;
+
+    fn asked(fields: &str) -> Asked {
+        let json = format!(r#"{{"url": "http://p", "queries": {{"q": {{"query": "sum(up{{a=\"b\"}}) > 0"{fields}}}}}}}"#);
+        let config: Config = serde_json::from_str(&json).expect("the test's configuration parses");
+        assert_eq!(config.problems(), []);
+        plan(&config, "n").0.remove(0)
+    }
+
+    #[test]
+    fn one_moment_is_asked_for() {
+        let asked = asked(r#", "offset": "1500ms""#);
+        let moments = Moments::of(&asked, 1_545_289_170_000, None, Duration::ZERO);
+        assert_eq!(moments, Moments { start: 1_545_289_168_500, end: 1_545_289_168_500, step: 0 });
+        assert_eq!(
+            parameters(&asked, moments, &BTreeMap::from([("dedup".to_owned(), "a&b".to_owned())])),
+            "query=sum%28up%7Ba%3D%22b%22%7D%29%20%3E%200&time=1545289168.500&timeout=10000ms&dedup=a%26b"
+        );
+    }
+
+    #[test]
+    fn a_range_begins_one_step_after_the_moment_that_was_told_last() {
+        let asked = asked(r#", "kind": "range", "period": "60s", "step": "20s""#);
+        let moments = |turn, told| {
+            let Moments { start, end, step } = Moments::of(&asked, turn, told, Duration::from_secs(300));
+            assert_eq!(step, 20_000);
+            (start, end)
+        };
+        assert_eq!(moments(600_000, None), (560_000, 600_000));
+        assert_eq!(moments(600_000, Some(540_000)), (560_000, 600_000), "all went well");
+        assert_eq!(moments(600_000, Some(480_000)), (500_000, 600_000), "one turn was missed");
+        assert_eq!(moments(600_000, Some(0)), (300_000, 600_000), "more was missed than is caught up");
+        assert_eq!(moments(600_000, Some(5_000)), (305_000, 600_000), "the distances stay");
+        assert_eq!(moments(600_000, Some(900_000)), (560_000, 600_000), "the clock was set back");
+    }
+
+    #[test]
+    fn who_takes_over_reaches_back() {
+        let range = Moments { start: 560_000, end: 600_000, step: 20_000 };
+        assert_eq!(range.reaching_back(Duration::from_secs(55)).start, 520_000);
+        let moment = Moments { start: 600_000, end: 600_000, step: 0 };
+        assert_eq!(moment.reaching_back(Duration::from_secs(55)), moment);
+    }
+
+    #[test]
+    fn nothing_is_caught_up_when_nothing_may_be() {
+        let asked = asked(r#", "kind": "range", "period": "20s""#);
+        let moments = Moments::of(&asked, 600_000, Some(100_000), Duration::ZERO);
+        assert_eq!((moments.start, moments.end), (600_000, 600_000));
+    }
+
+    #[test]
+    fn a_range_that_is_shorter_than_a_step_is_one_moment() {
+        let asked = asked(r#", "kind": "range", "step": "1m", "range": "10s""#);
+        let moments = Moments::of(&asked, -20_000, None, Duration::ZERO);
+        assert_eq!(
+            parameters(&asked, moments, &BTreeMap::new()).split_once('&').unwrap().1,
+            "start=-20.000&end=-20.000&step=60.000&timeout=10000ms"
+        );
+    }
+}

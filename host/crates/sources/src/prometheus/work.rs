@@ -1,0 +1,331 @@
+//! What is done when: at its turn a cycle begins, so many of its queries are under way at once, and each answer is told as it comes.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::{Event, Fault, Feed, Notice, SeriesQuery, SeriesReport, UnixNanos};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::answer::{self, Answer, Limits};
+use super::ask::{Metadata, Server};
+use super::cycle::{Cycle, Group, Job};
+use super::outage::Outage;
+use super::plan::Asked;
+use super::request::Moments;
+use crate::end::{End, out_of_ids};
+use crate::http::{Client, Ready, Trouble};
+use crate::series::{Registry, parts};
+
+/// Between two parts, so that the lanes keep up and none of them has to make room for the next.
+const BREATH: Duration = Duration::from_millis(5);
+/// A longer answer is read beside the executor's thread.
+const LONG: usize = 64 << 10;
+/// What a metric is seldom changes.
+const METADATA_IS_FRESH: Duration = Duration::from_mins(10);
+const METADATA_AGAIN: Duration = Duration::from_mins(1);
+/// Metadata hold no query up for longer.
+const METADATA_WITHIN: Duration = Duration::from_secs(2);
+
+/// The source at work.
+pub(super) struct Work {
+    pub(super) client: Arc<Client>,
+    pub(super) server: Arc<Server>,
+    pub(super) asked: Vec<Asked>,
+    /// What is said of each query: its type and unit may come later.
+    pub(super) queries: Vec<Arc<SeriesQuery>>,
+    /// For each query, the last moment that was told.
+    pub(super) told: Vec<Option<i64>>,
+    pub(super) groups: Vec<Group>,
+    pub(super) waiting: VecDeque<(Job, Ready)>,
+    pub(super) running: FuturesUnordered<BoxFuture<'static, Done>>,
+    pub(super) under_way: usize,
+    pub(super) parallel: usize,
+    pub(super) catch_up: Duration,
+    /// How much further back the first range of each query reaches.
+    pub(super) reach_back: Duration,
+    pub(super) limits: Limits,
+    pub(super) registry: Registry,
+    pub(super) metadata: HashMap<String, (Metadata, Instant)>,
+    pub(super) outages: BTreeMap<usize, Outage>,
+    pub(super) is_listed: bool,
+    pub(super) has_warned_of_limit: bool,
+    pub(super) meter: Arc<SourceMeter>,
+}
+
+/// What has ended.
+pub(super) enum Done {
+    /// The files of a cycle's client have been read.
+    Ready(usize, Result<Ready, Trouble>),
+    Answer(Job, Result<Vec<u8>, Trouble>, Option<Result<Metadata, Trouble>>),
+}
+
+impl Work {
+    /// Goes on until nobody listens any more.
+    pub(super) async fn run(mut self, mut feed: impl Feed) -> Result<(), Fault> {
+        // A server that is away keeps nobody from being ready.
+        self.meter.listed.set(1);
+        loop {
+            if let Err(end) = self.step(&mut feed).await {
+                return end.result();
+            }
+        }
+    }
+
+    async fn step(&mut self, feed: &mut impl Feed) -> Result<(), End> {
+        let due = self.groups.iter().map(|group| group.turns.due()).min();
+        let Self { running, .. } = self;
+        tokio::select! {
+            biased;
+            Some(done) = running.next(), if !running.is_empty() => match done {
+                Done::Ready(group, Ok(ready)) => self.enqueue(group, &ready),
+                Done::Ready(group, Err(trouble)) => self.give_up(group, &trouble, feed).await?,
+                Done::Answer(job, body, metadata) => {
+                    self.under_way = self.under_way.saturating_sub(1);
+                    self.learn(&job, metadata);
+                    self.answer(&job, body, feed).await?;
+                }
+            },
+            () = at(due) => self.turn(),
+        }
+        self.start_waiting();
+        Ok(())
+    }
+
+    /// Begins the cycles that are due.
+    fn turn(&mut self) {
+        let (now, wall) = (Instant::now(), UnixNanos::now());
+        for (index, group) in self.groups.iter_mut().enumerate().filter(|(_, group)| group.turns.due() <= now) {
+            let was_on = group.cycle.is_some();
+            let name = group.queries.first().and_then(|query| self.queries.get(*query)).map_or("", |query| query.cycle.as_str());
+            self.meter.late_ticks.add(group.begin(name, now, wall));
+            let Some(cycle) = group.cycle.as_ref().filter(|_| !was_on) else { continue };
+            let (client, deadline) = (Arc::clone(&self.client), cycle.deadline);
+            let within = deadline.saturating_duration_since(now);
+            self.running.push(Box::pin(async move {
+                let ready = timeout(within, client.ready()).await.unwrap_or(Err(Trouble::Late(within)));
+                Done::Ready(index, ready)
+            }));
+        }
+    }
+
+    fn enqueue(&mut self, group: usize, ready: &Ready) {
+        let Some(Group { queries, cycle: Some(cycle), .. }) = self.groups.get(group) else { return };
+        for query in queries.iter().copied() {
+            let Some(asked) = self.asked.get(query) else { continue };
+            let told = self.told.get(query).copied().flatten();
+            let moments = match told {
+                None => Moments::of(asked, cycle.turn_millis(), None, self.catch_up).reaching_back(self.reach_back),
+                told => Moments::of(asked, cycle.turn_millis(), told, self.catch_up),
+            };
+            self.waiting.push_back((Job { group, query, moments, deadline: cycle.deadline }, ready.clone()));
+        }
+    }
+
+    /// As many as may be under way.
+    fn start_waiting(&mut self) {
+        while self.under_way < self.parallel {
+            let Some((job, ready)) = self.waiting.pop_front() else { return };
+            let Some(asked) = self.asked.get(job.query).cloned() else { continue };
+            let within = asked.timeout.min(job.deadline.saturating_duration_since(Instant::now()));
+            let server = Arc::clone(&self.server);
+            let wants_metadata = self.wants_metadata(&asked);
+            self.under_way += 1;
+            self.running.push(Box::pin(async move {
+                if within.is_zero() {
+                    return Done::Answer(job, Err(Trouble::NoTime), None);
+                }
+                let query = server.query(&ready, &asked, job.moments, within);
+                let metadata = async {
+                    if !wants_metadata {
+                        return None;
+                    }
+                    Some(server.metadata(&ready, &asked.query.metric, within.min(METADATA_WITHIN)).await)
+                };
+                let (body, metadata) = tokio::join!(query, metadata);
+                Done::Answer(job, body, metadata)
+            }));
+        }
+    }
+
+    fn wants_metadata(&self, asked: &Asked) -> bool {
+        let is_fresh = |(_, until): &(Metadata, Instant)| Instant::now() < *until;
+        asked.wants_metadata != (false, false) && !self.metadata.get(&asked.query.metric).is_some_and(is_fresh)
+    }
+
+    /// What the server says of the metric goes into what is said of the query.
+    fn learn(&mut self, job: &Job, told: Option<Result<Metadata, Trouble>>) {
+        let Some(asked) = self.asked.get(job.query) else { return };
+        let metric = &asked.query.metric;
+        match told {
+            None => {}
+            Some(Ok(metadata)) => drop(self.metadata.insert(metric.clone(), (metadata, Instant::now() + METADATA_IS_FRESH))),
+            Some(Err(trouble)) => {
+                tracing::debug!(source = "prometheus", metric, %trouble, "nothing is told of the type and unit of a metric");
+                let known = self.metadata.remove(metric).map(|(known, _)| known).unwrap_or_default();
+                self.metadata.insert(metric.clone(), (known, Instant::now() + METADATA_AGAIN));
+            }
+        }
+        let (Some((metadata, _)), Some(query)) = (self.metadata.get(metric), self.queries.get_mut(job.query)) else { return };
+        let (wants_type, wants_unit) = asked.wants_metadata;
+        if wants_type && query.metric_type != metadata.metric_type {
+            Arc::make_mut(query).metric_type.clone_from(&metadata.metric_type);
+        }
+        if wants_unit && query.unit != metadata.unit {
+            Arc::make_mut(query).unit.clone_from(&metadata.unit);
+        }
+    }
+
+    /// Nobody could be asked.
+    async fn give_up(&mut self, group: usize, trouble: &Trouble, feed: &mut impl Feed) -> Result<(), End> {
+        let Some(Group { queries, cycle: Some(cycle), .. }) = self.groups.get(group) else { return Ok(()) };
+        let (turn, deadline) = (cycle.turn_millis(), cycle.deadline);
+        for query in queries.clone() {
+            let Some(asked) = self.asked.get(query) else { continue };
+            let moments = Moments::of(asked, turn, None, Duration::ZERO);
+            let job = Job { group, query, moments, deadline };
+            self.answer(&job, Err(Trouble::Setup(trouble.to_string())), feed).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads an answer, tells it, and ends the cycle with its last one.
+    async fn answer(&mut self, job: &Job, body: Result<Vec<u8>, Trouble>, feed: &mut impl Feed) -> Result<(), End> {
+        let answer = match body {
+            Ok(body) => self.read(body).await?.map_err(Trouble::Unusable),
+            Err(trouble) => Err(trouble),
+        };
+        let (answer, trouble) = match answer {
+            Ok(mut answer) => {
+                let error = answer.error.take().map(Trouble::Partial);
+                (answer, error)
+            }
+            Err(trouble) => (Answer::default(), Some(trouble)),
+        };
+        self.count(&answer, trouble.is_some());
+        if trouble.is_none()
+            && let Some(told) = self.told.get_mut(job.query)
+        {
+            *told = Some(job.moments.end);
+        }
+        let Some(head) = self.head(job, &answer, trouble.as_ref()) else { return Ok(()) };
+        self.tell(head, answer, feed).await?;
+        self.settle(job, trouble, feed).await
+    }
+
+    /// Reads beside the executor's thread what takes long.
+    async fn read(&mut self, body: Vec<u8>) -> Result<Result<Answer, String>, End> {
+        let (limits, now, is_long) = (self.limits, Instant::now(), body.len() > LONG);
+        let read = move |registry: &mut Registry| {
+            answer::read(&body, limits, |json| registry.subject(json, now, || answer::labels(json)))
+        };
+        if !is_long {
+            return Ok(read(&mut self.registry));
+        }
+        let mut registry = self.registry.take();
+        let done = spawn_blocking(move || {
+            let answer = read(&mut registry);
+            (registry, answer)
+        });
+        let (registry, answer) =
+            done.await.map_err(|error| Fault::fatal("cannot read an answer of Prometheus", error).hint("restart sluicebox"))?;
+        self.registry = registry;
+        Ok(answer)
+    }
+
+    fn count(&mut self, answer: &Answer, failed: bool) {
+        self.meter.connected.set(i64::from(!failed));
+        self.meter.retries.add(u64::from(failed));
+        self.meter.unreadable.add(answer.unreadable);
+        self.meter.beyond_limit.add(answer.beyond_limit);
+        self.meter.subjects.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
+        if answer.beyond_limit > 0 && !self.has_warned_of_limit {
+            self.has_warned_of_limit = true;
+            tracing::warn!(
+                source = "prometheus",
+                left_out = answer.beyond_limit,
+                hint = "ask for less, or raise `max-series`; labels of more than 16 KiB are never told",
+                "an answer has more series than are told: the rest is left out and counted"
+            );
+        }
+    }
+
+    /// The report without its samples.
+    fn head(&self, job: &Job, answer: &Answer, trouble: Option<&Trouble>) -> Option<SeriesReport> {
+        let cycle = self.groups.get(job.group)?.cycle.as_ref()?;
+        let mut warnings = answer.warnings.clone();
+        if answer.beyond_limit > 0 {
+            warnings.push(format!("{} series were left out: there is no room for more", answer.beyond_limit));
+        }
+        if answer.unreadable > 0 {
+            warnings.push(format!("{} series were left out: they could not be read", answer.unreadable));
+        }
+        Some(SeriesReport {
+            observed_at: cycle.at,
+            query: Arc::clone(self.queries.get(job.query)?),
+            start_millis: job.moments.start,
+            end_millis: job.moments.end,
+            step_millis: u64::try_from(job.moments.step).unwrap_or(0),
+            warnings,
+            failure: trouble.map(ToString::to_string),
+            samples: Vec::new(),
+            histograms: Vec::new(),
+            more: cycle.left > 1,
+        })
+    }
+
+    async fn tell(&mut self, head: SeriesReport, answer: Answer, feed: &mut impl Feed) -> Result<(), End> {
+        self.hand_on(feed).await?;
+        let mut is_first = true;
+        for report in parts(head, answer.found) {
+            if !std::mem::take(&mut is_first) {
+                sleep(BREATH).await;
+            }
+            feed.send(Notice::Event(Event::Series(Arc::new(report)))).await?;
+            self.meter.events.increment();
+        }
+        Ok(())
+    }
+
+    /// Tells lanes of subjects.
+    async fn hand_on(&mut self, feed: &mut impl Feed) -> Result<(), End> {
+        for notice in self.registry.take_notices() {
+            feed.send(notice).await?;
+        }
+        if self.registry.is_out_of_ids() { Err(out_of_ids("subject").into()) } else { Ok(()) }
+    }
+
+    /// An answer has been told: the cycle is over with the last one.
+    async fn settle(&mut self, job: &Job, trouble: Option<Trouble>, feed: &mut impl Feed) -> Result<(), End> {
+        let name = self.queries.get(job.query).map(|query| query.name.clone()).unwrap_or_default();
+        let Some(group) = self.groups.get_mut(job.group) else { return Ok(()) };
+        let Some(cycle) = &mut group.cycle else { return Ok(()) };
+        cycle.failed.extend(trouble.map(|trouble| (name, trouble)));
+        cycle.left = cycle.left.saturating_sub(1);
+        if cycle.left > 0 {
+            return Ok(());
+        }
+        let of = group.queries.len();
+        let Some(Cycle { name, begun, failed, .. }) = group.cycle.take() else { return Ok(()) };
+        self.meter.ticks.observe(begun.elapsed());
+        self.outages.entry(job.group).or_default().over(&name, of, failed);
+        self.registry.expire(Instant::now());
+        self.hand_on(feed).await?;
+        if !std::mem::replace(&mut self.is_listed, true) {
+            feed.send(Notice::Listed).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
