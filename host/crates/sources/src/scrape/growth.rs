@@ -43,6 +43,7 @@ impl Growth {
     }
 
     /// How many are remembered.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.before.len() + self.now.len()
     }

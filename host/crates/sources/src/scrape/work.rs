@@ -21,7 +21,7 @@ use super::tell::Teller;
 use crate::end::End;
 use crate::http::{Client, Trouble, check_url};
 use crate::series::{Bounds, Registry};
-use crate::turns::Turns;
+use crate::turns::{Turns, multiple};
 
 /// A series that was not told of for so long is forgotten, if that is not within three periods.
 const SHORTEST_MEMORY: Duration = Duration::from_mins(2);
@@ -43,6 +43,7 @@ pub(super) struct Target {
     pub(super) name: String,
     fetch: Arc<Fetch>,
     pub(super) shape: Shape,
+    period: Duration,
     turns: Turns,
     pub(super) growth: Growth,
     pub(super) outage: Outage,
@@ -75,6 +76,7 @@ impl Target {
                 most_bytes: usize::try_from(of.max_answer_bytes.0).unwrap_or(usize::MAX),
                 most_series: of.max_series,
             }),
+            period: config.period.0,
             turns: Turns::new(config.period.0, Instant::now(), UnixNanos::now()),
             growth: Growth::default(),
             outage: Outage::default(),
@@ -130,15 +132,13 @@ impl Work {
             if target.turns.due() > now {
                 continue;
             }
-            let late = now.saturating_duration_since(target.turns.due());
             let missed = target.turns.take(now, wall);
             self.meter.late_ticks.add(missed);
             if std::mem::replace(&mut target.is_busy, true) {
                 self.meter.late_ticks.increment();
                 continue;
             }
-            let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-            self.waiting.push_back((index, UnixNanos(wall.0.saturating_sub(late))));
+            self.waiting.push_back((index, multiple(target.period, wall)));
         }
     }
 
