@@ -19,7 +19,7 @@ pub use component::Component;
 pub use scope::feeds;
 
 /// The sources that there are.
-pub const SOURCES: [&str; 7] = ["pods", "services", "namespaces", "nodes", "inventory", "tracer", "cgroups"];
+pub const SOURCES: [&str; 8] = ["pods", "services", "namespaces", "nodes", "inventory", "tracer", "cgroups", "prometheus"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::DropSamples };
 /// What may wait for a sink, likewise.
@@ -99,7 +99,17 @@ pub struct SinkPlan {
 impl Plan {
     /// Whether a source or a sink needs the API server.
     pub fn needs_api(&self) -> bool {
-        self.needs_api_for_objects() || self.needs_api_for_names_only()
+        self.needs_api_for_objects() || self.needs_api_for_names_only() || self.needs_api_for_lease()
+    }
+
+    /// Whether nothing needs it but the choice of a collector.
+    pub fn needs_api_for_lease_only(&self) -> bool {
+        self.needs_api_for_lease() && !self.needs_api_for_objects() && !self.needs_api_for_names_only()
+    }
+
+    /// Whether one of several collectors is to be chosen for what watches nothing of the API server.
+    pub fn needs_api_for_lease(&self) -> bool {
+        self.lease.enabled && self.sources.prometheus.as_ref().is_some_and(|prometheus| prometheus.scope == Scope::Cluster)
     }
 
     /// Whether nothing needs it but names: those of cgroups, which could go by their paths, and those of the ends of connections.
@@ -117,7 +127,7 @@ impl Plan {
 
     /// Whether anything cannot work without it.
     fn needs_api_for_objects(&self) -> bool {
-        let Sources { pods, services, namespaces, nodes, inventory, tracer: _, cgroups: _ } = &self.sources;
+        let Sources { pods, services, namespaces, nodes, inventory, tracer: _, cgroups: _, prometheus: _ } = &self.sources;
         let watched = pods.is_some() || services.is_some() || namespaces.is_some() || nodes.is_some() || inventory.is_some();
         watched || self.sinks.iter().any(|sink| sink.config.needs_api())
     }
@@ -134,7 +144,11 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
     sources.retain(|name| SOURCES.contains(&name.as_str()));
     check.nothing_to_do();
-    let lanes = config.modules.iter().filter_map(|(name, module)| check.lane(name, module, &sources, &sinks)).collect();
+    let lanes = config
+        .modules
+        .iter()
+        .filter_map(|(name, module)| check.lane(name, module, (&config.sources, &sources), &sinks))
+        .collect();
     let sinks = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
     let plan = Plan {
         node_name: config.node_name,
@@ -198,6 +212,7 @@ impl Check<'_> {
             ("inventory", sources.inventory.as_ref().map(sluicebox_sources::inventory::Config::problems)),
             ("tracer", sources.tracer.as_ref().map(sluicebox_sources::tracer::Config::problems)),
             ("cgroups", sources.cgroups.as_ref().map(sluicebox_sources::cgroups::Config::problems)),
+            ("prometheus", sources.prometheus.as_ref().map(sluicebox_sources::prometheus::Config::problems)),
         ];
         for (source, problems) in problems {
             for problem in problems.into_iter().flatten() {
@@ -210,13 +225,19 @@ impl Check<'_> {
         }
     }
 
-    fn lane(&mut self, name: &str, module: &Module, sources: &[String], sinks: &[String]) -> Option<LanePlan> {
+    fn lane(
+        &mut self,
+        name: &str,
+        module: &Module,
+        (configured, sources): (&Sources, &[String]),
+        sinks: &[String],
+    ) -> Option<LanePlan> {
         let path = step("/modules", name);
         self.name(&path, name);
         let component = self.component(&step(&path, "use"), &module.component);
         let mut from = self.from(&step(&path, "from"), module.from.as_deref(), sources);
         if module.scope == Scope::Cluster {
-            self.of_the_cluster(&path, module.from.is_some(), &mut from);
+            self.of_the_cluster(&path, module.from.is_some(), &mut from, configured);
         }
         self.to(&step(&path, "to"), &module.to, sinks);
         let bounds = self.bounds(&step(&path, "queue"), module.queue, LANE_QUEUE);

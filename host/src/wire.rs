@@ -143,9 +143,15 @@ async fn elect(plan: &Plan, api: Option<&Api>) -> Option<Election> {
 async fn connect(plan: &Plan) -> anyhow::Result<Option<Api>> {
     if plan.needs_api() {
         let connected = Api::connect(&plan.kubernetes).await;
-        return Ok(Some(
-            connected.map_err(|fault| if plan.needs_api_for_names_only() { or_without_names(fault, plan) } else { fault })?,
-        ));
+        return Ok(Some(connected.map_err(|fault| {
+            if plan.needs_api_for_names_only() {
+                or_without_names(fault, plan)
+            } else if plan.needs_api_for_lease_only() {
+                or_without_lease(fault)
+            } else {
+                fault
+            }
+        })?));
     }
     if !live::report::wanted(plan) {
         return Ok(None);
@@ -158,6 +164,13 @@ fn or_without_names(fault: Fault, plan: &Plan) -> Fault {
     let sources = plan.sources_with_names().map(|name| format!("`sources.{name}`")).collect::<Vec<_>>().join(" and ");
     let cure = format!("where there is no Kubernetes, write `kubernetes: false` in {sources}");
     let hint = fault.hint.as_ref().map_or_else(|| cure.clone(), |hint| format!("{hint}; {cure}"));
+    fault.hint(hint)
+}
+
+/// Likewise: whoever is alone needs not be chosen.
+fn or_without_lease(fault: Fault) -> Fault {
+    let cure = "for one collector alone, without Kubernetes, write `scope: node` in `sources.prometheus`";
+    let hint = fault.hint.as_ref().map_or_else(|| cure.to_owned(), |hint| format!("{hint}; {cure}"));
     fault.hint(hint)
 }
 
@@ -240,6 +253,7 @@ impl Parts {
             "inventory" => sources.inventory.is_some(),
             "tracer" => sources.tracer.is_some(),
             "cgroups" => sources.cgroups.is_some(),
+            "prometheus" => sources.prometheus.is_some(),
             _ => false,
         }
     }

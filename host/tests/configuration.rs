@@ -464,7 +464,7 @@ fn the_examples_in_the_readmes_are_right() {
 #[test]
 fn modules_are_listed_and_described() {
     let list = String::from_utf8(sluicebox(&["modules"]).stdout).unwrap();
-    for preset in ["galileo-events", "fluent-bit-meta", "json-lines", "pod-metrics", "telemd"] {
+    for preset in ["galileo-events", "fluent-bit-meta", "json-lines", "mape-kafka", "pod-metrics", "telemd"] {
         assert!(list.contains(preset), "{list}");
     }
     let page = String::from_utf8(sluicebox(&["modules", "pod-metrics"]).stdout).unwrap();

@@ -15,7 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
-use sluicebox_sources::{Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, services, tracer};
+use sluicebox_sources::{
+    Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, prometheus as queries, services, tracer,
+};
 
 /// A mistake in the configuration: where, what, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +135,10 @@ pub struct Sources {
     /// and watch pods.
     #[serde(default, deserialize_with = "present")]
     pub cgroups: Option<cgroups::Config>,
+    /// What queries to a Prometheus find, again and again. With `scope: cluster`, which is the default, one collector of several asks; see
+    /// `lease`.
+    #[serde(default, deserialize_with = "present")]
+    pub prometheus: Option<queries::Config>,
 }
 
 /// One module at work.

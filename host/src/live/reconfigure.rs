@@ -85,7 +85,7 @@ impl Live {
             if !plan.from_is_explicit {
                 // Sources change with a restart.
                 plan.from = self.parts.sources();
-                plan.from.retain(|source| feeds(source, plan.scope));
+                plan.from.retain(|source| feeds(source, plan.scope, &self.parts.plan.sources));
             }
             match self.lanes.get_mut(&plan.name) {
                 None => {

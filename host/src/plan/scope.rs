@@ -3,21 +3,28 @@
 use sluicebox_sources::Scope;
 
 use super::{Check, list};
+use crate::config::Sources;
 use crate::config::yaml::step;
 
 /// Those that tell of one node each.
 const OF_A_NODE: [&str; 3] = ["inventory", "tracer", "cgroups"];
 
 /// Whether a source can feed a module of this scope.
-pub fn feeds(source: &str, scope: Scope) -> bool {
-    scope == Scope::Node || !OF_A_NODE.contains(&source)
+pub fn feeds(source: &str, scope: Scope, configured: &Sources) -> bool {
+    let prometheus = configured.prometheus.as_ref().map(|prometheus| prometheus.scope);
+    match (scope, source) {
+        (Scope::Node, _) => true,
+        // It is had once for all modules, so its own scope decides.
+        (Scope::Cluster, "prometheus") => prometheus != Some(Scope::Node),
+        (Scope::Cluster, source) => !OF_A_NODE.contains(&source),
+    }
 }
 
 impl Check<'_> {
     /// Keeps the sources that can feed a module that works for the cluster.
-    pub(super) fn of_the_cluster(&mut self, path: &str, is_explicit: bool, from: &mut Vec<String>) {
-        let others: Vec<String> = from.iter().filter(|name| !feeds(name, Scope::Cluster)).cloned().collect();
-        from.retain(|name| feeds(name, Scope::Cluster));
+    pub(super) fn of_the_cluster(&mut self, path: &str, is_explicit: bool, from: &mut Vec<String>, configured: &Sources) {
+        let others: Vec<String> = from.iter().filter(|name| !feeds(name, Scope::Cluster, configured)).cloned().collect();
+        from.retain(|name| feeds(name, Scope::Cluster, configured));
         if others.is_empty() || !is_explicit && !from.is_empty() {
             return;
         }

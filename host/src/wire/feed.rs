@@ -8,7 +8,7 @@ use sluicebox_contract::{Fault, ObjectKind, Source};
 use sluicebox_pipeline::{LaneHandle, Pipeline};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::kubernetes::lease::Leadership;
-use sluicebox_sources::{Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Scope, Services, Tracer, Wants};
+use sluicebox_sources::{Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Prometheus, Scope, Services, Tracer, Wants};
 
 use super::{Fed, Parts};
 use crate::metrics::{Meters, SourceRow};
@@ -125,7 +125,6 @@ impl Parts {
 
     /// As [`Parts::share`], for a source that has a scope: one of the cluster works on one collector only. `make` makes one for each term;
     /// what is wrong with it from the beginning is told now.
-    #[allow(dead_code, reason = "no source that is had once has a scope yet; its tests keep the way open")]
     fn share_scoped<S: Source>(
         &self,
         pipeline: &mut Pipeline,
@@ -160,6 +159,12 @@ impl Parts {
             let api = self.api.clone().filter(|_| config.kubernetes);
             let cgroups = |meter| Cgroups::new(config, api, node, Arc::clone(ids), meter);
             self.share(pipeline, "cgroups", lanes, cgroups)?;
+        }
+        if let Some(config) = &plan.sources.prometheus {
+            let (wanted, node, ids) = (config.clone(), node.clone(), Arc::clone(ids));
+            let silence = self.leadership(config.scope).map(|_| plan.lease.duration.0);
+            let prometheus = move |meter| Prometheus::new(&wanted, &node, silence, Arc::clone(&ids), meter);
+            self.share_scoped(pipeline, "prometheus", lanes, config.scope, prometheus)?;
         }
         Ok(())
     }

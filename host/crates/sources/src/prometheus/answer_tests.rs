@@ -143,8 +143,9 @@ fn more_samples_than_may_be_are_refused() {
 
 #[test]
 fn labels_are_bounded_and_each_name_comes_once() {
-    let pairs =
-        |json: &str| labels(json).map(|labels| labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>());
+    let pairs = |json: &str| {
+        labels(json).map(|labels| labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
+    };
     assert_eq!(pairs(r#"{"a":"1","b":"\u00e9","a":"2"}"#), Some(vec!["a=1".to_owned(), "b=é".to_owned()]));
     assert_eq!(pairs(&format!(r#"{{"a":"{}"}}"#, "x".repeat(LONGEST_LABELS))), None);
     let many: Vec<String> = (0..=MOST_LABELS).map(|number| format!(r#""l{number}":"x""#)).collect();

@@ -41,12 +41,12 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Asks as `config` says; `node` stands for `{{node}}`. The first range reaches further back by `reach_back`: what a replica that asked before has
-    /// left untold. Fails where the configuration has mistakes.
+    /// Asks as `config` says; `node` stands for `{{node}}`. Where one of several collectors asks, `silence` is how long nobody may have asked before this
+    /// one: the first range of each query then reaches so much further back. Fails where the configuration has mistakes.
     pub fn new(
         config: &Config,
         node: &str,
-        reach_back: Duration,
+        silence: Option<Duration>,
         ids: Arc<SubjectIds>,
         meter: Arc<SourceMeter>,
     ) -> Result<Self, Fault> {
@@ -77,7 +77,7 @@ impl Prometheus {
             under_way: 0,
             parallel: config.parallel,
             catch_up: config.catch_up.0,
-            reach_back,
+            silence,
             limits,
             registry: Registry::new(bounds, ids),
             metadata: HashMap::new(),

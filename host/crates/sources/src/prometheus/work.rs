@@ -47,8 +47,8 @@ pub(super) struct Work {
     pub(super) under_way: usize,
     pub(super) parallel: usize,
     pub(super) catch_up: Duration,
-    /// How much further back the first range of each query reaches.
-    pub(super) reach_back: Duration,
+    /// How long nobody may have asked before, where one of several collectors asks.
+    pub(super) silence: Option<Duration>,
     pub(super) limits: Limits,
     pub(super) registry: Registry,
     pub(super) metadata: HashMap<String, (Metadata, Instant)>,
@@ -120,7 +120,11 @@ impl Work {
             let Some(asked) = self.asked.get(query) else { continue };
             let told = self.told.get(query).copied().flatten();
             let moments = match told {
-                None => Moments::of(asked, cycle.turn_millis(), None, self.catch_up).reaching_back(self.reach_back),
+                None => {
+                    // The one before may have been silenced at the end of a cycle, and this one begins somewhere in its first.
+                    let untold = self.silence.map_or(Duration::ZERO, |silence| silence + 2 * asked.period);
+                    Moments::of(asked, cycle.turn_millis(), None, self.catch_up).reaching_back(untold)
+                }
                 told => Moments::of(asked, cycle.turn_millis(), told, self.catch_up),
             };
             self.waiting.push_back((Job { group, query, moments, deadline: cycle.deadline }, ready.clone()));
