@@ -19,7 +19,8 @@ pub use component::Component;
 pub use scope::feeds;
 
 /// The sources that there are.
-pub const SOURCES: [&str; 8] = ["pods", "services", "namespaces", "nodes", "inventory", "tracer", "cgroups", "prometheus"];
+pub const SOURCES: [&str; 9] =
+    ["pods", "services", "namespaces", "nodes", "inventory", "tracer", "cgroups", "prometheus", "scrape"];
 /// What may wait for a module unless the configuration says otherwise.
 const LANE_QUEUE: Bounds = Bounds { items: 1024, bytes: 4 << 20, when_full: WhenFull::DropSamples };
 /// What may wait for a sink, likewise.
@@ -109,7 +110,9 @@ impl Plan {
 
     /// Whether one of several collectors is to be chosen for what watches nothing of the API server.
     pub fn needs_api_for_lease(&self) -> bool {
-        self.lease.enabled && self.sources.prometheus.as_ref().is_some_and(|prometheus| prometheus.scope == Scope::Cluster)
+        let prometheus = self.sources.prometheus.as_ref().map(|prometheus| prometheus.scope);
+        let scrape = self.sources.scrape.as_ref().map(|scrape| scrape.scope);
+        self.lease.enabled && [prometheus, scrape].contains(&Some(Scope::Cluster))
     }
 
     /// Whether nothing needs it but names: those of cgroups, which could go by their paths, and those of the ends of connections.
@@ -127,7 +130,8 @@ impl Plan {
 
     /// Whether anything cannot work without it.
     fn needs_api_for_objects(&self) -> bool {
-        let Sources { pods, services, namespaces, nodes, inventory, tracer: _, cgroups: _, prometheus: _ } = &self.sources;
+        let Sources { pods, services, namespaces, nodes, inventory, tracer: _, cgroups: _, prometheus: _, scrape: _ } =
+            &self.sources;
         let watched = pods.is_some() || services.is_some() || namespaces.is_some() || nodes.is_some() || inventory.is_some();
         watched || self.sinks.iter().any(|sink| sink.config.needs_api())
     }
@@ -213,6 +217,7 @@ impl Check<'_> {
             ("tracer", sources.tracer.as_ref().map(sluicebox_sources::tracer::Config::problems)),
             ("cgroups", sources.cgroups.as_ref().map(sluicebox_sources::cgroups::Config::problems)),
             ("prometheus", sources.prometheus.as_ref().map(sluicebox_sources::prometheus::Config::problems)),
+            ("scrape", sources.scrape.as_ref().map(sluicebox_sources::scrape::Config::problems)),
         ];
         for (source, problems) in problems {
             for problem in problems.into_iter().flatten() {

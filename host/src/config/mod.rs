@@ -16,7 +16,7 @@ use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
 use sluicebox_sources::{
-    Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, prometheus as queries, services, tracer,
+    Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, prometheus as queries, scrape, services, tracer,
 };
 
 /// A mistake in the configuration: where, what, and the cure.
@@ -139,6 +139,10 @@ pub struct Sources {
     /// `lease`.
     #[serde(default, deserialize_with = "present")]
     pub prometheus: Option<queries::Config>,
+    /// Pages of metrics, read where they are served, such as those of cAdvisor, the kubelet and exporters on this node: for clusters without a
+    /// Prometheus. With `scope: cluster` one collector of several reads them; see `lease`.
+    #[serde(default, deserialize_with = "present")]
+    pub scrape: Option<scrape::Config>,
 }
 
 /// One module at work.

@@ -12,10 +12,12 @@ const OF_A_NODE: [&str; 3] = ["inventory", "tracer", "cgroups"];
 /// Whether a source can feed a module of this scope.
 pub fn feeds(source: &str, scope: Scope, configured: &Sources) -> bool {
     let prometheus = configured.prometheus.as_ref().map(|prometheus| prometheus.scope);
+    let scrape = configured.scrape.as_ref().map(|scrape| scrape.scope);
     match (scope, source) {
         (Scope::Node, _) => true,
-        // It is had once for all modules, so its own scope decides.
+        // They are had once for all modules, so their own scope decides.
         (Scope::Cluster, "prometheus") => prometheus != Some(Scope::Node),
+        (Scope::Cluster, "scrape") => scrape != Some(Scope::Node),
         (Scope::Cluster, source) => !OF_A_NODE.contains(&source),
     }
 }

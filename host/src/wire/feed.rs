@@ -8,7 +8,9 @@ use sluicebox_contract::{Fault, ObjectKind, Source};
 use sluicebox_pipeline::{LaneHandle, Pipeline};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::kubernetes::lease::Leadership;
-use sluicebox_sources::{Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Prometheus, Scope, Services, Tracer, Wants};
+use sluicebox_sources::{
+    Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Prometheus, Scope, Scrape, Services, Tracer, Wants,
+};
 
 use super::{Fed, Parts};
 use crate::metrics::{Meters, SourceRow};
@@ -163,6 +165,11 @@ impl Parts {
             let silence = self.leadership(config.scope).map(|_| plan.lease.duration.0);
             let prometheus = move |meter| Prometheus::new(&wanted, &node, silence, Arc::clone(&ids), meter);
             self.share_scoped(pipeline, "prometheus", lanes, config.scope, prometheus)?;
+        }
+        if let Some(config) = &plan.sources.scrape {
+            let (wanted, ids) = (config.clone(), Arc::clone(ids));
+            let scrape = move |meter| Scrape::new(&wanted, Arc::clone(&ids), meter);
+            self.share_scoped(pipeline, "scrape", lanes, config.scope, scrape)?;
         }
         Ok(())
     }

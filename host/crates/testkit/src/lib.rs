@@ -4,6 +4,7 @@
 pub mod api_server;
 pub mod cases;
 pub mod components;
+pub mod http;
 pub mod kubelet;
 pub mod machine;
 pub mod program;

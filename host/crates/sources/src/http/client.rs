@@ -125,7 +125,7 @@ pub(crate) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>,
 }
 
 /// What reqwest says, without the address, which the log has already.
-fn failed(error: reqwest::Error) -> Trouble {
+pub(crate) fn failed(error: reqwest::Error) -> Trouble {
     let connecting = error.is_connect();
     let text = chain(&error.without_url());
     if connecting { Trouble::Connect(text) } else { Trouble::Exchange(text) }

@@ -6,7 +6,7 @@ mod client;
 mod config;
 mod trouble;
 
-pub(crate) use client::{Client, Ready, body, excerpt, send};
+pub(crate) use client::{Client, Ready, body, excerpt, failed, send};
 pub(crate) use config::check_url;
 pub use config::{BasicAuth, Config, TlsVerify};
 pub(crate) use trouble::Trouble;

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::filter::Filter;
+use super::super::text::{Format, LIMITS, Page};
+use super::*;
+
+/// A target whose pages are told one after the other, ten seconds apart.
+struct Target {
+    filter: Arc<Filter>,
+    shape: Shape,
+    growth: Growth,
+    begun: Instant,
+    second: u64,
+}
+
+fn target(metrics: &str, own: &[(&str, &str)], are_rates: bool) -> Target {
+    let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Target {
+        filter: Arc::new(Filter::new(&serde_json::from_str(metrics).unwrap())),
+        shape: Shape::new(own, false, true, are_rates),
+        growth: Growth::default(),
+        begun: Instant::now(),
+        second: 0,
+    }
+}
+
+impl Target {
+    /// One line for each series.
+    fn read(&mut self, text: &str) -> Vec<String> {
+        let mut rows = Rows::new(Arc::clone(&self.filter), 100);
+        let mut page = Page::new(Format::Text, LIMITS);
+        page.take(text.as_bytes(), &mut rows).unwrap();
+        page.end(&mut rows).unwrap();
+        let moment =
+            Moment { read: self.begun + Duration::from_secs(self.second), millis: i64::try_from(self.second).unwrap() * 1_000 };
+        self.second += 10;
+        let told =
+            rows.metrics().iter().flat_map(|metric| self.shape.tell(&rows, metric, &mut self.growth, moment)).map(|told| {
+                let labels: Vec<String> = labels(&told.key).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{} {} @{}", labels.join(","), told.value, told.millis)
+            });
+        let told = told.collect();
+        self.growth.turn();
+        told
+    }
+}
+
+#[test]
+fn a_series_has_its_name_its_labels_and_those_of_the_target() {
+    let mut target = target("{}", &[("job", "node"), ("instance", "h:1"), ("none", "")], false);
+    assert_eq!(
+        target.read("a{x=\"1\",job=\"mine\"} 5\na{exported_job=\"e\",job=\"mine\"} 6 77\nb 7\n"),
+        [
+            "__name__=a,exported_job=mine,instance=h:1,job=node,x=1 5 @0",
+            "__name__=a,exported_exported_job=mine,exported_job=e,instance=h:1,job=node 6 @77",
+            "__name__=b,instance=h:1,job=node 7 @0"
+        ]
+    );
+    target.shape.honors_labels = true;
+    assert_eq!(target.read("a{x=\"1\",job=\"mine\"} 5\n"), ["__name__=a,instance=h:1,job=mine,x=1 5 @10000"]);
+    target.shape.honors_times = false;
+    assert_eq!(target.read("a 5 77\n"), ["__name__=a,instance=h:1,job=node 5 @20000"]);
+}
+
+#[test]
+fn what_only_grows_is_told_as_its_growth_where_that_is_wanted() {
+    let page = |value: u32| format!("# TYPE a counter\na{{x=\"1\"}} {value}\na{{x=\"2\"}} 3\n# TYPE b gauge\nb {value}\n");
+    let mut all = target(r#"{"*": {}}"#, &[], true);
+    assert_eq!(all.read(&page(10)), ["__name__=b 10 @0"]);
+    assert_eq!(all.read(&page(30)), ["x=1 2 @10000", "x=2 0 @10000", "__name__=b 30 @10000"]);
+    assert_eq!(all.read(&page(5)), ["x=2 0 @20000", "__name__=b 5 @20000"]);
+    let mut one = target(r#"{"a": {}, "b": {"rate": true}}"#, &[], false);
+    assert_eq!(one.read(&page(10)), ["__name__=a,x=1 10 @0", "__name__=a,x=2 3 @0"]);
+    assert_eq!(one.read(&page(30)), ["__name__=a,x=1 30 @10000", "__name__=a,x=2 3 @10000", " 2 @10000"]);
+    let mut none = target(r#"{"a": {"rate": false}}"#, &[], true);
+    assert_eq!(none.read(&page(10)), ["__name__=a,x=1 10 @0", "__name__=a,x=2 3 @0"]);
+}
+
+#[test]
+fn series_are_summed_up_over_the_labels_that_are_not_named() {
+    let page = "a{pod=\"p\",c=\"1\"} 1\na{pod=\"q\",c=\"1\"} 2 5000\na{pod=\"p\",c=\"2\"} 4\na{c=\"2\"} 8\nb 1\n";
+    let own = [("job", "j"), ("zone", "z")];
+    let mut by_pod = target(r#"{"a": {"sum-by": ["zone", "pod"]}}"#, &own, false);
+    assert_eq!(by_pod.read(page), ["pod=p,zone=z 5 @0", "pod=q,zone=z 2 @5000", "zone=z 8 @0"]);
+    let mut all = target(r#"{"a": {"sum-by": []}}"#, &own, false);
+    assert_eq!(all.read(page), [" 15 @5000"]);
+}
+
+#[test]
+fn rates_are_made_before_sums() {
+    let mut target = target(r#"{"a": {"sum-by": [], "rate": true}}"#, &[], false);
+    assert_eq!(target.read("a{x=\"1\"} 100\na{x=\"2\"} 5"), Vec::<String>::new());
+    // The first grows, the second begins anew, the third is new.
+    assert_eq!(target.read("a{x=\"1\"} 120\na{x=\"2\"} 1\na{x=\"3\"} 1000"), [" 2 @10000"]);
+    assert_eq!(target.read("a{x=\"1\"} 120\na{x=\"2\"} 11\na{x=\"3\"} 1010"), [" 2 @20000"]);
+}
+
+#[test]
+fn a_sum_of_what_is_no_number_is_none_and_small_values_are_not_lost() {
+    let mut target = target(r#"{"a": {"sum-by": []}}"#, &[], false);
+    let mut sum = |values: &[&str]| {
+        let page: String = values.iter().enumerate().map(|(index, value)| format!("a{{x=\"{index}\"}} {value}\n")).collect();
+        target.read(&page)[0].split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(sum(&["1", "NaN", "2"]), "NaN");
+    assert_eq!(sum(&["1", "+Inf", "2"]), "inf");
+    assert_eq!(sum(&["+Inf", "-Inf"]), "NaN");
+    assert_eq!(sum(&["1", "1e100", "1", "-1e100"]), "2");
+}

@@ -1,0 +1,196 @@
+//! Tells what a page tells: a report for each metric, the last one whether the target could be read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluicebox_contract::meter::SourceMeter;
+use sluicebox_contract::{Event, Feed, Notice, SeriesOrigin, SeriesQuery, SeriesReport, SeriesSample, UnixNanos};
+use tokio::time::{Instant, sleep};
+
+use super::fetch::Answer;
+use super::shape::{Moment, Told, labels};
+use super::work::{Cycle, Target};
+use crate::end::{End, out_of_ids};
+use crate::series::{Found, Registry, parts};
+
+/// After so many samples there is a pause, so that the lanes keep up and none of them has to make room for the next report.
+const MOUTHFUL: usize = 4096;
+const BREATH: Duration = Duration::from_millis(5);
+/// What a report weighs besides its samples.
+const REPORT: usize = 64;
+
+/// Knows the series that lanes have been told of.
+pub(super) struct Teller {
+    registry: Registry,
+    /// Samples since the last pause.
+    said: usize,
+    has_warned_of_limit: bool,
+    meter: Arc<SourceMeter>,
+}
+
+/// What all reports of a cycle have in common.
+#[derive(Clone, Copy)]
+struct Common<'text> {
+    cycle: &'text str,
+    observed_at: UnixNanos,
+    moment: Moment,
+}
+
+/// What a report says besides its samples.
+#[derive(Default)]
+struct Head<'text> {
+    name: &'text str,
+    metric: &'text str,
+    metric_type: &'text str,
+    unit: &'text str,
+    warnings: Vec<String>,
+    failure: Option<String>,
+    is_last: bool,
+}
+
+impl Teller {
+    pub(super) fn new(registry: Registry, meter: Arc<SourceMeter>) -> Self {
+        Self { registry, said: 0, has_warned_of_limit: false, meter }
+    }
+
+    /// Tells a cycle of a target.
+    pub(super) async fn tell(&mut self, target: &mut Target, cycle: Cycle, feed: &mut impl Feed) -> Result<(), End> {
+        let begun = std::time::Instant::now();
+        let Cycle { observed_at, moment, answer, .. } = cycle;
+        let name = target.name.clone();
+        let common = Common { cycle: &name, observed_at, moment };
+        let up = target.shape.up(answer.is_ok(), moment);
+        let warnings = match answer {
+            Ok(answer) => {
+                target.outage.succeeded(&name);
+                self.page(target, &answer, common, feed).await?
+            }
+            Err(trouble) => {
+                self.meter.retries.increment();
+                target.outage.failed(&name, &trouble);
+                let head = Head { name: &name, failure: Some(trouble.to_string()), ..Head::default() };
+                self.report(head, common, Vec::new(), feed).await?;
+                Vec::new()
+            }
+        };
+        let head = Head { name: "up", metric: "up", metric_type: "gauge", warnings, is_last: true, ..Head::default() };
+        self.report(head, common, vec![up], feed).await?;
+        self.registry.expire(Instant::now());
+        self.hand_on(feed).await?;
+        self.meter.ticks.observe(begun.elapsed());
+        Ok(())
+    }
+
+    /// Tells the metrics of a page. What is to be said of it as a whole comes back.
+    async fn page(
+        &mut self,
+        target: &mut Target,
+        answer: &Answer,
+        common: Common<'_>,
+        feed: &mut impl Feed,
+    ) -> Result<Vec<String>, End> {
+        let Answer { rows, skipped, first_skipped } = answer;
+        let mut left_out = rows.beyond_limit();
+        for metric in rows.metrics() {
+            let told = target.shape.tell(rows, metric, &mut target.growth, common.moment);
+            let head = Head {
+                name: &metric.name,
+                metric: &metric.name,
+                metric_type: metric.kind.name(),
+                unit: &metric.unit,
+                ..Head::default()
+            };
+            left_out += self.report(head, common, told, feed).await?;
+        }
+        target.growth.turn();
+        target.outage.skipped(common.cycle, *skipped, first_skipped.as_deref());
+        self.meter.unreadable.add(*skipped);
+        self.meter.skipped.add(rows.repeated());
+        self.meter.beyond_limit.add(left_out);
+        self.warn_of_limit(common.cycle, left_out);
+        Ok(warnings(*skipped, first_skipped.as_deref(), left_out, rows.repeated()))
+    }
+
+    /// Tells the series of one metric. How many of them have no room comes back.
+    async fn report(&mut self, head: Head<'_>, common: Common<'_>, told: Vec<Told>, feed: &mut impl Feed) -> Result<u64, End> {
+        let now = Instant::now();
+        let (count, mut samples) = (told.len(), Vec::with_capacity(told.len()));
+        for Told { key, value, millis } in told {
+            if let Some(subject) = self.registry.subject(&key, now, || Some(labels(&key))) {
+                samples.push(SeriesSample { subject, millis, value });
+            }
+        }
+        let left_out = count.saturating_sub(samples.len());
+        self.hand_on(feed).await?;
+        for report in parts(head.report(common), Found { samples, histograms: Vec::new() }) {
+            self.breathe(report.samples.len()).await;
+            feed.send(Notice::Event(Event::Series(Arc::new(report)))).await?;
+            self.meter.events.increment();
+        }
+        Ok(u64::try_from(left_out).unwrap_or(u64::MAX))
+    }
+
+    async fn breathe(&mut self, samples: usize) {
+        self.said += REPORT + samples;
+        if self.said >= MOUTHFUL {
+            self.said = 0;
+            sleep(BREATH).await;
+        }
+    }
+
+    /// Tells lanes of subjects.
+    async fn hand_on(&mut self, feed: &mut impl Feed) -> Result<(), End> {
+        for notice in self.registry.take_notices() {
+            feed.send(notice).await?;
+        }
+        self.meter.subjects.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
+        if self.registry.is_out_of_ids() { Err(out_of_ids("series").into()) } else { Ok(()) }
+    }
+
+    fn warn_of_limit(&mut self, target: &str, left_out: u64) {
+        if left_out > 0 && !std::mem::replace(&mut self.has_warned_of_limit, true) {
+            tracing::warn!(
+                source = "scrape",
+                target_name = target,
+                left_out,
+                hint = "raise `max-series`, or name the `metrics` that are of use",
+                "there are more series than are told: the rest is left out and counted"
+            );
+        }
+    }
+}
+
+impl Head<'_> {
+    fn report(self, common: Common<'_>) -> SeriesReport {
+        let query = SeriesQuery {
+            cycle: common.cycle.to_owned(),
+            name: self.name.to_owned(),
+            metric: self.metric.to_owned(),
+            metric_type: self.metric_type.to_owned(),
+            unit: self.unit.to_owned(),
+            origin: SeriesOrigin::Scrape,
+        };
+        SeriesReport {
+            observed_at: common.observed_at,
+            query: Arc::new(query),
+            start_millis: common.moment.millis,
+            end_millis: common.moment.millis,
+            step_millis: 0,
+            warnings: self.warnings,
+            failure: self.failure,
+            samples: Vec::new(),
+            histograms: Vec::new(),
+            more: !self.is_last,
+        }
+    }
+}
+
+/// For people.
+fn warnings(skipped: u64, first: Option<&str>, left_out: u64, repeated: u64) -> Vec<String> {
+    let skipped = (skipped > 0)
+        .then(|| format!("{skipped} lines cannot be read; the first of them begins with `{}`", first.unwrap_or_default()));
+    let left_out = (left_out > 0).then(|| format!("{left_out} series are left out because there are more than `max-series`"));
+    let repeated =
+        (repeated > 0).then(|| format!("{repeated} samples are left out because their series stand on the page before"));
+    skipped.into_iter().chain(left_out).chain(repeated).collect()
+}
