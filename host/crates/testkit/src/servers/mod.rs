@@ -34,6 +34,6 @@ pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
 pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
 pub use kube_api_server::KubeApiServer;
 pub use pods::pod;
-pub use prometheus::PrometheusServer;
+pub use prometheus::{PrometheusOptions, PrometheusServer};
 pub use redis::{RedisOptions, RedisServer, RedisUser};
 pub use resp::{Reply, Subscription};
