@@ -147,6 +147,58 @@ sinks:
 }
 
 #[test]
+fn mistakes_about_what_works_for_the_cluster_are_named() {
+    let (code, said) = check(
+        "node-name: n1
+lease:
+  name: My Lease
+  duration: 10s
+  retry-period: 10s
+  renew: 5s
+sources:
+  pods: {scope: cluster}
+  cgroups: {}
+modules:
+  a:
+    use: galileo-events
+    scope: cluster
+    from: [pods, cgroups]
+    to: [out]
+  b: {use: json-lines, scope: nodes, to: [out]}
+  right: {use: galileo-events, scope: cluster, to: [out]}
+sinks:
+  out: {stdout: {}}
+",
+    );
+    assert_eq!(code, Some(2), "{said}");
+    let expected = [
+        ("line 2: `lease.renew-deadline`: 10s is not shorter than `duration`", "two thirds of `duration`"),
+        ("line 3: `lease.name`: `My Lease` is no Kubernetes name", "lower-case letters"),
+        ("line 5: `lease.retry-period`: 10s is not shorter than `renew-deadline`", "a fifth of `renew-deadline`"),
+        ("line 6: `lease.renew`: unknown field `renew`", "`renew-deadline`"),
+        ("line 13: `modules.a.scope`: a module for the whole cluster cannot be fed by `cgroups`", "leave `scope` out"),
+        ("line 16: `modules.b.scope`: unknown variant `nodes`", "did you mean `node`?"),
+    ];
+    assert_named(&said, &expected);
+}
+
+#[test]
+fn a_module_for_the_cluster_with_nothing_to_feed_it_is_named() {
+    let text = |of: &str| {
+        format!(
+            "node-name: n1\nsources: {{cgroups: {{}}{of}}}\nmodules: {{a: {{use: json-lines, scope: cluster, to: [o]}}}}\nsinks: {{o: {{stdout: {{}}}}}}\n"
+        )
+    };
+    let (code, said) = check(&text(""));
+    assert!(
+        code == Some(2) && said.contains("`modules.a.scope`: a module for the whole cluster cannot be fed by `cgroups`"),
+        "{said}"
+    );
+    let (code, said) = check(&text(", namespaces: {}"));
+    assert!(code == Some(0) && said.contains("from namespaces to o"), "{said}");
+}
+
+#[test]
 fn words_that_samples_and_their_sinks_do_not_know_are_named() {
     let (code, said) = check(
         "node-name: n1

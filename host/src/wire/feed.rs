@@ -112,8 +112,7 @@ impl Parts {
         let meter = Arc::clone(&place.meter);
         match self.leadership(scope) {
             Some(leadership) => {
-                let counts = Arc::clone(&meter);
-                let source = Elected::new(leadership, meter, move || Ok(make(Arc::clone(&counts))));
+                let source = Elected::looking_on(leadership, meter, move |meter| Ok(make(meter)));
                 pipeline.source_and_then(name, source, &place.lanes, place.at_end());
             }
             None => pipeline.source_and_then(name, make(meter), &place.lanes, place.at_end()),
@@ -140,8 +139,7 @@ impl Parts {
         };
         self.share(pipeline, name, lanes, |meter| {
             drop(make(Arc::clone(&meter))?);
-            let counts = Arc::clone(&meter);
-            Ok(Elected::new(leadership, meter, move || make(Arc::clone(&counts))))
+            Ok(Elected::new(leadership, meter, make))
         })
     }
 

@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod machine;
 pub mod node;
 pub mod prometheus;
+pub mod replicas;
 pub mod shop;
 
 use std::path::{Path, PathBuf};

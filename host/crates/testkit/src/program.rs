@@ -99,6 +99,11 @@ impl Program {
         Ok(lines.find_map(|line| line.get("address")?.as_str().map(str::to_owned)))
     }
 
+    /// Where its probes and metrics are; empty until it has been waited for.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Asks its probes and metrics; whether the answer is 200, and the answer.
     pub async fn get(&self, path: &str) -> Result<(bool, String)> {
         let mut stream = tokio::net::TcpStream::connect(&self.address).await?;

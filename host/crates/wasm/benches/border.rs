@@ -1,6 +1,6 @@
 //! What the border costs: pod events become JSON lines, in a module and natively, in one run, for one event a call and for
-//! batches of 64; and so do the samples of ticks; and reports of connections become documents and sums. Run by `cargo xtask bench`; `-- ticks`
-//! and `-- connections` measure these only.
+//! batches of 64; and so do the samples of ticks; and reports of connections become documents and sums, and time series
+//! messages. Run by `cargo xtask bench`; `-- ticks`, `-- connections` and `-- series` measure these only.
 
 #![allow(missing_docs, reason = "a program")]
 #![allow(
@@ -17,6 +17,8 @@
 
 #[path = "border/connections.rs"]
 mod connections;
+#[path = "border/series.rs"]
+mod series;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "border/ticks.rs"]
@@ -48,6 +50,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "connections") {
         return connections::measure(&engine);
     }
+    if std::env::args().any(|argument| argument == "series") {
+        return series::measure(&engine);
+    }
     let module = start_up(&engine, &bytes);
     println!();
     border(&module);
@@ -57,6 +62,8 @@ fn main() {
     ticks::measure(&module);
     println!();
     connections::measure(&engine);
+    println!();
+    series::measure(&engine);
 }
 
 /// What the figures were measured on, and how.

@@ -38,6 +38,21 @@ pub struct Config {
     /// Time between two renewals of the holder, and between two looks of the others. Shorter than `renew-deadline`; a little less each
     /// time, so that collectors do not ask at once.
     pub retry_period: TimeSpan,
+    /// What the others do while one holds the Lease.
+    pub standby: Standby,
+}
+
+/// What a collector does while another one holds the Lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standby {
+    /// It looks on: it watches pods, services, namespaces and nodes as the holder does, and keeps what has happened in the last seconds. When its
+    /// term begins it tells that first, so that what went while nobody worked is told, too.
+    #[default]
+    LookOn,
+    /// It asks for nothing but the Lease. What goes while nobody works goes unseen. For many collectors, which would all watch the whole
+    /// cluster.
+    Idle,
 }
 
 impl Default for Config {
@@ -49,6 +64,7 @@ impl Default for Config {
             duration: TimeSpan(Duration::from_secs(15)),
             renew_deadline: TimeSpan(Duration::from_secs(10)),
             retry_period: TimeSpan(Duration::from_secs(2)),
+            standby: Standby::LookOn,
         }
     }
 }

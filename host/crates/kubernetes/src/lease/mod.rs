@@ -13,7 +13,7 @@ mod run;
 mod standing;
 mod tale;
 
-pub use config::Config;
+pub use config::{Config, Standby};
 pub use place::identity;
 pub use run::Election;
 pub use standing::{Candidacy, Leadership, Shown};

@@ -42,6 +42,7 @@ impl Election {
         let file = file.and_then(|bytes| String::from_utf8(bytes).ok());
         let environment = |variable: &str| std::env::var(variable).ok();
         let namespace = namespace(config.namespace.as_deref(), environment, file.as_deref(), api.namespace());
+        let terms = config.terms();
         let shared = Shared {
             namespace: namespace.clone(),
             name: config.name.clone(),
@@ -49,8 +50,9 @@ impl Election {
             standing: watch::Sender::new(Standing::default()),
             candidacies: watch::Sender::new(0),
             meter: Arc::<LeaseMeter>::default(),
+            longest_silence: terms.duration + 2 * terms.retry_period,
+            standby: config.standby,
         };
-        let terms = config.terms();
         Self {
             place: Place { api, namespace, name: config.name.clone() },
             terms,

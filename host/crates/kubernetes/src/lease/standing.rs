@@ -8,6 +8,7 @@ use sluicebox_contract::meter::LeaseMeter;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::config::Standby;
 use super::core::Term;
 
 /// What an operator is shown of a lease.
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     /// How many want the lease. Nobody asks for it for nobody.
     pub(super) candidacies: watch::Sender<usize>,
     pub(super) meter: Arc<LeaseMeter>,
+    pub(super) longest_silence: Duration,
+    pub(super) standby: Standby,
 }
 
 impl Shared {
@@ -88,6 +91,17 @@ impl Leadership {
     pub fn prolong(&self) -> Option<Candidacy> {
         let wanted = *self.shared.candidacies.borrow() > 0;
         wanted.then(|| self.stand())
+    }
+
+    /// How long it takes at most from the last sign of life of a holder until another one holds the lease, when all of them have the same
+    /// settings.
+    pub fn longest_silence(&self) -> Duration {
+        self.shared.longest_silence
+    }
+
+    /// Whether this process looks on while another one holds the lease.
+    pub fn looks_on(&self) -> bool {
+        self.shared.standby == Standby::LookOn
     }
 
     /// The number of the present term, if the lease is held at this moment. The first one is 1.

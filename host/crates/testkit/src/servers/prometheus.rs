@@ -79,6 +79,19 @@ impl PrometheusServer {
         result.cloned().with_context(|| format!("prometheus found no list: {answer}"))
     }
 
+    /// Where its API is, such as `http://127.0.0.1:9090`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What the query finds at this moment, milliseconds since 1970 UTC: the labels and the value of each series, as the server writes them.
+    pub async fn query_at(&self, query: &str, millis: i64) -> Result<Vec<Value>> {
+        let path = format!("/api/v1/query?query={}&time={}.{:03}", escaped(query), millis / 1000, millis % 1000);
+        let answer: Value = serde_json::from_slice(&get(self.port, &path).await?).context("prometheus sent no JSON")?;
+        let result = answer.pointer("/data/result").and_then(Value::as_array);
+        result.cloned().with_context(|| format!("prometheus found no list: {answer}"))
+    }
+
     /// The value of the one series that a query finds now; none when it finds none.
     pub async fn value(&self, query: &str) -> Result<Option<String>> {
         let found = self.query(query).await?;
