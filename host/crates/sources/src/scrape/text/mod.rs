@@ -1,4 +1,4 @@
-//! Reads a page of metrics while its bytes come: the text format 0.0.4 of Prometheus and `OpenMetrics` 1.0. Pure; holds one line at most.
+//! Reads a page of metrics while its bytes come: the text format 0.0.4 of Prometheus and OpenMetrics 1.0. Pure; holds one line at most.
 //!
 //! What cannot be read costs its line and nothing else, as far as that is known; what is no such page at all is refused as a whole.
 //! `line.rs` reads values and times, `labels.rs` what stands in braces, `family.rs` what the page says of its metrics.
@@ -260,12 +260,10 @@ impl Page {
             return is_passable(rest).then_some(Line::Sample);
         }
         let rest = std::str::from_utf8(rest.trim_ascii_start()).ok()?;
+        self.labels.clear();
         let rest = match rest.strip_prefix('{') {
             Some(inside) => self.labels.read(inside, &self.limits)?,
-            None => {
-                self.labels.clear();
-                rest
-            }
+            None => rest,
         };
         if self.labels.name().is_some() {
             return None;
