@@ -106,8 +106,8 @@ async fn a_target_that_hangs_costs_its_own_time_only_and_a_turn_never_overlaps_t
 
 #[tokio::test]
 async fn there_are_never_more_series_than_may_be() {
-    let page: String = (0..100).map(|number| format!("a{{x=\"{number}\"}} 1\n")).collect();
-    let server = PageServer::start(Answer::Report(page.into())).await.unwrap();
+    let page: Vec<String> = (0..100).map(|number| format!("a{{x=\"{number}\"}} 1\n")).collect();
+    let server = PageServer::start(Answer::Report(page.concat().into())).await.unwrap();
     let target = json!({"url": format!("http://{}/", server.address()), "period": "200ms"});
     let bench = Bench::run(&json!({"targets": {"a": target}, "max-series": 10}));
     let cycle = bench.told.cycle("a", |_| true).await;
@@ -120,8 +120,8 @@ async fn there_are_never_more_series_than_may_be() {
 
 #[tokio::test]
 async fn a_large_page_is_told_in_parts() {
-    let page: String = (0..20_000).map(|number| format!("a{{x=\"{number}\"}} 1\n")).collect();
-    let server = PageServer::start(Answer::Report(page.into())).await.unwrap();
+    let page: Vec<String> = (0..20_000).map(|number| format!("a{{x=\"{number}\"}} 1\n")).collect();
+    let server = PageServer::start(Answer::Report(page.concat().into())).await.unwrap();
     let target = json!({"url": format!("http://{}/", server.address()), "period": "2s"});
     let bench = Bench::run(&json!({"targets": {"a": target}, "max-series": 30_000}));
     let cycle = bench.told.cycle("a", |_| true).await;

@@ -63,18 +63,18 @@ impl Fetch {
         let mut rows = Rows::new(Arc::clone(&self.filter), self.most_series);
         let mut page = Page::new(format, Limits { document: self.most_bytes, ..LIMITS });
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            page.take(&chunk, &mut rows).map_err(broken)?;
+            page.take(&chunk, &mut rows).map_err(|broken| trouble(&broken))?;
             // Whoever sends without pause does not keep the others from their work.
             tokio::task::yield_now().await;
         }
-        page.end(&mut rows).map_err(broken)?;
+        page.end(&mut rows).map_err(|broken| trouble(&broken))?;
         Ok(Answer { rows, skipped: page.skipped(), first_skipped: page.first_skipped().map(str::to_owned) })
     }
 }
 
-fn broken(broken: Broken) -> Trouble {
+fn trouble(broken: &Broken) -> Trouble {
     match broken {
-        Broken::TooLong(most) => Trouble::TooLong(most),
+        Broken::TooLong(most) => Trouble::TooLong(*most),
         Broken::NoMetrics(_) | Broken::CutShort | Broken::Trailing => Trouble::Unusable(broken.to_string()),
     }
 }

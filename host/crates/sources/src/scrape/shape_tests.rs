@@ -100,8 +100,8 @@ fn rates_are_made_before_sums() {
 fn a_sum_of_what_is_no_number_is_none_and_small_values_are_not_lost() {
     let mut target = target(r#"{"a": {"sum-by": []}}"#, &[], false);
     let mut sum = |values: &[&str]| {
-        let page: String = values.iter().enumerate().map(|(index, value)| format!("a{{x=\"{index}\"}} {value}\n")).collect();
-        target.read(&page)[0].split(' ').nth(1).unwrap().to_owned()
+        let page: Vec<String> = values.iter().enumerate().map(|(index, value)| format!("a{{x=\"{index}\"}} {value}\n")).collect();
+        target.read(&page.concat())[0].split(' ').nth(1).unwrap().to_owned()
     };
     assert_eq!(sum(&["1", "NaN", "2"]), "NaN");
     assert_eq!(sum(&["1", "+Inf", "2"]), "inf");

@@ -180,10 +180,10 @@ fn a_line_that_cannot_be_read_is_left_out() {
         r#"a{x="1""#,
         r#"a{x="1} 1"#,
         r#"a{x="1"y="2"} 1"#,
-        r#"a{,} 1"#,
+        "a{,} 1",
         r#"a{x="1",,} 1"#,
-        r#"a{x=1} 1"#,
-        r#"a{x} 1"#,
+        "a{x=1} 1",
+        "a{x} 1",
         r#"a{1x="1"} 1"#,
         r#"a{x="1",x="2"} 1"#,
         r#"a{y="1",x="1",y="2"} 1"#,
@@ -343,9 +343,13 @@ fn naive(page: &str) -> f64 {
             .filter_map(|label| label.split_once('='))
             .map(|(name, value)| (name, value.trim_matches('"')))
             .collect();
-        sum += rest.split_whitespace().next().unwrap().parse::<f64>().unwrap() + (name.len() + labels.len()) as f64;
+        sum += rest.split_whitespace().next().unwrap().parse::<f64>().unwrap() + number(name.len() + labels.len());
     }
     sum
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
 }
 
 #[derive(Default)]
@@ -357,7 +361,7 @@ impl Reader for Sum {
     }
 
     fn sample(&mut self, sample: &Sample<'_>) {
-        self.0 += sample.value + (sample.name.len() + sample.labels.iter().len()) as f64;
+        self.0 += sample.value + number(sample.name.len() + sample.labels.iter().len());
     }
 }
 

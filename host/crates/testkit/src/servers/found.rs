@@ -37,6 +37,8 @@ pub enum Need {
     CgroupsOfVersion1,
     /// A Prometheus and its `promtool`.
     Prometheus,
+    /// The node exporter of Prometheus.
+    NodeExporter,
     /// To be root, and `unshare`, which starts a process in a network namespace of its own.
     NetworkNamespaces,
 }
@@ -88,6 +90,10 @@ pub fn promtool() -> Result<PathBuf> {
 
 pub(super) fn prometheus() -> Result<PathBuf> {
     program("prometheus", "SLUICEBOX_PROMETHEUS")
+}
+
+pub(super) fn node_exporter() -> Result<PathBuf> {
+    program("prometheus-node-exporter", "SLUICEBOX_NODE_EXPORTER")
 }
 
 pub(super) fn tansu() -> Result<PathBuf> {
@@ -158,6 +164,7 @@ impl Need {
             Self::Cgroups => "cgroups",
             Self::CgroupsOfVersion1 => "cgroups of version 1",
             Self::Prometheus => "prometheus",
+            Self::NodeExporter => "prometheus-node-exporter",
             Self::NetworkNamespaces => "network namespaces",
         }
     }
@@ -175,6 +182,7 @@ impl Need {
             Self::Cgroups => cgroups(),
             Self::CgroupsOfVersion1 => Kubelet::real().map(drop).context("no cgroups of version 1 can be made here"),
             Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
+            Self::NodeExporter => node_exporter().map(drop),
             Self::NetworkNamespaces => network_namespaces(),
         }
     }

@@ -108,6 +108,18 @@ impl PrometheusServer {
         self.certificate.as_ref().map(|certificate| certificate.authority.as_path())
     }
 
+    /// Where it is, such as `127.0.0.1:9090`; its own metrics are at `/metrics`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What it knows of all metrics: by family, a list of what was told of it, each with `type` and `unit`.
+    pub async fn metadata(&self) -> Result<Value> {
+        let answer: Value =
+            serde_json::from_slice(&get(self.port, "/api/v1/metadata").await?).context("prometheus sent no JSON")?;
+        answer.get("data").cloned().with_context(|| format!("prometheus told no metadata: {answer}"))
+    }
+
     /// The series that a query finds now: each with its labels under `metric` and its `value`.
     pub async fn query(&self, query: &str) -> Result<Vec<Value>> {
         let path = format!("/api/v1/query?query={}", escaped(query));

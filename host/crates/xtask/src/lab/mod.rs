@@ -23,7 +23,7 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, Prometheus, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux
+/// Redis, Prometheus and its node exporter, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux
 /// machines with cgroup v2. Nothing is installed on the machine: packages are unpacked into `SLUICEBOX_CACHE` (else
 /// $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder with kube-apiserver and
 /// etcd, those are used.
@@ -38,11 +38,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let lab = provide(arguments.quick)?;
     for piece in &lab.pieces {
         match &piece.found {
-            Ok(path) => println!("{:<18} {}", piece.name, path.display()),
-            Err(reason) => println!("{:<18} not available here: {reason}", piece.name),
+            Ok(path) => println!("{:<24} {}", piece.name, path.display()),
+            Err(reason) => println!("{:<24} not available here: {reason}", piece.name),
         }
     }
-    println!("{:<18} {}", "written to", lab.file.display());
+    println!("{:<24} {}", "written to", lab.file.display());
     Ok(())
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 13] = [
+const PIECES: [(&str, &str, bool, Provider); 14] = [
     ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
@@ -75,6 +75,7 @@ const PIECES: [(&str, &str, bool, Provider); 13] = [
     ("vmlinuz", "SLUICEBOX_LINUX", false, linux::kernel),
     ("prometheus", "SLUICEBOX_PROMETHEUS", false, prometheus::server),
     ("promtool", "SLUICEBOX_PROMTOOL", false, prometheus::tool),
+    ("prometheus-node-exporter", "SLUICEBOX_NODE_EXPORTER", false, prometheus::node_exporter),
     ("stunnel4", "SLUICEBOX_STUNNEL", false, kafka::stunnel),
     ("tansu", "SLUICEBOX_TANSU", true, kafka::broker),
     ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),
