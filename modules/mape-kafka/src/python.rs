@@ -94,6 +94,7 @@ mod tests {
 
     // What `json.dumps` of Python 3 has made of these.
     #[test]
+    #[allow(clippy::excessive_precision, reason = "the digits are what is tested")]
     fn numbers_are_those_of_python() {
         for (value, expected) in [
             (0.0, "0.0"),
