@@ -175,7 +175,7 @@ impl Candidacy {
         let mut standing = shared.standing.subscribe();
         let is_another = |standing: &Standing| standing.holder.as_ref().is_some_and(|holder| *holder != shared.identity);
         if standing.wait_for(is_another).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
