@@ -87,6 +87,30 @@ fn series_are_summed_up_over_the_labels_that_are_not_named() {
     assert_eq!(all.read(page), [" 15 @5000"]);
 }
 
+/// Whatever stands on the pages, there is never more to tell than rows, and nothing panics.
+#[test]
+fn no_page_makes_more_of_itself() {
+    let mut state = 1_u64;
+    let mut roll = |sides: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % sides
+    };
+    let metrics = r#"{"a*": {"rate": true}, "ab": {"sum-by": ["x"]}, "abc": {"sum-by": ["job"], "rate": true}, "b": {"drop": {"x": [""]}}}"#;
+    let mut target = target(metrics, &[("job", "j"), ("x", "own")], true);
+    let names = ["a", "ab", "abc", "b", "c"];
+    let values = ["1", "NaN", "+Inf", "-Inf", "0", "1e308", "-1e308", "5"];
+    for _ in 0..2_000 {
+        let lines = (0..roll(20)).map(|_| {
+            let (name, value) = (names[usize::try_from(roll(5)).unwrap()], values[usize::try_from(roll(8)).unwrap()]);
+            let (x, job, millis) = (roll(3), roll(2), [i64::MIN, -1, 0, 5, i64::MAX][usize::try_from(roll(5)).unwrap()]);
+            format!("{name}{{x=\"{x}\",job=\"{job}\",exported_x=\"{x}\"}} {value} {millis}\n")
+        });
+        let page: Vec<String> = lines.collect();
+        assert!(target.read(&page.concat()).len() <= page.len());
+        assert!(target.growth.len() <= page.len());
+    }
+}
+
 #[test]
 fn rates_are_made_before_sums() {
     let mut target = target(r#"{"a": {"sum-by": [], "rate": true}}"#, &[], false);
