@@ -92,11 +92,13 @@ async fn ten_killed_holders_leave_no_message_out_for_longer_than_the_lease() {
     let (mut holder, mut other) = two(&mut replicas).await;
     let deeds = Deeds::default();
     let mut gaps = Vec::new();
+    let mut kills = Vec::new();
     let story = async {
         for _ in 0..KILLS {
             tokio::time::sleep(Duration::from_millis(1500)).await;
             holder.program.kill().unwrap();
             let killed = Instant::now();
+            kills.push(killed);
             // The one in its place waits like the other one.
             let fresh = replicas.start().await;
             let (next, waits) = in_order(other, fresh).await;
@@ -128,6 +130,13 @@ async fn ten_killed_holders_leave_no_message_out_for_longer_than_the_lease() {
     for line in &lines {
         if let Some(told) = told(line) {
             first.entry(told).or_insert(line.at);
+        }
+    }
+    let begin = deeds[0].1;
+    for ((what, name), at) in &deeds {
+        if !first.contains_key(&((*what).to_owned(), name.clone())) {
+            let after: Vec<_> = kills.iter().map(|kill: &Instant| kill.saturating_duration_since(begin)).collect();
+            println!("never told: {what} of {name}, done after {:?}; holders were killed after {after:?}", *at - begin);
         }
     }
     // What happens when nobody works is told by the next one within a lease and a period; all else at once.

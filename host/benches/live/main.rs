@@ -139,6 +139,7 @@ async fn measure() -> Result<()> {
     let parts = Arc::new(Parts {
         foundry: Foundry::new(&plan, "bench")?,
         api: Some(Api::connect(&plan.kubernetes).await?),
+        leadership: None,
         plan,
         node: "bench".to_owned(),
         meters: Arc::clone(&meters),

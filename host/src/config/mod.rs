@@ -176,7 +176,7 @@ pub struct Module {
     #[serde(default)]
     pub queue: Queue,
     /// What happens to its events when its queue is full. `drop-samples` drops and counts the oldest samples, as the next ones tell more
-    /// and everybody would be measured late; for all else the source waits, and with it every other lane that the source feeds, so that
+    /// and everybody would be measured late (what is scraped is such a sample, what a query has found is not); for all else the source waits, and with it every other lane that the source feeds, so that
     /// nothing is lost. `wait` makes it wait for samples, too. `drop-oldest` drops and counts the oldest events of any kind, so that the lane
     /// holds up no other.
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sluicebox_sdk::{FastMap, Subject, SubjectId, SubjectKind};
+use sluicebox_sdk::{FastMap, Subject, SubjectId};
 
 use crate::python;
 
@@ -30,7 +30,6 @@ impl Ids {
 
     pub(crate) fn define(&mut self, subject: &Subject) {
         let found = self.labels.iter().filter_map(|label| subject.attribute(label)).find(|text| !text.is_empty());
-        let found = found.filter(|_| subject.kind == SubjectKind::Series);
         let id = found.map(|text| ContainerId { text: text.into(), json: python::quoted(text) });
         self.known.insert(subject.id, id);
     }

@@ -167,3 +167,27 @@ impl Fragments {
         messages * (self.head.len() + 18) + samples * (self.before_time.len() + self.before_value.len() + 27 + 22 + 4)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_sdk::SeriesOrigin;
+
+    use super::*;
+
+    #[test]
+    fn metrics_without_number_are_not_kept() {
+        let mut metrics = Metrics::new(Form::Readme, BTreeMap::new());
+        for number in 0..3 * MOST {
+            let query = SeriesQuery {
+                cycle: String::new(),
+                name: format!("metric_{number}"),
+                metric: String::new(),
+                metric_type: String::new(),
+                unit: String::new(),
+                origin: SeriesOrigin::Scrape,
+            };
+            assert!(metrics.of(&query).fragments.head.contains(&query.name));
+            assert!(metrics.seen.len() <= MOST);
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use sluicebox_sdk::PrometheusValue;
+
 /// Writes a string with its quotes: whatever is not printable ASCII is escaped, in UTF-16.
 pub(crate) fn string(out: &mut String, text: &str) {
     out.push('"');
@@ -32,19 +34,36 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
-/// Writes a finite number as Python's `repr` does: the fewest digits that read as the same number, always with a point or an exponent,
-/// and with an exponent below 1e-4 and from 1e16 on.
+/// Writes a finite number as Python's `repr` does: the digits that Prometheus writes, too, but always with a point or an exponent, and with
+/// an exponent below 1e-4 and from 1e16 on.
 pub(crate) fn float(out: &mut String, value: f64) {
+    let text = PrometheusValue(value).to_string();
     let size = value.abs();
-    if size == 0.0 || (1e-4..1e16).contains(&size) {
-        // `Debug` has the point, and an exponent outside of this range only.
-        let _ = write!(out, "{value:?}");
-        return;
+    if text.contains('e') {
+        out.push_str(&text);
+    } else if size == 0.0 || (1e-4..1e16).contains(&size) {
+        out.push_str(&text);
+        out.push_str(if text.contains('.') { "" } else { ".0" });
+    } else {
+        exponential(out, &text);
     }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    let _ = write!(out, "{digits}e{sign}{exponent:0>2}");
+}
+
+/// Writes a number between 1e-6 and 1e-4, or between 1e16 and 1e21, of which this is the text without an exponent.
+fn exponential(out: &mut String, text: &str) {
+    let (sign, text) = text.strip_prefix('-').map_or(("", text), |text| ("-", text));
+    let (digits, exponent) = match text.strip_prefix("0.") {
+        Some(fraction) => {
+            let digits = fraction.trim_start_matches('0');
+            (digits, format!("e-{:02}", fraction.len() - digits.len() + 1))
+        }
+        None => (text.trim_end_matches('0'), format!("e+{:02}", text.len().saturating_sub(1))),
+    };
+    let (first, others) = digits.split_at_checked(1).unwrap_or((digits, ""));
+    let point = if others.is_empty() { "" } else { "." };
+    for part in [sign, first, point, others, &exponent] {
+        out.push_str(part);
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +94,7 @@ mod tests {
 
     // What `json.dumps` of Python 3 has made of these.
     #[test]
+    #[allow(clippy::excessive_precision, reason = "the digits are what is tested")]
     fn numbers_are_those_of_python() {
         for (value, expected) in [
             (0.0, "0.0"),
@@ -86,6 +106,10 @@ mod tests {
             (0.0001, "0.0001"),
             (0.000_099_999, "9.9999e-05"),
             (1e-5, "1e-05"),
+            (-0.000_012_5, "-1.25e-05"),
+            (209.0 / 2_097_152.0, "9.965896606445312e-05"),
+            (2_139_667_000_000_000.25, "2139667000000000.2"),
+            (-123_456_789_012_345_680_000.0, "-1.2345678901234568e+20"),
             (1.5e-7, "1.5e-07"),
             (5e-324, "5e-324"),
             (9_999_999_999_999_998.0, "9999999999999998.0"),

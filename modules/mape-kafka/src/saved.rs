@@ -75,7 +75,7 @@ impl SavedPackets {
     fn packets(self) -> Packets {
         let Self(container_id, found) = self;
         let found = found.map(|found| found.map(|(millis, bits)| (millis, f64::from_bits(bits))));
-        Packets { container_id: container_id.into(), found: found.map(|found| found.filter(|(_, value)| value.is_finite())) }
+        Packets { container_id: container_id.into(), found }
     }
 }
 

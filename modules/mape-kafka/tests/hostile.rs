@@ -154,6 +154,18 @@ fn what_cannot_be_remembered_is_said_once() {
 }
 
 #[test]
+fn what_is_never_told_takes_no_room_for_long() {
+    let mut module = start(r#"{"remember": 10}"#);
+    define(&mut module, (1..=10).map(|id| (id, id.to_string())));
+    for cycle in 1..=20 {
+        told(&mut module, report(METRICS[0], cycle, 1..=10, cycle % 2 == 0));
+    }
+    told(&mut module, report(METRICS[0], 21, 1..=10, true));
+    assert_eq!(lost(&told(&mut module, report(METRICS[1], 21, 1..=10, false))).len(), 10);
+    assert_eq!(log::taken(), []);
+}
+
+#[test]
 fn cycles_that_never_end_are_bounded() {
     let mut module = start("{}");
     define(&mut module, [(1, "a".to_owned())]);
@@ -174,10 +186,40 @@ fn another_form_of_what_was_saved_is_refused() {
 }
 
 #[test]
-fn metrics_without_number_are_told_and_not_kept() {
+fn what_is_lost_is_told_however_large_the_reports_are() {
     let mut module = start("{}");
-    define(&mut module, [(1, "a".to_owned())]);
-    for number in 0..10_000 {
-        assert_eq!(told(&mut module, report(&format!("metric_{number}"), 1, [1], true)).ends.len(), 1);
+    define(&mut module, (1..=16_384).map(|id| (id, format!("{id:056x}"))));
+    for metric in METRICS {
+        told(&mut module, report(metric, 1, 1..=16_384, metric != METRICS[3]));
     }
+    for _ in 0..3 {
+        let messages = told(&mut module, report(METRICS[0], 2, 1..=16_384, true));
+        assert!(messages.text.len() > 6 << 20, "{} bytes", messages.text.len());
+        assert!(lost(&messages).len() >= 128, "none waits for ever");
+    }
+}
+
+#[test]
+fn a_long_topic_counts_with_every_message() {
+    let mut module = start(&format!(r#"{{"topic": "{:t>249}"}}"#, ""));
+    define(&mut module, (1..=16_384).map(|id| (id, format!("{id:032x}"))));
+    for metric in METRICS {
+        for part in 0..4 {
+            let subjects = part * 4_096 + 1..=(part + 1) * 4_096;
+            told(&mut module, report(metric, 1, subjects, metric != METRICS[3] || part < 3));
+        }
+    }
+}
+
+#[test]
+fn a_successor_that_remembers_less_takes_over_what_fits() {
+    let mut module = start("{}");
+    define(&mut module, (1..=16_384).map(|id| (id, format!("{id:032x}"))));
+    for metric in METRICS {
+        told(&mut module, report(metric, 1, 1..=16_384, metric != METRICS[3]));
+    }
+    told(&mut module, report(METRICS[0], 2, [1, 2], true));
+    let mut successor = start(r#"{"remember": 10}"#);
+    successor.restore(MapeKafka::VERSION, module.save().unwrap()).unwrap();
+    assert_eq!(lost(&told(&mut successor, report("up", 3, [], false))).len(), 20);
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionReport, Inventory, NodeEvent, Pod, SeriesReport, ServiceEvent, Subject, SubjectId, Tick, UnixNanos};
+use crate::{
+    ConnectionReport, Inventory, NodeEvent, Pod, SeriesOrigin, SeriesReport, ServiceEvent, Subject, SubjectId, Tick, UnixNanos,
+};
 
 /// One thing that a source tells the lanes. Order matters and is kept.
 #[derive(Clone, Debug)]
@@ -56,10 +58,20 @@ impl Event {
         }
     }
 
-    /// Whether it is about many subjects at once: such an event is a batch of its own, and the next one of its kind tells more.
+    /// Whether it is about many subjects at once: such an event is a batch of its own.
     pub fn is_about_many(&self) -> bool {
         match self {
             Self::Tick(_) | Self::Connections(_) | Self::Inventory(_) | Self::Series(_) => true,
+            Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => false,
+        }
+    }
+
+    /// Whether the next one of its kind tells more, so that one that is late had better be left out. What a query has found no other one
+    /// finds again.
+    pub fn is_superseded(&self) -> bool {
+        match self {
+            Self::Tick(_) | Self::Connections(_) | Self::Inventory(_) => true,
+            Self::Series(report) => report.query.origin == SeriesOrigin::Scrape,
             Self::Pod(_) | Self::Service(_) | Self::Node(_) | Self::Object(_) => false,
         }
     }

@@ -53,7 +53,7 @@ impl Branch {
 impl Item for Notice {
     fn worth(&self) -> Worth {
         match self {
-            Self::Event(event) if event.is_about_many() => Worth::Sample,
+            Self::Event(event) if event.is_superseded() => Worth::Sample,
             Self::Event(_) => Worth::Fact,
             Self::Defined(_) | Self::Forgotten(_) | Self::Listed => Worth::Kept,
         }
@@ -148,7 +148,9 @@ fn weight(notice: &Notice) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use sluicebox_contract::{Change, ObjectEvent, ObjectKind, SubjectId, UnixNanos};
+    use std::sync::Arc;
+
+    use sluicebox_contract::{Change, ObjectEvent, ObjectKind, SeriesOrigin, SeriesQuery, SeriesReport, SubjectId, UnixNanos};
 
     use super::*;
 
@@ -163,6 +165,35 @@ mod tests {
             name: "p".into(),
             json: None,
         }))
+    }
+
+    #[test]
+    fn what_a_query_has_found_waits_and_what_was_scraped_makes_room() {
+        let series = |origin| {
+            let query = SeriesQuery {
+                cycle: String::new(),
+                name: "up".to_owned(),
+                metric: String::new(),
+                metric_type: String::new(),
+                unit: String::new(),
+                origin,
+            };
+            let nothing = SeriesReport {
+                observed_at: UnixNanos(1),
+                query: Arc::new(query),
+                start_millis: 0,
+                end_millis: 0,
+                step_millis: 0,
+                warnings: Vec::new(),
+                failure: None,
+                samples: Vec::new(),
+                histograms: Vec::new(),
+                more: false,
+            };
+            Notice::Event(Event::Series(Arc::new(nothing))).worth()
+        };
+        assert!(series(SeriesOrigin::RangeQuery) == Worth::Fact && series(SeriesOrigin::InstantQuery) == Worth::Fact);
+        assert!(series(SeriesOrigin::Scrape) == Worth::Sample);
     }
 
     #[test]

@@ -44,12 +44,12 @@ impl Stage {
         let leadership = election.leadership();
         let (recorder, meter, made) = (Recorder::default(), Arc::clone(&bench.meter), Arc::<AtomicU32>::default());
         let (count, ids) = (Arc::clone(&made), Arc::<SubjectIds>::default());
-        let make = move |meter| {
+        let pods = move |meter| {
             count.fetch_add(1, Ordering::Relaxed);
             Ok(Pods::new(&pods::Config::default(), api.clone(), NODE, TYPED, Arc::clone(&ids), meter))
         };
         let leads = leadership.clone();
-        let source = if looks_on { Elected::looking_on(leads, meter, make) } else { Elected::new(leads, meter, make) };
+        let source = if looks_on { Elected::looking_on(leads, meter, pods) } else { Elected::new(leads, meter, pods) };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { match election.run().await {} });
         let (stop, stopped) = oneshot::channel::<()>();

@@ -98,7 +98,7 @@ async fn a_holder_that_cannot_renew_stops_before_the_others_begin() {
     let kinds = [
         (RequestFaultKind::Hang, true),
         (RequestFaultKind::Status(500, None), true),
-        (RequestFaultKind::Status(429, Some(Duration::from_secs(3600))), true),
+        (RequestFaultKind::Status(429, Some(Duration::from_hours(1))), true),
         (RequestFaultKind::Status(409, None), false),
         (RequestFaultKind::Status(403, None), true),
         (RequestFaultKind::Body("<html>a proxy's idea of an answer</html>".to_owned()), true),
@@ -228,7 +228,7 @@ async fn odd_records_neither_stall_nor_hurt() {
         let begin = Instant::now();
         let replica = Replica::start("a", &api, &config("n"), &spells).await;
         replica.until_held().await;
-        assert!(begin.elapsed() <= DURATION + RETRY_PERIOD + SLACK, "{spec}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() <= DURATION + 2 * RETRY_PERIOD + SLACK, "{spec}: {:?}", begin.elapsed());
         assert_eq!(lease(&server)["spec"]["holderIdentity"], "a", "{spec}");
     }
 }
@@ -275,5 +275,5 @@ async fn whoever_takes_the_lease_by_force_has_it() {
     let taken = Instant::now();
     let lost = holder.until_lost().await - taken;
     assert!(lost <= RETRY_PERIOD + SLACK, "{lost:?}");
-    holder.stands_by_for(DURATION - SLACK).await;
+    holder.stands_by_for(DURATION.saturating_sub(SLACK)).await;
 }

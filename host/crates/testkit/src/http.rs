@@ -35,13 +35,15 @@ pub enum Answer {
 
 pub(crate) struct State {
     pub(crate) answer: Answer,
+    /// Answers to requests whose first line holds this, first come first.
+    rules: Vec<(String, Answer)>,
     pub(crate) requests: Vec<String>,
     content_type: &'static str,
 }
 
 impl State {
     pub(crate) fn new(answer: Answer, content_type: &'static str) -> Self {
-        Self { answer, requests: Vec::new(), content_type }
+        Self { answer, rules: Vec::new(), requests: Vec::new(), content_type }
     }
 }
 
@@ -83,6 +85,16 @@ impl PageServer {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).answer = answer;
     }
 
+    /// From now on it answers so where the first line of the request holds this; rules that were given before come first.
+    pub fn answer_to(&self, part: &str, answer: Answer) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).rules.push((part.to_owned(), answer));
+    }
+
+    /// From now on it answers everything alike.
+    pub fn clear_rules(&self) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).rules.clear();
+    }
+
     /// The first lines and headers of the requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).requests.clone()
@@ -105,8 +117,12 @@ pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, share
     }
     let (answer, content_type) = {
         let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        state.requests.push(String::from_utf8_lossy(&head).into_owned());
-        (state.answer.clone(), state.content_type)
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let line = head.lines().next().unwrap_or_default();
+        let rule = state.rules.iter().find(|(part, _)| line.contains(part.as_str()));
+        let answer = rule.map_or_else(|| state.answer.clone(), |(_, answer)| answer.clone());
+        state.requests.push(head);
+        (answer, state.content_type)
     };
     give(&mut stream, answer, content_type).await?;
     stream.shutdown().await

@@ -53,7 +53,11 @@ enum Known {
     },
     Record {
         record: Record,
+        /// Since when it is known in this version.
         seen: Instant,
+        /// It has been in this version since the first look: those who stand by for longer have seen it before, and what has happened
+        /// since. They go first.
+        at_first: bool,
     },
 }
 
@@ -149,7 +153,7 @@ impl Core {
             Known::Missing { not_before } if now < *not_before => Action::Read,
             Known::Missing { .. } => Action::Create,
             Known::Record { record, .. } if self.is_ours(record) => Action::Renew,
-            Known::Record { record, seen } if now >= self.free_from(record, *seen) => Action::Take,
+            Known::Record { record, seen, at_first } if now >= self.free_from(record, *seen, *at_first) => Action::Take,
             Known::Record { .. } => Action::Read,
         }
     }
@@ -181,16 +185,17 @@ impl Core {
 
     fn found(&mut self, record: Record, now: Instant) {
         self.stale = false;
-        let seen = match &self.known {
-            Known::Record { record: known, seen } if known.version == record.version => *seen,
-            _ => now,
+        let (seen, at_first) = match &self.known {
+            Known::Record { record: known, seen, at_first } if known.version == record.version => (*seen, *at_first),
+            Known::Nothing => (now, true),
+            Known::Missing { .. } | Known::Record { .. } => (now, false),
         };
         let ours = self.is_ours(&record);
         if self.term.is_some() && !ours {
             self.lose(Loss::Taken(record.shown_holder()));
         }
-        let free_from = self.free_from(&record, seen);
-        self.known = Known::Record { record, seen };
+        let free_from = self.free_from(&record, seen, at_first);
+        self.known = Known::Record { record, seen, at_first };
         // What can be written now is; else the record is looked at again, at the latest when its time is over.
         self.next = if ours { now } else { free_from.max(now).min(now + self.jittered(self.terms.retry_period)) };
     }
@@ -198,7 +203,7 @@ impl Core {
     fn missing(&mut self, now: Instant) {
         self.stale = false;
         let not_before = match &self.known {
-            Known::Record { record, seen } if !self.is_ours(record) => self.free_from(record, *seen),
+            Known::Record { record, seen, at_first } if !self.is_ours(record) => self.free_from(record, *seen, *at_first),
             Known::Missing { not_before } => *not_before,
             _ => now,
         };
@@ -214,7 +219,7 @@ impl Core {
             return;
         }
         self.stale = false;
-        self.known = Known::Record { record, seen: now };
+        self.known = Known::Record { record, seen: now, at_first: false };
         self.next = now + self.jittered(self.terms.retry_period);
         if self.term.is_some_and(|term| term.until <= now) {
             self.lose(Loss::Deadline);
@@ -241,9 +246,10 @@ impl Core {
     }
 
     /// From when on the lease can be taken from whoever holds it.
-    fn free_from(&self, record: &Record, seen: Instant) -> Instant {
+    fn free_from(&self, record: &Record, seen: Instant, at_first: bool) -> Instant {
+        let others_first = if at_first { self.terms.retry_period } else { Duration::ZERO };
         match record.holder {
-            Some(_) => seen + record.patience(self.terms.duration),
+            Some(_) => seen + record.patience(self.terms.duration) + others_first,
             None => seen,
         }
     }

@@ -98,6 +98,15 @@ async fn whoever_stands_by_begins_when_the_record_was_unchanged_for_its_duration
 }
 
 #[tokio::test]
+async fn whoever_has_not_seen_the_record_change_lets_others_go_first() {
+    let now = Instant::now();
+    let mut core = core("b", now);
+    core.take(Answer::Found(record(Some("a"), 1)), now, now);
+    assert_eq!(core.act(now + 16 * SECOND), Action::Read);
+    assert_eq!(core.act(now + 17 * SECOND), Action::Take);
+}
+
+#[tokio::test]
 async fn a_lease_in_nobodys_hands_is_taken_at_once() {
     let now = Instant::now();
     let mut core = core("b", now);
@@ -112,9 +121,9 @@ async fn a_lease_that_is_deleted_while_held_is_not_free() {
     let mut waits = core("b", now);
     waits.take(Answer::Found(record(Some("a"), 1)), now, now);
     waits.take(Answer::Missing, now, now + SECOND);
-    assert_ne!(waits.act(now + 14 * SECOND), Action::Create);
-    waits.take(Answer::Missing, now, now + 14 * SECOND);
-    assert_eq!(waits.act(now + 15 * SECOND), Action::Create);
+    assert_ne!(waits.act(now + 16 * SECOND), Action::Create);
+    waits.take(Answer::Missing, now, now + 16 * SECOND);
+    assert_eq!(waits.act(now + 17 * SECOND), Action::Create);
     let mut holds = holder(now);
     holds.take(Answer::Missing, now, now + SECOND);
     assert_eq!(holds.act(now + SECOND), Action::Create, "its holder makes it anew");

@@ -169,6 +169,16 @@ impl Candidacy {
         self.leadership.until_held().await
     }
 
+    /// Ready when somebody else is known to hold the lease.
+    pub async fn until_another_holds(&self) {
+        let shared = &self.leadership.shared;
+        let mut standing = shared.standing.subscribe();
+        let is_another = |standing: &Standing| standing.holder.as_ref().is_some_and(|holder| *holder != shared.identity);
+        if standing.wait_for(is_another).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// As [`Leadership::until_lost`].
     pub async fn until_lost(&self, number: u64) {
         self.leadership.until_lost(number).await;

@@ -114,7 +114,7 @@ impl Scripted {
 
 impl Shaper for Scripted {
     fn handlers(&self) -> Handlers {
-        Handlers { subjects: !self.untold, objects: true, samples: true, connections: true, ..Handlers::default() }
+        Handlers { subjects: !self.untold, objects: true, samples: true, connections: true, series: true, ..Handlers::default() }
     }
 
     fn define(&mut self, subjects: &[Arc<Subject>]) -> Result<(), Fault> {
@@ -225,7 +225,8 @@ pub fn numbers(event: &Event) -> Vec<usize> {
         Event::Object(event) => vec![event.name.parse().unwrap()],
         Event::Tick(tick) => tick.by_subject().map(|samples| samples[0].subject.0 as usize).collect(),
         Event::Connections(report) => report.connections.iter().map(|connection| usize::from(connection.source.port)).collect(),
-        Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Inventory(_) | Event::Series(_) => {
+        Event::Series(report) => report.subjects().map(|subject| subject.0 as usize).collect(),
+        Event::Pod(_) | Event::Service(_) | Event::Node(_) | Event::Inventory(_) => {
             panic!("none of these here")
         }
     }

@@ -5,19 +5,14 @@ mod witness;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Closed, Fault, Feed, Notice, Source, SubjectId};
-use tokio::time::timeout;
 
 use crate::end::End;
 use crate::kubernetes::lease::{Candidacy, Leadership};
 use relay::{Relayed, Said};
 use witness::Witness;
-
-/// Whoever begins alone holds the lease before that, and need not look on first.
-const ALONE: Duration = Duration::from_secs(1);
 
 /// Runs a source while the lease is held, a fresh one in each term.
 ///
@@ -74,8 +69,11 @@ impl<S: Source, F: FnMut(Arc<SourceMeter>) -> Result<S, Fault> + Send + 'static>
         if !self.looks_on {
             return Ok((candidacy.until_held().await, None));
         }
-        if let Ok(term) = timeout(ALONE, candidacy.until_held()).await {
-            return Ok((term, None));
+        // Whoever is alone need not look on first.
+        tokio::select! {
+            biased;
+            term = candidacy.until_held() => return Ok((term, None)),
+            () = candidacy.until_another_holds() => {}
         }
         let mut witness = Witness::new(Relayed::start((self.make)(Arc::default())?), self.leadership.longest_silence());
         let term = tokio::select! {

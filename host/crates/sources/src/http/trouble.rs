@@ -50,6 +50,9 @@ impl Trouble {
                 "redirects are not followed: write the address that it points to"
             }
             Self::Status { status, .. } if *status == StatusCode::NOT_FOUND => "is the path of `url` right?",
+            Self::Status { status, .. } if *status == StatusCode::BAD_REQUEST || *status == StatusCode::UNPROCESSABLE_ENTITY => {
+                "look at the query itself: the server does not take it"
+            }
             Self::NoTime => "raise `parallel` or the period, or lower `timeout`",
             Self::Status { .. } | Self::Exchange(_) | Self::Partial(_) => "it is asked again at the next turn",
             Self::TooLong(_) => "ask for less, or raise `max-answer-bytes`",

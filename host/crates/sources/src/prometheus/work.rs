@@ -29,6 +29,8 @@ const LONG: usize = 64 << 10;
 /// What a metric is seldom changes.
 const METADATA_IS_FRESH: Duration = Duration::from_mins(10);
 const METADATA_AGAIN: Duration = Duration::from_mins(1);
+/// What nobody knows yet may be scraped soon.
+const METADATA_SOON: Duration = Duration::from_secs(15);
 /// Metadata hold no query up for longer.
 const METADATA_WITHIN: Duration = Duration::from_secs(2);
 
@@ -168,7 +170,10 @@ impl Work {
         let metric = &asked.query.metric;
         match told {
             None => {}
-            Some(Ok(metadata)) => drop(self.metadata.insert(metric.clone(), (metadata, Instant::now() + METADATA_IS_FRESH))),
+            Some(Ok(metadata)) => {
+                let fresh = if metadata.metric_type.is_empty() { METADATA_SOON } else { METADATA_IS_FRESH };
+                self.metadata.insert(metric.clone(), (metadata, Instant::now() + fresh));
+            }
             Some(Err(trouble)) => {
                 tracing::debug!(source = "prometheus", metric, %trouble, "nothing is told of the type and unit of a metric");
                 let known = self.metadata.remove(metric).map(|(known, _)| known).unwrap_or_default();

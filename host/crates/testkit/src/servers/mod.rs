@@ -36,6 +36,6 @@ pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
 pub use kube_api_server::KubeApiServer;
 pub use node_exporter::NodeExporter;
 pub use pods::pod;
-pub use prometheus::PrometheusServer;
+pub use prometheus::{PrometheusOptions, PrometheusServer};
 pub use redis::{RedisOptions, RedisServer, RedisUser};
 pub use resp::{Reply, Subscription};

@@ -1,5 +1,6 @@
-//! A real Prometheus that scrapes one address twice a second, and can be asked what it has seen.
+//! A real Prometheus that scrapes one address or itself twice a second, and can be asked what it has seen.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,24 +12,48 @@ use tempfile::TempDir;
 use super::found;
 use super::https::{Call, Connection};
 use super::process::{ServerProcess, free_port, write_private};
+use super::tls::{self, Certificate};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 const TRIES: usize = 3;
+
+/// How the server is to be.
+#[derive(Clone, Debug, Default)]
+pub struct PrometheusOptions {
+    /// The address that it scrapes, such as `127.0.0.1:9091`, and the path.
+    pub scrapes: Option<(String, String)>,
+    /// Whether it scrapes itself. Not with TLS.
+    pub scrapes_itself: bool,
+    /// TLS, with a certificate of an authority made for it.
+    pub tls: bool,
+    /// Whether only the user `admin` with the password `test` is answered.
+    pub password: bool,
+}
+
+/// The password `test`, as Prometheus keeps passwords (bcrypt).
+const PASSWORD: &str = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay";
 
 /// A running Prometheus, killed when dropped.
 #[derive(Debug)]
 pub struct PrometheusServer {
     process: ServerProcess,
     port: u16,
+    certificate: Option<Certificate>,
     _folder: TempDir,
 }
 
 impl PrometheusServer {
     /// Starts a server that scrapes this address, such as `127.0.0.1:9091`, at this path, and waits until it answers.
     pub async fn scraping(address: &str, path: &str) -> Result<Self> {
+        let scrapes = Some((address.to_owned(), path.to_owned()));
+        Self::start(PrometheusOptions { scrapes, ..PrometheusOptions::default() }).await
+    }
+
+    /// Starts a server and waits until it answers.
+    pub async fn start(options: PrometheusOptions) -> Result<Self> {
         let mut tries = 1;
         loop {
-            match Self::try_start(address, path).await {
+            match Self::try_start(&options).await {
                 // Somebody was faster and took the port.
                 Err(error) if tries < TRIES && format!("{error:#}").contains("in use") => tries += 1,
                 done => return done,
@@ -36,27 +61,51 @@ impl PrometheusServer {
         }
     }
 
-    async fn try_start(address: &str, path: &str) -> Result<Self> {
+    async fn try_start(options: &PrometheusOptions) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for prometheus")?;
         let port = free_port()?;
         let configuration = folder.path().join("prometheus.yml");
-        write_private(
-            &configuration,
-            &format!(
-                "global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\n\
-                 scrape_configs:\n- job_name: testkit\n  metrics_path: '{path}'\n  static_configs:\n  - targets: ['{address}']\n"
-            ),
-        )?;
+        let itself = options.scrapes_itself.then(|| (format!("127.0.0.1:{port}"), "/metrics".to_owned()));
+        let mut text = "global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\nscrape_configs:\n".to_owned();
+        for (address, path) in options.scrapes.iter().chain(&itself) {
+            text += &format!("- job_name: testkit\n  metrics_path: '{path}'\n  static_configs:\n  - targets: ['{address}']\n");
+        }
+        write_private(&configuration, &text)?;
+        let certificate = options.tls.then(|| tls::certificate(folder.path())).transpose()?;
+        let mut web = String::new();
+        if let Some(certificate) = &certificate {
+            let (chain, key) = (certificate.chain.display(), certificate.key.display());
+            web += &format!("tls_server_config:\n  cert_file: {chain}\n  key_file: {key}\n");
+        }
+        if options.password {
+            web += &format!("basic_auth_users:\n  admin: {PASSWORD}\n");
+        }
+        let web_file = folder.path().join("web.yml");
+        write_private(&web_file, &web)?;
         let mut command = Command::new(found::prometheus()?);
         command
             .arg(format!("--config.file={}", configuration.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--web.config.file={}", web_file.display()))
             .current_dir(folder.path());
         let process = ServerProcess::start("prometheus", &mut command, &folder.path().join("prometheus.log"))?;
-        let mut server = Self { process, port, _folder: folder };
-        server.process.wait_until_ready(READY_WITHIN, async || get(port, "/-/ready").await.map(drop)).await?;
+        let mut server = Self { process, port, certificate, _folder: folder };
+        let guarded = options.tls || options.password;
+        let is_ready = async || {
+            if guarded {
+                // Whoever is kept out cannot ask; that somebody listens has to do.
+                return tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map(drop).map_err(Into::into);
+            }
+            get(port, "/-/ready").await.map(drop)
+        };
+        server.process.wait_until_ready(READY_WITHIN, is_ready).await?;
         Ok(server)
+    }
+
+    /// The certificate of the authority that signed the server's, as PEM, if TLS was asked for.
+    pub fn certificate_authority(&self) -> Option<&Path> {
+        self.certificate.as_ref().map(|certificate| certificate.authority.as_path())
     }
 
     /// Where it is, such as `127.0.0.1:9090`; its own metrics are at `/metrics`.
@@ -81,7 +130,8 @@ impl PrometheusServer {
 
     /// Where its API is, such as `http://127.0.0.1:9090`.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// What the query finds at this moment, milliseconds since 1970 UTC: the labels and the value of each series, as the server writes them.

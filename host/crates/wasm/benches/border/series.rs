@@ -196,14 +196,14 @@ fn report(cycle: u64, metric: usize) -> Event {
         unit: unit.to_owned(),
         origin: SeriesOrigin::RangeQuery,
     };
-    let end = 1_700_000_000_000 + 20_000 * cycle as i64;
+    let end = 1_700_000_000_000 + 20_000 * cycle.cast_signed();
     let sample = |subject: u32, ago: i64| {
         let number = f64::from(subject) * 4096.0 + cycle as f64;
-        let value = if metric % 2 == 0 { number } else { number / 61.3 };
+        let value = if metric.is_multiple_of(2) { number } else { number / 61.3 };
         SeriesSample { subject: SubjectId(subject), millis: end - ago, value }
     };
     Event::Series(Arc::new(SeriesReport {
-        observed_at: UnixNanos(end as u64 * 1_000_000),
+        observed_at: UnixNanos(end.cast_unsigned() * 1_000_000),
         query: Arc::new(query),
         start_millis: end - 20_000,
         end_millis: end,
