@@ -132,3 +132,34 @@ fn a_sum_of_what_is_no_number_is_none_and_small_values_are_not_lost() {
     assert_eq!(sum(&["+Inf", "-Inf"]), "NaN");
     assert_eq!(sum(&["1", "1e100", "1", "-1e100"]), "2");
 }
+
+#[test]
+#[ignore = "measures: cargo test --release -p sluicebox-sources --lib -- --ignored --nocapture from_a_page_to_its_series"]
+fn from_a_page_to_its_series_costs_so_much() {
+    let line = |number: u64| {
+        let id = format!("/kubepods.slice/kubepods-burstable.slice/cri-containerd-{number:064x}.scope");
+        let labels =
+            format!("container=\"worker\",id=\"{id}\",image=\"registry.example.com/team/worker:1.2.3\",name=\"{number:064x}\"");
+        format!("a_total{{{labels},namespace=\"team-{}\",pod=\"worker-{number:05}\"}} {}.25\n", number % 10, number * 7919)
+    };
+    let page = "# TYPE a_total counter\n".to_owned() + &(0..4_000).map(line).collect::<Vec<_>>().concat();
+    for (what, metrics, are_rates) in
+        [("totals", "{}", false), ("rates", "{}", true), ("sums of rates", r#"{"*": {"sum-by": ["namespace"]}}"#, true)]
+    {
+        let Target { filter, shape, mut growth, .. } =
+            target(metrics, &[("job", "cadvisor"), ("instance", "10.0.0.1:10250")], are_rates);
+        let read = |_| {
+            let begun = std::time::Instant::now();
+            let (mut rows, mut text) = (Rows::new(Arc::clone(&filter), 10_000), Page::new(Format::Text, LIMITS));
+            page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut rows).unwrap());
+            text.end(&mut rows).unwrap();
+            let moment = Moment { read: Instant::now(), millis: 0 };
+            std::hint::black_box(shape.tell(&rows, &rows.metrics()[0], &mut growth, moment));
+            growth.turn();
+            begun.elapsed().as_nanos() / 4_000
+        };
+        let mut times: Vec<u128> = (0..51).map(read).collect();
+        times.sort_unstable();
+        println!("{what}: {} ns a series", times[times.len() / 2]);
+    }
+}

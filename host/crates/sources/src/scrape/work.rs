@@ -115,15 +115,7 @@ impl Work {
             self.teller.expect(target);
         }
         loop {
-            let due = self.targets.iter().map(|target| target.turns.due()).min();
-            let cycle = match self.come.pop_front() {
-                Some(cycle) => Some(cycle),
-                None => tokio::select! {
-                    biased;
-                    Some(cycle) = self.asked.next() => Some(cycle),
-                    () = at(due) => None,
-                },
-            };
+            let cycle = self.next().await;
             if let Some(cycle) = cycle
                 && let Err(end) = self.round(cycle, &mut feed).await
             {
@@ -131,6 +123,19 @@ impl Work {
             }
             self.take_turns();
             self.ask();
+        }
+    }
+
+    /// A cycle to be told; none when the turn of a target has come.
+    async fn next(&mut self) -> Option<Cycle> {
+        if let Some(cycle) = self.come.pop_front() {
+            return Some(cycle);
+        }
+        let due = self.targets.iter().map(|target| target.turns.due()).min();
+        tokio::select! {
+            biased;
+            Some(cycle) = self.asked.next() => Some(cycle),
+            () = at(due) => None,
         }
     }
 
