@@ -144,6 +144,12 @@ impl Page {
                 None if field.pointer("/additionalProperties/type").is_some_and(|kind| kind == "string") => {
                     "text by name".to_owned()
                 }
+                None if field.pointer("/additionalProperties/type").is_some_and(|kind| kind == "array") => {
+                    format!(
+                        "{} by name",
+                        field.get("additionalProperties").map_or_else(String::new, |list| self.plain_kind(list))
+                    )
+                }
                 None => "sections by name".to_owned(),
             },
             other => other.to_owned(),

@@ -4,6 +4,7 @@
 //! watch through it. They share one way of following a kind of object (`watch`) and differ in what they ask for and what they keep.
 //! [`cgroups`] measures what pods and containers use, and follows the pods of its node only to know what they are called; [`inventory`]
 //! tells what runs on a node, with its processes (`processes`) and those who control its pods (`owners`).
+//! [`scrape`] reads pages of metrics where they are served, [`prometheus`] asks a Prometheus for series; both share `http` and `series`.
 //! [`Elected`] has any of them work on one collector of several only.
 
 mod attributes;

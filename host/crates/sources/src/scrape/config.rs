@@ -45,7 +45,8 @@ pub struct Config {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[schemars(rename = "ScrapeTarget")]
 pub struct Target {
-    /// Where it is, with its path, such as `http://127.0.0.1:9100/metrics`, or `https://${NODE_IP}:10250/metrics/cadvisor` for the kubelet.
+    /// Where it is, with its path, such as `http://127.0.0.1:9100/metrics`, or `https://${NODE_IP}:10250/metrics/cadvisor` for the
+    /// kubelet, which wants a token with the right to `get` `nodes/metrics`.
     pub url: String,
     /// How often it is read, at multiples of it since 1970 UTC: from 100ms to 1d.
     pub period: TimeSpan,

@@ -87,6 +87,30 @@ fn series_are_summed_up_over_the_labels_that_are_not_named() {
     assert_eq!(all.read(page), [" 15 @5000"]);
 }
 
+/// Whatever stands on the pages, there is never more to tell than rows, and nothing panics.
+#[test]
+fn no_page_makes_more_of_itself() {
+    let mut state = 1_u64;
+    let mut roll = |sides: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % sides
+    };
+    let metrics = r#"{"a*": {"rate": true}, "ab": {"sum-by": ["x"]}, "abc": {"sum-by": ["job"], "rate": true}, "b": {"drop": {"x": [""]}}}"#;
+    let mut target = target(metrics, &[("job", "j"), ("x", "own")], true);
+    let names = ["a", "ab", "abc", "b", "c"];
+    let values = ["1", "NaN", "+Inf", "-Inf", "0", "1e308", "-1e308", "5"];
+    for _ in 0..2_000 {
+        let lines = (0..roll(20)).map(|_| {
+            let (name, value) = (names[usize::try_from(roll(5)).unwrap()], values[usize::try_from(roll(8)).unwrap()]);
+            let (x, job, millis) = (roll(3), roll(2), [i64::MIN, -1, 0, 5, i64::MAX][usize::try_from(roll(5)).unwrap()]);
+            format!("{name}{{x=\"{x}\",job=\"{job}\",exported_x=\"{x}\"}} {value} {millis}\n")
+        });
+        let page: Vec<String> = lines.collect();
+        assert!(target.read(&page.concat()).len() <= page.len());
+        assert!(target.growth.len() <= page.len());
+    }
+}
+
 #[test]
 fn rates_are_made_before_sums() {
     let mut target = target(r#"{"a": {"sum-by": [], "rate": true}}"#, &[], false);
@@ -107,4 +131,35 @@ fn a_sum_of_what_is_no_number_is_none_and_small_values_are_not_lost() {
     assert_eq!(sum(&["1", "+Inf", "2"]), "inf");
     assert_eq!(sum(&["+Inf", "-Inf"]), "NaN");
     assert_eq!(sum(&["1", "1e100", "1", "-1e100"]), "2");
+}
+
+#[test]
+#[ignore = "measures: cargo test --release -p sluicebox-sources --lib -- --ignored --nocapture from_a_page_to_its_series"]
+fn from_a_page_to_its_series_costs_so_much() {
+    let line = |number: u64| {
+        let id = format!("/kubepods.slice/kubepods-burstable.slice/cri-containerd-{number:064x}.scope");
+        let labels =
+            format!("container=\"worker\",id=\"{id}\",image=\"registry.example.com/team/worker:1.2.3\",name=\"{number:064x}\"");
+        format!("a_total{{{labels},namespace=\"team-{}\",pod=\"worker-{number:05}\"}} {}.25\n", number % 10, number * 7919)
+    };
+    let page = "# TYPE a_total counter\n".to_owned() + &(0..4_000).map(line).collect::<Vec<_>>().concat();
+    for (what, metrics, are_rates) in
+        [("totals", "{}", false), ("rates", "{}", true), ("sums of rates", r#"{"*": {"sum-by": ["namespace"]}}"#, true)]
+    {
+        let Target { filter, shape, mut growth, .. } =
+            target(metrics, &[("job", "cadvisor"), ("instance", "10.0.0.1:10250")], are_rates);
+        let read = |_| {
+            let begun = std::time::Instant::now();
+            let (mut rows, mut text) = (Rows::new(Arc::clone(&filter), 10_000), Page::new(Format::Text, LIMITS));
+            page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut rows).unwrap());
+            text.end(&mut rows).unwrap();
+            let moment = Moment { read: Instant::now(), millis: 0 };
+            std::hint::black_box(shape.tell(&rows, &rows.metrics()[0], &mut growth, moment));
+            growth.turn();
+            begun.elapsed().as_nanos() / 4_000
+        };
+        let mut times: Vec<u128> = (0..51).map(read).collect();
+        times.sort_unstable();
+        println!("{what}: {} ns a series", times[times.len() / 2]);
+    }
 }

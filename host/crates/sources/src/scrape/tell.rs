@@ -53,6 +53,12 @@ impl Teller {
         Self { registry, said: 0, has_warned_of_limit: false, meter }
     }
 
+    /// Whether a target is up has room, whatever its page tells.
+    pub(super) fn expect(&mut self, target: &Target) {
+        let up = target.shape.up(false, Moment { read: Instant::now(), millis: 0 });
+        self.registry.subject(&up.key, Instant::now(), || Some(labels(&up.key)));
+    }
+
     /// Tells a cycle of a target.
     pub(super) async fn tell(&mut self, target: &mut Target, cycle: Cycle, feed: &mut impl Feed) -> Result<(), End> {
         let begun = std::time::Instant::now();

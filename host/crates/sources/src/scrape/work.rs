@@ -1,6 +1,7 @@
 //! What is done when: targets are read at their turns, side by side, and what their pages tell is told.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) struct Work {
     /// Those whose turn has come, and that wait for others to be done.
     waiting: VecDeque<(usize, UnixNanos)>,
     asked: FuturesUnordered<BoxFuture<'static, Cycle>>,
+    /// Those that have come while another was told.
+    come: VecDeque<Cycle>,
     parallel: usize,
     teller: Teller,
     is_listed: bool,
@@ -90,11 +93,14 @@ impl Work {
     pub(super) fn new(config: &Config, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Result<Self, Fault> {
         let targets = config.targets.iter().map(|(name, target)| Target::new(name, target, config)).collect::<Result<_, _>>()?;
         let longest = config.targets.values().map(|target| target.period.0).max().unwrap_or_default();
-        let bounds = Bounds { series: config.max_series, unseen: SHORTEST_MEMORY.max(longest * 3) };
+        // Besides, there is one for each target: whether it is up.
+        let series = config.max_series + config.targets.len();
+        let bounds = Bounds { series, unseen: SHORTEST_MEMORY.max(longest * 3) };
         Ok(Self {
             targets,
             waiting: VecDeque::new(),
             asked: FuturesUnordered::new(),
+            come: VecDeque::new(),
             parallel: config.parallel.max(1),
             teller: Teller::new(Registry::new(bounds, ids), Arc::clone(&meter)),
             is_listed: false,
@@ -106,22 +112,30 @@ impl Work {
     pub(super) async fn run(mut self, mut feed: impl Feed) -> Result<(), Fault> {
         for target in &mut self.targets {
             target.turns.restart(Instant::now(), UnixNanos::now());
+            self.teller.expect(target);
         }
         loop {
-            let due = self.targets.iter().map(|target| target.turns.due()).min();
-            let cycle = tokio::select! {
-                biased;
-                cycle = self.asked.next(), if !self.asked.is_empty() => cycle,
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
-                else => std::future::pending().await,
-            };
+            let cycle = self.next().await;
             if let Some(cycle) = cycle
-                && let Err(end) = self.told(cycle, &mut feed).await
+                && let Err(end) = self.round(cycle, &mut feed).await
             {
                 return end.result();
             }
             self.take_turns();
             self.ask();
+        }
+    }
+
+    /// A cycle to be told; none when the turn of a target has come.
+    async fn next(&mut self) -> Option<Cycle> {
+        if let Some(cycle) = self.come.pop_front() {
+            return Some(cycle);
+        }
+        let due = self.targets.iter().map(|target| target.turns.due()).min();
+        tokio::select! {
+            biased;
+            Some(cycle) = self.asked.next() => Some(cycle),
+            () = at(due) => None,
         }
     }
 
@@ -143,7 +157,7 @@ impl Work {
     }
 
     fn ask(&mut self) {
-        while self.asked.len() < self.parallel
+        while self.asked.len() + self.come.len() < self.parallel
             && let Some((index, observed_at)) = self.waiting.pop_front()
         {
             let Some(target) = self.targets.get(index) else { continue };
@@ -155,21 +169,44 @@ impl Work {
         }
     }
 
-    /// Tells what a target's page tells.
-    async fn told(&mut self, cycle: Cycle, feed: &mut impl Feed) -> Result<(), End> {
-        let Self { targets, teller, .. } = self;
+    async fn round(&mut self, cycle: Cycle, feed: &mut impl Feed) -> Result<(), End> {
+        self.tell(cycle, feed).await?;
+        self.settle(feed).await
+    }
+
+    /// Tells what a target's page tells. Others are read meanwhile.
+    async fn tell(&mut self, cycle: Cycle, feed: &mut impl Feed) -> Result<(), End> {
+        let Self { targets, teller, asked, come, .. } = self;
         let Some(target) = targets.get_mut(cycle.target) else { return Ok(()) };
         target.is_busy = false;
         target.is_listed |= cycle.answer.is_ok();
-        teller.tell(target, cycle, feed).await?;
-        let is_connected = targets.iter().all(|target| !target.outage.is_on());
+        let mut telling = pin!(teller.tell(target, cycle, feed));
+        loop {
+            tokio::select! {
+                biased;
+                told = &mut telling => return told,
+                Some(cycle) = asked.next() => come.push_back(cycle),
+            }
+        }
+    }
+
+    /// What is to be said of the source after a cycle.
+    async fn settle(&mut self, feed: &mut impl Feed) -> Result<(), End> {
+        let is_connected = self.targets.iter().all(|target| !target.outage.is_on());
         self.meter.connected.set(i64::from(is_connected));
         // A target that is away keeps nobody from being ready.
         self.meter.listed.set(1);
-        if !self.is_listed && targets.iter().all(|target| target.is_listed) {
+        if !self.is_listed && self.targets.iter().all(|target| target.is_listed) {
             self.is_listed = true;
             feed.send(Notice::Listed).await?;
         }
         Ok(())
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

@@ -15,8 +15,11 @@ pub(super) fn name_length(line: &[u8]) -> usize {
 /// Whether what follows a name that is not wanted looks as if it belonged to a sample. Labels are not looked at.
 pub(super) fn is_passable(rest: &[u8]) -> bool {
     let rest = rest.trim_ascii_start();
+    if rest.first() == Some(&b'{') {
+        return true;
+    }
     let value = rest.split(|byte| matches!(byte, b' ' | b'\t')).next().and_then(|value| std::str::from_utf8(value).ok());
-    rest.first() == Some(&b'{') || value.is_some_and(|value| value.parse::<f64>().is_ok())
+    value.is_some_and(|value| value.parse::<f64>().is_ok())
 }
 
 /// Reads value, time and exemplar, of which only the first must be there.
