@@ -17,7 +17,7 @@ const MIB: u64 = 1 << 20;
 /// So many series, each with one moment.
 fn matrix(series: usize) -> Vec<u8> {
     let series: Vec<Value> = (0..series)
-        .map(|number| json!({"metric": {"label_vim_id": format!("{number:032x}"), "pod": format!("web-{number}")}, "values": [[1545289069, "2442"]]}))
+        .map(|number| json!({"metric": {"label_vim_id": format!("{number:032x}"), "pod": format!("web-{number}")}, "values": [[1_545_289_069, "2442"]]}))
         .collect();
     json!({"status": "success", "data": {"resultType": "matrix", "result": series}}).to_string().into_bytes()
 }

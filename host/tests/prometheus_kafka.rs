@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde_json::Value;
 use sluicebox_testkit::api_server::ApiServer;
@@ -67,8 +68,8 @@ async fn what_is_published_is_what_the_same_query_finds_by_hand() {
     let prometheus = PrometheusServer::scraping(other.address(), "/metrics").await.unwrap();
     let mut queries = String::new();
     for (name, query) in QUERIES {
-        queries +=
-            &format!("      {name}: {{query: '{}', kind: range, step: 500ms, type: gauge, unit: bytes}}\n", labelled(query));
+        let query = labelled(query);
+        writeln!(queries, "      {name}: {{query: '{query}', kind: range, step: 500ms, type: gauge, unit: bytes}}").unwrap();
     }
     let place = Place::new();
     let rest = format!(

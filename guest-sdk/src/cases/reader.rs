@@ -226,7 +226,7 @@ impl Reader {
             Some(_) => return Err("the `result` of series is a list".to_owned()),
         };
         for found in result {
-            let found = super::series::found(found)?;
+            let found = super::series::found(&found)?;
             let subject = self.series_subject(found.labels, defined);
             for (values, all) in [(found.samples, &mut samples), (found.histograms, &mut histograms)] {
                 all.extend(values.into_iter().map(|mut value| {

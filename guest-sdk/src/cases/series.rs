@@ -14,7 +14,7 @@ pub(super) struct Found {
 }
 
 /// Reads one series as Prometheus writes it.
-pub(super) fn found(series: Value) -> Result<Found, String> {
+pub(super) fn found(series: &Value) -> Result<Found, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Written {
@@ -35,7 +35,7 @@ pub(super) fn found(series: Value) -> Result<Found, String> {
         #[serde(default)]
         buckets: Vec<(u8, Value, Value, Value)>,
     }
-    let Written { metric, value, values, histogram, histograms } = typed(&series)?;
+    let Written { metric, value, values, histogram, histograms } = typed(series)?;
     let label = |(name, value): (String, Value)| match value {
         Value::String(text) => Ok((name, text)),
         other => Err(format!("the label `{name}` is a text, not {other}")),

@@ -227,7 +227,7 @@ async fn a_real_prometheus_behind_tls_and_a_password_is_asked_with_them() {
     assert!(failed[0].failure.as_ref().unwrap().contains("401"), "{failed:?}");
     // What was put right is taken up without a restart.
     std::fs::write(&password, "test\n").unwrap();
-    assert_eq!(asking.told.cycle("1s", is_well).await[0].samples[0].value, 1.0);
+    assert_eq!(asking.told.cycle("1s", is_well).await[0].samples[0].value.to_bits(), 1.0_f64.to_bits());
 
     let stranger = run(json!({"basic-auth": {"username": "admin", "password-file": &password}}));
     let failed = stranger.told.cycle("1s", |cycle| cycle[0].failure.is_some()).await;

@@ -15,7 +15,7 @@ use crate::scope::Scope;
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[schemars(rename = "PrometheusSource")]
 pub struct Config {
-    /// Where it is: a Prometheus, or whatever serves its query API (Thanos, Mimir, VictoriaMetrics), with a path in front of `/api/v1` where there
+    /// Where it is: a Prometheus, or whatever serves its query API (Thanos, Mimir, `VictoriaMetrics`), with a path in front of `/api/v1` where there
     /// is one, such as `http://prometheus.monitoring:9090`.
     pub url: String,
     /// Whether one replica asks for the whole cluster, chosen by a Lease, or each collector asks for itself, as with queries that name

@@ -18,7 +18,7 @@ pub(super) struct Outage {
 
 impl Outage {
     /// A cycle of so many queries is over, of which these have failed.
-    pub(super) fn over(&mut self, cycle: &str, of: usize, failed: Vec<(String, Trouble)>) {
+    pub(super) fn over(&mut self, cycle: &str, of: usize, failed: &[(String, Trouble)]) {
         let Some((_, trouble)) = failed.first() else {
             if std::mem::take(&mut self.failing).is_empty() {
                 return;

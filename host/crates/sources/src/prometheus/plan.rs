@@ -263,14 +263,14 @@ impl Planning<'_> {
         };
         let text = match fill(template, value) {
             Ok(text) => text,
-            Err(unfit) => {
-                let cure = match unfit {
+            Err(mistake) => {
+                let cure = match mistake {
                     Unfit::Unknown(_) => {
                         "write it under `variables`, or use `metric`, `function`, `window`, `step`, `range`, `period`, `node` or `namespace`"
                     }
                     Unfit::Open => "close it",
                 };
-                self.problem(name, field, unfit.to_string(), cure);
+                self.problem(name, field, mistake.to_string(), cure);
                 return;
             }
         };
@@ -316,7 +316,7 @@ struct Timing {
 /// As PromQL writes spans of time.
 fn promql_span(span: Duration) -> String {
     let millis = span.as_millis();
-    if millis % 1000 == 0 { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
 
 impl Config {

@@ -126,7 +126,7 @@ mod tests {
     fn a_range_begins_one_step_after_the_moment_that_was_told_last() {
         let asked = asked(r#", "kind": "range", "period": "60s", "step": "20s""#);
         let moments = |turn, told| {
-            let Moments { start, end, step } = Moments::of(&asked, turn, told, Duration::from_secs(300));
+            let Moments { start, end, step } = Moments::of(&asked, turn, told, Duration::from_mins(5));
             assert_eq!(step, 20_000);
             (start, end)
         };

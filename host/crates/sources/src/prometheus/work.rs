@@ -322,7 +322,7 @@ impl Work {
         let of = group.queries.len();
         let Some(Cycle { name, begun, failed, .. }) = group.cycle.take() else { return Ok(()) };
         self.meter.ticks.observe(begun.elapsed());
-        self.outages.entry(job.group).or_default().over(&name, of, failed);
+        self.outages.entry(job.group).or_default().over(&name, of, &failed);
         self.registry.expire(Instant::now());
         self.hand_on(feed).await?;
         if !std::mem::replace(&mut self.is_listed, true) {

@@ -110,7 +110,7 @@ mod tests {
     fn histograms_go_with_the_last_samples() {
         let histogram =
             |subject| NativeHistogram { subject: SubjectId(subject), millis: 1, count: 0.0, sum: 0.0, buckets: Vec::new() };
-        let histograms = (0..u32::try_from(PART).unwrap() + 1).map(histogram).collect();
+        let histograms = (0..=u32::try_from(PART).unwrap()).map(histogram).collect();
         let reports = parts(head(true), Found { samples: series(1, 1), histograms });
         let counts: Vec<_> = reports.iter().map(|report| (report.samples.len(), report.histograms.len())).collect();
         assert_eq!(counts, [(1, PART), (0, 1)]);

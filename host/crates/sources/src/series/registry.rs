@@ -111,17 +111,17 @@ mod tests {
     use super::*;
 
     fn registry(series: usize) -> Registry {
-        Registry::new(Bounds { series, unseen: Duration::from_secs(60) }, Arc::default())
+        Registry::new(Bounds { series, unseen: Duration::from_mins(1) }, Arc::default())
     }
 
-    fn labels(pairs: &[(&str, &str)]) -> Option<Labels> {
-        Some(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn the_same_labels_are_the_same_subject_and_are_read_once() {
         let (mut registry, now) = (registry(2), Instant::now());
-        let first = registry.subject("a", now, || labels(&[("__name__", "up"), ("job", "x")]));
+        let first = registry.subject("a", now, || Some(labels(&[("__name__", "up"), ("job", "x")])));
         assert_eq!(registry.subject("a", now, || panic!("read again")), first);
         let notices = registry.take_notices();
         let [Notice::Defined(subject)] = notices.as_slice() else { panic!("{notices:?}") };
@@ -131,12 +131,12 @@ mod tests {
     #[test]
     fn what_has_no_room_has_no_subject_until_others_have_gone() {
         let (mut registry, now) = (registry(1), Instant::now());
-        assert!(registry.subject("a", now, || labels(&[])).is_some());
-        assert_eq!(registry.subject("b", now, || labels(&[])), None);
+        assert!(registry.subject("a", now, || Some(labels(&[]))).is_some());
+        assert_eq!(registry.subject("b", now, || Some(labels(&[]))), None);
         registry.expire(now + Duration::from_secs(59));
         assert_eq!(registry.len(), 1);
-        registry.expire(now + Duration::from_secs(60));
+        registry.expire(now + Duration::from_mins(1));
         assert!(matches!(registry.take_notices().as_slice(), [Notice::Defined(_), Notice::Forgotten(_)]));
-        assert!(registry.subject("b", now, || labels(&[])).is_some());
+        assert!(registry.subject("b", now, || Some(labels(&[]))).is_some());
     }
 }

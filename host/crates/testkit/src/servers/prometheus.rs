@@ -1,5 +1,6 @@
 //! A real Prometheus that scrapes one address or itself twice a second, and can be asked what it has seen.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -68,17 +69,17 @@ impl PrometheusServer {
         let itself = options.scrapes_itself.then(|| (format!("127.0.0.1:{port}"), "/metrics".to_owned()));
         let mut text = "global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\nscrape_configs:\n".to_owned();
         for (address, path) in options.scrapes.iter().chain(&itself) {
-            text += &format!("- job_name: testkit\n  metrics_path: '{path}'\n  static_configs:\n  - targets: ['{address}']\n");
+            write!(text, "- job_name: testkit\n  metrics_path: '{path}'\n  static_configs:\n  - targets: ['{address}']\n")?;
         }
         write_private(&configuration, &text)?;
         let certificate = options.tls.then(|| tls::certificate(folder.path())).transpose()?;
         let mut web = String::new();
         if let Some(certificate) = &certificate {
             let (chain, key) = (certificate.chain.display(), certificate.key.display());
-            web += &format!("tls_server_config:\n  cert_file: {chain}\n  key_file: {key}\n");
+            write!(web, "tls_server_config:\n  cert_file: {chain}\n  key_file: {key}\n")?;
         }
         if options.password {
-            web += &format!("basic_auth_users:\n  admin: {PASSWORD}\n");
+            write!(web, "basic_auth_users:\n  admin: {PASSWORD}\n")?;
         }
         let web_file = folder.path().join("web.yml");
         write_private(&web_file, &web)?;
