@@ -240,3 +240,44 @@ async fn a_real_prometheus_behind_tls_and_a_password_is_asked_with_them() {
     let failed = missing.told.cycle("1s", |cycle| cycle[0].failure.is_some()).await;
     assert!(failed[0].failure.as_ref().unwrap().contains("none"), "{failed:?}");
 }
+
+/// What kube-state-metrics and cAdvisor tell of a pod with two containers, today and before Kubernetes 1.16, and of one of the same name elsewhere.
+const PAGE: &str = r#"# TYPE kube_pod_labels gauge
+kube_pod_labels{namespace="default",pod="web",label_ow_action="act",label_vim_id="v1"} 1
+kube_pod_labels{namespace="default",pod="plain",label_ow_action="",label_vim_id=""} 1
+# TYPE container_memory_usage_bytes gauge
+container_memory_usage_bytes{namespace="default",pod="web",container="app",id="/a"} 100
+container_memory_usage_bytes{namespace="default",pod="web",container="sidecar",id="/b"} 20
+container_memory_usage_bytes{namespace="default",pod="web",container="POD",id="/c"} 1
+container_memory_usage_bytes{namespace="default",pod="web",container="",id="/"} 121
+container_memory_usage_bytes{namespace="other",pod="web",container="app",id="/d"} 5000
+container_memory_usage_bytes{namespace="default",pod="plain",container="app",id="/e"} 9
+container_memory_usage_bytes{namespace="default",pod_name="web",container_name="app",id="/f"} 7
+# TYPE container_network_receive_packets_total counter
+container_network_receive_packets_total{namespace="default",pod="web",interface="eth0"} 3
+container_network_receive_packets_total{namespace="default",pod_name="web",interface="eth0"} 3
+"#;
+
+#[tokio::test]
+async fn the_templates_for_mape_find_each_container_once_on_a_real_prometheus() {
+    if !require(Need::Prometheus) {
+        return;
+    }
+    let page = PageServer::start(Answer::Typed("text/plain; version=0.0.4", PAGE.into())).await.unwrap();
+    let prometheus = PrometheusServer::scraping(&page.address(), "/metrics").await.unwrap();
+    for (template, memory) in [("mape-kafka", 120.0), ("mape-kafka-pod-name", 7.0)] {
+        let asking = Asking::run(&json!({"url": prometheus.url(), "period": "1s",
+            "queries": {"mape": {"metrics": "mape-kafka", "template": template, "kind": "range"}}}));
+        let found = |cycle: &[std::sync::Arc<sluicebox_contract::SeriesReport>]| {
+            cycle.len() == 26 && !report(cycle, "container_network_receive_packets_total").samples.is_empty()
+        };
+        let cycle = asking.told.cycle("1s", found).await;
+        assert!(is_well(&cycle), "{template}: {cycle:?}");
+        let samples = &report(&cycle, "container_memory_usage_bytes").samples;
+        assert_eq!(samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [memory], "{template}");
+        let labels = asking.told.series(samples[0].subject);
+        assert_eq!(labels, "{label_ow_action=act,label_vim_id=v1,pod=web}", "{template}");
+        let packets = &report(&cycle, "container_network_receive_packets_total").samples;
+        assert_eq!(packets.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.0], "{template}");
+    }
+}

@@ -109,10 +109,11 @@ pub(crate) async fn send(request: RequestBuilder, words: impl Fn(&[u8]) -> Optio
 
 /// The whole of an answer, as it is after it was unpacked, up to so many bytes.
 pub(crate) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, Trouble> {
-    if response.content_length().is_some_and(|length| length > most as u64) {
+    let promised = response.content_length().unwrap_or(0);
+    if promised > most as u64 {
         return Err(Trouble::TooLong(most));
     }
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(usize::try_from(promised).unwrap_or(0));
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > most {
             return Err(Trouble::TooLong(most));
