@@ -266,5 +266,8 @@ impl Core {
 }
 
 #[cfg(test)]
+#[path = "core_simulation.rs"]
+mod simulation;
+#[cfg(test)]
 #[path = "core_tests.rs"]
 mod tests;

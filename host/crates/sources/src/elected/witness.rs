@@ -140,3 +140,59 @@ fn change(event: &Event) -> Option<Change> {
         Event::Tick(_) | Event::Connections(_) | Event::Inventory(_) | Event::Series(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_contract::{ObjectEvent, ObjectKind, SubjectKind, UnixNanos};
+
+    use super::*;
+
+    fn event(subject: u32, change: Change, bytes: usize) -> Notice {
+        Notice::Event(Event::Object(ObjectEvent {
+            subject: SubjectId(subject),
+            kind: ObjectKind::Pod,
+            change,
+            observed_at: UnixNanos(1),
+            uid: "u".into(),
+            namespace: "n".into(),
+            name: "p".into(),
+            json: Some("x".repeat(bytes).into()),
+        }))
+    }
+
+    fn seen() -> Seen {
+        let mut seen = Seen { reach: Duration::from_secs(10), ..Seen::default() };
+        let (uid, namespace, name) = ("u".to_owned(), "n".to_owned(), "p".to_owned());
+        let subject = Subject { id: SubjectId(1), kind: SubjectKind::Pod, uid, namespace, name, attributes: Vec::new() };
+        seen.take(Notice::Defined(Arc::new(subject)), Instant::now());
+        seen
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_in_number_bytes_and_age() {
+        let now = Instant::now();
+        let mut many = seen();
+        (0..MOST_EVENTS + 5).for_each(|_| many.take(event(1, Change::Modified, 0), now));
+        assert_eq!((many.events.len(), many.left_out), (MOST_EVENTS, 5));
+        let mut large = seen();
+        (0..20).for_each(|_| large.take(event(1, Change::Modified, 1 << 20), now));
+        assert!(large.bytes <= MOST_BYTES && large.events.len() == 15, "{}", large.events.len());
+        large.forget_old(now + Duration::from_secs(10));
+        assert_eq!(large.events.len(), 15);
+        large.forget_old(now + Duration::from_secs(11));
+        assert_eq!((large.events.len(), large.bytes), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_there_at_first_and_what_nobody_has_defined_is_not_remembered() {
+        let now = Instant::now();
+        let mut seen = seen();
+        seen.take(event(1, Change::Listed, 0), now);
+        seen.take(event(2, Change::Modified, 0), now);
+        assert_eq!(seen.events.len(), 0);
+        seen.take(event(1, Change::Deleted, 0), now);
+        seen.take(Notice::Forgotten(SubjectId(1)), now);
+        let told = told(seen.events.into_iter());
+        assert!(matches!(&told[..], [Notice::Defined(_), Notice::Event(_), Notice::Forgotten(SubjectId(1))]), "{told:?}");
+    }
+}
