@@ -55,6 +55,8 @@ pub struct Config {
     pub max_answer_bytes: ByteSize,
     /// How many series are told of at most, all queries together. What is beyond is counted and left out.
     pub max_series: usize,
+    /// How many bytes the labels of all of them take at most, roughly.
+    pub max_series_bytes: ByteSize,
     /// How many samples an answer has at most. One with more is not used.
     pub max_samples: usize,
 }
@@ -182,6 +184,7 @@ impl Default for Config {
             http: http::Config::default(),
             max_answer_bytes: ByteSize(8 << 20),
             max_series: 20_000,
+            max_series_bytes: ByteSize(32 << 20),
             max_samples: 200_000,
         }
     }

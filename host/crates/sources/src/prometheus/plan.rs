@@ -98,6 +98,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     for (field, zero) in [
         ("max-answer-bytes", config.max_answer_bytes.0 == 0),
         ("max-series", config.max_series == 0),
+        ("max-series-bytes", config.max_series_bytes.0 == 0),
         ("max-samples", config.max_samples == 0),
     ] {
         if zero {

@@ -38,6 +38,8 @@ pub struct Config {
     /// How many series are told of at most, all targets together, and how many a page may have that are wanted. What is beyond is counted and
     /// left out. Each takes some hundred bytes.
     pub max_series: usize,
+    /// How many bytes the labels of all of them take at most, roughly.
+    pub max_series_bytes: ByteSize,
 }
 
 /// A page of metrics.
@@ -90,6 +92,7 @@ impl Default for Config {
             parallel: 8,
             max_answer_bytes: ByteSize(16 << 20),
             max_series: 20_000,
+            max_series_bytes: ByteSize(32 << 20),
         }
     }
 }
@@ -125,6 +128,10 @@ impl Config {
         if !(1..=MOST_SERIES).contains(&self.max_series) {
             let text = format!("{} is not between 1 and {MOST_SERIES}", self.max_series);
             problems.push(Problem::new("max-series", text, "leave it out for 20000"));
+        }
+        if self.max_series_bytes.0 < 1024 {
+            let text = format!("{} has no room for the labels of a series", self.max_series_bytes);
+            problems.push(Problem::new("max-series-bytes", text, "leave it out for 32MiB"));
         }
         if self.max_answer_bytes.0 < 1024 || self.max_answer_bytes.0 > 1 << 30 {
             let text = format!("{} is not between 1KiB and 1GiB", self.max_answer_bytes);

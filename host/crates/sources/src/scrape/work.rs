@@ -95,7 +95,8 @@ impl Work {
         let longest = config.targets.values().map(|target| target.period.0).max().unwrap_or_default();
         // Besides, there is one for each target: whether it is up.
         let series = config.max_series + config.targets.len();
-        let bounds = Bounds { series, unseen: SHORTEST_MEMORY.max(longest * 3) };
+        let bytes = usize::try_from(config.max_series_bytes.0).unwrap_or(usize::MAX);
+        let bounds = Bounds { series, bytes, unseen: SHORTEST_MEMORY.max(longest * 3) };
         Ok(Self {
             targets,
             waiting: VecDeque::new(),

@@ -15,6 +15,8 @@ pub(crate) type Labels = Vec<(String, String)>;
 pub(crate) struct Bounds {
     /// Series, at most.
     pub(crate) series: usize,
+    /// Bytes of all of them together, roughly.
+    pub(crate) bytes: usize,
     /// One that was not told of for so long is forgotten.
     pub(crate) unseen: Duration,
 }
@@ -25,18 +27,20 @@ pub(crate) struct Registry {
     ids: Arc<SubjectIds>,
     /// By a text that stands for the labels.
     known: HashMap<Box<str>, Known>,
+    bytes: usize,
     notices: Vec<Notice>,
     out_of_ids: bool,
 }
 
 struct Known {
     subject: SubjectId,
+    weight: usize,
     seen: Instant,
 }
 
 impl Registry {
     pub(crate) fn new(bounds: Bounds, ids: Arc<SubjectIds>) -> Self {
-        Self { bounds, ids, known: HashMap::new(), notices: Vec::new(), out_of_ids: false }
+        Self { bounds, ids, known: HashMap::new(), bytes: 0, notices: Vec::new(), out_of_ids: false }
     }
 
     /// The subject of the labels for which `key` stands; a new one is defined with what `labels` gives. None where there is no room, or
@@ -46,26 +50,38 @@ impl Registry {
             known.seen = now;
             return Some(known.subject);
         }
-        if self.known.len() >= self.bounds.series {
+        // The key stands here; the labels in the subject, which the pipeline holds for lanes that join.
+        let weight = |labels: &Labels| {
+            let texts: usize = labels.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
+            size_of::<Known>() + key.len() + size_of::<Subject>() + texts
+        };
+        let room = self.bounds.bytes.saturating_sub(self.bytes);
+        if self.known.len() >= self.bounds.series || key.len() > room {
             return None;
         }
         let labels = labels()?;
+        let weight = weight(&labels);
+        if weight > room {
+            return None;
+        }
         let Some(id) = self.ids.next() else {
             self.out_of_ids = true;
             return None;
         };
         self.notices.push(Notice::Defined(Arc::new(subject(id, labels))));
-        self.known.insert(key.into(), Known { subject: id, seen: now });
+        self.known.insert(key.into(), Known { subject: id, weight, seen: now });
+        self.bytes += weight;
         Some(id)
     }
 
     /// Forgets those that were not told of for long.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let Self { known, notices, bounds, .. } = self;
+        let Self { known, notices, bounds, bytes, .. } = self;
         known.retain(|_, known| {
             let stays = now.saturating_duration_since(known.seen) < bounds.unseen;
             if !stays {
                 notices.push(Notice::Forgotten(known.subject));
+                *bytes = bytes.saturating_sub(known.weight);
             }
             stays
         });
@@ -111,7 +127,7 @@ mod tests {
     use super::*;
 
     fn registry(series: usize) -> Registry {
-        Registry::new(Bounds { series, unseen: Duration::from_mins(1) }, Arc::default())
+        Registry::new(Bounds { series, bytes: 4096, unseen: Duration::from_mins(1) }, Arc::default())
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -126,6 +142,23 @@ mod tests {
         let notices = registry.take_notices();
         let [Notice::Defined(subject)] = notices.as_slice() else { panic!("{notices:?}") };
         assert_eq!((subject.name.as_str(), subject.attributes.as_slice()), ("up", &[("job".to_owned(), "x".to_owned())][..]));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_come_free_again() {
+        let (mut registry, now) = (registry(1000), Instant::now());
+        let large = |key: &str, registry: &mut Registry, now| {
+            registry.subject(key, now, || Some(labels(&[("x", &"y".repeat(1500))]))).is_some()
+        };
+        assert_eq!(
+            [large("a", &mut registry, now), large("b", &mut registry, now), large("c", &mut registry, now)],
+            [true, true, false]
+        );
+        assert!(!large(&"k".repeat(5000), &mut registry, now));
+        let later = now + Duration::from_mins(1);
+        registry.expire(later);
+        assert_eq!((registry.bytes, registry.len()), (0, 0));
+        assert!(large("c", &mut registry, later));
     }
 
     #[test]
