@@ -510,4 +510,4 @@ pub use samples::ByMetric;
 pub use series::PrometheusValue;
 pub use settings::{NoSettings, settings};
 pub use span::Span;
-pub use time::Rfc3339;
+pub use time::{Rfc3339, date};

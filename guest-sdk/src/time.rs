@@ -18,22 +18,29 @@ pub struct Rfc3339(
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, nanos) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
-        let (year, month, day) = date(seconds / 86_400);
+        let (year, month, day) = date(i64::try_from(seconds / 86_400).unwrap_or(i64::MAX));
         let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
         write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
     }
 }
 
-// Years are counted from March, so that the leap day is the last of its year; 719 468 days lie between 0000-03-01 and 1970.
-fn date(days_since_1970: u64) -> (u64, u64, u64) {
-    let days = days_since_1970 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+/// The year, month and day of a day, by the Gregorian calendar, which also goes on before it was in use.
+///
+/// ```
+/// assert_eq!(sluicebox_sdk::date(0), (1970, 1, 1));
+/// assert_eq!(sluicebox_sdk::date(-1), (1969, 12, 31));
+/// assert_eq!(sluicebox_sdk::date(11_016), (2000, 2, 29));
+/// ```
+pub fn date(days_since_1970: i64) -> (i64, i64, i64) {
+    // Years are counted from March, so that the leap day is the last of its year; 719 468 days lie between 0000-03-01 and 1970.
+    let days = days_since_1970.saturating_add(719_468);
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use sluicebox_sdk::date;
+
 /// Writes moments as `2018-12-20T06:57:49.000000Z`, with six digits of the second's fraction. Samples of a report lie close to each other
 /// and most have the same time, so the text of the minute before is kept.
 #[derive(Debug, Default)]
@@ -40,18 +42,6 @@ fn digits(out: &mut String, number: i64, mut place: i64) {
         out.push(char::from(b'0' + digit));
         place /= 10;
     }
-}
-
-// Years are counted from March, so that the leap day is the last of its year; 719 468 days lie between 0000-03-01 and 1970.
-fn date(days_since_1970: i64) -> (i64, i64, i64) {
-    let days = days_since_1970 + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

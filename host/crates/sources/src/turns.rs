@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use sluicebox_contract::UnixNanos;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// The turns at which all is read.
 #[derive(Debug)]
@@ -42,6 +42,14 @@ impl Turns {
         let aligned = until_multiple(self.period, wall);
         self.due = now + nearest(steady, aligned, self.period);
         u64::try_from(passed).unwrap_or(u64::MAX)
+    }
+}
+
+/// Ready when it is due; never where nothing is.
+pub(crate) async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use asked::{Asking, is_well, mape, matrix, report};
 use serde_json::json;
-use sluicebox_contract::SeriesOrigin;
+use sluicebox_contract::{Bounds, SeriesOrigin};
 use sluicebox_testkit::http::{Answer, PageServer};
 use sluicebox_testkit::servers::{Need, PrometheusOptions, PrometheusServer, require};
 
@@ -279,5 +279,62 @@ async fn the_templates_for_mape_find_each_container_once_on_a_real_prometheus() 
         assert_eq!(labels, "{label_ow_action=act,label_vim_id=v1,pod=web}", "{template}");
         let packets = &report(&cycle, "container_network_receive_packets_total").samples;
         assert_eq!(packets.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.0], "{template}");
+    }
+}
+
+/// A page in Prometheus' protobuf form with one native histogram, written by hand: three observations, of which one is next to zero, one in
+/// (0.5, 1] and one in (1, 2]. The fields are those of `io.prometheus.client.MetricFamily`.
+fn page_with_a_native_histogram() -> Vec<u8> {
+    let part = |tag: u8, bytes: &[u8]| [&[tag, u8::try_from(bytes.len()).expect("short")][..], bytes].concat();
+    let histogram = [
+        &[0x08, 3][..], // sample_count
+        &[0x11],
+        &2.5_f64.to_le_bytes(), // sample_sum
+        &[0x28, 0],             // schema
+        &[0x31],
+        &0.001_f64.to_le_bytes(),         // zero_threshold
+        &[0x38, 1],                       // zero_count
+        &part(0x62, &[0x08, 0, 0x10, 2]), // positive_span: offset 0, length 2
+        &part(0x6a, &[2, 0]),             // positive_delta: 1, 0
+    ]
+    .concat();
+    let metric = part(0x22, &part(0x3a, &histogram));
+    let family = [part(0x0a, b"latency_seconds"), vec![0x18, 4], metric].concat();
+    [vec![u8::try_from(family.len()).expect("short")], family].concat()
+}
+
+#[tokio::test]
+async fn a_real_prometheus_tells_a_native_histogram() {
+    if !require(Need::Prometheus) {
+        return;
+    }
+    const FORM: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let page = PageServer::start(Answer::Typed(FORM, page_with_a_native_histogram())).await.unwrap();
+    let options = PrometheusOptions {
+        scrapes: Some((page.address(), "/metrics".to_owned())),
+        native_histograms: true,
+        ..PrometheusOptions::default()
+    };
+    let prometheus = PrometheusServer::start(options).await.unwrap();
+    let asking = Asking::run(&json!({"url": prometheus.url(), "period": "1s", "queries": {
+        "latency": {"query": "latency_seconds"}, "over_time": {"query": "latency_seconds", "kind": "range", "type": "histogram", "unit": "seconds"}}}));
+    let is_there = |cycle: &[std::sync::Arc<sluicebox_contract::SeriesReport>]| {
+        cycle.len() == 2 && cycle.iter().all(|report| !report.histograms.is_empty())
+    };
+    let cycle = asking.told.cycle("1s", is_there).await;
+    for name in ["latency", "over_time"] {
+        let [histogram] = report(&cycle, name).histograms.as_slice() else { panic!("one: {cycle:?}") };
+        assert!(report(&cycle, name).samples.is_empty());
+        let numbers = |bucket: &sluicebox_contract::NativeBucket| {
+            (bucket.bounds, [bucket.lower, bucket.upper, bucket.count].map(f64::to_bits))
+        };
+        let expected = [
+            (Bounds::ClosedBoth, [-0.001, 0.001, 1.0].map(f64::to_bits)),
+            (Bounds::OpenLeft, [0.5, 1.0, 1.0].map(f64::to_bits)),
+            (Bounds::OpenLeft, [1.0, 2.0, 1.0].map(f64::to_bits)),
+        ];
+        assert_eq!(histogram.buckets.iter().map(numbers).collect::<Vec<_>>(), expected);
+        assert_eq!([histogram.count, histogram.sum].map(f64::to_bits), [3.0, 2.5].map(f64::to_bits));
+        assert!(asking.told.series(histogram.subject).starts_with("latency_seconds{"));
     }
 }

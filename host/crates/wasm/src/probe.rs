@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn handlers_of_a_newer_host_are_listed() {
-        let exports = names(&["sluicebox:module/sample-handler@0.2.0", "sluicebox:module/series-handler@0.2.0", "a:b/c"]);
-        assert_eq!(unknown(&exports), ["sluicebox:module/series-handler@0.2.0"]);
+        let exports = names(&["sluicebox:module/sample-handler@0.2.0", "sluicebox:module/trace-handler@0.2.0", "a:b/c"]);
+        assert_eq!(unknown(&exports), ["sluicebox:module/trace-handler@0.2.0"]);
         let exports = names(&["sluicebox:module/lifecycle@0.1.0", "sluicebox:module/sample-handler@0.1.0"]);
         assert_eq!(unknown(&exports), ["sluicebox:module/sample-handler@0.1.0"]);
     }

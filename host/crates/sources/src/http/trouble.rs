@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 /// Why there is no answer that can be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     #[error("cannot use {what} `{path}`: {cause}")]
     File { what: &'static str, path: String, cause: String },

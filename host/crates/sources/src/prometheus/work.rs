@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Event, Fault, Feed, Notice, SeriesQuery, SeriesReport, UnixNanos};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{self, Answer, Limits};
 use super::ask::{Metadata, Server};
@@ -21,6 +21,7 @@ use super::request::Moments;
 use crate::end::{End, out_of_ids};
 use crate::http::{Client, Ready, Trouble};
 use crate::series::{Registry, parts};
+use crate::turns::at;
 
 /// Between two parts, so that the lanes keep up and none of them has to make room for the next.
 const BREATH: Duration = Duration::from_millis(5);
@@ -198,7 +199,7 @@ impl Work {
             let Some(asked) = self.asked.get(query) else { continue };
             let moments = Moments::of(asked, turn, None, Duration::ZERO);
             let job = Job { group, query, moments, deadline };
-            self.answer(&job, Err(Trouble::Setup(trouble.to_string())), feed).await?;
+            self.answer(&job, Err(trouble.clone()), feed).await?;
         }
         Ok(())
     }
@@ -329,12 +330,5 @@ impl Work {
             feed.send(Notice::Listed).await?;
         }
         Ok(())
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Fault, Feed, Notice, SubjectIds, UnixNanos};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::config::{self, Config, Counters};
 use super::fetch::{Answer, Fetch};
@@ -22,7 +22,7 @@ use super::tell::Teller;
 use crate::end::End;
 use crate::http::{Client, Trouble, check_url};
 use crate::series::{Bounds, Registry};
-use crate::turns::{Turns, multiple};
+use crate::turns::{Turns, at, multiple};
 
 /// A series that was not told of for so long is forgotten, if that is not within three periods.
 const SHORTEST_MEMORY: Duration = Duration::from_mins(2);
@@ -202,12 +202,5 @@ impl Work {
             feed.send(Notice::Listed).await?;
         }
         Ok(())
-    }
-}
-
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }

@@ -20,6 +20,7 @@ const TRIES: usize = 3;
 
 /// How the server is to be.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each of them is so or not")]
 pub struct PrometheusOptions {
     /// The address that it scrapes, such as `127.0.0.1:9091`, and the path.
     pub scrapes: Option<(String, String)>,
@@ -27,6 +28,8 @@ pub struct PrometheusOptions {
     pub scrapes_itself: bool,
     /// TLS, with a certificate of an authority made for it.
     pub tls: bool,
+    /// Whether it takes native histograms from those that it scrapes.
+    pub native_histograms: bool,
     /// Whether only the user `admin` with the password `test` is answered.
     pub password: bool,
 }
@@ -90,6 +93,9 @@ impl PrometheusServer {
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg(format!("--web.config.file={}", web_file.display()))
             .current_dir(folder.path());
+        if options.native_histograms {
+            command.arg("--enable-feature=native-histograms");
+        }
         let process = ServerProcess::start("prometheus", &mut command, &folder.path().join("prometheus.log"))?;
         let mut server = Self { process, port, certificate, _folder: folder };
         let guarded = options.tls || options.password;
