@@ -303,13 +303,15 @@ fn page_with_a_native_histogram() -> Vec<u8> {
     [vec![u8::try_from(family.len()).expect("short")], family].concat()
 }
 
+/// How a page says that it is in that form.
+const PROTOBUF: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
 #[tokio::test]
 async fn a_real_prometheus_tells_a_native_histogram() {
     if !require(Need::Prometheus) {
         return;
     }
-    const FORM: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
-    let page = PageServer::start(Answer::Typed(FORM, page_with_a_native_histogram())).await.unwrap();
+    let page = PageServer::start(Answer::Typed(PROTOBUF, page_with_a_native_histogram())).await.unwrap();
     let options = PrometheusOptions {
         scrapes: Some((page.address(), "/metrics".to_owned())),
         native_histograms: true,
