@@ -156,3 +156,62 @@ async fn labels_that_change_all_the_time_are_bounded() {
     assert_eq!(asking.meter.subjects.get(), 100);
     assert!(asking.meter.beyond_limit.get() >= 140);
 }
+
+/// However many hang: from the second cycle on the others are asked first, and one place is always theirs.
+#[tokio::test]
+async fn queries_that_hang_let_the_others_go_first() {
+    let server = PageServer::start(Answer::Report(matrix(1))).await.unwrap();
+    server.answer_to("query=hang", Answer::Silence);
+    let query = |name: &str| json!({"query": name, "type": "gauge", "unit": ""});
+    let mut queries = serde_json::Map::new();
+    for number in 0..9 {
+        queries.insert(format!("hang{number}"), query(&format!("hang{number}")));
+        queries.insert(format!("well{number}"), query(&format!("well{number}")));
+    }
+    let asking =
+        Asking::run(&json!({"url": format!("http://{}", server.address()), "period": "2s", "timeout": "1s", "queries": queries}));
+    let first = asking.told.cycle("2s", |cycle| cycle.len() == 18).await;
+    let second = asking.told.cycle("2s", |next| next[0].observed_at > first[0].observed_at).await;
+    for report in &second {
+        assert_eq!(
+            report.failure.is_none(),
+            report.query.name.starts_with("well"),
+            "{}: {:?}",
+            report.query.name,
+            report.failure
+        );
+    }
+    let well = second.iter().take_while(|report| report.failure.is_none()).count();
+    assert_eq!(well, 9, "they are told before any of the others");
+}
+
+/// An answer that is too large to catch up at once is asked for in smaller pieces, until nothing is missing.
+#[tokio::test]
+async fn what_was_missed_never_stands_in_the_way_of_what_is_new() {
+    let server = PageServer::start(Answer::Report(matrix(1))).await.unwrap();
+    let asking = Asking::run(&json!({"url": format!("http://{}", server.address()), "period": "1s",
+        "queries": {"a": {"query": "up", "kind": "range", "type": "gauge", "unit": ""}}}));
+    asking.told.cycle("1s", is_well).await;
+    server.answer(Answer::Report(vec![b' '; 9 << 20]));
+    while asking.told.cycles("1s").iter().filter(|cycle| !is_well(cycle)).count() < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.answer(Answer::Report(matrix(1)));
+    let begun = Instant::now();
+    loop {
+        let cycles = asking.told.cycles("1s");
+        let told: Vec<i64> = cycles
+            .iter()
+            .filter(|cycle| is_well(cycle))
+            .flat_map(|cycle| (cycle[0].start_millis..=cycle[0].end_millis).step_by(1000))
+            .collect();
+        assert!(told.windows(2).all(|pair| pair[1] == pair[0] + 1000), "each moment once, in order: {told:?}");
+        let last = cycles.last().expect("a cycle");
+        let now = i64::try_from(last[0].observed_at.0 / 1_000_000).unwrap();
+        if is_well(last) && told.len() > 3 && told.last() == Some(&now) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not catch up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -135,6 +135,9 @@ pub(crate) fn failed(error: reqwest::Error) -> Trouble {
 /// The beginning of what somebody said, on one line.
 pub(crate) fn excerpt(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Whoever is asked does not write to the operator's terminal.
+    let line: String =
+        line.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect();
     match line.char_indices().nth(LONGEST_WORDS) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,

@@ -42,6 +42,8 @@ pub(super) struct Job {
     pub(super) query: usize,
     pub(super) moments: Moments,
     pub(super) deadline: Instant,
+    /// Its query was late in the cycle before.
+    pub(super) is_late: bool,
 }
 
 impl Group {

@@ -1,12 +1,13 @@
 //! Time series out of a Prometheus: asks its query API at every period, and tells what each query finds.
 //!
 //! `config.rs` is what the user writes; `plan.rs` makes single queries of it, with `template.rs` and the table of metrics in `mape.rs`. `request.rs`
-//! says what is asked, `ask.rs` asks, `answer.rs` reads. `cycle.rs` is one turn of all queries, `work.rs` decides what is done when,
+//! says what is asked, `ask.rs` asks, `answer.rs` reads. `cycle.rs` is one turn of all queries, `course.rs` how each has fared, `work.rs` decides what is done when,
 //! `outage.rs` what an operator reads of queries that fail.
 
 mod answer;
 mod ask;
 mod config;
+mod course;
 mod cycle;
 mod mape;
 mod outage;
@@ -27,6 +28,7 @@ use crate::http::Client;
 use crate::series::{Bounds, Registry};
 use answer::Limits;
 use ask::Server;
+use course::Course;
 use cycle::Group;
 use work::Work;
 
@@ -70,12 +72,13 @@ impl Prometheus {
             client: Arc::new(Client::new(&config.http, &base)),
             server: Arc::new(Server::new(config, base)),
             queries: asked.iter().map(|asked| Arc::clone(&asked.query)).collect(),
-            told: vec![None; asked.len()],
+            courses: vec![Course::default(); asked.len()],
             asked,
             groups: by_period.into_iter().map(|(period, queries)| Group::new(period, queries)).collect(),
             waiting: VecDeque::new(),
             running: FuturesUnordered::new(),
             under_way: 0,
+            late_under_way: 0,
             parallel: config.parallel,
             catch_up: config.catch_up.0,
             silence,

@@ -22,10 +22,22 @@ pub(super) struct Moments {
     pub(super) step: i64,
 }
 
+/// What is asked for at a turn, besides what is asked for at each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    /// The last moment that was told before, where that is known.
+    pub(super) told: Option<i64>,
+    /// What was missed since is asked for no further back than this.
+    pub(super) catch_up: Duration,
+    /// Where nothing was told yet, so much may have been left untold by somebody else.
+    pub(super) untold: Duration,
+    /// So many ranges are asked for at once, at most: however long an outage was, no answer is much larger than the others.
+    pub(super) ranges: u32,
+}
+
 impl Moments {
-    /// Those of a turn. `told` is the last moment that was told before, where that is known; what was missed since is asked for, no further back
-    /// than `catch_up`.
-    pub(super) fn of(asked: &Asked, turn: i64, told: Option<i64>, catch_up: Duration) -> Self {
+    /// Those of a turn. What was missed is asked for first, and the rest at the next turns.
+    pub(super) fn of(asked: &Asked, turn: i64, behind: Behind) -> Self {
         let end = turn.saturating_sub(millis(asked.offset));
         if asked.kind == Kind::Instant {
             return Self { start: end, end, step: 0 };
@@ -34,26 +46,23 @@ impl Moments {
         // The first moment is one step after the range begins: the moment before was told at the turn before.
         let steps = (millis(asked.range) / step).max(1);
         let usual = end.saturating_sub(step.saturating_mul(steps - 1));
-        let oldest = end.saturating_sub(millis(catch_up));
-        let start = match told.map(|told| told.saturating_add(step)) {
+        let start = match behind.told {
+            None => usual.saturating_sub(millis(behind.untold) / step * step),
             // What was told by a clock that was ahead is told again.
-            Some(next) if next <= usual => {
-                let missed_and_lost = oldest.saturating_sub(next).max(0);
+            Some(told) if told.saturating_add(step) > usual => usual,
+            Some(told) => {
+                let next = told.saturating_add(step);
+                let oldest = end.saturating_sub(millis(behind.catch_up));
+                let lost = oldest.saturating_sub(next).max(0);
                 // Moments keep their distances from each other.
-                let lost_steps = missed_and_lost / step + i64::from(missed_and_lost % step != 0);
+                let lost_steps = lost / step + i64::from(lost % step != 0);
                 next.saturating_add(lost_steps.saturating_mul(step)).min(usual)
             }
-            _ => usual,
         };
-        Self { start, end, step }
-    }
-}
-
-impl Moments {
-    /// The same with earlier moments before; one moment stays one.
-    pub(super) fn reaching_back(self, by: Duration) -> Self {
-        let steps = millis(by).checked_div(self.step).unwrap_or(0);
-        Self { start: self.start.saturating_sub(steps.saturating_mul(self.step)), ..self }
+        let most = steps.saturating_mul(i64::from(behind.ranges.max(1)));
+        let count = (end.saturating_sub(start) / step).saturating_add(1).min(most);
+        // The last one that there is, which the next turn goes on from.
+        Self { start, end: start.saturating_add((count - 1).saturating_mul(step)), step }
     }
 }
 
@@ -114,7 +123,7 @@ mod tests {
     #[test]
     fn one_moment_is_asked_for() {
         let asked = asked(r#", "offset": "1500ms""#);
-        let moments = Moments::of(&asked, 1_545_289_170_000, None, Duration::ZERO);
+        let moments = Moments::of(&asked, 1_545_289_170_000, behind(None));
         assert_eq!(moments, Moments { start: 1_545_289_168_500, end: 1_545_289_168_500, step: 0 });
         assert_eq!(
             parameters(&asked, moments, &BTreeMap::from([("dedup".to_owned(), "a&b".to_owned())])),
@@ -122,11 +131,15 @@ mod tests {
         );
     }
 
+    fn behind(told: Option<i64>) -> Behind {
+        Behind { told, catch_up: Duration::from_mins(5), untold: Duration::ZERO, ranges: 100 }
+    }
+
     #[test]
     fn a_range_begins_one_step_after_the_moment_that_was_told_last() {
         let asked = asked(r#", "kind": "range", "period": "60s", "step": "20s""#);
         let moments = |turn, told| {
-            let Moments { start, end, step } = Moments::of(&asked, turn, told, Duration::from_mins(5));
+            let Moments { start, end, step } = Moments::of(&asked, turn, behind(told));
             assert_eq!(step, 20_000);
             (start, end)
         };
@@ -134,29 +147,57 @@ mod tests {
         assert_eq!(moments(600_000, Some(540_000)), (560_000, 600_000), "all went well");
         assert_eq!(moments(600_000, Some(480_000)), (500_000, 600_000), "one turn was missed");
         assert_eq!(moments(600_000, Some(0)), (300_000, 600_000), "more was missed than is caught up");
-        assert_eq!(moments(600_000, Some(5_000)), (305_000, 600_000), "the distances stay");
+        assert_eq!(moments(600_000, Some(5_000)), (305_000, 585_000), "the distances stay");
         assert_eq!(moments(600_000, Some(900_000)), (560_000, 600_000), "the clock was set back");
     }
 
     #[test]
+    fn moments_keep_their_distance_where_the_step_does_not_divide_the_period() {
+        let asked = asked(r#", "kind": "range", "period": "5s", "step": "2s""#);
+        let mut told = None;
+        let mut all = Vec::new();
+        for turn in [10_000, 15_000, 20_000, 25_000] {
+            let Moments { start, end, step } = Moments::of(&asked, turn, behind(told));
+            all.extend((start..=end).step_by(usize::try_from(step).unwrap()));
+            told = Some(end);
+        }
+        assert_eq!(all, [8_000, 10_000, 12_000, 14_000, 16_000, 18_000, 20_000, 22_000, 24_000]);
+    }
+
+    #[test]
+    fn what_was_missed_is_asked_for_in_pieces_and_none_is_left_out() {
+        let asked = asked(r#", "kind": "range", "period": "20s", "step": "10s""#);
+        let mut told = Some(100_000);
+        let mut pieces = Vec::new();
+        for turn in [300_000, 320_000, 340_000] {
+            let Moments { start, end, .. } = Moments::of(&asked, turn, Behind { ranges: 8, ..behind(told) });
+            pieces.push((start, end));
+            told = Some(end);
+        }
+        assert_eq!(pieces, [(110_000, 260_000), (270_000, 320_000), (330_000, 340_000)]);
+    }
+
+    #[test]
     fn who_takes_over_reaches_back() {
-        let range = Moments { start: 560_000, end: 600_000, step: 20_000 };
-        assert_eq!(range.reaching_back(Duration::from_secs(55)).start, 520_000);
-        let moment = Moments { start: 600_000, end: 600_000, step: 0 };
-        assert_eq!(moment.reaching_back(Duration::from_secs(55)), moment);
+        let asked = asked(r#", "kind": "range", "period": "40s", "step": "20s""#);
+        let Moments { start, end, .. } = Moments::of(&asked, 600_000, Behind { untold: Duration::from_secs(55), ..behind(None) });
+        assert_eq!((start, end), (540_000, 600_000));
+        let Moments { start, end, .. } =
+            Moments::of(&asked, 600_000, Behind { untold: Duration::from_secs(55), ranges: 1, ..behind(None) });
+        assert_eq!((start, end), (540_000, 560_000));
     }
 
     #[test]
     fn nothing_is_caught_up_when_nothing_may_be() {
         let asked = asked(r#", "kind": "range", "period": "20s""#);
-        let moments = Moments::of(&asked, 600_000, Some(100_000), Duration::ZERO);
+        let moments = Moments::of(&asked, 600_000, Behind { catch_up: Duration::ZERO, ..behind(Some(100_000)) });
         assert_eq!((moments.start, moments.end), (600_000, 600_000));
     }
 
     #[test]
     fn a_range_that_is_shorter_than_a_step_is_one_moment() {
         let asked = asked(r#", "kind": "range", "step": "1m", "range": "10s""#);
-        let moments = Moments::of(&asked, -20_000, None, Duration::ZERO);
+        let moments = Moments::of(&asked, -20_000, behind(None));
         assert_eq!(
             parameters(&asked, moments, &BTreeMap::new()).split_once('&').unwrap().1,
             "start=-20.000&end=-20.000&step=60.000&timeout=10000ms"

@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{self, Answer, Limits};
 use super::ask::{Metadata, Server};
+use super::course::Course;
 use super::cycle::{Cycle, Group, Job};
 use super::outage::Outage;
 use super::plan::Asked;
-use super::request::Moments;
 use crate::end::{End, out_of_ids};
 use crate::http::{Client, Ready, Trouble};
 use crate::series::{Registry, parts};
@@ -42,12 +42,14 @@ pub(super) struct Work {
     pub(super) asked: Vec<Asked>,
     /// What is said of each query: its type and unit may come later.
     pub(super) queries: Vec<Arc<SeriesQuery>>,
-    /// For each query, the last moment that was told.
-    pub(super) told: Vec<Option<i64>>,
+    /// How each has fared.
+    pub(super) courses: Vec<Course>,
     pub(super) groups: Vec<Group>,
     pub(super) waiting: VecDeque<(Job, Ready)>,
     pub(super) running: FuturesUnordered<BoxFuture<'static, Done>>,
     pub(super) under_way: usize,
+    /// Those among them that were late before.
+    pub(super) late_under_way: usize,
     pub(super) parallel: usize,
     pub(super) catch_up: Duration,
     /// How long nobody may have asked before, where one of several collectors asks.
@@ -90,6 +92,7 @@ impl Work {
                 Done::Ready(group, Err(trouble)) => self.give_up(group, &trouble, feed).await?,
                 Done::Answer(job, body, metadata) => {
                     self.under_way = self.under_way.saturating_sub(1);
+                    self.late_under_way = self.late_under_way.saturating_sub(usize::from(job.is_late));
                     self.learn(&job, metadata);
                     self.answer(&job, body, feed).await?;
                 }
@@ -121,28 +124,32 @@ impl Work {
         let Some(Group { queries, cycle: Some(cycle), .. }) = self.groups.get(group) else { return };
         for query in queries.iter().copied() {
             let Some(asked) = self.asked.get(query) else { continue };
-            let told = self.told.get(query).copied().flatten();
-            let moments = match told {
-                None => {
-                    // The one before may have been silenced at the end of a cycle, and this one begins somewhere in its first.
-                    let untold = self.silence.map_or(Duration::ZERO, |silence| silence + 2 * asked.period);
-                    Moments::of(asked, cycle.turn_millis(), None, self.catch_up).reaching_back(untold)
-                }
-                told => Moments::of(asked, cycle.turn_millis(), told, self.catch_up),
-            };
-            self.waiting.push_back((Job { group, query, moments, deadline: cycle.deadline }, ready.clone()));
+            let course = self.courses.get(query).copied().unwrap_or_default();
+            let moments = course.moments(asked, cycle.turn_millis(), self.catch_up, self.silence);
+            let job = Job { group, query, moments, deadline: cycle.deadline, is_late: course.is_late };
+            self.waiting.push_back((job, ready.clone()));
         }
+    }
+
+    /// The next one that may be asked: those that were late before let the others go first, and leave a place for them.
+    fn next_waiting(&mut self) -> Option<(Job, Ready)> {
+        let next = self.waiting.iter().position(|(job, _)| !job.is_late).or_else(|| {
+            let has_place = self.late_under_way < self.parallel.saturating_sub(1).max(1);
+            (has_place && !self.waiting.is_empty()).then_some(0)
+        })?;
+        self.waiting.remove(next)
     }
 
     /// As many as may be under way.
     fn start_waiting(&mut self) {
         while self.under_way < self.parallel {
-            let Some((job, ready)) = self.waiting.pop_front() else { return };
+            let Some((job, ready)) = self.next_waiting() else { return };
             let Some(asked) = self.asked.get(job.query).cloned() else { continue };
             let within = asked.timeout.min(job.deadline.saturating_duration_since(Instant::now()));
             let server = Arc::clone(&self.server);
             let wants_metadata = self.wants_metadata(&asked);
             self.under_way += 1;
+            self.late_under_way += usize::from(job.is_late);
             self.running.push(Box::pin(async move {
                 if within.is_zero() {
                     return Done::Answer(job, Err(Trouble::NoTime), None);
@@ -197,8 +204,8 @@ impl Work {
         let (turn, deadline) = (cycle.turn_millis(), cycle.deadline);
         for query in queries.clone() {
             let Some(asked) = self.asked.get(query) else { continue };
-            let moments = Moments::of(asked, turn, None, Duration::ZERO);
-            let job = Job { group, query, moments, deadline };
+            let moments = Course::default().moments(asked, turn, Duration::ZERO, None);
+            let job = Job { group, query, moments, deadline, is_late: false };
             self.answer(&job, Err(trouble.clone()), feed).await?;
         }
         Ok(())
@@ -218,10 +225,8 @@ impl Work {
             Err(trouble) => (Answer::default(), Some(trouble)),
         };
         self.count(&answer, trouble.is_some());
-        if trouble.is_none()
-            && let Some(told) = self.told.get_mut(job.query)
-        {
-            *told = Some(job.moments.end);
+        if let Some(course) = self.courses.get_mut(job.query) {
+            course.take(job.moments, trouble.as_ref());
         }
         let Some(head) = self.head(job, &answer, trouble.as_ref()) else { return Ok(()) };
         self.tell(head, answer, feed).await?;
@@ -321,7 +326,9 @@ impl Work {
             return Ok(());
         }
         let of = group.queries.len();
-        let Some(Cycle { name, begun, failed, .. }) = group.cycle.take() else { return Ok(()) };
+        let Some(Cycle { name, begun, mut failed, .. }) = group.cycle.take() else { return Ok(()) };
+        // They come in any order; what is told of them does not depend on it.
+        failed.sort_by(|(one, _), (other, _)| one.cmp(other));
         self.meter.ticks.observe(begun.elapsed());
         self.outages.entry(job.group).or_default().over(&name, of, &failed);
         self.registry.expire(Instant::now());
