@@ -80,6 +80,10 @@ impl Config {
                 problems.push(Problem::new(field, cause, "write lower-case letters, digits, `-` and `.`"));
             }
         }
+        if let Some(namespace) = self.namespace.as_ref().filter(|namespace| namespace.contains('.') || namespace.len() > 63) {
+            let cause = format!("`{namespace}` is no name of a namespace");
+            problems.push(Problem::new("namespace", cause, "write up to 63 lower-case letters, digits and `-`"));
+        }
         let Self { duration, renew_deadline, retry_period, .. } = self;
         if duration.0 < SHORTEST || duration.0 > LONGEST {
             problems.push(Problem::new("duration", format!("{duration} is out of range"), "write a time from 1s to 5m"));
@@ -94,6 +98,11 @@ impl Config {
         if retry_period.0 >= renew_deadline.0 {
             let cause =
                 format!("{retry_period} is not shorter than `renew-deadline`, which is {renew_deadline}: it could not be kept");
+            problems.push(Problem::new("retry-period", cause, "give a fifth of `renew-deadline`"));
+        } else if retry_period.0 * 2 > renew_deadline.0 {
+            let cause = format!(
+                "{retry_period} does not fit twice into `renew-deadline`, which is {renew_deadline}: one slow answer would lose the lease"
+            );
             problems.push(Problem::new("retry-period", cause, "give a fifth of `renew-deadline`"));
         }
         problems
@@ -145,6 +154,11 @@ mod tests {
             (r#"{"duration": "6m"}"#, "duration: 6m is out of range"),
             (r#"{"duration": "900ms", "renew-deadline": "500ms", "retry-period": "100ms"}"#, "duration: 900ms is out of range"),
             (r#"{"retry-period": "50ms"}"#, "retry-period: 50ms is too often"),
+            (r#"{"namespace": "a.b"}"#, "namespace: `a.b` is no name of a namespace"),
+            (
+                r#"{"retry-period": "6s"}"#,
+                "retry-period: 6s does not fit twice into `renew-deadline`, which is 10s: one slow answer would lose the lease",
+            ),
             (
                 r#"{"retry-period": "10s"}"#,
                 "retry-period: 10s is not shorter than `renew-deadline`, which is 10s: it could not be kept",

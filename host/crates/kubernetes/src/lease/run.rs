@@ -129,7 +129,8 @@ impl Election {
             let deadline = self.core.deadline(now).min(now + self.place.api.request_timeout());
             let (answer, trouble) = self.ask(action, deadline).await;
             self.core.take(answer, now, Instant::now());
-            self.tale.asked(trouble.as_ref(), &self.shared);
+            let is_write = matches!(action, Action::Create | Action::Renew | Action::Take);
+            self.tale.asked(trouble.as_ref(), is_write, &self.shared);
         }
     }
 

@@ -24,6 +24,8 @@ struct Outage {
     tries: u64,
     /// A different kind of trouble is news.
     status: Option<StatusCode>,
+    /// It was a write that failed: that something can be read does not end it.
+    of_write: bool,
 }
 
 impl Tale {
@@ -66,10 +68,10 @@ impl Tale {
     }
 
     /// A request has failed, or none has since.
-    pub(super) fn asked(&mut self, trouble: Option<&Trouble>, shared: &Shared) {
+    pub(super) fn asked(&mut self, trouble: Option<&Trouble>, is_write: bool, shared: &Shared) {
         let Shared { name, meter, .. } = shared;
         let Some(trouble) = trouble else {
-            if let Some(Outage { began, tries, .. }) = self.outage.take() {
+            if let Some(Outage { began, tries, .. }) = self.outage.take_if(|outage| is_write || !outage.of_write) {
                 info!(lease = %name, tries, seconds = began.elapsed().as_secs(), "the API answers again");
             }
             return;
@@ -77,13 +79,13 @@ impl Tale {
         if self.term.is_some() {
             meter.renewal_failures.increment();
         }
-        let outage = self.outage.get_or_insert(Outage { began: Instant::now(), tries: 0, status: None });
+        let outage = self.outage.get_or_insert(Outage { began: Instant::now(), tries: 0, status: None, of_write: is_write });
         outage.tries += 1;
         if outage.tries == 1 || outage.status != trouble.status {
             warn!(lease = %name, hint = trouble.hint, "{trouble}: trying again");
         } else {
             debug!(lease = %name, tries = outage.tries, "{trouble}");
         }
-        outage.status = trouble.status;
+        (outage.status, outage.of_write) = (trouble.status, outage.of_write || is_write);
     }
 }

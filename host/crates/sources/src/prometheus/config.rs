@@ -36,7 +36,8 @@ pub struct Config {
     pub timeout: TimeSpan,
     /// How many queries are under way at the same time. Up to 64.
     pub parallel: usize,
-    /// Of range queries: after an outage, moments that were missed are asked for as far back as this, up to 1d; `0s` does not.
+    /// Of range queries: after an outage, moments that were missed are asked for as far back as this, up to 1d; `0s` does not. They come in
+    /// order, up to eight ranges at once, and fewer where more is too much for the server or for `max-answer-bytes`.
     pub catch_up: TimeSpan,
     /// How the queries are sent.
     pub method: Method,
