@@ -43,7 +43,8 @@ pub struct Config {
     pub method: Method,
     /// Sent with each query besides, such as `partial_response: "true"` for Thanos.
     pub parameters: BTreeMap<String, String>,
-    /// Queries with places to fill in, by name: `{{metric}}`, `{{function}}`, `{{window}}`, `{{step}}`, `{{range}}`, `{{period}}`, `{{node}}`, and what `variables` names.
+    /// Queries with places to fill in, by name: `{{metric}}`, `{{function}}`, `{{window}}`, `{{step}}`, `{{range}}`, `{{period}}`, `{{node}}`, and what `variables` names;
+    /// `{{containers}}` is what leaves out the series of a pod as a whole and of its sandbox, and nothing for metrics of the network, which are the pod's.
     /// `mape-kafka` and `mape-kafka-pod-name` are there without being written.
     pub templates: BTreeMap<String, String>,
     /// What is filled in. `window: 1m` and `namespace: default` unless given here.

@@ -1,5 +1,7 @@
 //! The table of metrics that 5g-media/kubernetes-prometheus-publisher asks for, and the queries that it makes of them.
 
+use std::collections::BTreeMap;
+
 use super::config::Metric;
 
 /// What the table and its template are called in the configuration.
@@ -62,19 +64,19 @@ const TABLE: [(&str, &str, &str); 26] = [
     ("container_network_transmit_packet_loss_percentage", "counter", "%"),
 ];
 
+/// What stands for `{{containers}}`: the network is the pod's, as its containers share it.
+pub(super) fn containers(metric: &str) -> &'static str {
+    if metric.starts_with("container_network_") { "" } else { CONTAINERS }
+}
+
 /// The metrics, in the order in which they are asked for. Counters are told as rates.
 pub(super) fn table() -> Vec<Metric> {
-    let metric = |(name, metric_type, unit): (&str, &str, &str)| {
-        // The network is the pod's: its containers share it.
-        let containers = if name.starts_with("container_network_") { "" } else { CONTAINERS };
-        let variables = [("containers".to_owned(), containers.to_owned())];
-        Metric {
-            name: name.to_owned(),
-            metric_type: Some(metric_type.to_owned()),
-            unit: Some(unit.to_owned()),
-            function: None,
-            variables: variables.into(),
-        }
+    let metric = |(name, metric_type, unit): (&str, &str, &str)| Metric {
+        name: name.to_owned(),
+        metric_type: Some(metric_type.to_owned()),
+        unit: Some(unit.to_owned()),
+        function: None,
+        variables: BTreeMap::new(),
     };
     TABLE.into_iter().map(metric).collect()
 }

@@ -259,6 +259,7 @@ impl Planning<'_> {
                 "node" => Some(self.node),
                 "window" => Some("1m"),
                 "namespace" => Some("default"),
+                "containers" => Some(mape::containers(&metric.name)),
                 _ => None,
             })
         };
@@ -267,7 +268,7 @@ impl Planning<'_> {
             Err(mistake) => {
                 let cure = match mistake {
                     Unfit::Unknown(_) => {
-                        "write it under `variables`, or use `metric`, `function`, `window`, `step`, `range`, `period`, `node` or `namespace`"
+                        "write it under `variables`, or use `metric`, `function`, `window`, `step`, `range`, `period`, `node`, `namespace` or `containers`"
                     }
                     Unfit::Open => "close it",
                 };

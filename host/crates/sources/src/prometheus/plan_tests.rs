@@ -66,6 +66,21 @@ fn a_query_for_todays_labels_joins_by_pod_and_counts_nothing_twice() {
 }
 
 #[test]
+fn the_template_for_mape_takes_metrics_of_ones_own() {
+    let config = config(
+        r#"{"url": "http://p", "queries": {
+            "own": {"template": "mape-kafka", "metrics": [{"name": "container_memory_rss", "type": "gauge"}, {"name": "container_network_x", "type": "counter"}]},
+            "container_processes": {"template": "mape-kafka", "type": "gauge"}}}"#,
+    );
+    assert_eq!(config.problems(), []);
+    let asked = plan(&config, "n").0;
+    let without_pod = r#"{namespace="default",container!="",container!="POD"}[1m]"#;
+    assert!(text(&asked, "container_memory_rss").contains(without_pod));
+    assert!(text(&asked, "container_processes").contains(without_pod));
+    assert!(text(&asked, "container_network_x").contains(r#"rate(container_network_x{namespace="default"}[1m])"#));
+}
+
+#[test]
 fn templates_variables_and_functions_can_be_set_at_each_level() {
     let config = config(
         r#"{"url": "http://p/prefix", "period": "30s", "variables": {"window": "5m"}, "templates": {"of": "{{function}}({{metric}}{n=\"{{node}}\"}[{{window}}]) / {{x}}"},

@@ -22,7 +22,8 @@ pub struct Wanted {
     /// For each of these labels, the values for which a series is left out. `{image: [""]}` leaves out what has no `image`.
     pub drop: Values,
     /// The series are summed up, and these labels are left, as with `sum by` in PromQL: after rates were made, without the metric's
-    /// name, and what is not a number makes no number of its sum. An empty list makes one sum of all.
+    /// name, and what is not a number makes no number of its sum. An empty list makes one sum of all. Of rates, a series whose time on the
+    /// page has not moved goes in with its last rate, and a sum is left out at a page on which one of its counters has begun anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sum_by: Option<Vec<String>>,
     /// Whether the growth per second since the page before is told in place of the value, without the metric's name, as with `rate` in

@@ -17,23 +17,42 @@ pub(super) struct Total {
     pub(super) millis: Option<i64>,
 }
 
+/// How fast a total grows, each second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rate {
+    /// So fast since the page before.
+    Grown(f64),
+    /// Its time has not moved since: it was not measured anew. So fast before that, where that is known.
+    Still(Option<f64>),
+    /// It was not on the page before.
+    New,
+    /// It has begun anew, or is no number: how much it has grown cannot be known.
+    Lost,
+}
+
+/// A total with how fast it grew.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    total: Total,
+    rate: Option<f64>,
+}
+
 /// The totals of a target. There are never more than its pages have.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    before: HashMap<Box<str>, Total>,
-    now: HashMap<Box<str>, Total>,
+    before: HashMap<Box<str>, Known>,
+    now: HashMap<Box<str>, Known>,
 }
 
 impl Growth {
-    /// How fast a total has grown, each second, since the page before. None for one that was not there, that has begun anew, and while its
-    /// time does not move.
-    pub(super) fn rate(&mut self, key: &str, total: Total) -> Option<f64> {
+    /// How fast a total has grown since the page before.
+    pub(super) fn rate(&mut self, key: &str, total: Total) -> Rate {
         let Some((key, before)) = self.before.remove_entry(key) else {
-            self.now.entry(key.into()).or_insert(total);
-            return None;
+            self.now.entry(key.into()).or_insert(Known { total, rate: None });
+            return Rate::New;
         };
-        let (rate, total) = before.grow(total);
-        self.now.insert(key, total);
+        let (rate, known) = before.grow(total);
+        self.now.insert(key, known);
         rate
     }
 
@@ -49,20 +68,22 @@ impl Growth {
     }
 }
 
-impl Total {
+impl Known {
     /// The rate, and what is remembered.
-    fn grow(self, now: Self) -> (Option<f64>, Self) {
-        let seconds = match (self.millis, now.millis) {
+    fn grow(self, now: Total) -> (Rate, Self) {
+        let before = self.total;
+        let seconds = match (before.millis, now.millis) {
             // The page still tells what was measured before: the next rate spans both.
-            (Some(before), Some(millis)) if before == millis => return (None, self),
+            (Some(before), Some(millis)) if before == millis => return (Rate::Still(self.rate), self),
             #[allow(clippy::cast_precision_loss, reason = "exact up to 285 000 years")]
             (Some(before), Some(millis)) => millis.saturating_sub(before) as f64 / 1_000.0,
-            _ => now.read.saturating_duration_since(self.read).as_secs_f64(),
+            _ => now.read.saturating_duration_since(before.read).as_secs_f64(),
         };
-        let rate = (now.value - self.value) / seconds;
+        let rate = (now.value - before.value) / seconds;
         // Neither what is no number nor what has no end has grown by so much, and what has fallen has begun anew.
-        let is_growth = seconds > 0.0 && now.value >= self.value && rate.is_finite();
-        (is_growth.then_some(rate), now)
+        let is_growth = seconds > 0.0 && now.value >= before.value && rate.is_finite();
+        let known = Self { total: now, rate: is_growth.then_some(rate) };
+        (known.rate.map_or(Rate::Lost, Rate::Grown), known)
     }
 }
 
@@ -72,6 +93,13 @@ mod tests {
 
     use super::*;
 
+    fn told(rate: Rate) -> Option<f64> {
+        match rate {
+            Rate::Grown(rate) => Some(rate),
+            Rate::Still(_) | Rate::New | Rate::Lost => None,
+        }
+    }
+
     /// The rates of one series that is read at these seconds.
     fn rates(readings: &[(u64, f64, Option<i64>)]) -> Vec<Option<f64>> {
         let (mut growth, start) = (Growth::default(), Instant::now());
@@ -79,7 +107,7 @@ mod tests {
             let total = Total { value: *value, read: start + Duration::from_secs(*second), millis: *millis };
             let rate = growth.rate("a", total);
             growth.turn();
-            rate
+            told(rate)
         };
         readings.iter().map(rate).collect()
     }
@@ -128,7 +156,7 @@ mod tests {
         growth.rate("a", total(1));
         growth.turn();
         assert_eq!(growth.len(), 1);
-        assert_eq!(growth.rate("b", total(2)), None);
-        assert_eq!(growth.rate("a", total(2)), Some(0.0));
+        assert_eq!(growth.rate("b", total(2)), Rate::New);
+        assert_eq!(growth.rate("a", total(2)), Rate::Grown(0.0));
     }
 }

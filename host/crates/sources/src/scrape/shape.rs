@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tokio::time::Instant;
 
 use super::filter::Wanted;
-use super::growth::{Growth, Total};
+use super::growth::{Growth, Rate, Total};
 use super::rows::{Metric, Row, Rows};
 
 /// A series at the time of a page.
@@ -52,24 +52,24 @@ impl Shape {
         let is_rate = rate.unwrap_or(self.are_rates && metric.is_cumulative);
         let name = (!is_rate && sum_by.is_none()).then_some(&*metric.name);
         let mut key = String::new();
-        let values = metric.rows.iter().filter_map(|row| {
+        let values = metric.rows.iter().map(|row| {
             let mut row = *row;
             row.millis = row.millis.filter(|_| self.honors_times);
             if !is_rate {
-                return Some(row);
+                return (row, Rate::Grown(row.value));
             }
             key.clear();
             key.extend([&*metric.name, "\0", rows.key(row)]);
             let total = Total { value: row.value, read: moment.read, millis: row.millis };
-            row.value = growth.rate(&key, total)?;
-            Some(row)
+            (row, growth.rate(&key, total))
         });
         match sum_by {
             Some(by) => self.sums(rows, values, by, moment),
             None => values
-                .map(|row| {
+                .filter_map(|(row, rate)| {
+                    let Rate::Grown(value) = rate else { return None };
                     let key = key_of(name, &self.labels(rows.key(row)));
-                    Told { key, value: row.value, millis: row.millis.unwrap_or(moment.millis) }
+                    Some(Told { key, value, millis: row.millis.unwrap_or(moment.millis) })
                 })
                 .collect(),
         }
@@ -80,9 +80,11 @@ impl Shape {
         Told { key: key_of(Some("up"), &self.labels("")), value: f64::from(u8::from(is_up)), millis: moment.millis }
     }
 
-    fn sums(&self, rows: &Rows, values: impl Iterator<Item = Row>, by: &[String], moment: Moment) -> Vec<Told> {
+    /// Sums over the labels that are not named. What was not measured anew goes in as it was: cAdvisor measures each container when it likes,
+    /// and a part is never told as the whole. So a sum is told when a part of it has moved, and not while a part of it cannot be known.
+    fn sums(&self, rows: &Rows, values: impl Iterator<Item = (Row, Rate)>, by: &[String], moment: Moment) -> Vec<Told> {
         let (mut sums, mut places) = (Vec::<(String, Sum)>::new(), HashMap::<String, usize>::new());
-        for row in values {
+        for (row, rate) in values {
             let mut labels = self.labels(rows.key(row));
             labels.retain(|(name, _)| by.iter().any(|label| label == name));
             let key = key_of(None, &labels);
@@ -91,10 +93,23 @@ impl Shape {
                 sums.len() - 1
             });
             if let Some((_, sum)) = sums.get_mut(place) {
-                sum.add(row.value, row.millis.unwrap_or(moment.millis));
+                match rate {
+                    Rate::Grown(value) => {
+                        sum.add(value);
+                        sum.millis = sum.millis.max(Some(row.millis.unwrap_or(moment.millis)));
+                    }
+                    Rate::Still(Some(value)) => sum.add(value),
+                    // As with PromQL, what was seen once has no rate.
+                    Rate::Still(None) | Rate::New => {}
+                    Rate::Lost => sum.is_lost = true,
+                }
             }
         }
-        sums.into_iter().map(|(key, sum)| Told { key, value: sum.value + sum.rest, millis: sum.millis }).collect()
+        let told = |(key, sum): (String, Sum)| {
+            let millis = sum.millis.filter(|_| !sum.is_lost)?;
+            Some(Told { key, value: sum.value + sum.rest, millis })
+        };
+        sums.into_iter().filter_map(told).collect()
     }
 
     /// The labels of the page, by rising names, with the target's own.
@@ -121,21 +136,18 @@ impl Shape {
 }
 
 /// A sum that does not lose what is small beside what is large (Neumaier), as that of PromQL does not.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     value: f64,
     rest: f64,
-    millis: i64,
-}
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self { value: 0.0, rest: 0.0, millis: i64::MIN }
-    }
+    /// The latest time of a part that has moved; none where none has.
+    millis: Option<i64>,
+    /// A part of it cannot be known.
+    is_lost: bool,
 }
 
 impl Sum {
-    fn add(&mut self, more: f64, millis: i64) {
+    fn add(&mut self, more: f64) {
         let value = self.value + more;
         if value.is_infinite() {
             self.rest = 0.0;
@@ -145,7 +157,6 @@ impl Sum {
             self.rest += (more - value) + self.value;
         }
         self.value = value;
-        self.millis = self.millis.max(millis);
     }
 }
 

@@ -115,9 +115,31 @@ fn no_page_makes_more_of_itself() {
 fn rates_are_made_before_sums() {
     let mut target = target(r#"{"a": {"sum-by": [], "rate": true}}"#, &[], false);
     assert_eq!(target.read("a{x=\"1\"} 100\na{x=\"2\"} 5"), Vec::<String>::new());
-    // The first grows, the second begins anew, the third is new.
-    assert_eq!(target.read("a{x=\"1\"} 120\na{x=\"2\"} 1\na{x=\"3\"} 1000"), [" 2 @10000"]);
+    // The first grows, the second begins anew, the third is new: a sum without the second would be a part told as the whole.
+    assert_eq!(target.read("a{x=\"1\"} 120\na{x=\"2\"} 1\na{x=\"3\"} 1000"), Vec::<String>::new());
     assert_eq!(target.read("a{x=\"1\"} 120\na{x=\"2\"} 11\na{x=\"3\"} 1010"), [" 2 @20000"]);
+}
+
+/// cAdvisor measures each container when it likes.
+#[test]
+fn a_sum_of_rates_is_never_told_without_a_part_of_it() {
+    let mut target = target(r#"{"cpu": {"rate": true, "sum-by": ["pod"]}}"#, &[], false);
+    // Both grow by one each second; `b` is measured on every other page.
+    let page = |a: u64, b: u64| {
+        let line = |id: &str, second: u64| format!("cpu{{pod=\"p\",id=\"{id}\"}} {second} {}\n", second * 1000);
+        line("a", a) + &line("b", b)
+    };
+    assert_eq!(target.read(&page(10, 10)), Vec::<String>::new());
+    assert_eq!(target.read(&page(20, 20)), ["pod=p 2 @20000"]);
+    assert_eq!(target.read(&page(30, 20)), ["pod=p 2 @30000"]);
+    assert_eq!(target.read(&page(40, 40)), ["pod=p 2 @40000"]);
+    assert_eq!(target.read(&page(40, 40)), Vec::<String>::new(), "nothing has moved");
+    assert_eq!(target.read(&page(50, 40)), ["pod=p 2 @50000"]);
+    // One of them begins anew: how much it has grown is not known, and so the sum is not.
+    let begun = "cpu{pod=\"p\",id=\"a\"} 1 60000\ncpu{pod=\"p\",id=\"b\"} 60 60000\n";
+    assert_eq!(target.read(begun), Vec::<String>::new());
+    let next = "cpu{pod=\"p\",id=\"a\"} 11 70000\ncpu{pod=\"p\",id=\"b\"} 70 70000\n";
+    assert_eq!(target.read(next), ["pod=p 2 @70000"]);
 }
 
 #[test]
