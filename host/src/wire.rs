@@ -136,7 +136,7 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
 async fn elect(plan: &Plan, api: Option<&Api>) -> Option<Election> {
     let api = api.filter(|_| plan.lease.enabled)?;
     let identity = lease::identity(hostname().as_deref(), |variable| std::env::var(variable).ok());
-    Some(Election::new(api.clone(), &plan.lease, identity).await)
+    Some(Election::new(api.clone(), &plan.lease, identity, plan.shutdown_grace).await)
 }
 
 /// The way to the API server, if anything needs it.

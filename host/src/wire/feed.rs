@@ -9,7 +9,7 @@ use sluicebox_pipeline::{LaneHandle, Pipeline};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::kubernetes::lease::Leadership;
 use sluicebox_sources::{
-    Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Prometheus, Scope, Scrape, Services, Tracer, Wants,
+    Cgroups, Elected, Inventory, Namespaces, Nodes, Pods, Prometheus, Scope, Scrape, Services, Tracer, Wants, prometheus,
 };
 
 use super::{Fed, Parts};
@@ -162,8 +162,9 @@ impl Parts {
         }
         if let Some(config) = &plan.sources.prometheus {
             let (wanted, node, ids) = (config.clone(), node.clone(), Arc::clone(ids));
-            let silence = self.leadership(config.scope).map(|_| plan.lease.duration.0);
-            let prometheus = move |meter| Prometheus::new(&wanted, &node, silence, Arc::clone(&ids), meter);
+            let silence = self.leadership(config.scope).map(|leadership| leadership.longest_silence());
+            let terms = prometheus::Terms { silence, courses: prometheus::Courses::default() };
+            let prometheus = move |meter| Prometheus::new(&wanted, &node, terms.clone(), Arc::clone(&ids), meter);
             self.share_scoped(pipeline, "prometheus", lanes, config.scope, prometheus)?;
         }
         if let Some(config) = &plan.sources.scrape {

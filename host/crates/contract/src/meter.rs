@@ -182,7 +182,9 @@ pub struct LeaseMeter {
     pub held: Gauge,
     /// Terms of holding it.
     pub terms: Counter,
-    /// Requests that failed while it was held.
+    /// Requests that failed.
+    pub failures: Counter,
+    /// Those that failed while it was held.
     pub renewal_failures: Counter,
 }
 

@@ -40,7 +40,7 @@ impl Stage {
     async fn that_looks_on(looks_on: bool) -> Self {
         let bench = Bench::with(&["a", "b"]).await;
         let api = Api::connect(&bench.kubernetes()).await.expect("a way");
-        let mut election = Election::new(api.clone(), &config("n"), "me".to_owned()).await;
+        let mut election = Election::new(api.clone(), &config("n"), "me".to_owned(), Duration::ZERO).await;
         let leadership = election.leadership();
         let (recorder, meter, made) = (Recorder::default(), Arc::clone(&bench.meter), Arc::<AtomicU32>::default());
         let (count, ids) = (Arc::clone(&made), Arc::<SubjectIds>::default());
@@ -157,7 +157,7 @@ async fn whoever_looks_on_tells_first_what_went_while_nobody_worked() {
 async fn nothing_is_told_after_the_deadline_however_slow_the_lanes_are() {
     let bench = Bench::new().await;
     let api = Api::connect(&bench.kubernetes()).await.expect("a way");
-    let mut election = Election::new(api, &config("n"), "me".to_owned()).await;
+    let mut election = Election::new(api, &config("n"), "me".to_owned(), Duration::ZERO).await;
     let leadership = election.leadership();
     // A lane that is full after three notices, before a source that has more to tell than fits.
     let recorder = Recorder::with_room(3);
@@ -185,7 +185,7 @@ async fn nothing_is_told_after_the_deadline_however_slow_the_lanes_are() {
 async fn a_source_that_cannot_go_on_ends_the_run_and_lanes_that_end_do_too() {
     let bench = Bench::new().await;
     let api = Api::connect(&bench.kubernetes()).await.expect("a way");
-    let mut election = Election::new(api, &config("n"), "me".to_owned()).await;
+    let mut election = Election::new(api, &config("n"), "me".to_owned(), Duration::ZERO).await;
     let leadership = election.leadership();
     let stories = async {
         let broken =

@@ -66,7 +66,7 @@ async fn work_ends_in_time_though_the_election_is_stuck() {
 async fn nobody_asks_for_a_lease_that_nobody_wants_and_what_is_not_wanted_any_more_is_given_back() {
     let (server, api) = server().await;
     let connected = kubernetes::Api::connect(&api).await.expect("a way");
-    let mut election = kubernetes::lease::Election::new(connected, &config("n"), "a".to_owned()).await;
+    let mut election = kubernetes::lease::Election::new(connected, &config("n"), "a".to_owned(), Duration::ZERO).await;
     let leadership = election.leadership();
     let story = async {
         sleep(3 * RETRY_PERIOD).await;

@@ -46,6 +46,8 @@ impl Exposition {
         }
         gauge(encoder, &rows, "sluicebox_lease_held", "1 while this collector holds the lease", |meter| &meter.held)?;
         counter(encoder, &rows, "sluicebox_lease_terms", "Times that it has come to hold the lease", |meter| &meter.terms)?;
+        let help = "Requests about the lease that failed, whoever held it";
+        counter(encoder, &rows, "sluicebox_lease_failures", help, |meter| &meter.failures)?;
         let help = "Requests about the lease that failed while it was held";
         counter(encoder, &rows, "sluicebox_lease_renewal_failures", help, |meter| &meter.renewal_failures)
     }

@@ -1,13 +1,15 @@
 //! Does what was decided: asks, waits, and says how things stand, until it is dropped.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 use sluicebox_contract::meter::LeaseMeter;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::ask::Place;
@@ -21,8 +23,10 @@ use crate::Api;
 
 /// Time to give the lease back, however slow the server is.
 const RELEASE: Duration = Duration::from_secs(3);
-/// How often it is tried when somebody writes to it at the same moment.
-const RELEASES: usize = 3;
+/// How often it is tried when somebody writes to it at the same moment, or it fails.
+const RELEASES: usize = 4;
+/// Time until it is tried again after it has failed.
+const RELEASE_AGAIN: Duration = Duration::from_millis(400);
 /// A file with a namespace is not longer.
 const LONGEST_FILE: usize = 1024;
 
@@ -36,8 +40,9 @@ pub struct Election {
 }
 
 impl Election {
-    /// Settles which Lease it is about; `identity` must be no other process's. Nothing is sent yet. Must be called within a runtime.
-    pub async fn new(api: Api, config: &Config, identity: String) -> Self {
+    /// Settles which Lease it is about; `identity` must be no other process's. A holder that is told to stop gives the lease back after `grace` at
+    /// the latest. Nothing is sent yet. Must be called within a runtime.
+    pub async fn new(api: Api, config: &Config, identity: String, grace: Duration) -> Self {
         let file = tokio::fs::read(NAMESPACE_FILE).await.ok().filter(|bytes| bytes.len() <= LONGEST_FILE);
         let file = file.and_then(|bytes| String::from_utf8(bytes).ok());
         let environment = |variable: &str| std::env::var(variable).ok();
@@ -50,7 +55,8 @@ impl Election {
             standing: watch::Sender::new(Standing::default()),
             candidacies: watch::Sender::new(0),
             meter: Arc::<LeaseMeter>::default(),
-            longest_silence: terms.duration + 2 * terms.retry_period,
+            longest_silence: terms.duration + 2 * terms.retry_period + grace,
+            is_closing: AtomicBool::new(false),
             standby: config.standby,
         };
         Self {
@@ -67,10 +73,11 @@ impl Election {
         Leadership::new(Arc::clone(&self.shared))
     }
 
-    /// Runs for the lease until dropped; while nobody stands for it, it is given back and left alone. To drop this gives nothing back: see
-    /// [`Election::release`].
+    /// Runs for the lease until dropped; while nobody stands for it, or the last term is over, it is given back and left alone. To drop this
+    /// gives nothing back: see [`Election::release`].
     pub async fn run(&mut self) -> Infallible {
         let mut candidacies = self.shared.candidacies.subscribe();
+        let shared = Arc::clone(&self.shared);
         loop {
             // The sender is ours, so this does not fail.
             drop(candidacies.wait_for(|candidacies| *candidacies > 0).await);
@@ -78,9 +85,13 @@ impl Election {
             tokio::select! {
                 never = self.campaign() => match never {},
                 _nobody = candidacies.wait_for(|candidacies| *candidacies == 0) => {}
+                () = shared.until_last_term_is_over() => {}
             }
             self.release().await;
             self.shared.meter.wanted.set(0);
+            if shared.is_over() {
+                return pending().await;
+            }
         }
     }
 
@@ -94,7 +105,7 @@ impl Election {
             return;
         }
         let deadline = Instant::now() + RELEASE;
-        for _ in 0..RELEASES {
+        for tried in 1..=RELEASES {
             let (read, trouble) = self.place.read(deadline).await;
             let written = match (&read, trouble) {
                 (Answer::Found(record), _) if record.holder.as_ref() == Some(&self.shared.identity) => {
@@ -108,6 +119,8 @@ impl Election {
                     return info!(namespace = %self.place.namespace, lease = %self.place.name, "lease given back");
                 }
                 (Answer::Conflict, _) => {}
+                // One that is not answered takes all of the time; one that is refused none.
+                (_, Some(_)) if tried < RELEASES && Instant::now() < deadline => sleep(RELEASE_AGAIN).await,
                 (_, trouble) => {
                     let cause = trouble.map(|trouble| trouble.to_string());
                     return warn!(lease = %self.place.name, cause, "the lease could not be given back: others wait until its time is over");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sluicebox_contract::meter::LeaseMeter;
@@ -46,10 +47,27 @@ pub(super) struct Shared {
     pub(super) candidacies: watch::Sender<usize>,
     pub(super) meter: Arc<LeaseMeter>,
     pub(super) longest_silence: Duration,
+    /// No term begins any more.
+    pub(super) is_closing: AtomicBool,
     pub(super) standby: Standby,
 }
 
 impl Shared {
+    /// The last term is over, and no other one begins.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed) && self.standing.borrow().term.is_none()
+    }
+
+    /// Ready when that is so. It is never so before there is news: who closes holds the lease.
+    pub(super) async fn until_last_term_is_over(&self) {
+        let mut standing = self.standing.subscribe();
+        while !self.is_over() {
+            if standing.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Says what is so now.
     pub(super) fn publish(&self, term: Option<Term>, holder: Option<String>, now: Instant) {
         self.standing.send_if_modified(|standing| {
@@ -87,14 +105,16 @@ impl Leadership {
         Candidacy { leadership: self.clone() }
     }
 
-    /// One candidacy more where there is one already: what was begun under the lease comes to its end before it is given back.
+    /// Holds on to the present term, if there is one, and lets no other begin: what was begun under the lease comes to its end before it is
+    /// given back.
     pub fn prolong(&self) -> Option<Candidacy> {
-        let wanted = *self.shared.candidacies.borrow() > 0;
-        wanted.then(|| self.stand())
+        self.term()?;
+        self.shared.is_closing.store(true, Ordering::Relaxed);
+        Some(self.stand())
     }
 
-    /// How long it takes at most from the last sign of life of a holder until another one holds the lease, when all of them have the same
-    /// settings.
+    /// How long it takes at most from the last work of a holder until another one holds the lease, when all of them have the same settings: it
+    /// may have been killed, or told to stop and not have got rid of what it had begun.
     pub fn longest_silence(&self) -> Duration {
         self.shared.longest_silence
     }
@@ -167,6 +187,14 @@ impl Candidacy {
     /// Ready with the term's number when the lease is held.
     pub async fn until_held(&self) -> u64 {
         self.leadership.until_held().await
+    }
+
+    /// Ready when it is known who holds the lease.
+    pub async fn until_seen(&self) {
+        let mut standing = self.leadership.shared.standing.subscribe();
+        if standing.wait_for(|standing| standing.holder.is_some() || standing.term.is_some()).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Ready when somebody else is known to hold the lease.

@@ -76,6 +76,7 @@ impl Tale {
             }
             return;
         };
+        meter.failures.increment();
         if self.term.is_some() {
             meter.renewal_failures.increment();
         }

@@ -17,7 +17,7 @@ use witness::Witness;
 /// Runs a source while the lease is held, a fresh one in each term.
 ///
 /// When a term ends, the source is dropped whatever it waits for, and the lanes are told that everything it has defined is forgotten. What
-/// they have been told before is shaped and written as ever. Standing by counts as ready, and everything that was there counts as told only
+/// they have been told before is shaped and written as ever. Standing by counts as ready once it is known who holds the lease, and everything that was there counts as told only
 /// once a source has told it: a sink never takes for stale what the holder of the lease keeps.
 ///
 /// A term begins with a list of what is there, as every run does. What was there when the holder before was killed, and is not there any
@@ -46,6 +46,8 @@ impl<S: Source, F: FnMut(Arc<SourceMeter>) -> Result<S, Fault> + Send + 'static>
     async fn follow(mut self, mut feed: impl Feed) -> End {
         let candidacy = self.leadership.stand();
         let mut told = Told::default();
+        // Nobody is ready who knows nothing of the lease.
+        candidacy.until_seen().await;
         loop {
             self.stand_by();
             let ended = match self.until_held(&candidacy).await {

@@ -42,7 +42,10 @@ impl Relayed {
 struct Relay(mpsc::Sender<Notice>);
 
 impl Feed for Relay {
+    /// Ready when the notice has been taken and the next one is asked for: what the source counts as told has been told, also when it is
+    /// dropped.
     async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
-        self.0.send(notice).await.map_err(|_| Closed)
+        self.0.send(notice).await.map_err(|_| Closed)?;
+        self.0.reserve().await.map(drop).map_err(|_| Closed)
     }
 }

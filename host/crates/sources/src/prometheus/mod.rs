@@ -28,14 +28,25 @@ use crate::http::Client;
 use crate::series::{Bounds, Registry};
 use answer::Limits;
 use ask::Server;
-use course::Course;
+use course::Reach;
 use cycle::Group;
 use work::Work;
 
 pub use config::{Config, Kind, Method, Metric, Metrics, Query};
+pub use course::Courses;
 
 /// A series that no query has found for so long is forgotten; and after three periods at the earliest.
 const UNSEEN: Duration = Duration::from_mins(5);
+
+/// What is known beyond the term in which a source works. The default is for one collector alone.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// How long nobody may have asked when a term begins: the first range of each query then reaches back so far, or as far as
+    /// `catch-up` says if that is more.
+    pub silence: Option<Duration>,
+    /// How the queries have fared in the terms before. The same for all sources of one configuration, and for no other.
+    pub courses: Courses,
+}
 
 /// The source.
 pub struct Prometheus {
@@ -43,15 +54,9 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Asks as `config` says; `node` stands for `{{node}}`. Where one of several collectors asks, `silence` is how long nobody may have asked before this
-    /// one: the first range of each query then reaches so much further back. Fails where the configuration has mistakes.
-    pub fn new(
-        config: &Config,
-        node: &str,
-        silence: Option<Duration>,
-        ids: Arc<SubjectIds>,
-        meter: Arc<SourceMeter>,
-    ) -> Result<Self, Fault> {
+    /// Asks as `config` says; `node` stands for `{{node}}`. `terms` is for one of several collectors that ask in turns. Fails where the
+    /// configuration has mistakes.
+    pub fn new(config: &Config, node: &str, terms: Terms, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Result<Self, Fault> {
         let (asked, mistakes) = plan::plan(config, node);
         let base = config.base().filter(|_| mistakes.is_empty());
         let Some(base) = base else {
@@ -72,7 +77,7 @@ impl Prometheus {
             client: Arc::new(Client::new(&config.http, &base)),
             server: Arc::new(Server::new(config, base)),
             queries: asked.iter().map(|asked| Arc::clone(&asked.query)).collect(),
-            courses: vec![Course::default(); asked.len()],
+            courses: terms.courses,
             asked,
             groups: by_period.into_iter().map(|(period, queries)| Group::new(period, queries)).collect(),
             waiting: VecDeque::new(),
@@ -80,8 +85,7 @@ impl Prometheus {
             under_way: 0,
             late_under_way: 0,
             parallel: config.parallel,
-            catch_up: config.catch_up.0,
-            silence,
+            reach: Reach { catch_up: config.catch_up.0, silence: terms.silence },
             limits,
             registry: Registry::new(bounds, ids),
             metadata: HashMap::new(),

@@ -25,17 +25,29 @@ pub(super) struct Moments {
 /// What is asked for at a turn, besides what is asked for at each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Behind {
-    /// The last moment that was told before, where that is known.
-    pub(super) told: Option<i64>,
+    /// The last moment that was told before.
+    pub(super) told: i64,
     /// What was missed since is asked for no further back than this.
     pub(super) catch_up: Duration,
-    /// Where nothing was told yet, so much may have been left untold by somebody else.
-    pub(super) untold: Duration,
     /// So many ranges are asked for at once, at most: however long an outage was, no answer is much larger than the others.
     pub(super) ranges: u32,
 }
 
 impl Moments {
+    /// The moment before the first one of a turn at which nothing was told yet; so much before may have been left untold by somebody else.
+    pub(super) fn before(asked: &Asked, turn: i64, untold: Duration) -> i64 {
+        let step = millis(asked.step).max(1);
+        let end = turn.saturating_sub(millis(asked.offset));
+        let usual = end.saturating_sub(step.saturating_mul(Self::steps(asked) - 1));
+        usual.saturating_sub(millis(untold) / step * step).saturating_sub(step)
+    }
+
+    /// How many moments the range of one turn has.
+    fn steps(asked: &Asked) -> i64 {
+        // The first moment is one step after the range begins: the moment before was told at the turn before.
+        (millis(asked.range) / millis(asked.step).max(1)).max(1)
+    }
+
     /// Those of a turn. What was missed is asked for first, and the rest at the next turns.
     pub(super) fn of(asked: &Asked, turn: i64, behind: Behind) -> Self {
         let end = turn.saturating_sub(millis(asked.offset));
@@ -43,21 +55,18 @@ impl Moments {
             return Self { start: end, end, step: 0 };
         }
         let step = millis(asked.step).max(1);
-        // The first moment is one step after the range begins: the moment before was told at the turn before.
-        let steps = (millis(asked.range) / step).max(1);
+        let steps = Self::steps(asked);
         let usual = end.saturating_sub(step.saturating_mul(steps - 1));
-        let start = match behind.told {
-            None => usual.saturating_sub(millis(behind.untold) / step * step),
+        let next = behind.told.saturating_add(step);
+        let start = if next > usual {
             // What was told by a clock that was ahead is told again.
-            Some(told) if told.saturating_add(step) > usual => usual,
-            Some(told) => {
-                let next = told.saturating_add(step);
-                let oldest = end.saturating_sub(millis(behind.catch_up));
-                let lost = oldest.saturating_sub(next).max(0);
-                // Moments keep their distances from each other.
-                let lost_steps = lost / step + i64::from(lost % step != 0);
-                next.saturating_add(lost_steps.saturating_mul(step)).min(usual)
-            }
+            usual
+        } else {
+            let oldest = end.saturating_sub(millis(behind.catch_up));
+            let lost = oldest.saturating_sub(next).max(0);
+            // Moments keep their distances from each other.
+            let lost_steps = lost / step + i64::from(lost % step != 0);
+            next.saturating_add(lost_steps.saturating_mul(step)).min(usual)
         };
         let most = steps.saturating_mul(i64::from(behind.ranges.max(1)));
         let count = (end.saturating_sub(start) / step).saturating_add(1).min(most);
@@ -123,7 +132,7 @@ mod tests {
     #[test]
     fn one_moment_is_asked_for() {
         let asked = asked(r#", "offset": "1500ms""#);
-        let moments = Moments::of(&asked, 1_545_289_170_000, behind(None));
+        let moments = Moments::of(&asked, 1_545_289_170_000, behind(0));
         assert_eq!(moments, Moments { start: 1_545_289_168_500, end: 1_545_289_168_500, step: 0 });
         assert_eq!(
             parameters(&asked, moments, &BTreeMap::from([("dedup".to_owned(), "a&b".to_owned())])),
@@ -131,15 +140,21 @@ mod tests {
         );
     }
 
-    fn behind(told: Option<i64>) -> Behind {
-        Behind { told, catch_up: Duration::from_mins(5), untold: Duration::ZERO, ranges: 100 }
+    fn behind(told: i64) -> Behind {
+        Behind { told, catch_up: Duration::from_mins(5), ranges: 100 }
+    }
+
+    /// The first turn of somebody who has told nothing.
+    fn first(asked: &Asked, turn: i64, untold: u64) -> Behind {
+        behind(Moments::before(asked, turn, Duration::from_secs(untold)))
     }
 
     #[test]
     fn a_range_begins_one_step_after_the_moment_that_was_told_last() {
         let asked = asked(r#", "kind": "range", "period": "60s", "step": "20s""#);
-        let moments = |turn, told| {
-            let Moments { start, end, step } = Moments::of(&asked, turn, behind(told));
+        let moments = |turn, told: Option<i64>| {
+            let behind = told.map_or_else(|| first(&asked, turn, 0), behind);
+            let Moments { start, end, step } = Moments::of(&asked, turn, behind);
             assert_eq!(step, 20_000);
             (start, end)
         };
@@ -154,12 +169,12 @@ mod tests {
     #[test]
     fn moments_keep_their_distance_where_the_step_does_not_divide_the_period() {
         let asked = asked(r#", "kind": "range", "period": "5s", "step": "2s""#);
-        let mut told = None;
+        let mut told = Moments::before(&asked, 10_000, Duration::ZERO);
         let mut all = Vec::new();
         for turn in [10_000, 15_000, 20_000, 25_000] {
             let Moments { start, end, step } = Moments::of(&asked, turn, behind(told));
             all.extend((start..=end).step_by(usize::try_from(step).unwrap()));
-            told = Some(end);
+            told = end;
         }
         assert_eq!(all, [8_000, 10_000, 12_000, 14_000, 16_000, 18_000, 20_000, 22_000, 24_000]);
     }
@@ -167,12 +182,12 @@ mod tests {
     #[test]
     fn what_was_missed_is_asked_for_in_pieces_and_none_is_left_out() {
         let asked = asked(r#", "kind": "range", "period": "20s", "step": "10s""#);
-        let mut told = Some(100_000);
+        let mut told = 100_000;
         let mut pieces = Vec::new();
         for turn in [300_000, 320_000, 340_000] {
             let Moments { start, end, .. } = Moments::of(&asked, turn, Behind { ranges: 8, ..behind(told) });
             pieces.push((start, end));
-            told = Some(end);
+            told = end;
         }
         assert_eq!(pieces, [(110_000, 260_000), (270_000, 320_000), (330_000, 340_000)]);
     }
@@ -180,24 +195,23 @@ mod tests {
     #[test]
     fn who_takes_over_reaches_back() {
         let asked = asked(r#", "kind": "range", "period": "40s", "step": "20s""#);
-        let Moments { start, end, .. } = Moments::of(&asked, 600_000, Behind { untold: Duration::from_secs(55), ..behind(None) });
+        let Moments { start, end, .. } = Moments::of(&asked, 600_000, first(&asked, 600_000, 55));
         assert_eq!((start, end), (540_000, 600_000));
-        let Moments { start, end, .. } =
-            Moments::of(&asked, 600_000, Behind { untold: Duration::from_secs(55), ranges: 1, ..behind(None) });
+        let Moments { start, end, .. } = Moments::of(&asked, 600_000, Behind { ranges: 1, ..first(&asked, 600_000, 55) });
         assert_eq!((start, end), (540_000, 560_000));
     }
 
     #[test]
     fn nothing_is_caught_up_when_nothing_may_be() {
         let asked = asked(r#", "kind": "range", "period": "20s""#);
-        let moments = Moments::of(&asked, 600_000, Behind { catch_up: Duration::ZERO, ..behind(Some(100_000)) });
+        let moments = Moments::of(&asked, 600_000, Behind { catch_up: Duration::ZERO, ..behind(100_000) });
         assert_eq!((moments.start, moments.end), (600_000, 600_000));
     }
 
     #[test]
     fn a_range_that_is_shorter_than_a_step_is_one_moment() {
         let asked = asked(r#", "kind": "range", "step": "1m", "range": "10s""#);
-        let moments = Moments::of(&asked, -20_000, behind(None));
+        let moments = Moments::of(&asked, -20_000, first(&asked, -20_000, 0));
         assert_eq!(
             parameters(&asked, moments, &BTreeMap::new()).split_once('&').unwrap().1,
             "start=-20.000&end=-20.000&step=60.000&timeout=10000ms"

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{self, Answer, Limits};
 use super::ask::{Metadata, Server};
-use super::course::Course;
+use super::course::{Courses, Reach};
 use super::cycle::{Cycle, Group, Job};
 use super::outage::Outage;
 use super::plan::Asked;
@@ -43,7 +43,7 @@ pub(super) struct Work {
     /// What is said of each query: its type and unit may come later.
     pub(super) queries: Vec<Arc<SeriesQuery>>,
     /// How each has fared.
-    pub(super) courses: Vec<Course>,
+    pub(super) courses: Courses,
     pub(super) groups: Vec<Group>,
     pub(super) waiting: VecDeque<(Job, Ready)>,
     pub(super) running: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -51,9 +51,7 @@ pub(super) struct Work {
     /// Those among them that were late before.
     pub(super) late_under_way: usize,
     pub(super) parallel: usize,
-    pub(super) catch_up: Duration,
-    /// How long nobody may have asked before, where one of several collectors asks.
-    pub(super) silence: Option<Duration>,
+    pub(super) reach: Reach,
     pub(super) limits: Limits,
     pub(super) registry: Registry,
     pub(super) metadata: HashMap<String, (Metadata, Instant)>,
@@ -124,9 +122,9 @@ impl Work {
         let Some(Group { queries, cycle: Some(cycle), .. }) = self.groups.get(group) else { return };
         for query in queries.iter().copied() {
             let Some(asked) = self.asked.get(query) else { continue };
-            let course = self.courses.get(query).copied().unwrap_or_default();
-            let moments = course.moments(asked, cycle.turn_millis(), self.catch_up, self.silence);
-            let job = Job { group, query, moments, deadline: cycle.deadline, is_late: course.is_late };
+            let (moments, is_late) =
+                self.courses.with(query, |course| (course.moments(asked, cycle.turn_millis(), self.reach), course.is_late));
+            let job = Job { group, query, moments, deadline: cycle.deadline, is_late };
             self.waiting.push_back((job, ready.clone()));
         }
     }
@@ -204,7 +202,7 @@ impl Work {
         let (turn, deadline) = (cycle.turn_millis(), cycle.deadline);
         for query in queries.clone() {
             let Some(asked) = self.asked.get(query) else { continue };
-            let moments = Course::default().moments(asked, turn, Duration::ZERO, None);
+            let moments = self.courses.with(query, |course| course.moments(asked, turn, self.reach));
             let job = Job { group, query, moments, deadline, is_late: false };
             self.answer(&job, Err(trouble.clone()), feed).await?;
         }
@@ -225,11 +223,10 @@ impl Work {
             Err(trouble) => (Answer::default(), Some(trouble)),
         };
         self.count(&answer, trouble.is_some());
-        if let Some(course) = self.courses.get_mut(job.query) {
-            course.take(job.moments, trouble.as_ref());
-        }
         let Some(head) = self.head(job, &answer, trouble.as_ref()) else { return Ok(()) };
         self.tell(head, answer, feed).await?;
+        // Not before: whoever is stopped halfway has not told it.
+        self.courses.with(job.query, |course| course.take(job.moments, trouble.as_ref()));
         self.settle(job, trouble, feed).await
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{SeriesReport, Source};
 use sluicebox_sources::Prometheus;
-use sluicebox_sources::prometheus::Config;
+use sluicebox_sources::prometheus::{Config, Terms};
 use tokio::task::JoinHandle;
 
 use crate::scraped::Told;
@@ -33,7 +33,8 @@ impl Asking {
         let config: Config = serde_json::from_value(json.clone()).expect("the test's configuration parses");
         assert_eq!(config.problems(), []);
         let (told, meter) = (Told::default(), Arc::<SourceMeter>::default());
-        let source = Prometheus::new(&config, "n1", silence, Arc::default(), Arc::clone(&meter)).expect("a source");
+        let terms = Terms { silence, ..Terms::default() };
+        let source = Prometheus::new(&config, "n1", terms, Arc::default(), Arc::clone(&meter)).expect("a source");
         let feed = told.clone();
         let task = tokio::spawn(async move { source.run(feed, std::future::pending()).await.expect("the source goes on") });
         Self { told, meter, task }

@@ -46,7 +46,7 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) async fn start(name: &'static str, api: &kubernetes::Config, config: &Config, spells: &Spells) -> Self {
         let api = Api::connect(api).await.expect("a way to the API server");
-        let mut election = Election::new(api, config, name.to_owned()).await;
+        let mut election = Election::new(api, config, name.to_owned(), Duration::ZERO).await;
         let leadership = election.leadership();
         let mut tasks = JoinSet::new();
         let (stop, stopped) = oneshot::channel();
