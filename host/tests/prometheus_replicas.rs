@@ -1,5 +1,5 @@
 //! Prometheus to Kafka, once for the whole cluster: two replicas of the program, a real API server, a real Prometheus and a real broker, and a
-//! holder of the lease that is killed ten times.
+//! holder of the lease that is killed ten times; and what none of them could tell while one of the three was away.
 
 mod support;
 
@@ -45,11 +45,11 @@ fn longest_gap(seconds: &Seconds) -> i64 {
     moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
-fn configuration(prometheus: &PrometheusServer, broker: &str) -> String {
+fn configuration(prometheus: &PrometheusServer, broker: &str, catch_up: &str) -> String {
     let labelled = |query: &str| format!("label_replace({query}, \"label_vim_id\", \"x\", \"\", \"\")");
     format!(
-        "lease: {{duration: 3s, renew-deadline: 2s, retry-period: 500ms}}\n\
-         sources:\n  prometheus:\n    url: {}\n    period: 1s\n    queries:\n\
+        "lease: {{duration: 3s, renew-deadline: 2s, retry-period: 500ms}}\nshutdown-grace: 1s\n\
+         sources:\n  prometheus:\n    url: {}\n    period: 1s\n    catch-up: {catch_up}\n    queries:\n\
          \x20     range: {{query: '{}', kind: range, type: gauge, unit: \"\"}}\n\
          \x20     instant: {{query: '{}', type: gauge, unit: \"\"}}\n\
          modules:\n  publisher: {{use: mape-kafka, to: [kafka]}}\nsinks:\n  kafka: {{kafka: {{brokers: [\"{broker}\"]}}}}\n",
@@ -67,7 +67,7 @@ async fn ten_killed_holders_leave_out_no_moment_of_a_range_and_none_for_longer_t
     let (api, broker) = (KubeApiServer::start().await.unwrap(), kafka::broker(TOPIC).await);
     let prometheus = PrometheusServer::start(PrometheusOptions::default()).await.unwrap();
     let kube_config = api.kube_config(api.admin_token()).unwrap();
-    let mut replicas = Replicas::new(&kube_config, &configuration(&prometheus, &broker.address()));
+    let mut replicas = Replicas::new(&kube_config, &configuration(&prometheus, &broker.address(), "0s"));
     let (one, other) = (replicas.start().await, replicas.start().await);
     let (mut holder, mut other) = in_order(one, other).await;
     let mut takeovers = Vec::new();
@@ -108,4 +108,64 @@ async fn ten_killed_holders_leave_out_no_moment_of_a_range_and_none_for_longer_t
     let bound = (LEASE + SLACK).as_secs() + 2;
     assert!(longest_gap(&instant) <= i64::try_from(bound).unwrap(), "{instant:?}");
     assert!(instant.values().all(|times| *times == 1), "no moment is told by two: {instant:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_could_tell_while_something_was_away_is_told_by_whoever_works_then() {
+    if !(require(Need::KubeApiServer) && require(Need::Prometheus) && kafka::can_run()) {
+        return;
+    }
+    let (api, broker) = (KubeApiServer::start().await.unwrap(), kafka::broker(TOPIC).await);
+    let prometheus = PrometheusServer::start(PrometheusOptions::default()).await.unwrap();
+    let kube_config = api.kube_config(api.admin_token()).unwrap();
+    let mut replicas = Replicas::new(&kube_config, &configuration(&prometheus, &broker.address(), "1m"));
+    let (one, other) = (replicas.start().await, replicas.start().await);
+    let (mut holder, mut other) = in_order(one, other).await;
+    let sleep = tokio::time::sleep;
+
+    // Nobody can hold the lease.
+    sleep(Duration::from_secs(3)).await;
+    api.pause();
+    sleep(3 * LEASE).await;
+    assert!(!holder.holds().await);
+    api.resume();
+    (holder, other) = in_order(holder, other).await;
+    sleep(Duration::from_secs(3)).await;
+
+    // Nobody can ask, and who has known since when is killed.
+    prometheus.pause();
+    sleep(3 * LEASE).await;
+    holder.program.kill().unwrap();
+    let fresh = replicas.start().await;
+    (holder, other) = in_order(other, fresh).await;
+    prometheus.resume();
+    sleep(Duration::from_secs(3)).await;
+
+    // Nobody can write, and who has all of it in its queue is killed.
+    broker.pause();
+    sleep(3 * LEASE).await;
+    holder.program.kill().unwrap();
+    let fresh = replicas.start().await;
+    (holder, other) = in_order(other, fresh).await;
+    broker.resume();
+    sleep(Duration::from_secs(3)).await;
+
+    // Nor can who is told to stop.
+    broker.pause();
+    sleep(LEASE).await;
+    holder.signal("-TERM");
+    let status = holder.program.stop(Duration::from_secs(20)).await.unwrap();
+    assert!(!status.success(), "what is not written is told of");
+    let fresh = replicas.start().await;
+    (holder, other) = in_order(other, fresh).await;
+    broker.resume();
+    sleep(Duration::from_secs(8)).await;
+
+    for replica in [&mut other, &mut holder] {
+        assert!(replica.program.stop(Duration::from_secs(20)).await.unwrap().success());
+    }
+    let range = seconds(&kafka::read(&broker, TOPIC).await, "range");
+    println!("{} moments, told {} times", range.len(), range.values().sum::<usize>());
+    assert_eq!(longest_gap(&range), 1, "{range:?}");
+    assert!(range.len() > 40, "{range:?}");
 }

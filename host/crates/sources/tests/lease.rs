@@ -12,7 +12,7 @@ use elections::{DURATION, RENEW_DEADLINE, RETRY_PERIOD, Replica, SLACK, Spells, 
 use serde_json::{Value, json};
 use sluicebox_sources::kubernetes;
 use sluicebox_testkit::api_server::{ApiServer, Kind, RequestFault, RequestFaultKind};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 async fn server() -> (ApiServer, kubernetes::Config) {
     let server = ApiServer::start().await.expect("it starts");
@@ -72,12 +72,14 @@ async fn nobody_asks_for_a_lease_that_nobody_wants_and_what_is_not_wanted_any_mo
         sleep(3 * RETRY_PERIOD).await;
         assert_eq!((server.requests().len(), leadership.prolong().is_some()), (0, false));
         let candidacy = leadership.stand();
+        // Who does not hold it has nothing to hold on to.
+        assert!(leadership.prolong().is_none());
         candidacy.until_held().await;
-        let prolonged = leadership.prolong();
+        let second = leadership.stand();
         drop(candidacy);
         sleep(RETRY_PERIOD).await;
-        assert!(leadership.term().is_some() && prolonged.is_some());
-        drop(prolonged);
+        assert!(leadership.term().is_some());
+        drop(second);
         sleep(RETRY_PERIOD).await;
         assert_eq!((leadership.term(), lease(&server)["spec"].get("holderIdentity")), (None, None));
         server.forget_requests();
@@ -85,6 +87,33 @@ async fn nobody_asks_for_a_lease_that_nobody_wants_and_what_is_not_wanted_any_mo
         assert_eq!(server.requests(), []);
         let again = leadership.stand();
         assert_eq!(again.until_held().await, 2);
+    };
+    tokio::select! {
+        never = election.run() => match never {},
+        () = story => {}
+    }
+}
+
+#[tokio::test]
+async fn whoever_stops_holds_on_to_its_term_and_takes_no_other() {
+    let (server, api) = server().await;
+    let connected = kubernetes::Api::connect(&api).await.expect("a way");
+    let mut election = kubernetes::lease::Election::new(connected, &config("n"), "a".to_owned(), Duration::ZERO).await;
+    let leadership = election.leadership();
+    let story = async {
+        let candidacy = leadership.stand();
+        candidacy.until_held().await;
+        let prolonged = leadership.prolong();
+        drop(candidacy);
+        sleep(2 * RENEW_DEADLINE).await;
+        assert!(leadership.term().is_some() && prolonged.is_some(), "it is renewed for whoever holds on");
+        // The term is lost while it still writes: that one ends, and no other begins.
+        foreign(&server, &json!({"holderIdentity": "z", "leaseDurationSeconds": 1}));
+        let lost = timeout(RENEW_DEADLINE, leadership.until_lost(1)).await;
+        assert!(lost.is_ok(), "{:?}", leadership.show());
+        server.forget_requests();
+        sleep(3 * DURATION).await;
+        assert_eq!((leadership.term(), server.requests()), (None, vec![]));
     };
     tokio::select! {
         never = election.run() => match never {},

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::Method;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -118,6 +119,16 @@ impl PrometheusServer {
     /// Where it is, such as `127.0.0.1:9090`; its own metrics are at `/metrics`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it answer nobody, without closing a connection, until [`Self::resume`].
+    pub fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) {
+        self.process.signal(Signal::CONT);
     }
 
     /// What it knows of all metrics: by family, a list of what was told of it, each with `type` and `unit`.
