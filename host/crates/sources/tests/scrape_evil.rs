@@ -83,3 +83,50 @@ async fn nobody_is_there() {
     let cycle = bench.told.cycle("a", |cycle| bench.told.lines(cycle)[0].contains("cannot connect")).await;
     assert_eq!(bench.told.lines(&cycle)[1], format!("up gauge: up{{instance={address},job=a}} 0"));
 }
+
+/// So many series of one metric, all of them other ones in each round.
+fn series(count: u32, round: u32) -> Answer {
+    Answer::Report((0..count).map(|number| format!("a{{x=\"{round}-{number}\"}} 1\n")).collect::<String>().into_bytes())
+}
+
+#[tokio::test]
+async fn labels_that_change_all_the_time_keep_none_of_those_that_are_there_out() {
+    let server = PageServer::start(series(80, 0)).await.unwrap();
+    let target = json!({"url": format!("http://{}/", server.address()), "period": "200ms"});
+    let bench = Bench::run(&json!({"targets": {"a": target}, "max-series": 100}));
+    let mut last = 0;
+    for round in 1..5 {
+        let cycle = bench.told.cycle("a", |cycle| cycle[0].samples[0].subject.0 > last).await;
+        last = cycle[0].samples[79].subject.0;
+        server.answer(series(80, round));
+    }
+    assert!(bench.told.cycles("a").iter().all(|cycle| cycle[0].samples.len() == 80));
+    assert_eq!((bench.meter.subjects.get(), bench.meter.beyond_limit.get()), (101, 0));
+}
+
+#[tokio::test]
+async fn a_large_target_leaves_the_others_their_share() {
+    let large = PageServer::start(series(100, 0)).await.unwrap();
+    let small = PageServer::start(Answer::Report(Vec::new())).await.unwrap();
+    let target = |server: &PageServer| json!({"url": format!("http://{}/", server.address()), "period": "200ms"});
+    let bench = Bench::run(&json!({"targets": {"large": target(&large), "small": target(&small)}, "max-series": 20}));
+    bench.told.cycle("large", |cycle| cycle[0].samples.len() == 20).await;
+    small.answer(series(8, 1));
+    let cycle = bench.told.cycle("small", |cycle| cycle.len() == 2).await;
+    assert_eq!((cycle[0].samples.len(), cycle[1].warnings.len()), (8, 0));
+    let cycle = bench.told.cycle("large", |cycle| cycle[0].samples.len() == 12).await;
+    assert_eq!(cycle[1].warnings, ["88 series are left out because there are more than `max-series`"]);
+    assert!(bench.told.cycles("small").iter().all(|cycle| cycle.len() == 1 || cycle[0].samples.len() == 8));
+}
+
+#[tokio::test]
+async fn whether_a_target_is_up_has_room_however_little_there_is_for_labels() {
+    let server = PageServer::start(series(100, 0)).await.unwrap();
+    let target =
+        |zone: &str| json!({"url": format!("http://{}/", server.address()), "period": "200ms", "labels": {"zone": zone}});
+    let long = "z".repeat(2_000);
+    let bench = Bench::run(&json!({"targets": {"a": target(&long), "b": target("z")}, "max-series-bytes": "1KiB"}));
+    let cycle = bench.told.cycle("a", is_up).await;
+    assert_eq!((cycle[0].samples.len(), cycle[1].samples.len()), (0, 1));
+    assert!(bench.told.lines(&bench.told.cycle("b", is_up).await).last().is_some_and(|line| line.ends_with(",zone=z} 1")));
+}

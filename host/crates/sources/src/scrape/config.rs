@@ -35,10 +35,12 @@ pub struct Config {
     pub parallel: usize,
     /// How many bytes a page has at most, when it is unpacked. A longer one is not used. So many bytes may be held for each of `parallel`.
     pub max_answer_bytes: ByteSize,
-    /// How many series are told of at most, all targets together, and how many a page may have that are wanted. What is beyond is counted and
-    /// left out. Each takes some hundred bytes.
+    /// How many series are told of at most, all targets together, and how many a page may have that are wanted. Each target always has room for as
+    /// many as this divided by the number of targets, and for more while the others leave it: what it has beyond that goes first when one of
+    /// them needs room for its own part. Series that are no longer on their target's page make room for new ones. What has no room is counted and left out. Each takes some
+    /// hundred bytes. `up` of each target comes on top.
     pub max_series: usize,
-    /// How many bytes the labels of all of them take at most, roughly.
+    /// How many bytes the labels of all of them take at most, roughly. Shared likewise.
     pub max_series_bytes: ByteSize,
 }
 
