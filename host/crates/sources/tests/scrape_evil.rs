@@ -1,5 +1,8 @@
 //! The source `scrape` with targets that are broken or hostile: each costs a page and is told, and the next good one is told, too.
 
+#[path = "cluster/log.rs"]
+#[allow(dead_code, reason = "this test program uses a part of it")]
+mod log;
 mod scraped;
 
 use std::time::Duration;
@@ -106,6 +109,7 @@ async fn labels_that_change_all_the_time_keep_none_of_those_that_are_there_out()
 
 #[tokio::test]
 async fn a_large_target_leaves_the_others_their_share() {
+    log::Log.catch();
     let large = PageServer::start(series(100, 0)).await.unwrap();
     let small = PageServer::start(Answer::Report(Vec::new())).await.unwrap();
     let target = |server: &PageServer| json!({"url": format!("http://{}/", server.address()), "period": "200ms"});
@@ -116,6 +120,8 @@ async fn a_large_target_leaves_the_others_their_share() {
     assert_eq!((cycle[0].samples.len(), cycle[1].warnings.len()), (8, 0));
     let cycle = bench.told.cycle("large", |cycle| cycle[0].samples.len() == 12).await;
     assert_eq!(cycle[1].warnings, ["88 series are left out because there are more than `max-series`"]);
+    let line = log::Log.until("more series than there is room for").await;
+    assert!(line.contains("target_name=\"large\""), "{line}");
     assert!(bench.told.cycles("small").iter().all(|cycle| cycle.len() == 1 || cycle[0].samples.len() == 8));
 }
 

@@ -61,8 +61,8 @@ pub struct Target {
     pub metrics: BTreeMap<String, Wanted>,
     /// How samples are told that only ever grow: counters, and of histograms and summaries the buckets, sums and counts.
     pub counters: Counters,
-    /// Whether the times count that stand on the page: those of cAdvisor are some seconds old. `false` tells all samples at the time at which
-    /// the page was asked for.
+    /// Whether the times count that stand on the page: those of cAdvisor are some seconds old, and a sample whose time is that of the
+    /// page before is not told again. `false` tells all samples at the time at which the page was asked for.
     pub honor_timestamps: bool,
     /// Whether a label of the page stays as it is where the target has one of the same name. `false` calls that of the page `exported_…`, as
     /// Prometheus does.

@@ -89,7 +89,7 @@ impl Teller {
         };
         let head = Head { name: "up", metric: "up", metric_type: "gauge", warnings, is_last: true, ..Head::default() };
         let up = self.find(up, Instant::now());
-        self.report(head, common, vec![up], feed).await?;
+        self.report(head, common, up.into_iter().collect(), feed).await?;
         self.registry.expire(Instant::now());
         self.hand_on(feed).await?;
         self.meter.ticks.observe(begun.elapsed());
@@ -134,7 +134,7 @@ impl Teller {
             let now = Instant::now();
             let told = target.shape.tell(rows, metric, &mut target.growth, moment);
             seen += metric.rows.len();
-            found.push(told.into_iter().map(|told| self.find(told, now)).collect());
+            found.push(told.into_iter().filter_map(|told| self.find(told, now)).collect());
             if seen >= MOUTHFUL {
                 seen = 0;
                 tokio::task::yield_now().await;
@@ -144,9 +144,11 @@ impl Teller {
         found
     }
 
-    fn find(&mut self, told: Told, now: Instant) -> Series {
-        let Told { key, value, millis } = told;
-        Series { subject: self.registry.find(&key, now).ok_or(key), value, millis }
+    /// Sees a series; none where there is nothing to tell of it.
+    fn find(&mut self, told: Told, now: Instant) -> Option<Series> {
+        let subject = self.registry.find(&told.key, now);
+        let (value, millis) = told.sample?;
+        Some(Series { subject: subject.ok_or(told.key), value, millis })
     }
 
     /// Tells the series of one metric. How many of them have no room comes back.
