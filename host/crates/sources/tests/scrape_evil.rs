@@ -54,6 +54,8 @@ async fn a_page_for_people() {
 async fn a_page_that_is_cut_short() {
     survives(Answer::TooShort(100, b"a 1\nb 2\n".to_vec()), "the exchange failed").await;
     survives(Answer::Reset(b"a 1\nb 2\n".repeat(100)), "the exchange failed").await;
+    // Nothing but the connection says where it ends: the number may have been longer.
+    survives(Answer::Raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\na 1\nb 12".to_vec()), "ends without a line feed").await;
     survives(Answer::Typed("application/openmetrics-text", b"a 1\n".to_vec()), "ends before its `# EOF`").await;
     survives(Answer::Typed("application/openmetrics-text", b"a 1\n# EOF\na 2\n".to_vec()), "goes on after its `# EOF`").await;
 }
@@ -135,4 +137,15 @@ async fn whether_a_target_is_up_has_room_however_little_there_is_for_labels() {
     let cycle = bench.told.cycle("a", is_up).await;
     assert_eq!((cycle[0].samples.len(), cycle[1].samples.len()), (0, 1));
     assert!(bench.told.lines(&bench.told.cycle("b", is_up).await).last().is_some_and(|line| line.ends_with(",zone=z} 1")));
+}
+
+/// Those who ask and those who probe share a thread with the source.
+#[tokio::test]
+async fn a_page_of_many_lines_holds_nobody_up() {
+    let page: Vec<u8> = b"a{x=\"1\",y=\"a value\"} 1\n".repeat(500_000);
+    let server = PageServer::start(Answer::Report(page)).await.unwrap();
+    let target = json!({"url": format!("http://{}/", server.address()), "period": "20s", "timeout": "15s"});
+    let bench = Bench::run(&json!({"targets": {"a": target}}));
+    let cycle = bench.told.cycle("a", is_up).await;
+    assert_eq!(cycle[1].warnings, ["499999 samples are left out because their series stand on the page before"]);
 }

@@ -31,7 +31,7 @@ impl Target {
         let mut rows = Rows::new(Arc::clone(&self.filter), 100);
         let mut page = Page::new(Format::Text, LIMITS);
         page.take(text.as_bytes(), &mut rows).unwrap();
-        page.end(&mut rows).unwrap();
+        page.end(true, &mut rows).unwrap();
         let moment =
             Moment { read: self.begun + Duration::from_secs(self.second), millis: i64::try_from(self.second).unwrap() * 1_000 };
         self.second += 10;
@@ -164,7 +164,7 @@ fn a_series_that_is_not_told_again_is_seen_still() {
     let mut rows = Rows::new(filter, 100);
     let mut page = Page::new(Format::Text, LIMITS);
     page.take(b"a 1 5\n", &mut rows).unwrap();
-    page.end(&mut rows).unwrap();
+    page.end(true, &mut rows).unwrap();
     let mut read = || {
         let told = shape.tell(&rows, &rows.metrics()[0], &mut growth, Moment { read: begun, millis: 0 });
         growth.turn();
@@ -206,7 +206,7 @@ fn from_a_page_to_its_series_costs_so_much() {
             let begun = std::time::Instant::now();
             let (mut rows, mut text) = (Rows::new(Arc::clone(&filter), 10_000), Page::new(Format::Text, LIMITS));
             page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut rows).unwrap());
-            text.end(&mut rows).unwrap();
+            text.end(true, &mut rows).unwrap();
             let moment = Moment { read: Instant::now(), millis: 0 };
             std::hint::black_box(shape.tell(&rows, &rows.metrics()[0], &mut growth, moment));
             growth.turn();

@@ -34,7 +34,7 @@ fn read(page: &[u8], chunk: usize, format: Format, unwanted: Option<&'static str
     for chunk in page.chunks(chunk) {
         text.take(chunk, &mut told)?;
     }
-    text.end(&mut told)?;
+    text.end(true, &mut told)?;
     Ok((told.lines, text.skipped()))
 }
 
@@ -158,6 +158,24 @@ fn open_metrics_has_seconds_exemplars_and_an_end() {
     ] {
         assert_eq!(read(page.as_bytes(), 3, Format::OpenMetrics, None), Err(broken));
     }
+}
+
+#[test]
+fn a_last_line_without_a_line_feed_is_believed_only_where_nothing_can_be_missing() {
+    let end = |text: &str, format: Format, has_length: bool| {
+        let (mut page, mut told) = (Page::new(format, SMALL), Told::default());
+        page.take(text.as_bytes(), &mut told).unwrap();
+        page.end(has_length, &mut told).map(|()| told.lines)
+    };
+    let both = || vec!["a[] 1".to_owned(), "b[] 12".to_owned()];
+    assert_eq!(end("a 1\nb 12", Format::Text, true), Ok(both()));
+    for cut in ["a 1\nb 12", "a 1\nb", "a 1\n# HEL", "a"] {
+        assert_eq!(end(cut, Format::Text, false), Err(Broken::CutLine), "{cut}");
+    }
+    for whole in ["a 1\nb 12\n", "a 1\nb 12\n\n", "a 1\nb 12\n  "] {
+        assert_eq!(end(whole, Format::Text, false), Ok(both()), "{whole}");
+    }
+    assert_eq!(end("a 1\nb 12\n# EOF", Format::OpenMetrics, false), Ok(both()));
 }
 
 #[test]
@@ -372,7 +390,7 @@ fn a_page_of_4000_series_costs_so_much() {
     let ours = |only_one: bool| {
         let (mut sum, mut text) = (Sum(0.0, only_one), Page::new(Format::Text, super::LIMITS));
         page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut sum).unwrap());
-        text.end(&mut sum).unwrap();
+        text.end(true, &mut sum).unwrap();
         sum.0
     };
     assert!((ours(false) - naive(&page)).abs() < 1.0);

@@ -78,8 +78,14 @@ impl Page {
         if beyond.is_empty() { Ok(()) } else { Err(Broken::TooLong(self.limits.document)) }
     }
 
-    /// Nothing more comes.
-    pub(in crate::scrape) fn end(&mut self, reader: &mut impl Reader) -> Result<(), Broken> {
+    /// Nothing more comes. `has_length` says whether all has come that was sent, for sure: then a last line without a line feed is believed, as
+    /// Prometheus does. Else the page may have been cut in the midst of a number, which would be another number.
+    pub(in crate::scrape) fn end(&mut self, has_length: bool, reader: &mut impl Reader) -> Result<(), Broken> {
+        let last = self.line.trim_ascii();
+        // The end of OpenMetrics needs no line feed, and is judged below.
+        if !has_length && self.format == Format::Text && !last.is_empty() {
+            return Err(Broken::CutLine);
+        }
         self.complete(&[], reader)?;
         if self.read == 0 && self.skipped > 0 {
             return Err(self.no_metrics());
