@@ -161,24 +161,6 @@ fn open_metrics_has_seconds_exemplars_and_an_end() {
 }
 
 #[test]
-fn a_last_line_without_a_line_feed_is_believed_only_where_nothing_can_be_missing() {
-    let end = |text: &str, format: Format, has_length: bool| {
-        let (mut page, mut told) = (Page::new(format, SMALL), Told::default());
-        page.take(text.as_bytes(), &mut told).unwrap();
-        page.end(has_length, &mut told).map(|()| told.lines)
-    };
-    let both = || vec!["a[] 1".to_owned(), "b[] 12".to_owned()];
-    assert_eq!(end("a 1\nb 12", Format::Text, true), Ok(both()));
-    for cut in ["a 1\nb 12", "a 1\nb", "a 1\n# HEL", "a"] {
-        assert_eq!(end(cut, Format::Text, false), Err(Broken::CutLine), "{cut}");
-    }
-    for whole in ["a 1\nb 12\n", "a 1\nb 12\n\n", "a 1\nb 12\n  "] {
-        assert_eq!(end(whole, Format::Text, false), Ok(both()), "{whole}");
-    }
-    assert_eq!(end("a 1\nb 12\n# EOF", Format::OpenMetrics, false), Ok(both()));
-}
-
-#[test]
 fn a_line_that_cannot_be_read_is_left_out() {
     for line in [
         "up",
