@@ -154,7 +154,12 @@ async fn labels_that_change_all_the_time_are_bounded() {
         }
     }
     assert_eq!(asking.meter.subjects.get(), 100);
-    assert!(asking.meter.beyond_limit.get() >= 140);
+    // Those that have gone kept none of the others out.
+    assert!(asking.told.cycles("1s").iter().all(|cycle| matches!(cycle[0].samples.len(), 0 | 80)));
+    assert_eq!(
+        (asking.told.cycles("1s").last().map(|cycle| cycle[0].samples.len()), asking.meter.beyond_limit.get()),
+        (Some(80), 0)
+    );
 }
 
 /// However many hang: from the second cycle on the others are asked first, and one place is always theirs.

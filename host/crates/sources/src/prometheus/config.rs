@@ -55,7 +55,8 @@ pub struct Config {
     pub http: http::Config,
     /// How many bytes an answer has at most, when it is unpacked. A longer one is not used. So many bytes may be held for each of `parallel`.
     pub max_answer_bytes: ByteSize,
-    /// How many series are told of at most, all queries together. What is beyond is counted and left out.
+    /// How many series are told of at most, all queries together. Series that their query no longer finds make room for new
+    /// ones. What is beyond is counted and left out.
     pub max_series: usize,
     /// How many bytes the labels of all of them take at most, roughly.
     pub max_series_bytes: ByteSize,

@@ -71,7 +71,7 @@ impl Prometheus {
         }
         let longest = by_period.last_key_value().map_or(Duration::ZERO, |(period, _)| *period);
         let bytes = usize::try_from(config.max_series_bytes.0).unwrap_or(usize::MAX);
-        let bounds = Bounds { series: config.max_series, bytes, unseen: UNSEEN.max(longest * 3) };
+        let bounds = Bounds { series: config.max_series, bytes, unseen: UNSEEN.max(longest * 3), shares: 0 };
         let limits = Limits { samples: config.max_samples };
         let work = Work {
             client: Arc::new(Client::new(&config.http, &base)),

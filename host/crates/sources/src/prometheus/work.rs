@@ -212,7 +212,7 @@ impl Work {
     /// Reads an answer, tells it, and ends the cycle with its last one.
     async fn answer(&mut self, job: &Job, body: Result<Vec<u8>, Trouble>, feed: &mut impl Feed) -> Result<(), End> {
         let answer = match body {
-            Ok(body) => self.read(body).await?.map_err(Trouble::Unusable),
+            Ok(body) => self.read(job.query, body).await?.map_err(Trouble::Unusable),
             Err(trouble) => Err(trouble),
         };
         let (answer, trouble) = match answer {
@@ -231,10 +231,20 @@ impl Work {
     }
 
     /// Reads beside the executor's thread what takes long.
-    async fn read(&mut self, body: Vec<u8>) -> Result<Result<Answer, String>, End> {
+    async fn read(&mut self, query: usize, body: Vec<u8>) -> Result<Result<Answer, String>, End> {
         let (limits, now, is_long) = (self.limits, Instant::now(), body.len() > LONG);
         let read = move |registry: &mut Registry| {
-            answer::read(&body, limits, |json| registry.subject(json, now, || answer::labels(json)))
+            registry.begin(query);
+            let read = |registry: &mut Registry| {
+                answer::read(&body, limits, |json| registry.subject(json, now, || answer::labels(json)))
+            };
+            let answer = read(registry);
+            if answer.as_ref().is_ok_and(|answer| answer.error.is_none()) {
+                // All that is there still has been seen: what has gone makes room.
+                return if registry.let_go() { read(registry) } else { answer };
+            }
+            registry.take_back();
+            answer
         };
         if !is_long {
             return Ok(read(&mut self.registry));

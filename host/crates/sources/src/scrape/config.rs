@@ -35,10 +35,12 @@ pub struct Config {
     pub parallel: usize,
     /// How many bytes a page has at most, when it is unpacked. A longer one is not used. So many bytes may be held for each of `parallel`.
     pub max_answer_bytes: ByteSize,
-    /// How many series are told of at most, all targets together, and how many a page may have that are wanted. What is beyond is counted and
-    /// left out. Each takes some hundred bytes.
+    /// How many series are told of at most, all targets together, and how many a page may have that are wanted. Each target always has room for as
+    /// many as this divided by the number of targets, and for more while the others leave it: what it has beyond that goes first when one of
+    /// them needs room for its own part. Series that are no longer on their target's page make room for new ones. What has no room is counted and left out. Each takes some
+    /// hundred bytes. `up` of each target comes on top.
     pub max_series: usize,
-    /// How many bytes the labels of all of them take at most, roughly.
+    /// How many bytes the labels of all of them take at most, roughly. Shared likewise.
     pub max_series_bytes: ByteSize,
 }
 
@@ -59,8 +61,8 @@ pub struct Target {
     pub metrics: BTreeMap<String, Wanted>,
     /// How samples are told that only ever grow: counters, and of histograms and summaries the buckets, sums and counts.
     pub counters: Counters,
-    /// Whether the times count that stand on the page: those of cAdvisor are some seconds old. `false` tells all samples at the time at which
-    /// the page was asked for.
+    /// Whether the times count that stand on the page: those of cAdvisor are some seconds old, and a sample whose time is that of the
+    /// page before is not told again. `false` tells all samples at the time at which the page was asked for.
     pub honor_timestamps: bool,
     /// Whether a label of the page stays as it is where the target has one of the same name. `false` calls that of the page `exported_…`, as
     /// Prometheus does.

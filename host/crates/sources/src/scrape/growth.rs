@@ -1,4 +1,4 @@
-//! Totals of the page before, and how fast they have grown. Pure.
+//! Totals of the page before, and how fast they have grown; and whether a sample that has a time of its own has moved. Pure.
 //!
 //! A page that says when its samples were taken is believed, as far as the times of one series go: they were measured then, however late
 //! they are read. Else only a clock that nobody sets is asked.

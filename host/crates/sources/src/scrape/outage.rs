@@ -16,6 +16,7 @@ pub(super) struct Outage {
     /// The last trouble was told.
     is_told: bool,
     has_told_of_lines: bool,
+    has_told_of_limit: bool,
 }
 
 impl Outage {
@@ -54,6 +55,19 @@ impl Outage {
                 lines,
                 first,
                 "lines of a page cannot be read; they are left out"
+            );
+        }
+    }
+
+    /// Some of a page had no room; told once.
+    pub(super) fn left_out(&mut self, target: &str, series: u64) {
+        if series > 0 && !std::mem::replace(&mut self.has_told_of_limit, true) {
+            tracing::warn!(
+                source = "scrape",
+                target_name = target,
+                left_out = series,
+                hint = "raise `max-series` or `max-series-bytes`, or name the `metrics` of this target that are of use",
+                "the target has more series than there is room for: the rest of them is left out and counted"
             );
         }
     }

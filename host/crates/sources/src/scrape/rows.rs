@@ -166,7 +166,7 @@ mod tests {
         let mut rows = Rows::new(Arc::new(filter), most);
         let mut page = Page::new(Format::Text, crate::scrape::text::LIMITS);
         page.take(PAGE.as_bytes(), &mut rows).expect("the test's page is one");
-        page.end(&mut rows).expect("the test's page is one");
+        page.end(true, &mut rows).expect("the test's page is one");
         rows
     }
 

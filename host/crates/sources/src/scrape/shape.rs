@@ -1,4 +1,7 @@
 //! From what a page tells to the series that are told: growth in place of totals, sums, the target's own labels. Pure.
+//!
+//! A sample is told once: where the page gives it the time that it had on the page before, it was not measured anew, and whoever takes what is
+//! told would have it twice; Prometheus drops it as a duplicate.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,8 +17,8 @@ use super::rows::{Metric, Row, Rows};
 pub(super) struct Told {
     /// Stands for its labels; [`labels`] reads it.
     pub(super) key: String,
-    pub(super) value: f64,
-    pub(super) millis: i64,
+    /// None where there is nothing new to tell: the series only is still there.
+    pub(super) sample: Option<(f64, i64)>,
 }
 
 /// How the pages of a target are told.
@@ -55,21 +58,25 @@ impl Shape {
         let values = metric.rows.iter().map(|row| {
             let mut row = *row;
             row.millis = row.millis.filter(|_| self.honors_times);
-            if !is_rate {
+            if !is_rate && row.millis.is_none() {
                 return (row, Rate::Grown(row.value));
             }
             key.clear();
             key.extend([&*metric.name, "\0", rows.key(row)]);
             let total = Total { value: row.value, read: moment.read, millis: row.millis };
-            (row, growth.rate(&key, total))
+            match growth.rate(&key, total) {
+                rate if is_rate => (row, rate),
+                Rate::Still(_) => (row, Rate::Still(Some(row.value))),
+                _ => (row, Rate::Grown(row.value)),
+            }
         });
         match sum_by {
             Some(by) => self.sums(rows, values, by, moment),
             None => values
-                .filter_map(|(row, rate)| {
-                    let Rate::Grown(value) = rate else { return None };
+                .map(|(row, rate)| {
                     let key = key_of(name, &self.labels(rows.key(row)));
-                    Some(Told { key, value, millis: row.millis.unwrap_or(moment.millis) })
+                    let millis = row.millis.unwrap_or(moment.millis);
+                    Told { key, sample: if let Rate::Grown(value) = rate { Some((value, millis)) } else { None } }
                 })
                 .collect(),
         }
@@ -77,7 +84,7 @@ impl Shape {
 
     /// Whether the target could be read, as Prometheus tells it.
     pub(super) fn up(&self, is_up: bool, moment: Moment) -> Told {
-        Told { key: key_of(Some("up"), &self.labels("")), value: f64::from(u8::from(is_up)), millis: moment.millis }
+        Told { key: key_of(Some("up"), &self.labels("")), sample: Some((f64::from(u8::from(is_up)), moment.millis)) }
     }
 
     /// Sums over the labels that are not named. What was not measured anew goes in as it was: cAdvisor measures each container when it likes,
@@ -106,10 +113,10 @@ impl Shape {
             }
         }
         let told = |(key, sum): (String, Sum)| {
-            let millis = sum.millis.filter(|_| !sum.is_lost)?;
-            Some(Told { key, value: sum.value + sum.rest, millis })
+            let millis = sum.millis.filter(|_| !sum.is_lost);
+            Told { key, sample: millis.map(|millis| (sum.value + sum.rest, millis)) }
         };
-        sums.into_iter().filter_map(told).collect()
+        sums.into_iter().map(told).collect()
     }
 
     /// The labels of the page, by rising names, with the target's own.

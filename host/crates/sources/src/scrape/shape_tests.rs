@@ -31,15 +31,17 @@ impl Target {
         let mut rows = Rows::new(Arc::clone(&self.filter), 100);
         let mut page = Page::new(Format::Text, LIMITS);
         page.take(text.as_bytes(), &mut rows).unwrap();
-        page.end(&mut rows).unwrap();
+        page.end(true, &mut rows).unwrap();
         let moment =
             Moment { read: self.begun + Duration::from_secs(self.second), millis: i64::try_from(self.second).unwrap() * 1_000 };
         self.second += 10;
-        let told =
-            rows.metrics().iter().flat_map(|metric| self.shape.tell(&rows, metric, &mut self.growth, moment)).map(|told| {
+        let told = rows.metrics().iter().flat_map(|metric| self.shape.tell(&rows, metric, &mut self.growth, moment)).filter_map(
+            |told| {
                 let labels: Vec<String> = labels(&told.key).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-                format!("{} {} @{}", labels.join(","), told.value, told.millis)
-            });
+                let (value, millis) = told.sample?;
+                Some(format!("{} {value} @{millis}", labels.join(",")))
+            },
+        );
         let told = told.collect();
         self.growth.turn();
         told
@@ -143,6 +145,36 @@ fn a_sum_of_rates_is_never_told_without_a_part_of_it() {
 }
 
 #[test]
+fn what_was_not_measured_anew_is_not_told_again() {
+    let mut target = target(r#"{"a": {}, "b": {"sum-by": []}}"#, &[], false);
+    let page = |a: u32, b: u32| format!("a{{x=\"1\"}} 7 {a}\na{{x=\"2\"}} 7\nb{{x=\"1\"}} 1 5\nb{{x=\"2\"}} 2 {b}\n");
+    assert_eq!(target.read(&page(5, 5)), ["__name__=a,x=1 7 @5", "__name__=a,x=2 7 @0", " 3 @5"]);
+    // What has no time of its own is measured when the page is read.
+    assert_eq!(target.read(&page(5, 5)), ["__name__=a,x=2 7 @10000"]);
+    // What has not moved still is a part of its sum.
+    assert_eq!(target.read(&page(6, 6)), ["__name__=a,x=1 7 @6", "__name__=a,x=2 7 @20000", " 3 @6"]);
+    target.shape.honors_times = false;
+    assert_eq!(target.read(&page(6, 6)).len(), 3);
+}
+
+/// Else it would be forgotten while it is there.
+#[test]
+fn a_series_that_is_not_told_again_is_seen_still() {
+    let Target { filter, shape, mut growth, begun, .. } = target("{}", &[], false);
+    let mut rows = Rows::new(filter, 100);
+    let mut page = Page::new(Format::Text, LIMITS);
+    page.take(b"a 1 5\n", &mut rows).unwrap();
+    page.end(true, &mut rows).unwrap();
+    let mut read = || {
+        let told = shape.tell(&rows, &rows.metrics()[0], &mut growth, Moment { read: begun, millis: 0 });
+        growth.turn();
+        told
+    };
+    let (first, second) = (read(), read());
+    assert_eq!((first[0].sample, second[0].sample, &first[0].key), (Some((1.0, 5)), None, &second[0].key));
+}
+
+#[test]
 fn a_sum_of_what_is_no_number_is_none_and_small_values_are_not_lost() {
     let mut target = target(r#"{"a": {"sum-by": []}}"#, &[], false);
     let mut sum = |values: &[&str]| {
@@ -174,7 +206,7 @@ fn from_a_page_to_its_series_costs_so_much() {
             let begun = std::time::Instant::now();
             let (mut rows, mut text) = (Rows::new(Arc::clone(&filter), 10_000), Page::new(Format::Text, LIMITS));
             page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut rows).unwrap());
-            text.end(&mut rows).unwrap();
+            text.end(true, &mut rows).unwrap();
             let moment = Moment { read: Instant::now(), millis: 0 };
             std::hint::black_box(shape.tell(&rows, &rows.metrics()[0], &mut growth, moment));
             growth.turn();

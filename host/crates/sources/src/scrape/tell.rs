@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::{Event, Feed, Notice, SeriesOrigin, SeriesQuery, SeriesReport, SeriesSample, UnixNanos};
+use sluicebox_contract::{Event, Feed, Notice, SeriesOrigin, SeriesQuery, SeriesReport, SeriesSample, SubjectId, UnixNanos};
 use tokio::time::{Instant, sleep};
 
 use super::fetch::Answer;
+use super::rows::Rows;
 use super::shape::{Moment, Told, labels};
 use super::work::{Cycle, Target};
 use crate::end::{End, out_of_ids};
@@ -24,8 +25,14 @@ pub(super) struct Teller {
     registry: Registry,
     /// Samples since the last pause.
     said: usize,
-    has_warned_of_limit: bool,
     meter: Arc<SourceMeter>,
+}
+
+/// A series of a page whose subject is known, or that will have one if there is room: then its key stands here.
+struct Series {
+    subject: Result<SubjectId, String>,
+    value: f64,
+    millis: i64,
 }
 
 /// What all reports of a cycle have in common.
@@ -50,25 +57,26 @@ struct Head<'text> {
 
 impl Teller {
     pub(super) fn new(registry: Registry, meter: Arc<SourceMeter>) -> Self {
-        Self { registry, said: 0, has_warned_of_limit: false, meter }
+        Self { registry, said: 0, meter }
     }
 
     /// Whether a target is up has room, whatever its page tells.
     pub(super) fn expect(&mut self, target: &Target) {
         let up = target.shape.up(false, Moment { read: Instant::now(), millis: 0 });
-        self.registry.subject(&up.key, Instant::now(), || Some(labels(&up.key)));
+        self.registry.pin(&up.key, Instant::now(), labels(&up.key));
     }
 
     /// Tells a cycle of a target.
     pub(super) async fn tell(&mut self, target: &mut Target, cycle: Cycle, feed: &mut impl Feed) -> Result<(), End> {
         let begun = std::time::Instant::now();
-        let Cycle { observed_at, moment, answer, .. } = cycle;
+        let Cycle { target: party, observed_at, moment, answer } = cycle;
         let name = target.name.clone();
         let common = Common { cycle: &name, observed_at, moment };
         let up = target.shape.up(answer.is_ok(), moment);
         let warnings = match answer {
             Ok(answer) => {
                 target.outage.succeeded(&name);
+                self.registry.begin(party);
                 self.page(target, &answer, common, feed).await?
             }
             Err(trouble) => {
@@ -80,7 +88,8 @@ impl Teller {
             }
         };
         let head = Head { name: "up", metric: "up", metric_type: "gauge", warnings, is_last: true, ..Head::default() };
-        self.report(head, common, vec![up], feed).await?;
+        let up = self.find(up, Instant::now());
+        self.report(head, common, up.into_iter().collect(), feed).await?;
         self.registry.expire(Instant::now());
         self.hand_on(feed).await?;
         self.meter.ticks.observe(begun.elapsed());
@@ -97,8 +106,8 @@ impl Teller {
     ) -> Result<Vec<String>, End> {
         let Answer { rows, skipped, first_skipped } = answer;
         let mut left_out = rows.beyond_limit();
-        for metric in rows.metrics() {
-            let told = target.shape.tell(rows, metric, &mut target.growth, common.moment);
+        let found = self.see(target, rows, common.moment).await;
+        for (metric, found) in rows.metrics().iter().zip(found) {
             let head = Head {
                 name: &metric.name,
                 metric: &metric.name,
@@ -106,25 +115,49 @@ impl Teller {
                 unit: &metric.unit,
                 ..Head::default()
             };
-            left_out += self.report(head, common, told, feed).await?;
+            left_out += self.report(head, common, found, feed).await?;
         }
         target.growth.turn();
         target.outage.skipped(common.cycle, *skipped, first_skipped.as_deref());
+        target.outage.left_out(common.cycle, left_out);
         self.meter.unreadable.add(*skipped);
         self.meter.skipped.add(rows.repeated());
         self.meter.beyond_limit.add(left_out);
-        self.warn_of_limit(common.cycle, left_out);
         Ok(warnings(*skipped, first_skipped.as_deref(), left_out, rows.repeated()))
     }
 
-    /// Tells the series of one metric. How many of them have no room comes back.
-    async fn report(&mut self, head: Head<'_>, common: Common<'_>, told: Vec<Told>, feed: &mut impl Feed) -> Result<u64, End> {
-        let now = Instant::now();
-        let (count, mut samples) = (told.len(), Vec::with_capacity(told.len()));
-        for Told { key, value, millis } in told {
-            if let Some(subject) = self.registry.subject(&key, now, || Some(labels(&key))) {
-                samples.push(SeriesSample { subject, millis, value });
+    /// The series of a page, metric by metric. All that is known of it is seen before anything new has a subject, so that what is new takes no
+    /// room of what stands further down.
+    async fn see(&mut self, target: &mut Target, rows: &Rows, moment: Moment) -> Vec<Vec<Series>> {
+        let (mut found, mut seen) = (Vec::with_capacity(rows.metrics().len()), 0);
+        for metric in rows.metrics() {
+            let now = Instant::now();
+            let told = target.shape.tell(rows, metric, &mut target.growth, moment);
+            seen += metric.rows.len();
+            found.push(told.into_iter().filter_map(|told| self.find(told, now)).collect());
+            if seen >= MOUTHFUL {
+                seen = 0;
+                tokio::task::yield_now().await;
             }
+        }
+        self.registry.let_go();
+        found
+    }
+
+    /// Sees a series; none where there is nothing to tell of it.
+    fn find(&mut self, told: Told, now: Instant) -> Option<Series> {
+        let subject = self.registry.find(&told.key, now);
+        let (value, millis) = told.sample?;
+        Some(Series { subject: subject.ok_or(told.key), value, millis })
+    }
+
+    /// Tells the series of one metric. How many of them have no room comes back.
+    async fn report(&mut self, head: Head<'_>, common: Common<'_>, found: Vec<Series>, feed: &mut impl Feed) -> Result<u64, End> {
+        let now = Instant::now();
+        let (count, mut samples) = (found.len(), Vec::with_capacity(found.len()));
+        for Series { subject, value, millis } in found {
+            let subject = subject.or_else(|key| self.registry.subject(&key, now, || Some(labels(&key))).ok_or(()));
+            samples.extend(subject.map(|subject| SeriesSample { subject, millis, value }));
         }
         let left_out = count.saturating_sub(samples.len());
         self.hand_on(feed).await?;
@@ -151,18 +184,6 @@ impl Teller {
         }
         self.meter.subjects.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
         if self.registry.is_out_of_ids() { Err(out_of_ids("series").into()) } else { Ok(()) }
-    }
-
-    fn warn_of_limit(&mut self, target: &str, left_out: u64) {
-        if left_out > 0 && !std::mem::replace(&mut self.has_warned_of_limit, true) {
-            tracing::warn!(
-                source = "scrape",
-                target_name = target,
-                left_out,
-                hint = "raise `max-series`, or name the `metrics` that are of use",
-                "there are more series than are told: the rest is left out and counted"
-            );
-        }
     }
 }
 

@@ -34,7 +34,7 @@ fn read(page: &[u8], chunk: usize, format: Format, unwanted: Option<&'static str
     for chunk in page.chunks(chunk) {
         text.take(chunk, &mut told)?;
     }
-    text.end(&mut told)?;
+    text.end(true, &mut told)?;
     Ok((told.lines, text.skipped()))
 }
 
@@ -372,7 +372,7 @@ fn a_page_of_4000_series_costs_so_much() {
     let ours = |only_one: bool| {
         let (mut sum, mut text) = (Sum(0.0, only_one), Page::new(Format::Text, super::LIMITS));
         page.as_bytes().chunks(16 << 10).for_each(|chunk| text.take(chunk, &mut sum).unwrap());
-        text.end(&mut sum).unwrap();
+        text.end(true, &mut sum).unwrap();
         sum.0
     };
     assert!((ours(false) - naive(&page)).abs() < 1.0);

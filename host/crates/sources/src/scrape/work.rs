@@ -57,7 +57,7 @@ pub(super) struct Target {
 
 /// A page of a target, or why there is none.
 pub(super) struct Cycle {
-    target: usize,
+    pub(super) target: usize,
     /// When it was due.
     pub(super) observed_at: UnixNanos,
     pub(super) moment: Moment,
@@ -93,10 +93,9 @@ impl Work {
     pub(super) fn new(config: &Config, ids: Arc<SubjectIds>, meter: Arc<SourceMeter>) -> Result<Self, Fault> {
         let targets = config.targets.iter().map(|(name, target)| Target::new(name, target, config)).collect::<Result<_, _>>()?;
         let longest = config.targets.values().map(|target| target.period.0).max().unwrap_or_default();
-        // Besides, there is one for each target: whether it is up.
-        let series = config.max_series + config.targets.len();
         let bytes = usize::try_from(config.max_series_bytes.0).unwrap_or(usize::MAX);
-        let bounds = Bounds { series, bytes, unseen: SHORTEST_MEMORY.max(longest * 3) };
+        let unseen = SHORTEST_MEMORY.max(longest * 3);
+        let bounds = Bounds { series: config.max_series, bytes, unseen, shares: config.targets.len() };
         Ok(Self {
             targets,
             waiting: VecDeque::new(),

@@ -1,6 +1,11 @@
-//! Which subject a set of labels is. Pure.
+//! Which subject a set of labels is, and which series go when there is no room for another one. Pure.
+//!
+//! Each series belongs to the party that told of it last: a target, or a query. Where there is no room, those go that are dead, which their
+//! party's latest answer did not have, the one that was unseen longest first. Where nothing is dead, a party that is within its share takes the room
+//! of those that are beyond theirs. What the present answer has never goes.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +24,8 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
     /// One that was not told of for so long is forgotten.
     pub(crate) unseen: Duration,
+    /// How many parties have the same right to room; 0 where it is whose who comes first.
+    pub(crate) shares: usize,
 }
 
 /// All series that are there.
@@ -26,8 +33,14 @@ pub(crate) struct Registry {
     bounds: Bounds,
     ids: Arc<SubjectIds>,
     /// By a text that stands for the labels.
-    known: HashMap<Box<str>, Known>,
+    known: HashMap<Arc<str>, Known>,
+    /// How many of them are not counted and never go.
+    pinned: usize,
     bytes: usize,
+    parties: Vec<Party>,
+    /// Series were seen so many times.
+    sights: u64,
+    present: Present,
     notices: Vec<Notice>,
     out_of_ids: bool,
 }
@@ -36,55 +49,134 @@ struct Known {
     subject: SubjectId,
     weight: usize,
     seen: Instant,
+    /// Whose it is and where it stands there; none where it never goes.
+    place: Option<(usize, Place)>,
+}
+
+/// When a series was seen last. They are in order by the first number, which is never the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    sight: u64,
+    turn: u64,
+}
+
+#[derive(Default)]
+struct Party {
+    /// The number of its latest answer.
+    turn: u64,
+    bytes: usize,
+    /// Its series, the one first that was unseen longest.
+    order: BTreeMap<Place, Arc<str>>,
+}
+
+/// The answer that is read now.
+#[derive(Default)]
+struct Present {
+    party: usize,
+    /// Something had no room.
+    is_short: bool,
+    /// All of the answer that is known has been seen: others may go.
+    lets_go: bool,
+    /// The parties that have dead series, by when the first of them was seen.
+    dead: BinaryHeap<Reverse<(u64, usize)>>,
+    /// All parties before this one are within their shares.
+    searched: usize,
 }
 
 impl Registry {
     pub(crate) fn new(bounds: Bounds, ids: Arc<SubjectIds>) -> Self {
-        Self { bounds, ids, known: HashMap::new(), bytes: 0, notices: Vec::new(), out_of_ids: false }
+        let (known, parties, present, notices) = Default::default();
+        Self { bounds, ids, known, pinned: 0, bytes: 0, parties, sights: 0, present, notices, out_of_ids: false }
+    }
+
+    /// An answer of this party is read from here on; parties are numbered from 0.
+    pub(crate) fn begin(&mut self, party: usize) {
+        self.present = Present { party, ..Present::default() };
+        self.party().turn += 1;
+    }
+
+    /// The answer was none: whatever it did not have is not dead.
+    pub(crate) fn take_back(&mut self) {
+        let party = self.party();
+        party.turn = party.turn.saturating_sub(1);
+    }
+
+    /// All of the answer that is known has been seen: from here on others go where there is no room. Says whether something had none so far
+    /// that may have some now.
+    pub(crate) fn let_go(&mut self) -> bool {
+        let dead = self.parties.iter().enumerate();
+        let dead = dead.filter_map(|(index, party)| Some(Reverse((party.dead()?.0.sight, index)))).collect();
+        self.present.dead = dead;
+        self.present.lets_go = true;
+        self.present.is_short && !self.present.dead.is_empty()
+    }
+
+    /// The subject of the labels for which `key` stands, if it is known.
+    pub(crate) fn find(&mut self, key: &str, now: Instant) -> Option<SubjectId> {
+        let Self { known, parties, present, sights, .. } = self;
+        let known = known.get_mut(key)?;
+        known.seen = now;
+        if let Some((whose, place)) = &mut known.place {
+            let before = parties.get_mut(*whose)?;
+            let key = before.order.remove(place)?;
+            before.bytes = before.bytes.saturating_sub(known.weight);
+            *whose = present.party;
+            let party = party(parties, present.party);
+            *sights += 1;
+            *place = Place { sight: *sights, turn: party.turn };
+            party.bytes += known.weight;
+            party.order.insert(*place, key);
+        }
+        Some(known.subject)
     }
 
     /// The subject of the labels for which `key` stands; a new one is defined with what `labels` gives. None where there is no room, or
     /// where the labels are none.
     pub(crate) fn subject(&mut self, key: &str, now: Instant, labels: impl FnOnce() -> Option<Labels>) -> Option<SubjectId> {
-        if let Some(known) = self.known.get_mut(key) {
-            known.seen = now;
-            return Some(known.subject);
+        if let Some(known) = self.find(key, now) {
+            return Some(known);
         }
-        // The key stands here; the labels in the subject, which the pipeline holds for lanes that join.
-        let weight = |labels: &Labels| {
-            let texts: usize = labels.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
-            size_of::<Known>() + key.len() + size_of::<Subject>() + texts
-        };
-        let room = self.bounds.bytes.saturating_sub(self.bytes);
-        if self.known.len() >= self.bounds.series || key.len() > room {
+        if !self.make_room(key.len()) {
             return None;
         }
         let labels = labels()?;
-        let weight = weight(&labels);
-        if weight > room {
+        let weight = weight(key, &labels);
+        if !self.make_room(weight) {
             return None;
         }
-        let Some(id) = self.ids.next() else {
-            self.out_of_ids = true;
-            return None;
-        };
-        self.notices.push(Notice::Defined(Arc::new(subject(id, labels))));
-        self.known.insert(key.into(), Known { subject: id, weight, seen: now });
+        let key: Arc<str> = key.into();
+        let subject = self.define(labels)?;
+        self.sights += 1;
+        let (whose, sight) = (self.present.party, self.sights);
+        let party = self.party();
+        let place = Place { sight, turn: party.turn };
+        party.bytes += weight;
+        party.order.insert(place, Arc::clone(&key));
         self.bytes += weight;
-        Some(id)
+        self.known.insert(key, Known { subject, weight, seen: now, place: Some((whose, place)) });
+        Some(subject)
+    }
+
+    /// Defines what always has room and stays for good.
+    pub(crate) fn pin(&mut self, key: &str, now: Instant, labels: Labels) {
+        if !self.known.contains_key(key)
+            && let Some(subject) = self.define(labels)
+        {
+            self.known.insert(key.into(), Known { subject, weight: 0, seen: now, place: None });
+            self.pinned += 1;
+        }
     }
 
     /// Forgets those that were not told of for long.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let Self { known, notices, bounds, bytes, .. } = self;
-        known.retain(|_, known| {
-            let stays = now.saturating_duration_since(known.seen) < bounds.unseen;
-            if !stays {
-                notices.push(Notice::Forgotten(known.subject));
-                *bytes = bytes.saturating_sub(known.weight);
+        for index in 0..self.parties.len() {
+            while let Some(key) = self.parties.get(index).and_then(|party| party.order.values().next())
+                && self.known.get(key).is_some_and(|known| now.saturating_duration_since(known.seen) >= self.bounds.unseen)
+            {
+                let key = Arc::clone(key);
+                self.forget(&key);
             }
-            stays
-        });
+        }
     }
 
     /// What the lanes must be told before the next event.
@@ -107,6 +199,103 @@ impl Registry {
     pub(crate) fn is_out_of_ids(&self) -> bool {
         self.out_of_ids
     }
+
+    fn party(&mut self) -> &mut Party {
+        party(&mut self.parties, self.present.party)
+    }
+
+    fn define(&mut self, labels: Labels) -> Option<SubjectId> {
+        let Some(id) = self.ids.next() else {
+            self.out_of_ids = true;
+            return None;
+        };
+        self.notices.push(Notice::Defined(Arc::new(subject(id, labels))));
+        Some(id)
+    }
+
+    fn forget(&mut self, key: &str) {
+        let Some(known) = self.known.remove(key) else { return };
+        self.notices.push(Notice::Forgotten(known.subject));
+        self.bytes = self.bytes.saturating_sub(known.weight);
+        if let Some((whose, place)) = known.place
+            && let Some(party) = self.parties.get_mut(whose)
+        {
+            party.order.remove(&place);
+            party.bytes = party.bytes.saturating_sub(known.weight);
+        }
+    }
+
+    fn has_room(&self, weight: usize) -> bool {
+        self.known.len() - self.pinned < self.bounds.series && weight <= self.bounds.bytes.saturating_sub(self.bytes)
+    }
+
+    /// Whether there is room for one more of this weight; others go for it.
+    fn make_room(&mut self, weight: usize) -> bool {
+        if weight > self.bounds.bytes {
+            return false;
+        }
+        while !self.has_room(weight) {
+            if !self.present.lets_go {
+                self.present.is_short = true;
+                return false;
+            }
+            let Some(key) = self.dead().or_else(|| self.beyond_share(weight)) else { return false };
+            self.forget(&key);
+        }
+        true
+    }
+
+    /// The dead one that was unseen longest.
+    fn dead(&mut self) -> Option<Arc<str>> {
+        let Self { parties, present, .. } = self;
+        while let Some(Reverse((sight, index))) = present.dead.pop() {
+            let Some((place, key)) = parties.get(index).and_then(Party::dead) else { continue };
+            // Another one is found here when this one has gone.
+            present.dead.push(Reverse((place.sight, index)));
+            if place.sight == sight {
+                return Some(Arc::clone(key));
+            }
+        }
+        None
+    }
+
+    /// One of a party that has more than its share, for one that has not: the one that came last.
+    fn beyond_share(&mut self, weight: usize) -> Option<Arc<str>> {
+        let Self { parties, present, bounds, .. } = self;
+        let (series, bytes) = (bounds.series.checked_div(bounds.shares)?, bounds.bytes.checked_div(bounds.shares)?);
+        let own = party(parties, present.party);
+        if own.order.len() >= series || own.bytes + weight > bytes {
+            return None;
+        }
+        loop {
+            let party = parties.get(present.searched)?;
+            if present.searched != present.party && (party.order.len() > series || party.bytes > bytes) {
+                return party.order.values().next_back().cloned();
+            }
+            present.searched += 1;
+        }
+    }
+}
+
+impl Party {
+    /// The one that was unseen longest, if the latest answer did not have it.
+    fn dead(&self) -> Option<(&Place, &Arc<str>)> {
+        self.order.first_key_value().filter(|(place, _)| place.turn < self.turn)
+    }
+}
+
+fn party(parties: &mut Vec<Party>, index: usize) -> &mut Party {
+    if parties.len() <= index {
+        parties.resize_with(index + 1, Party::default);
+    }
+    #[allow(clippy::indexing_slicing, reason = "there are more than so many")]
+    &mut parties[index]
+}
+
+/// The key stands here; the labels in the subject, which the pipeline holds for lanes that join.
+fn weight(key: &str, labels: &Labels) -> usize {
+    let texts: usize = labels.iter().map(|(name, value)| 48 + name.len() + value.len()).sum();
+    size_of::<Known>() + size_of::<(Place, Arc<str>)>() + key.len() + size_of::<Subject>() + texts
 }
 
 fn subject(id: SubjectId, labels: Labels) -> Subject {
@@ -123,53 +312,5 @@ fn subject(id: SubjectId, labels: Labels) -> Subject {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn registry(series: usize) -> Registry {
-        Registry::new(Bounds { series, bytes: 4096, unseen: Duration::from_mins(1) }, Arc::default())
-    }
-
-    fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn the_same_labels_are_the_same_subject_and_are_read_once() {
-        let (mut registry, now) = (registry(2), Instant::now());
-        let first = registry.subject("a", now, || Some(labels(&[("__name__", "up"), ("job", "x")])));
-        assert_eq!(registry.subject("a", now, || panic!("read again")), first);
-        let notices = registry.take_notices();
-        let [Notice::Defined(subject)] = notices.as_slice() else { panic!("{notices:?}") };
-        assert_eq!((subject.name.as_str(), subject.attributes.as_slice()), ("up", &[("job".to_owned(), "x".to_owned())][..]));
-    }
-
-    #[test]
-    fn bytes_are_bounded_and_come_free_again() {
-        let (mut registry, now) = (registry(1000), Instant::now());
-        let large = |key: &str, registry: &mut Registry, now| {
-            registry.subject(key, now, || Some(labels(&[("x", &"y".repeat(1500))]))).is_some()
-        };
-        assert_eq!(
-            [large("a", &mut registry, now), large("b", &mut registry, now), large("c", &mut registry, now)],
-            [true, true, false]
-        );
-        assert!(!large(&"k".repeat(5000), &mut registry, now));
-        let later = now + Duration::from_mins(1);
-        registry.expire(later);
-        assert_eq!((registry.bytes, registry.len()), (0, 0));
-        assert!(large("c", &mut registry, later));
-    }
-
-    #[test]
-    fn what_has_no_room_has_no_subject_until_others_have_gone() {
-        let (mut registry, now) = (registry(1), Instant::now());
-        assert!(registry.subject("a", now, || Some(labels(&[]))).is_some());
-        assert_eq!(registry.subject("b", now, || Some(labels(&[]))), None);
-        registry.expire(now + Duration::from_secs(59));
-        assert_eq!(registry.len(), 1);
-        registry.expire(now + Duration::from_mins(1));
-        assert!(matches!(registry.take_notices().as_slice(), [Notice::Defined(_), Notice::Forgotten(_)]));
-        assert!(registry.subject("b", now, || Some(labels(&[]))).is_some());
-    }
-}
+#[path = "registry_tests.rs"]
+mod tests;

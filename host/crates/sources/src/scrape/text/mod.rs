@@ -51,6 +51,10 @@ pub(super) enum Broken {
     NoMetrics(Box<str>),
     #[error("it ends before its `# EOF`")]
     CutShort,
+    #[error(
+        "its last line ends without a line feed, so it may be cut: the target must end each line with one, or send `content-length`"
+    )]
+    CutLine,
     #[error("it goes on after its `# EOF`")]
     Trailing,
 }

@@ -78,8 +78,14 @@ impl Page {
         if beyond.is_empty() { Ok(()) } else { Err(Broken::TooLong(self.limits.document)) }
     }
 
-    /// Nothing more comes.
-    pub(in crate::scrape) fn end(&mut self, reader: &mut impl Reader) -> Result<(), Broken> {
+    /// Nothing more comes. `has_length` says whether all has come that was sent, for sure: then a last line without a line feed is believed, as
+    /// Prometheus does. Else the page may have been cut in the midst of a number, which would be another number.
+    pub(in crate::scrape) fn end(&mut self, has_length: bool, reader: &mut impl Reader) -> Result<(), Broken> {
+        let last = self.line.trim_ascii();
+        // The end of OpenMetrics needs no line feed, and is judged below.
+        if !has_length && self.format == Format::Text && !last.is_empty() {
+            return Err(Broken::CutLine);
+        }
         self.complete(&[], reader)?;
         if self.read == 0 && self.skipped > 0 {
             return Err(self.no_metrics());
@@ -222,4 +228,42 @@ fn sample<'line>(
 ) -> Sample<'line> {
     let (kind, unit, is_cumulative) = family.of(name);
     Sample { name, labels, value, millis, kind, unit, is_cumulative }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LIMITS;
+    use super::*;
+
+    /// Values.
+    #[derive(Default)]
+    struct Told(Vec<f64>);
+
+    impl Reader for Told {
+        fn wants(&mut self, _: &str) -> bool {
+            true
+        }
+
+        fn sample(&mut self, sample: &Sample<'_>) {
+            self.0.push(sample.value);
+        }
+    }
+
+    #[test]
+    fn a_last_line_without_a_line_feed_is_believed_only_where_nothing_can_be_missing() {
+        let end = |text: &str, format: Format, has_length: bool| {
+            let (mut page, mut told) = (Page::new(format, LIMITS), Told::default());
+            page.take(text.as_bytes(), &mut told).unwrap();
+            page.end(has_length, &mut told).map(|()| told.0)
+        };
+        let both = || vec![1.0, 12.0];
+        assert_eq!(end("a 1\nb 12", Format::Text, true), Ok(both()));
+        for cut in ["a 1\nb 12", "a 1\nb", "a 1\n# HEL", "a"] {
+            assert_eq!(end(cut, Format::Text, false), Err(Broken::CutLine), "{cut}");
+        }
+        for whole in ["a 1\nb 12\n", "a 1\nb 12\n\n", "a 1\nb 12\n  "] {
+            assert_eq!(end(whole, Format::Text, false), Ok(both()), "{whole}");
+        }
+        assert_eq!(end("a 1\nb 12\n# EOF", Format::OpenMetrics, false), Ok(both()));
+    }
 }
