@@ -172,7 +172,7 @@ mod tests {
             ),
             (
                 r#"{"duration": "2s", "renew-deadline": "1700ms", "retry-period": "200ms"}"#,
-                "renew-deadline: 1700ms is less than 400ms shorter than `duration`, which is 2s: what the holder has begun would not end in time",
+                "renew-deadline: 1s700ms is less than 400ms shorter than `duration`, which is 2s: what the holder has begun would not end in time",
             ),
             (r#"{"duration": "6m"}"#, "duration: 6m is out of range"),
             (r#"{"duration": "900ms", "renew-deadline": "500ms", "retry-period": "100ms"}"#, "duration: 900ms is out of range"),
