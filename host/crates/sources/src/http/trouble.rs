@@ -61,7 +61,8 @@ impl Trouble {
                 "look at the query itself: the server does not take it"
             }
             Self::NoTime => "raise `parallel` or the period, or lower `timeout`",
-            Self::Status { .. } | Self::Exchange(_) | Self::Partial(_) => "it is asked again at the next turn",
+            Self::Partial(_) => "what it found was told; what it did not is not asked for again: look at the server's own words",
+            Self::Status { .. } | Self::Exchange(_) => "it is asked again at the next turn",
             Self::TooLong(_) => "ask for less, or raise `max-answer-bytes`",
             Self::Unusable(_) => "is it the right kind of server that answers at this address?",
         }

@@ -42,6 +42,8 @@ impl Course {
     pub(super) fn take(&mut self, moments: Moments, trouble: Option<&Trouble>) {
         self.is_late = matches!(trouble, Some(Trouble::Late(_)));
         match trouble {
+            // Its part was told, and the server gives no more of these moments however often it is asked.
+            Some(Trouble::Partial(_)) => self.told = Some(moments.end),
             None => {
                 self.told = Some(moments.end);
                 if self.patience > 0 {
@@ -66,6 +68,21 @@ mod tests {
     use super::super::config::Config;
     use super::super::plan::plan;
     use super::*;
+
+    #[test]
+    fn a_part_that_was_told_is_not_asked_for_again() {
+        let json = r#"{"url": "http://p", "period": "10s", "queries": {"q": {"query": "up", "kind": "range"}}}"#;
+        let config: Config = serde_json::from_str(json).expect("the test's configuration parses");
+        let asked = plan(&config, "n").0.remove(0);
+        let mut course = Course::default();
+        let mut told = Vec::new();
+        for turn in [1_000_000, 1_010_000, 1_020_000] {
+            let moments = course.moments(&asked, turn, Duration::from_mins(5), None);
+            told.extend((moments.start..=moments.end).step_by(10_000));
+            course.take(moments, Some(&Trouble::Partial("a store is away".to_owned())));
+        }
+        assert_eq!(told, [1_000_000, 1_010_000, 1_020_000], "each moment once");
+    }
 
     #[test]
     fn an_answer_that_is_too_large_is_asked_for_in_smaller_pieces_and_none_is_left_out() {
