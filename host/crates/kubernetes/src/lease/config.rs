@@ -99,7 +99,7 @@ impl Config {
         if renew_deadline.0 >= duration.0 {
             let cause = format!("{renew_deadline} is not shorter than `duration`, which is {duration}: two would work at once");
             problems.push(Problem::new("renew-deadline", cause, "give two thirds of `duration`"));
-        } else if duration.0 >= SHORTEST && duration.0 - renew_deadline.0 < least_gap(duration.0) {
+        } else if duration.0 >= SHORTEST && duration.0.saturating_sub(renew_deadline.0) < least_gap(duration.0) {
             let least = TimeSpan(least_gap(duration.0));
             let cause = format!(
                 "{renew_deadline} is less than {least} shorter than `duration`, which is {duration}: what the holder has begun would not end in time"
