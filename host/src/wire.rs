@@ -169,7 +169,7 @@ fn or_without_names(fault: Fault, plan: &Plan) -> Fault {
 
 /// Likewise: whoever is alone needs not be chosen.
 fn or_without_lease(fault: Fault) -> Fault {
-    let cure = "for one collector alone, without Kubernetes, write `scope: node` in the source";
+    let cure = "for one collector alone, without Kubernetes, write `lease: {enabled: false}`, or `scope: node` in the source";
     let hint = fault.hint.as_ref().map_or_else(|| cure.to_owned(), |hint| format!("{hint}; {cure}"));
     fault.hint(hint)
 }

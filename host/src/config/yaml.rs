@@ -186,10 +186,25 @@ impl<'text> Reader<'text, '_> {
                     out.push_str(part);
                 }
                 let problem = Problem::at_line(line, format!("the environment variable `{name}` is not set"));
-                self.problems.push(problem.hint(format!("set it, or give a default: `${{{name}:-…}}`")));
+                // PromQL and others write the groups of an expression like this.
+                let of_text = format!("for a text that says `${{{inside}}}` itself, write `$${{{inside}}}`");
+                let cure = format!("set it, or give a default: `${{{name}:-…}}`");
+                self.problems.push(problem.hint(if is_usual(name) {
+                    cure
+                } else if name.starts_with(|letter: char| letter.is_ascii_digit()) {
+                    of_text
+                } else {
+                    format!("{cure}; {of_text}")
+                }));
             }
         }
     }
+}
+
+/// Whether variables of the environment are usually called like this.
+fn is_usual(name: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    name.chars().all(fits) && !name.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
 /// The type of a plain scalar, by the core schema of YAML 1.2.
@@ -245,6 +260,17 @@ mod tests {
     fn a_variable_cannot_bring_in_yaml() {
         let (document, _) = read("a: ${EVIL}");
         assert_eq!(document.value, json!({"a": "a\nadmin: {}"}));
+    }
+
+    #[test]
+    fn a_group_of_an_expression_is_written_with_two_dollars() {
+        let (_, problems) = read(r#"a: 'label_replace(up, "pod", "${1}-x", "name", "(.+)")'"#);
+        let cure = "for a text that says `${1}` itself, write `$${1}`";
+        assert_eq!(problems, [format!("line 1: the environment variable `1` is not set\n  hint: {cure}")]);
+        let (_, problems) = read("a: ${pod}");
+        assert!(problems[0].ends_with("`${pod:-…}`; for a text that says `${pod}` itself, write `$${pod}`"), "{problems:?}");
+        let (document, problems) = read("a: x$${1}");
+        assert_eq!((document.value["a"].as_str(), problems), (Some("x${1}"), Vec::new()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use ids::{ContainerId, Ids};
 use loss::Loss;
 use metrics::{Fragments, Metrics};
 use notices::Notices;
-pub use settings::{Described, Form, Key, Labels, NotFinite, Settings, Wanted};
+pub use settings::{Described, Destination, Form, Key, Labels, NotFinite, Settings, Wanted};
 use told::Told;
 
 /// The module.
@@ -76,7 +76,7 @@ impl Series for MapeKafka {
         }
         self.notices.tell(&report);
         let (cycle, observed_at) = (report.query.cycle.as_str(), report.observed_at_unix_nanos);
-        let mut told = Told::new(self.settings.topic.as_deref(), self.settings.key);
+        let mut told = Told::new(self.settings.destination(), self.settings.key);
         // What a cycle before has lost comes before anything newer about the same container.
         self.loss.begin(cycle, observed_at);
         let (messages, bytes) = self.room(&report);

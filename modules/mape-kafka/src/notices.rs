@@ -20,7 +20,7 @@ impl Notices {
     pub(crate) fn tell(&mut self, report: &SeriesReport) {
         if !report.histograms.is_empty() && !std::mem::replace(&mut self.histograms, true) {
             log::warn(format!(
-                "query `{}`: found native histograms, which have no place in a message: ask for a number, as `histogram_quantile` or \
+                "`{}`: found native histograms, which have no place in a message: ask for a number, as `histogram_quantile` or \
                  `histogram_count` make of them",
                 report.query.name
             ));
@@ -28,9 +28,9 @@ impl Notices {
         for warning in &report.warnings {
             let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(warning);
             if self.warnings.len() < MOST && self.warnings.insert(hash) {
-                log::warn(format!("query `{}`: Prometheus warns: {warning}", report.query.name));
+                log::warn(format!("`{}`: warning: {warning}", report.query.name));
                 if self.warnings.len() == MOST {
-                    log::warn("Prometheus warns of more, which is not told until the next start");
+                    log::warn("there are more warnings, which are not told until the next start");
                 }
             }
         }
@@ -73,7 +73,7 @@ mod tests {
         let taken = log::taken();
         assert_eq!(taken.len(), 2, "{taken:?}");
         assert!(taken[0].1.contains("native histograms"));
-        assert_eq!(taken[1].1, "query `up`: Prometheus warns: slow");
+        assert_eq!(taken[1].1, "`up`: warning: slow");
         notices.tell(&report((0..100).map(|number| format!("slow {number}")).collect()));
         assert_eq!(log::taken().len(), MOST);
     }

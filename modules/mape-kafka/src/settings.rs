@@ -14,9 +14,11 @@ pub struct Settings {
     pub form: Form,
     /// Which samples of a series are told; left out, what the form has.
     pub samples: Option<Wanted>,
-    /// The topic, channel or file of the messages; none leaves it to the sink.
-    #[serde(alias = "channel", alias = "file")]
-    pub topic: Option<String>,
+    /// The topic of the messages.
+    pub topic: Destination,
+    /// Their channel or file, for a sink that has no topics.
+    #[serde(alias = "file")]
+    pub channel: Destination,
     /// The key of the messages.
     pub key: Key,
     /// The labels that tell which container a series is about.
@@ -29,6 +31,25 @@ pub struct Settings {
     pub packet_loss: bool,
     /// For how many containers the packets are remembered until a cycle ends.
     pub remember: usize,
+}
+
+/// Where messages go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<String>")]
+pub enum Destination {
+    /// Where nothing is said.
+    #[default]
+    Usual,
+    /// Where the sink has them go.
+    OfSink,
+    /// There.
+    Named(String),
+}
+
+impl From<Option<String>> for Destination {
+    fn from(name: Option<String>) -> Self {
+        name.map_or(Self::OfSink, Self::Named)
+    }
 }
 
 /// How a message is written.
@@ -97,7 +118,8 @@ impl Default for Settings {
         Self {
             form: Form::default(),
             samples: None,
-            topic: Some("nfvi.ncsrd.kubernetes".to_owned()),
+            topic: Destination::Usual,
+            channel: Destination::Usual,
             key: Key::default(),
             container_id_label: Labels(vec!["label_vim_id".to_owned()]),
             metrics: BTreeMap::new(),
@@ -110,13 +132,15 @@ impl Default for Settings {
 
 /// What is saved for the next instance must fit into what a call may return, 8 MiB unless the lane says otherwise.
 const MOST: usize = 30_000;
+/// Where messages go when nothing is said.
+const TOPIC: &str = "nfvi.ncsrd.kubernetes";
+/// No topic of Kafka has a longer name.
+const LONGEST_TOPIC: usize = 249;
 
 impl Settings {
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.topic.as_ref().is_some_and(String::is_empty) {
-            return Err("setting `topic`: is empty: name a topic, or set `null` for the one of the sink".to_owned());
-        }
+        self.check_destination()?;
         let Labels(labels) = &self.container_id_label;
         if labels.is_empty() || labels.iter().any(String::is_empty) {
             return Err("setting `container-id-label`: a label without a name tells nothing: name one or more labels, such as \
@@ -143,6 +167,40 @@ impl Settings {
             ));
         }
         Ok(())
+    }
+
+    fn check_destination(&self) -> Result<(), String> {
+        if self.topic != Destination::Usual && self.channel != Destination::Usual {
+            return Err("duplicate field `topic`: `channel` and `file` are other words for it".to_owned());
+        }
+        for (setting, destination) in [("topic", &self.topic), ("channel", &self.channel)] {
+            if matches!(destination, Destination::Named(name) if name.is_empty()) {
+                return Err(format!("setting `{setting}`: is empty: name a {setting}, or set `null` for the one of the sink"));
+            }
+        }
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        match &self.topic {
+            Destination::Named(name)
+                if name.len() > LONGEST_TOPIC || matches!(name.as_str(), "." | "..") || !name.chars().all(fits) =>
+            {
+                Err(format!(
+                    "setting `topic`: `{}` is no name of a topic: write 1 to {LONGEST_TOPIC} letters, digits, `.`, `_` and `-`, or name \
+                     it under `channel` for a sink that has no topics",
+                    name.chars().take(LONGEST_TOPIC).collect::<String>()
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where messages go; none leaves it to the sink.
+    pub(crate) fn destination(&self) -> Option<&str> {
+        let said = if self.channel == Destination::Usual { &self.topic } else { &self.channel };
+        match said {
+            Destination::Usual => Some(TOPIC),
+            Destination::OfSink => None,
+            Destination::Named(name) => Some(name),
+        }
     }
 
     /// Which samples are told in this form.

@@ -12,6 +12,8 @@ use crate::is_object_name;
 /// The shortest lease, and the shortest pause between two tries.
 const SHORTEST: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// What a holder that stops has under way is over after this.
+const LEAST_GAP: Duration = Duration::from_secs(1);
 /// The longest lease. Whatever a record of somebody else says, nobody waits for longer.
 pub(super) const LONGEST: Duration = Duration::from_mins(5);
 
@@ -32,8 +34,8 @@ pub struct Config {
     /// How long the others wait when the holder is silent: they begin that long after they have last seen the Lease change. `1s` to `5m`;
     /// counted in whole seconds.
     pub duration: TimeSpan,
-    /// How long the holder works after it has sent its last renewal that succeeded. It must be shorter than `duration`: what is between
-    /// them is the time in which nobody works, so that two never do.
+    /// How long the holder works after it has sent its last renewal that succeeded. It must be shorter than `duration` by a second, or by
+    /// a fifth of it where that is less: what is between them is the time in which nobody works, so that two never do.
     pub renew_deadline: TimeSpan,
     /// Time between two renewals of the holder, and between two looks of the others. Shorter than `renew-deadline`; a little less each
     /// time, so that collectors do not ask at once.
@@ -69,6 +71,12 @@ impl Default for Config {
     }
 }
 
+/// The shortest time between the end of the holder's work and the beginning of another's, for a lease of this duration. Where a second
+/// is much of the lease, a fifth of it does.
+fn least_gap(duration: Duration) -> Duration {
+    LEAST_GAP.min(duration / 5)
+}
+
 impl Config {
     /// Every mistake that can be seen without trying.
     pub fn problems(&self) -> Vec<Problem> {
@@ -90,6 +98,12 @@ impl Config {
         }
         if renew_deadline.0 >= duration.0 {
             let cause = format!("{renew_deadline} is not shorter than `duration`, which is {duration}: two would work at once");
+            problems.push(Problem::new("renew-deadline", cause, "give two thirds of `duration`"));
+        } else if duration.0 >= SHORTEST && duration.0.saturating_sub(renew_deadline.0) < least_gap(duration.0) {
+            let least = TimeSpan(least_gap(duration.0));
+            let cause = format!(
+                "{renew_deadline} is less than {least} shorter than `duration`, which is {duration}: what the holder has begun would not end in time"
+            );
             problems.push(Problem::new("renew-deadline", cause, "give two thirds of `duration`"));
         }
         if retry_period.0 < SHORTEST_PAUSE {
@@ -142,6 +156,7 @@ mod tests {
     fn the_default_has_no_problems() {
         assert_eq!(problems("{}"), Vec::<String>::new());
         assert_eq!(problems(r#"{"enabled": false, "namespace": "watch"}"#), Vec::<String>::new());
+        assert_eq!(problems(r#"{"duration": "11s"}"#), Vec::<String>::new());
     }
 
     #[test]
@@ -150,6 +165,14 @@ mod tests {
             (
                 r#"{"duration": "10s"}"#,
                 "renew-deadline: 10s is not shorter than `duration`, which is 10s: two would work at once",
+            ),
+            (
+                r#"{"duration": "10500ms"}"#,
+                "renew-deadline: 10s is less than 1s shorter than `duration`, which is 10s500ms: what the holder has begun would not end in time",
+            ),
+            (
+                r#"{"duration": "2s", "renew-deadline": "1700ms", "retry-period": "200ms"}"#,
+                "renew-deadline: 1s700ms is less than 400ms shorter than `duration`, which is 2s: what the holder has begun would not end in time",
             ),
             (r#"{"duration": "6m"}"#, "duration: 6m is out of range"),
             (r#"{"duration": "900ms", "renew-deadline": "500ms", "retry-period": "100ms"}"#, "duration: 900ms is out of range"),

@@ -43,7 +43,7 @@ pub struct Config {
     pub client_key_file: Option<PathBuf>,
     /// Whether the server's certificate is verified.
     pub tls_verify: TlsVerify,
-    /// Whether a token or password may be sent to another machine without TLS, where anybody between here and there can read it; for
+    /// Whether a token or password, also one in a header such as `X-Api-Key` or `Cookie`, may be sent to another machine without TLS, where anybody between here and there can read it; for
     /// networks that encrypt below HTTP.
     pub secrets_in_clear_text: bool,
     /// How long connecting may take, with TLS.
@@ -112,6 +112,16 @@ pub(crate) fn check_url(field: &str, text: &str) -> Result<Url, Problem> {
     Ok(url)
 }
 
+/// Headers that say who somebody is, and whose name does not tell it as those with `token`, `secret` and the like do.
+const SECRET_HEADERS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-auth", "x-authorization"];
+
+/// Whether a header of this name holds what others must not know.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    let words = ["token", "secret", "password", "credential", "api-key", "apikey", "auth-key", "access-key", "session"];
+    SECRET_HEADERS.contains(&name.as_str()) || words.iter().any(|word| name.contains(word))
+}
+
 /// Whether what is sent there stays on this machine.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -129,7 +139,8 @@ impl Config {
         if self.bearer_token_file.is_some() && self.basic_auth.is_some() {
             problems.push(Problem::new("basic-auth", "is given besides `bearer-token-file`", "keep one of them"));
         }
-        let shows_secret = self.bearer_token_file.is_some() || self.basic_auth.is_some();
+        let shows_secret =
+            self.bearer_token_file.is_some() || self.basic_auth.is_some() || self.headers.keys().any(|name| is_secret(name));
         if shows_secret && url.scheme() == "http" && !is_loopback(url) && !self.secrets_in_clear_text {
             problems.push(Problem::new(
                 "secrets-in-clear-text",
@@ -202,6 +213,20 @@ mod tests {
         assert_eq!(problems("http://localhost.example.org", token), [clear]);
         let accepted = r#"{"bearer-token-file": "/token", "secrets-in-clear-text": true}"#;
         assert_eq!(problems("http://10.0.0.1:9090", accepted), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_header_with_a_secret_does_not_cross_the_network_in_clear_text() {
+        let clear = "secrets-in-clear-text: a token or password would cross the network in clear text";
+        for name in ["X-Api-Key", "cookie", "Proxy-Authorization", "X-Auth-Token", "PRIVATE-TOKEN", "x_api_key"] {
+            let json = format!(r#"{{"headers": {{"{name}": "x"}}}}"#);
+            assert_eq!(problems("http://10.0.0.1:9090", &json), [clear], "{name}");
+            assert_eq!(problems("https://10.0.0.1:9090", &json), Vec::<String>::new());
+            assert_eq!(problems("http://localhost:9090", &json), Vec::<String>::new());
+            let accepted = format!(r#"{{"headers": {{"{name}": "x"}}, "secrets-in-clear-text": true}}"#);
+            assert_eq!(problems("http://10.0.0.1:9090", &accepted), Vec::<String>::new());
+        }
+        assert_eq!(problems("http://10.0.0.1:9090", r#"{"headers": {"X-Scope-OrgID": "edge"}}"#), Vec::<String>::new());
     }
 
     #[test]

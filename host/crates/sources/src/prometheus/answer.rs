@@ -36,7 +36,7 @@ pub(super) struct Answer {
     pub(super) error: Option<String>,
     /// Series for which there was no subject.
     pub(super) beyond_limit: u64,
-    /// Series that could not be read.
+    /// Series that could not be read, or whose labels could not, or were too many or too long.
     pub(super) unreadable: u64,
 }
 
@@ -175,7 +175,9 @@ impl<'de, S: FnMut(&str) -> Option<SubjectId>> Visitor<'de> for Data<'_, S> {
                 }
                 Ok(())
             }
-            "string" => Err(A::Error::custom("the query makes a text: ask for something that makes numbers")),
+            "string" => Err(A::Error::custom(
+                "the query makes a text, such as `\"up\"` in quotes does: ask for series or a number, such as `up`",
+            )),
             other => Err(A::Error::custom(format_args!("`{other}` is no kind of result that is known"))),
         }
     }
@@ -221,8 +223,11 @@ fn take(series: &Series<'_>, answer: &mut Answer, subject: &mut impl FnMut(&str)
     if points.clone().next().is_none() && histograms.clone().next().is_none() {
         return;
     }
-    let Some(subject) = subject(series.metric.map_or("{}", RawValue::get)) else {
-        answer.beyond_limit += 1;
+    let json = series.metric.map_or("{}", RawValue::get);
+    let Some(subject) = subject(json) else {
+        // Whether there was room is only asked of labels that can be read.
+        let left_out = if labels(json).is_some() { &mut answer.beyond_limit } else { &mut answer.unreadable };
+        *left_out += 1;
         return;
     };
     answer.found.samples.extend(points.map(|point| SeriesSample { subject, millis: point.millis, value: point.value }));

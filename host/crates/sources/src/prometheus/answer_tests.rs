@@ -114,7 +114,14 @@ fn one_series_that_cannot_be_read_does_not_spoil_the_others() {
     );
     let answer = answer(&body);
     assert_eq!(samples(&answer), [(1, 1000, 4.0)]);
-    assert_eq!((answer.unreadable, answer.beyond_limit), (3, 2));
+    assert_eq!((answer.unreadable, answer.beyond_limit), (5, 0));
+}
+
+#[test]
+fn only_series_whose_labels_can_be_read_are_beyond_a_limit() {
+    let body = result("vector", r#"[{"metric":{"a":"1"},"value":[1,"1"]},{"metric":{"a":1},"value":[1,"1"]}]"#);
+    let answer = super::read(body.as_bytes(), Limits { samples: 9 }, |_| None).unwrap();
+    assert_eq!((answer.unreadable, answer.beyond_limit), (1, 1));
 }
 
 #[test]
@@ -128,6 +135,7 @@ fn what_is_no_answer_is_refused() {
     refused(r#"{"status":"success","data":{"result":[]}}"#, "no `resultType`");
     refused(&result("vector", "{}"), "a list of series");
     refused(&result("string", r#"[1,"x"]"#), "makes a text");
+    refused(&result("string", r#"[1,"x"]"#), "ask for series or a number");
     refused(&result("streams", "[]"), "no kind of result");
     refused(&"[".repeat(100_000), "invalid type: sequence");
     refused(&result("vector", &"[".repeat(100_000)), "");

@@ -37,7 +37,9 @@ pub struct Config {
     /// How many queries are under way at the same time. Up to 64.
     pub parallel: usize,
     /// Of range queries: after an outage, moments that were missed are asked for as far back as this, up to 1d; `0s` does not. They come in
-    /// order, up to eight ranges at once, and fewer where more is too much for the server or for `max-answer-bytes`.
+    /// order, up to 32 ranges at once, and fewer where more is too much for the server or for `max-answer-bytes`. Under a lease, whoever begins
+    /// to work asks for so much as well, as it cannot know what the others have told: some of it is told twice. It never asks for less than the
+    /// others may have been silent.
     pub catch_up: TimeSpan,
     /// How the queries are sent.
     pub method: Method,

@@ -75,6 +75,8 @@ impl Course {
     pub(super) fn take(&mut self, moments: Moments, trouble: Option<&Trouble>) {
         self.is_late = matches!(trouble, Some(Trouble::Late(_)));
         match trouble {
+            // Its part was told, and the server gives no more of these moments however often it is asked.
+            Some(Trouble::Partial(_)) => self.told = Some(moments.end),
             None => {
                 self.told = Some(moments.end);
                 if self.patience > 0 {
@@ -106,6 +108,18 @@ mod tests {
         let json = r#"{"url": "http://p", "period": "10s", "queries": {"q": {"query": "up", "kind": "range"}}}"#;
         let config: Config = serde_json::from_str(json).expect("the test's configuration parses");
         plan(&config, "n").0.remove(0)
+    }
+
+    #[test]
+    fn a_part_that_was_told_is_not_asked_for_again() {
+        let (asked, mut course) = (asked(), Course::default());
+        let mut told = Vec::new();
+        for turn in [1_000_000, 1_010_000, 1_020_000] {
+            let moments = course.moments(&asked, turn, ALONE);
+            told.extend((moments.start..=moments.end).step_by(10_000));
+            course.take(moments, Some(&Trouble::Partial("a store is away".to_owned())));
+        }
+        assert_eq!(told, [1_000_000, 1_010_000, 1_020_000], "each moment once");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sluicebox_contract::{SeriesOrigin, SeriesQuery};
 
 use super::config::{Config, Kind, Metric, Metrics, Query};
 use super::mape;
+use super::request::MOST_MOMENTS;
 use super::template::{Unfit, fill};
 use crate::Problem;
 use crate::http::check_url;
@@ -17,8 +18,6 @@ use crate::http::check_url;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_hours(24);
 const SHORTEST_STEP: Duration = Duration::from_millis(1);
-/// No Prometheus tells more moments of a series than this at once.
-const MOST_MOMENTS: u128 = 11_000;
 const MOST_PARALLEL: usize = 64;
 /// Metrics of all queries together.
 const MOST_QUERIES: usize = 1000;
@@ -151,6 +150,11 @@ impl Planning<'_> {
         if metrics.is_empty() {
             self.problem(name, "metrics", "is an empty list", "name some metrics, or leave it out");
         }
+        if metrics.len() > 1 && !tells_apart(&template, &metrics) {
+            let text = format!("has no `{{{{metric}}}}`, so the {} `metrics` would all be asked the same", metrics.len());
+            self.problem(name, field, text, "write `{{metric}}` where the name of the metric belongs, or take `metrics` out");
+            return;
+        }
         for metric in &metrics {
             self.ask(name, query, (field, &template), metric, None, &timing);
         }
@@ -213,7 +217,8 @@ impl Planning<'_> {
             }
         }
         let reach = range.0.max(config.catch_up.0).as_millis();
-        if query.kind == Kind::Range && reach.checked_div(step.0.as_millis()).unwrap_or(0) > MOST_MOMENTS {
+        let moments = reach.checked_div(step.0.as_millis()).unwrap_or(0);
+        if query.kind == Kind::Range && moments > u128::from(MOST_MOMENTS.unsigned_abs()) {
             let text = format!(
                 "of {step} makes more than {MOST_MOMENTS} moments of `range` or `catch-up`, and no Prometheus tells more"
             );
@@ -305,6 +310,16 @@ impl Planning<'_> {
             wants_metadata: (metric_type.is_none(), unit.is_none()),
         });
     }
+}
+
+/// Whether what a text makes may differ from one of the metrics to the next.
+fn tells_apart(template: &str, metrics: &[Metric]) -> bool {
+    let mut names = metrics.iter().flat_map(|metric| metric.variables.keys()).map(String::as_str);
+    let uses = |name: &str| {
+        let places = template.split("{{").skip(1).filter_map(|place| place.split_once("}}"));
+        places.into_iter().any(|(inside, _)| inside.trim() == name)
+    };
+    uses("metric") || names.any(uses)
 }
 
 struct Timing {

@@ -162,3 +162,20 @@ fn two_queries_of_one_name_are_a_mistake() {
         &["queries: two queries are called `up`"],
     );
 }
+
+#[test]
+fn metrics_that_would_all_be_asked_the_same_are_a_mistake() {
+    let queries = |queries: &str| format!(r#"{{"url": "http://p", "templates": {{"t": "sum(up)"}}, "queries": {{{queries}}}}}"#);
+    check_problems(
+        &queries(
+            r#""a": {"template": "t", "metrics": "mape-kafka"}, "b": {"query": "{{function}}(up[1m])", "metrics": [{"name": "x"}, {"name": "y"}]}"#,
+        ),
+        &[
+            "queries.a.template: has no `{{metric}}`, so the 26 `metrics` would all be asked the same",
+            "queries.b.query: has no `{{metric}}`, so the 2 `metrics` would all be asked the same",
+        ],
+    );
+    let own = r#""a": {"query": "rate({{what}}[1m])", "metrics": [{"name": "x", "variables": {"what": "p"}}, {"name": "y", "variables": {"what": "q"}}]}"#;
+    check_problems(&queries(own), &[]);
+    check_problems(&queries(r#""a": {"query": "up", "metrics": [{"name": "x"}]}"#), &[]);
+}

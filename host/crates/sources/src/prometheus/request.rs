@@ -14,6 +14,9 @@ use super::plan::Asked;
 /// All but what is never in need of it (RFC 3986, 2.3), and slashes.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
+/// No Prometheus tells more moments of a series than this at once.
+pub(super) const MOST_MOMENTS: i64 = 11_000;
+
 /// The moments that are asked for, milliseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moments {
@@ -69,7 +72,7 @@ impl Moments {
             next.saturating_add(lost_steps.saturating_mul(step)).min(usual)
         };
         let most = steps.saturating_mul(i64::from(behind.ranges.max(1)));
-        let count = (end.saturating_sub(start) / step).saturating_add(1).min(most);
+        let count = (end.saturating_sub(start) / step).saturating_add(1).min(most).min(MOST_MOMENTS);
         // The last one that there is, which the next turn goes on from.
         Self { start, end: start.saturating_add((count - 1).saturating_mul(step)), step }
     }
@@ -199,6 +202,21 @@ mod tests {
         assert_eq!((start, end), (540_000, 600_000));
         let Moments { start, end, .. } = Moments::of(&asked, 600_000, Behind { ranges: 1, ..first(&asked, 600_000, 55) });
         assert_eq!((start, end), (540_000, 560_000));
+    }
+
+    #[test]
+    fn no_more_moments_are_asked_for_than_a_prometheus_tells() {
+        let asked = asked(r#", "kind": "range", "period": "30s", "step": "30ms""#);
+        let (turn, untold) = (600_000_000, Duration::from_mins(7));
+        for told in [None, Some(turn - 400_000)] {
+            let behind = Behind { told, catch_up: Duration::from_mins(5), untold, ranges: 100 };
+            let Moments { start, end, step } = Moments::of(&asked, turn, behind);
+            let count = (end - start) / step + 1;
+            assert!(count <= MOST_MOMENTS, "{told:?}: {count}");
+        }
+        let behind = Behind { told: None, catch_up: Duration::ZERO, untold, ranges: 100 };
+        let Moments { start, end, step } = Moments::of(&asked, turn, behind);
+        assert_eq!((end - start) / step + 1, MOST_MOMENTS, "the rest follows at the next turns");
     }
 
     #[test]

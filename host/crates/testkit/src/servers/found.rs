@@ -41,6 +41,8 @@ pub enum Need {
     NodeExporter,
     /// To be root, and `unshare`, which starts a process in a network namespace of its own.
     NetworkNamespaces,
+    /// `openssl`, which makes certificates.
+    Openssl,
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -166,6 +168,7 @@ impl Need {
             Self::Prometheus => "prometheus",
             Self::NodeExporter => "prometheus-node-exporter",
             Self::NetworkNamespaces => "network namespaces",
+            Self::Openssl => "openssl",
         }
     }
 
@@ -184,6 +187,7 @@ impl Need {
             Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
             Self::NodeExporter => node_exporter().map(drop),
             Self::NetworkNamespaces => network_namespaces(),
+            Self::Openssl => program("openssl", "SLUICEBOX_OPENSSL").map(drop),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A real Prometheus that scrapes one address or itself twice a second, and can be asked what it has seen.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct PrometheusOptions {
     pub scrapes_itself: bool,
     /// TLS, with a certificate of an authority made for it.
     pub tls: bool,
+    /// A certificate and its key, as PEM, in place of those that `tls` has made.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// Whether it takes native histograms from those that it scrapes.
     pub native_histograms: bool,
     /// Whether only the user `admin` with the password `test` is answered.
@@ -76,7 +78,10 @@ impl PrometheusServer {
             write!(text, "- job_name: testkit\n  metrics_path: '{path}'\n  static_configs:\n  - targets: ['{address}']\n")?;
         }
         write_private(&configuration, &text)?;
-        let certificate = options.tls.then(|| tls::certificate(folder.path())).transpose()?;
+        let certificate = match options.certificate.clone() {
+            Some((chain, key)) => Some(Certificate { authority: chain.clone(), chain, key }),
+            None => options.tls.then(|| tls::certificate(folder.path())).transpose()?,
+        };
         let mut web = String::new();
         if let Some(certificate) = &certificate {
             let (chain, key) = (certificate.chain.display(), certificate.key.display());
@@ -98,8 +103,8 @@ impl PrometheusServer {
             command.arg("--enable-feature=native-histograms");
         }
         let process = ServerProcess::start("prometheus", &mut command, &folder.path().join("prometheus.log"))?;
+        let guarded = certificate.is_some() || options.password;
         let mut server = Self { process, port, certificate, _folder: folder };
-        let guarded = options.tls || options.password;
         let is_ready = async || {
             if guarded {
                 // Whoever is kept out cannot ask; that somebody listens has to do.
