@@ -104,7 +104,7 @@ impl Cause<'_> {
             %trouble,
             other_causes = self.has_others.then_some("some of them failed for others"),
             hint = trouble.hint(),
-            "queries are not answered; they are asked again at each turn"
+            "queries are not answered"
         );
     }
 }

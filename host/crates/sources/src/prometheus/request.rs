@@ -207,14 +207,13 @@ mod tests {
     #[test]
     fn no_more_moments_are_asked_for_than_a_prometheus_tells() {
         let asked = asked(r#", "kind": "range", "period": "30s", "step": "30ms""#);
-        let (turn, untold) = (600_000_000, Duration::from_mins(7));
-        for told in [None, Some(turn - 400_000)] {
-            let behind = Behind { told, catch_up: Duration::from_mins(5), untold, ranges: 100 };
+        let turn = 600_000_000;
+        for behind in [first(&asked, turn, 420), behind(turn - 400_000)] {
             let Moments { start, end, step } = Moments::of(&asked, turn, behind);
             let count = (end - start) / step + 1;
-            assert!(count <= MOST_MOMENTS, "{told:?}: {count}");
+            assert!(count <= MOST_MOMENTS, "{behind:?}: {count}");
         }
-        let behind = Behind { told: None, catch_up: Duration::ZERO, untold, ranges: 100 };
+        let behind = Behind { catch_up: Duration::from_mins(7), ..first(&asked, turn, 420) };
         let Moments { start, end, step } = Moments::of(&asked, turn, behind);
         assert_eq!((end - start) / step + 1, MOST_MOMENTS, "the rest follows at the next turns");
     }

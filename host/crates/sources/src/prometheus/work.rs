@@ -20,7 +20,7 @@ use super::outage::Outage;
 use super::plan::Asked;
 use crate::end::{End, out_of_ids};
 use crate::http::{Client, Ready, Trouble};
-use crate::series::{Registry, parts};
+use crate::series::{Found, Registry, parts};
 use crate::turns::at;
 
 /// Between two parts, so that the lanes keep up and none of them has to make room for the next.
@@ -217,7 +217,10 @@ impl Work {
         };
         let (answer, trouble) = match answer {
             Ok(mut answer) => {
-                let error = answer.error.take().map(Trouble::Partial);
+                // One that found nothing is asked again.
+                let found_nothing = answer.found == Found::default();
+                let kind = if found_nothing { Trouble::Unusable } else { Trouble::Partial };
+                let error = answer.error.take().map(kind);
                 (answer, error)
             }
             Err(trouble) => (Answer::default(), Some(trouble)),
