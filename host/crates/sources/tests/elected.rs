@@ -38,7 +38,10 @@ impl Stage {
     }
 
     async fn that_looks_on(looks_on: bool) -> Self {
-        let bench = Bench::with(&["a", "b"]).await;
+        Self::at(Bench::with(&["a", "b"]).await, looks_on).await
+    }
+
+    async fn at(bench: Bench, looks_on: bool) -> Self {
         let api = Api::connect(&bench.kubernetes()).await.expect("a way");
         let mut election = Election::new(api.clone(), &config("n"), "me".to_owned(), Duration::ZERO).await;
         let leadership = election.leadership();
@@ -96,6 +99,34 @@ async fn whoever_stands_by_is_ready_and_tells_nothing_and_asks_for_no_pods() {
     }
     assert_eq!((stage.made.load(Ordering::Relaxed), stage.leadership.term()), (0, None));
     assert!(stage.bench.server.requests().iter().all(|request| request.path.contains("/leases")));
+}
+
+#[tokio::test]
+async fn whoever_cannot_see_who_holds_the_lease_is_not_ready_until_it_can() {
+    for kind in [RequestFaultKind::Status(403, None), RequestFaultKind::Hang] {
+        let bench = Bench::with(&["a", "b"]).await;
+        bench.server.fail_at("GET", "/leases", RequestFault { watches: None, times: 3, kind });
+        let stage = Stage::at(bench, true).await;
+        let failures = || stage.leadership.meter().failures.get();
+        let fails = async {
+            while failures() < 3 {
+                assert!(!stage.ready(), "nobody knows who works");
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), fails).await.expect("requests fail");
+        let listed = stage.until_lines(3).await;
+        assert!(stage.ready() && failures() == 3, "{listed:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_counts_among_those_that_may_be_silent() {
+    let bench = Bench::with(&[]).await;
+    let api = Api::connect(&bench.kubernetes()).await.expect("a way");
+    let grace = Duration::from_secs(7);
+    let leadership = Election::new(api, &config("n"), "me".to_owned(), grace).await.leadership();
+    assert_eq!(leadership.longest_silence(), DURATION + 2 * RETRY_PERIOD + grace);
 }
 
 #[tokio::test]

@@ -83,15 +83,15 @@ async fn what_an_outage_has_cost_is_asked_for_when_it_is_over() {
 #[tokio::test]
 async fn whoever_takes_over_asks_for_what_was_left_untold() {
     let server = PageServer::start(Answer::Report(matrix(1))).await.unwrap();
-    let config = json!({"url": format!("http://{}", server.address()), "period": "1s",
+    let config = json!({"url": format!("http://{}", server.address()), "period": "1s", "catch-up": "45s",
         "queries": {"a": {"query": "up", "kind": "range", "type": "gauge", "unit": ""}}});
     let asking = Asking::take_over(&config, Some(Duration::from_secs(15)));
     let first = asking.told.cycle("1s", is_well).await;
     let turn =
         |cycle: &[std::sync::Arc<sluicebox_contract::SeriesReport>]| i64::try_from(cycle[0].observed_at.0 / 1_000_000).unwrap();
-    assert_eq!(first[0].start_millis, turn(&first) - 17_000);
+    assert_eq!(first[0].start_millis, turn(&first) - 47_000);
     // In pieces, each of which begins where the one before has ended.
-    assert_eq!(first[0].end_millis - first[0].start_millis, 7_000);
+    assert_eq!(first[0].end_millis - first[0].start_millis, 31_000);
     asking.told.cycle("1s", |cycle| cycle[0].start_millis == turn(cycle) && cycle[0].end_millis == turn(cycle)).await;
     for pair in asking.told.cycles("1s").windows(2) {
         assert_eq!(pair[1][0].start_millis, pair[0][0].end_millis + 1000);
