@@ -91,7 +91,8 @@ async fn nobody_is_there() {
 
 /// So many series of one metric, all of them other ones in each round.
 fn series(count: u32, round: u32) -> Answer {
-    Answer::Report((0..count).map(|number| format!("a{{x=\"{round}-{number}\"}} 1\n")).collect::<String>().into_bytes())
+    let lines: Vec<String> = (0..count).map(|number| format!("a{{x=\"{round}-{number}\"}} 1\n")).collect();
+    Answer::Report(lines.concat().into_bytes())
 }
 
 #[tokio::test]

@@ -12,6 +12,11 @@ use std::time::Duration;
 use sluicebox_contract::{Notice, Subject, SubjectId, SubjectIds, SubjectKind};
 use tokio::time::Instant;
 
+/// So many series may go for others within a minute, or as many as there is room for, if that is more. Numbers of subjects are never used again: of
+/// labels that all change at each turn they last for months.
+const MOST_GONE: usize = 20_000;
+const PACE: Duration = Duration::from_mins(1);
+
 /// Names and values, each name once.
 pub(crate) type Labels = Vec<(String, String)>;
 
@@ -41,6 +46,8 @@ pub(crate) struct Registry {
     /// Series were seen so many times.
     sights: u64,
     present: Present,
+    /// How many have gone for others since when.
+    gone: (usize, Option<Instant>),
     notices: Vec<Notice>,
     out_of_ids: bool,
 }
@@ -85,8 +92,8 @@ struct Present {
 
 impl Registry {
     pub(crate) fn new(bounds: Bounds, ids: Arc<SubjectIds>) -> Self {
-        let (known, parties, present, notices) = Default::default();
-        Self { bounds, ids, known, pinned: 0, bytes: 0, parties, sights: 0, present, notices, out_of_ids: false }
+        let (known, parties, present, gone, notices) = Default::default();
+        Self { bounds, ids, known, pinned: 0, bytes: 0, parties, sights: 0, present, gone, notices, out_of_ids: false }
     }
 
     /// An answer of this party is read from here on; parties are numbered from 0.
@@ -136,12 +143,12 @@ impl Registry {
         if let Some(known) = self.find(key, now) {
             return Some(known);
         }
-        if !self.make_room(key.len()) {
+        if !self.make_room(key.len(), now) {
             return None;
         }
         let labels = labels()?;
         let weight = weight(key, &labels);
-        if !self.make_room(weight) {
+        if !self.make_room(weight, now) {
             return None;
         }
         let key: Arc<str> = key.into();
@@ -230,7 +237,7 @@ impl Registry {
     }
 
     /// Whether there is room for one more of this weight; others go for it.
-    fn make_room(&mut self, weight: usize) -> bool {
+    fn make_room(&mut self, weight: usize, now: Instant) -> bool {
         if weight > self.bounds.bytes {
             return false;
         }
@@ -239,10 +246,24 @@ impl Registry {
                 self.present.is_short = true;
                 return false;
             }
+            if !self.may_go(now) {
+                return false;
+            }
             let Some(key) = self.dead().or_else(|| self.beyond_share(weight)) else { return false };
             self.forget(&key);
+            self.gone.0 += 1;
         }
         true
+    }
+
+    /// Whether another one may go for others at this time.
+    fn may_go(&mut self, now: Instant) -> bool {
+        let (gone, since) = self.gone;
+        if since.is_none_or(|since| now.saturating_duration_since(since) >= PACE) {
+            self.gone = (0, Some(now));
+            return true;
+        }
+        gone < MOST_GONE.max(self.bounds.series)
     }
 
     /// The dead one that was unseen longest.
