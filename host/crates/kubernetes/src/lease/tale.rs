@@ -24,8 +24,10 @@ struct Outage {
     tries: u64,
     /// A different kind of trouble is news.
     status: Option<StatusCode>,
-    /// It was a write that failed: that something can be read does not end it.
+    /// It was a write that failed: that something can be read does not end it, until so much time has gone by without a write.
     of_write: bool,
+    /// What failed last, and when.
+    last: (bool, Instant),
 }
 
 impl Tale {
@@ -74,19 +76,26 @@ impl Tale {
             if let Some(Outage { began, tries, .. }) = self.outage.take_if(|outage| is_write || !outage.of_write) {
                 info!(lease = %name, tries, seconds = began.elapsed().as_secs(), "the API answers again");
             }
+            // Somebody else has taken the lease, and nothing was to be written. What fails then is news.
+            self.outage.take_if(|outage| outage.last.1.elapsed() > shared.longest_silence);
             return;
         };
         meter.failures.increment();
         if self.term.is_some() {
             meter.renewal_failures.increment();
         }
-        let outage = self.outage.get_or_insert(Outage { began: Instant::now(), tries: 0, status: None, of_write: is_write });
+        let (now, status) = (Instant::now(), trouble.status);
+        let outage =
+            self.outage.get_or_insert(Outage { began: now, tries: 0, status: None, of_write: is_write, last: (is_write, now) });
         outage.tries += 1;
-        if outage.tries == 1 || outage.status != trouble.status {
+        // Each right that is missing is named.
+        let is_another_right = status == Some(StatusCode::FORBIDDEN) && outage.last.0 != is_write;
+        outage.last = (is_write, now);
+        if outage.tries == 1 || outage.status != status || is_another_right {
             warn!(lease = %name, hint = trouble.hint, "{trouble}: trying again");
         } else {
             debug!(lease = %name, tries = outage.tries, "{trouble}");
         }
-        (outage.status, outage.of_write) = (trouble.status, outage.of_write || is_write);
+        (outage.status, outage.of_write) = (status, outage.of_write || is_write);
     }
 }
