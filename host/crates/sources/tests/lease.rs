@@ -216,6 +216,30 @@ async fn a_missing_right_is_named_once() {
 }
 
 #[tokio::test]
+async fn what_fails_after_somebody_else_has_worked_is_news_and_so_is_another_right() {
+    let (server, api) = server().await;
+    Log.catch();
+    let count = |text: &str| Log.lines().iter().filter(|line| line.contains(text) && line.contains("trying again")).count();
+    // Nobody renews it, and this one may not take it; then somebody does, for long.
+    foreign(&server, &json!({"holderIdentity": "z", "leaseDurationSeconds": 1}));
+    fail(&server, "PUT", 2, RequestFaultKind::Status(403, None));
+    let replica = Replica::start("a", &api, &config("n"), &Spells::default()).await;
+    Log.until("cannot update").await;
+    let others = async {
+        loop {
+            foreign(&server, &json!({"holderIdentity": "y", "leaseDurationSeconds": 2}));
+            sleep(RETRY_PERIOD).await;
+        }
+    };
+    drop(timeout(2 * DURATION, others).await);
+    assert_eq!((replica.leadership.term(), count("cannot update"), count("cannot get")), (None, 1, 0));
+    fail(&server, "PUT", 2, RequestFaultKind::Status(403, None));
+    fail(&server, "GET", 2, RequestFaultKind::Status(403, None));
+    Log.until("lease held").await;
+    assert_eq!((count("cannot update"), count("cannot get")), (2, 1), "{:#?}", Log.lines());
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_not_there_is_named() {
     let (server, api) = server().await;
     Log.catch();
