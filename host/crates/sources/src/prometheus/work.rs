@@ -274,7 +274,7 @@ impl Work {
             tracing::warn!(
                 source = "prometheus",
                 left_out = answer.beyond_limit,
-                hint = "ask for less, or raise `max-series` or `max-series-bytes`; labels of more than 16 KiB are never told",
+                hint = "ask for less, or raise `max-series` or `max-series-bytes`; series whose labels change at every turn are soon left out, and labels of more than 16 KiB are never told",
                 "an answer has more series than are told: the rest is left out and counted"
             );
         }

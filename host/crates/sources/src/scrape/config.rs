@@ -37,7 +37,8 @@ pub struct Config {
     pub max_answer_bytes: ByteSize,
     /// How many series are told of at most, all targets together, and how many a page may have that are wanted. Each target always has room for as
     /// many as this divided by the number of targets, and for more while the others leave it: what it has beyond that goes first when one of
-    /// them needs room for its own part. Series that are no longer on their target's page make room for new ones. What has no room is counted and left out. Each takes some
+    /// them needs room for its own part. Series that are no longer on their target's page make room for new ones, in each minute for as many as this or 20000, divided by the number of targets: labels that change at every reading are no
+    /// series. What has no room is counted and left out. Each takes some
     /// hundred bytes. `up` of each target comes on top.
     pub max_series: usize,
     /// How many bytes the labels of all of them take at most, roughly. Shared likewise.

@@ -66,7 +66,7 @@ impl Outage {
                 source = "scrape",
                 target_name = target,
                 left_out = series,
-                hint = "raise `max-series` or `max-series-bytes`, or name the `metrics` of this target that are of use",
+                hint = "raise `max-series` or `max-series-bytes`, or name the `metrics` of this target that are of use; labels that change at every reading go with `sum-by`",
                 "the target has more series than there is room for: the rest of them is left out and counted"
             );
         }

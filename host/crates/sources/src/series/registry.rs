@@ -12,8 +12,8 @@ use std::time::Duration;
 use sluicebox_contract::{Notice, Subject, SubjectId, SubjectIds, SubjectKind};
 use tokio::time::Instant;
 
-/// So many series may go for others within a minute, or as many as there is room for, if that is more. Numbers of subjects are never used again: of
-/// labels that all change at each turn they last for months.
+/// So many series may go for others within a minute, or as many as there is room for, if that is more; each party has its part of it. Numbers of
+/// subjects are never used again: of labels that all change at each turn they last for months.
 const MOST_GONE: usize = 20_000;
 const PACE: Duration = Duration::from_mins(1);
 
@@ -46,8 +46,6 @@ pub(crate) struct Registry {
     /// Series were seen so many times.
     sights: u64,
     present: Present,
-    /// How many have gone for others since when.
-    gone: (usize, Option<Instant>),
     notices: Vec<Notice>,
     out_of_ids: bool,
 }
@@ -72,6 +70,8 @@ struct Party {
     /// The number of its latest answer.
     turn: u64,
     bytes: usize,
+    /// How many have gone for its own, since when.
+    gone: (usize, Option<Instant>),
     /// Its series, the one first that was unseen longest.
     order: BTreeMap<Place, Arc<str>>,
 }
@@ -92,8 +92,8 @@ struct Present {
 
 impl Registry {
     pub(crate) fn new(bounds: Bounds, ids: Arc<SubjectIds>) -> Self {
-        let (known, parties, present, gone, notices) = Default::default();
-        Self { bounds, ids, known, pinned: 0, bytes: 0, parties, sights: 0, present, gone, notices, out_of_ids: false }
+        let (known, parties, present, notices) = Default::default();
+        Self { bounds, ids, known, pinned: 0, bytes: 0, parties, sights: 0, present, notices, out_of_ids: false }
     }
 
     /// An answer of this party is read from here on; parties are numbered from 0.
@@ -251,19 +251,19 @@ impl Registry {
             }
             let Some(key) = self.dead().or_else(|| self.beyond_share(weight)) else { return false };
             self.forget(&key);
-            self.gone.0 += 1;
+            self.party().gone.0 += 1;
         }
         true
     }
 
-    /// Whether another one may go for others at this time.
+    /// Whether another one may go for one of the present party's at this time.
     fn may_go(&mut self, now: Instant) -> bool {
-        let (gone, since) = self.gone;
-        if since.is_none_or(|since| now.saturating_duration_since(since) >= PACE) {
-            self.gone = (0, Some(now));
-            return true;
+        let most = MOST_GONE.max(self.bounds.series) / self.parties.len().max(1);
+        let party = self.party();
+        if party.gone.1.is_none_or(|since| now.saturating_duration_since(since) >= PACE) {
+            party.gone = (0, Some(now));
         }
-        gone < MOST_GONE.max(self.bounds.series)
+        party.gone.0 < most
     }
 
     /// The dead one that was unseen longest.

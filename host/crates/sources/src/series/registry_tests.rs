@@ -202,3 +202,19 @@ fn series_go_for_others_only_so_fast_that_numbers_last() {
     assert_eq!(told, 50 + MOST_GONE);
     assert_eq!(answer(&mut registry, 0, &["later"], now + PACE), 1);
 }
+
+#[test]
+fn whoever_has_changed_too_many_takes_nothing_from_the_others() {
+    let (mut registry, now) = (shared(60, 2), Instant::now());
+    let turn = |registry: &mut Registry, party: usize, turn: usize, count: usize| {
+        let keys: Vec<String> = (0..count).map(|number| format!("{party} {turn} {number}")).collect();
+        answer(registry, party, &keys.iter().map(String::as_str).collect::<Vec<_>>(), now)
+    };
+    assert_eq!(turn(&mut registry, 1, 0, 10), 10);
+    let mut told = 60;
+    for number in 0..2 * MOST_GONE / 50 {
+        told = turn(&mut registry, 0, number, 50);
+    }
+    assert_eq!(told, 0, "its part of the minute is used up");
+    assert_eq!(turn(&mut registry, 1, 1, 30), 30, "the other has its share nevertheless");
+}
