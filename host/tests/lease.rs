@@ -186,7 +186,12 @@ async fn a_holder_that_stops_hands_over_at_once_and_whoever_stands_by_is_ready_a
         assert!(told.len() == 1 && told[0].contains(identity), "{log}");
     }
     let metrics = other.program.metrics(&["sluicebox_lease_"]).await.unwrap();
-    let expected = ["sluicebox_lease_held 0", "sluicebox_lease_terms_total 0", "sluicebox_lease_renewal_failures_total 0"];
+    let expected = [
+        "sluicebox_lease_held 0",
+        "sluicebox_lease_terms_total 0",
+        "sluicebox_lease_failures_total 0",
+        "sluicebox_lease_renewal_failures_total 0",
+    ];
     assert_eq!(metrics, expected);
 
     assert!(holder.program.stop(PATIENCE).await.unwrap().success());
