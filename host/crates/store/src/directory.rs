@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use sluicebox_private_directory::{OPEN, Obstacle, checked, writable_by_others};
 
@@ -137,6 +137,49 @@ impl Directory {
         let read = read.map_err(|error| self.failed("read", name, errno(&error)))? as u64;
         // It may have grown since it was looked at.
         if read > most { Err(too_large(read)) } else { Ok(Some(bytes)) }
+    }
+
+    /// Makes a file that grows; one of this name that is there goes.
+    pub(crate) fn create(&self, name: &str) -> Result<File, StoreError> {
+        self.remove(name)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR);
+        made.map(File::from).map_err(|cause| self.failed("make", name, cause))
+    }
+
+    /// A regular file for reading; none when there is none of this name.
+    pub(crate) fn open_file(&self, name: &str) -> Result<Option<File>, StoreError> {
+        if self.size(name).is_none() {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(cause) => Err(self.failed("open", name, cause)),
+        }
+    }
+
+    /// Cuts a file back to so many bytes.
+    pub(crate) fn cut(&self, name: &str, bytes: u64) -> Result<(), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.handle, name, flags, Mode::empty());
+        let cut = opened.and_then(|file| rustix::fs::ftruncate(&file, bytes));
+        cut.map_err(|cause| self.failed("cut", name, cause))
+    }
+
+    /// Keeps other programs from working on what is in here, for as long as the answer lives; the end of the program, however it comes, lets
+    /// them.
+    pub(crate) fn lock(&self) -> Result<File, StoreError> {
+        const NAME: &str = "lock";
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.handle, NAME, flags, Mode::RUSR | Mode::WUSR);
+        let file = opened.map_err(|cause| self.failed("open", NAME, cause))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(File::from(file)),
+            Err(Errno::WOULDBLOCK) => Err(StoreError::InUse { path: self.path.clone() }),
+            Err(cause) => Err(self.failed("lock", NAME, cause)),
+        }
     }
 
     /// Writes a file in place of what was there under this name: whole or not at all.

@@ -37,6 +37,12 @@ pub enum StoreError {
         /// The largest size in bytes.
         most: u64,
     },
+    /// Another program works on it.
+    #[error("another program works on {} (hint: is a collector running? each needs a state directory of its own)", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
     /// No such thing is kept, or several are.
     #[error("{0}")]
     Unknown(String),
@@ -65,7 +71,7 @@ impl StoreError {
             }
             Self::Io { .. } => Fault::retry(tried, self).hint("see to it that the collector can write `state-directory`"),
             Self::TooLarge { .. } => Fault::skip(tried, self).hint("raise `dead-letters.bytes`, up to 64MiB for one letter"),
-            Self::Unsafe { .. } | Self::Damaged { .. } | Self::Unknown(_) => Fault::skip(tried, self),
+            Self::Unsafe { .. } | Self::Damaged { .. } | Self::Unknown(_) | Self::InUse { .. } => Fault::skip(tried, self),
         }
     }
 }

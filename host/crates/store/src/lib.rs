@@ -1,4 +1,4 @@
-//! What must survive a restart: the dead letters, and the last good module of each lane.
+//! What must survive a restart: the dead letters, the last good module of each lane, and entries that wait for their sink.
 //!
 //! Everything lies in one directory of the collector's own, the state directory:
 //!
@@ -19,6 +19,7 @@ mod id;
 mod json;
 mod last_good;
 mod listed;
+mod queue;
 mod replay;
 
 pub use dead_letters::{LetterBounds, Letters};
@@ -27,4 +28,5 @@ pub use id::Id;
 pub use json::write_pretty;
 pub use last_good::{Good, LastGood};
 pub use listed::{About, Listed, Summary};
+pub use queue::{Appended, Queue, QueueSettings, Recovered, Sync, WhenFull};
 pub use replay::Asked;

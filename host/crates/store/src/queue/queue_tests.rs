@@ -1,0 +1,253 @@
+use std::collections::VecDeque;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn settings(when_full: WhenFull) -> QueueSettings {
+    QueueSettings { bytes: MIB, when_full, sync: Sync::Never }
+}
+
+fn open(folder: &TempDir, when_full: WhenFull) -> (Queue, Recovered) {
+    Queue::open(&folder.path().join("queue"), settings(when_full)).unwrap()
+}
+
+fn numbers(queue: &mut Queue) -> Vec<u64> {
+    let entries = queue.read(usize::MAX, usize::MAX).unwrap();
+    entries
+        .into_iter()
+        .map(|(number, payload)| {
+            assert!(payload.starts_with(number.to_string().as_bytes()), "{number}");
+            number
+        })
+        .collect()
+}
+
+/// Appends entries that begin with their number, each with so many bytes.
+fn fill(queue: &mut Queue, entries: u64, bytes: usize) -> Vec<Appended> {
+    (0..entries)
+        .map(|_| {
+            let mut payload = queue.next().to_string().into_bytes();
+            payload.resize(bytes.max(payload.len()), b' ');
+            queue.append(&payload).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_kept_is_read_in_order_by_this_program_and_by_the_next_one() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!(recovered, Recovered::default());
+    fill(&mut queue, 1000, 500);
+    assert_eq!(numbers(&mut queue), (0..1000).collect::<Vec<_>>());
+    assert_eq!(numbers(&mut queue), Vec::<u64>::new());
+    queue.rewind();
+    assert_eq!(queue.read(10, usize::MAX).unwrap().len(), 10);
+    queue.done_before(10).unwrap();
+    queue.close().unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!(recovered, Recovered { entries: 990, cut: 0, missing: 0 });
+    assert_eq!(numbers(&mut queue), (10..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_done_makes_room_and_gives_the_disk_back() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    for round in 0..50 {
+        fill(&mut queue, 800, 1000);
+        let all = numbers(&mut queue);
+        assert_eq!(all.len(), 800, "{round}");
+        queue.done_before(all[799] + 1).unwrap();
+        assert!(queue.is_empty());
+        queue.flush().unwrap();
+        queue.done_before(all[799] + 1).unwrap();
+        assert!(queue.bytes() <= MIB / 8, "{}", queue.bytes());
+    }
+}
+
+#[test]
+fn a_full_queue_does_as_it_was_told_and_counts() {
+    for when_full in [WhenFull::Block, WhenFull::DropNewest, WhenFull::DropOldest] {
+        let folder = TempDir::new().unwrap();
+        let (mut queue, _) = open(&folder, when_full);
+        let appended = fill(&mut queue, 5000, 1000);
+        assert!(queue.bytes() <= MIB, "{}", queue.bytes());
+        let refused = |kind| appended.iter().filter(|appended| **appended == kind).count() as u64;
+        let (full, newest) = (refused(Appended::Full), refused(Appended::Dropped));
+        let there = numbers(&mut queue);
+        // In, and where each of them is.
+        assert_eq!(there.len() as u64 + full + queue.dropped(), 5000, "{when_full:?}");
+        assert_eq!(there.len() as u64, queue.len());
+        assert!(there.len() > 800, "{}", there.len());
+        match when_full {
+            WhenFull::Block => assert!(full > 0 && queue.dropped() == 0),
+            WhenFull::DropNewest => assert!(full == 0 && newest == queue.dropped() && newest > 0),
+            WhenFull::DropOldest => assert!(full + newest == 0 && there.last() == Some(&4999)),
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_is_too_large_is_refused_and_the_largest_is_not() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    let most = usize::try_from(queue.largest()).unwrap();
+    assert!(matches!(queue.append(&vec![1; most + 1]), Err(StoreError::TooLarge { .. })));
+    let large = vec![7; most];
+    assert_eq!(queue.append(b"0").unwrap(), Appended::Kept(0));
+    assert_eq!(queue.append(&large).unwrap(), Appended::Kept(1));
+    assert_eq!(queue.read(9, usize::MAX).unwrap(), [(0, b"0".to_vec()), (1, large)]);
+}
+
+#[test]
+fn two_programs_do_not_work_on_one_queue() {
+    let folder = TempDir::new().unwrap();
+    let (queue, _) = open(&folder, WhenFull::Block);
+    let path = folder.path().join("queue");
+    assert!(matches!(Queue::open(&path, settings(WhenFull::Block)), Err(StoreError::InUse { .. })));
+    drop(queue);
+    assert!(Queue::open(&path, settings(WhenFull::Block)).is_ok());
+}
+
+#[test]
+fn what_a_later_version_has_written_is_neither_read_nor_removed() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder, WhenFull::Block));
+    let mut bytes = b"sluiceq\n\x02\0\0\0".to_vec();
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    let file = folder.path().join("queue").join(segment::name(5));
+    std::fs::write(&file, &bytes).unwrap();
+    let error = Queue::open(&folder.path().join("queue"), settings(WhenFull::Block)).err().unwrap().to_string();
+    assert!(error.contains("later version") && error.contains("0000000000000005.entries"), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+/// What a queue must be, and no disk.
+struct Model {
+    next: u64,
+    /// Entries that are not done.
+    open: VecDeque<u64>,
+    /// Up to here everything survives the end of the program.
+    flushed: u64,
+}
+
+/// A stream of numbers that is the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % most
+    }
+}
+
+/// How the program ends, and what it does to the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Close,
+    Kill,
+    /// The last file loses bytes at its end, as after a power cut.
+    Torn,
+    /// The last file has zeros at its end.
+    Zeros,
+    /// A bit somewhere is another one.
+    Flipped,
+}
+
+fn damage(folder: &TempDir, end: End, random: &mut Random) {
+    let mut files: Vec<_> = std::fs::read_dir(folder.path().join("queue")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "entries"));
+    files.sort();
+    let which = if end == End::Flipped { usize::try_from(random.below(files.len() as u64)).unwrap() } else { files.len() - 1 };
+    let mut bytes = std::fs::read(&files[which]).unwrap();
+    let length = bytes.len() as u64;
+    match end {
+        End::Close | End::Kill => return,
+        End::Torn => bytes.truncate(usize::try_from(length - random.below(length.min(2000))).unwrap()),
+        End::Zeros => bytes.extend(vec![0; usize::try_from(random.below(5000)).unwrap()]),
+        End::Flipped => bytes[usize::try_from(random.below(length)).unwrap()] ^= 1 << random.below(8),
+    }
+    std::fs::write(&files[which], bytes).unwrap();
+}
+
+/// Some time of a program's life.
+fn live(queue: &mut Queue, model: &mut Model, random: &mut Random) {
+    for _ in 0..random.below(120) {
+        match random.below(8) {
+            0..=4 => {
+                let size = usize::try_from(random.below(3000)).unwrap();
+                let (number, before) = (queue.next(), queue.first_open);
+                let mut payload = number.to_string().into_bytes();
+                payload.resize(payload.len().max(size), b' ');
+                assert_eq!(queue.append(&payload).unwrap(), Appended::Kept(number));
+                model.next = number + 1;
+                model.open.push_back(number);
+                if queue.first_open > before {
+                    model.open.retain(|open| *open >= queue.first_open);
+                }
+            }
+            5 => {
+                queue.flush().unwrap();
+                model.flushed = model.next;
+            }
+            6 => {
+                let read = queue.read(usize::try_from(random.below(60)).unwrap(), usize::MAX).unwrap();
+                if let Some((last, _)) = read.last() {
+                    queue.done_before(last + 1).unwrap();
+                    model.open.retain(|open| open > last);
+                }
+            }
+            _ => {
+                queue.keep_place().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_ends_the_program_everything_flushed_is_there_in_order_and_what_is_lost_is_known() {
+    let seeds = std::env::var("SLUICEBOX_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60);
+    for seed in 1..=seeds {
+        let (folder, mut random) = (TempDir::new().unwrap(), Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15)));
+        for life in 0..6 {
+            let (mut queue, recovered) = open(&folder, WhenFull::DropOldest);
+            let there = numbers(&mut queue);
+            assert_eq!(recovered.entries, there.len() as u64, "seed {seed} life {life}");
+            assert!(there.windows(2).all(|pair| pair[0] < pair[1]), "seed {seed}: in order");
+            // Begin anew from what is there.
+            let mut model = Model { next: queue.next(), open: there.into(), flushed: queue.next() };
+            queue.rewind();
+            live(&mut queue, &mut model, &mut random);
+            assert!(queue.bytes() <= MIB, "seed {seed}");
+            let end = [End::Close, End::Kill, End::Torn, End::Zeros, End::Flipped][usize::try_from(random.below(5)).unwrap()];
+            if end == End::Close {
+                queue.close().unwrap();
+                model.flushed = model.next;
+            } else {
+                // What was gathered and not flushed is lost with the program.
+                drop(queue);
+            }
+            damage(&folder, end, &mut random);
+            let (mut queue, recovered) = open(&folder, WhenFull::DropOldest);
+            let found = numbers(&mut queue);
+            let expected: Vec<u64> = model.open.iter().copied().filter(|open| *open < model.flushed).collect();
+            let lost: Vec<u64> = expected.iter().copied().filter(|number| !found.contains(number)).collect();
+            match end {
+                End::Close | End::Kill | End::Zeros => assert_eq!(lost, Vec::<u64>::new(), "seed {seed} life {life} {end:?}"),
+                // Only the end of what was written last.
+                End::Torn => assert!(expected.ends_with(&lost), "seed {seed} life {life}: {lost:?}"),
+                // What stood behind it in the same file, and no more.
+                End::Flipped => {
+                    let behind = lost.windows(2).all(|pair| pair[1] == pair[0] + 1);
+                    assert!(behind && (lost.is_empty() || recovered.cut > 0), "seed {seed} life {life}: {lost:?} {recovered:?}");
+                }
+            }
+        }
+    }
+}
