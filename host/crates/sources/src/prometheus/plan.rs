@@ -84,6 +84,12 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
                 if url.query().is_some() {
                     problems.push(Problem::new("url", "has a part behind `?`", "write it under `parameters`"));
                 }
+                // The path of a proxy, such as that of Kubernetes, may have it in the middle.
+                let path = url.path().trim_end_matches('/');
+                if ["/api/v1", "/api/v1/query", "/api/v1/query_range"].iter().any(|end| path.ends_with(end)) {
+                    let cure = "write only what stands in front of `/api/v1`";
+                    problems.push(Problem::new("url", "names the API itself, which is found below it", cure));
+                }
             }
         }
     }

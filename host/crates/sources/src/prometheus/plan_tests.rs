@@ -179,3 +179,19 @@ fn metrics_that_would_all_be_asked_the_same_are_a_mistake() {
     check_problems(&queries(own), &[]);
     check_problems(&queries(r#""a": {"query": "up", "metrics": [{"name": "x"}]}"#), &[]);
 }
+
+#[test]
+fn an_address_that_names_the_api_itself_is_a_mistake_and_one_of_a_proxy_is_not() {
+    for (path, is_mistake) in [
+        ("", false),
+        ("/prometheus", false),
+        ("/api/v1/namespaces/m/services/prometheus:9090/proxy/", false),
+        ("/api/v1", true),
+        ("/api/v1/", true),
+        ("/prometheus/api/v1/query", true),
+        ("/api/v1/query_range", true),
+    ] {
+        let config = config(&format!(r#"{{"url": "http://p{path}", "queries": {{"up": {{"query": "up"}}}}}}"#));
+        assert_eq!(config.problems().iter().any(|problem| problem.field == "url"), is_mistake, "{path}");
+    }
+}
