@@ -1,6 +1,7 @@
 //! A program that is killed at any moment loses nothing that it has said was flushed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets what it did not expect fails")]
+#![allow(clippy::disallowed_methods, reason = "there is no executor here to hold up")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
