@@ -3,6 +3,7 @@
 //! Read in this order: [`subject`] (what an event is about), [`event`] (what was observed), [`entry`] (what goes out),
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
+pub mod backlog;
 pub mod backoff;
 pub mod connection;
 pub mod cpu_share;
@@ -27,6 +28,7 @@ pub mod text;
 pub mod tick;
 pub mod time;
 
+pub use backlog::{Appended, Backlog, Record, Waiting};
 pub use backoff::Backoff;
 pub use connection::{Connection, ConnectionReport, Direction, End, Protocol, Traffic};
 pub use cpu_share::CpuShare;

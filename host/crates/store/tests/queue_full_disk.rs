@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that meets what it did not expect fails")]
 #![allow(clippy::print_stderr, reason = "why something was not tested must be seen")]
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Command;
 
-use sluicebox_store::{Appended, Queue, QueueSettings, Sync, WhenFull};
+use sluicebox_contract::Appended;
+use sluicebox_store::{Queue, QueueSettings, Sync, WhenFull};
 use tempfile::TempDir;
 
 /// A disk of 400 KiB; unmounted when dropped.
@@ -42,7 +44,7 @@ fn fill(queue: &mut Queue) -> u64 {
         let number = queue.len();
         let mut entry = format!("{number} ").into_bytes();
         entry.resize(900, b'x');
-        match queue.append(&entry).and_then(|appended| queue.flush().map(|()| appended)) {
+        match queue.append(NonZeroU32::MIN, &entry).and_then(|appended| queue.flush().map(|()| appended)) {
             Ok(Appended::Kept(_)) => {}
             Ok(other) => panic!("{other:?}: the disk is smaller than the queue may be"),
             Err(error) => {
@@ -55,12 +57,12 @@ fn fill(queue: &mut Queue) -> u64 {
 }
 
 fn read(queue: &mut Queue) -> Vec<u64> {
-    let entries = queue.read(usize::MAX, usize::MAX).unwrap();
-    entries
+    let records = queue.read(usize::MAX, usize::MAX).unwrap();
+    records
         .iter()
-        .map(|(number, payload)| {
-            assert!(payload.starts_with(format!("{number} ").as_bytes()));
-            *number
+        .map(|record| {
+            assert!(record.payload.starts_with(format!("{} ", record.first).as_bytes()));
+            record.first
         })
         .collect()
 }

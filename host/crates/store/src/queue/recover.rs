@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::time::Instant;
 
 use super::segment::{self, Segment, first_of};
 use super::{Queue, QueueSettings, largest, place};
@@ -54,6 +55,7 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
         next_read: first_open,
         first_open,
         unsynced_since: None,
+        placed: (Instant::now(), done),
         dropped: 0,
         damaged: recovered.missing,
         _lock: lock,

@@ -5,6 +5,7 @@ use std::io::{BufReader, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
 use rustix::io::Errno;
+use sluicebox_contract::Record;
 
 use super::frame::{self, Frame, HEADER, Header, OVERHEAD};
 use crate::StoreError;
@@ -86,10 +87,10 @@ pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Optio
         }
         Header::Damaged => return Ok(None),
     }
-    while let Frame::Whole(payload) =
+    while let Frame::Whole(entries, payload) =
         frame::next(&mut reader, most).map_err(|error| failed(directory, "read", segment, &error))?
     {
-        segment.entries += 1;
+        segment.entries += u64::from(entries);
         segment.bytes += OVERHEAD + payload.len() as u64;
     }
     Ok(Some(Found { segment, behind: size.saturating_sub(segment.bytes) }))
@@ -100,7 +101,7 @@ pub(super) struct Reading {
     file: BufReader<File>,
     pub(super) segment: u64,
     /// The number of the entry that comes next.
-    pub(super) next: u64,
+    next: u64,
 }
 
 impl Reading {
@@ -114,13 +115,19 @@ impl Reading {
         Ok((header == Header::Ours).then_some(Self { file, segment: first, next: first }))
     }
 
-    /// The next entry; none where there is no good one.
-    pub(super) fn next(&mut self, directory: &Directory, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The number of the entry that comes next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next entries that stand together; none where there are no good ones.
+    pub(super) fn read(&mut self, directory: &Directory, most: u64) -> Result<Option<Record>, StoreError> {
         let segment = Segment { first: self.segment, entries: 0, bytes: 0 };
         match frame::next(&mut self.file, most).map_err(|error| failed(directory, "read", segment, &error))? {
-            Frame::Whole(payload) => {
-                self.next += 1;
-                Ok(Some(payload))
+            Frame::Whole(entries, payload) => {
+                let record = Record { first: self.next, entries, payload };
+                self.next = record.next();
+                Ok(Some(record))
             }
             Frame::End | Frame::Damaged => Ok(None),
         }
