@@ -217,7 +217,7 @@ fn outlets(
         }
         meters.add_sink(SinkRow { name: sink.name.clone(), meter: Arc::clone(&meter) });
         let settings = OutletSettings { write_timeout: sink.write_deadline, ..OutletSettings::default() };
-        let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes };
+        let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes, store: None };
         let handle = pipeline.outlet(&sink.name, made, terms);
         outlets.insert(sink.name.clone(), handle);
     }

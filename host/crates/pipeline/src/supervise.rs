@@ -192,7 +192,7 @@ impl Pipeline {
     /// Changes what the queue of a sink may hold.
     pub fn set_outlet_bounds(&self, outlet: OutletHandle, bounds: Bounds) {
         if let Some(outlet) = self.outlets.get(outlet.0) {
-            outlet.valve().set_bounds(bounds);
+            outlet.queue.valve().set_bounds(bounds);
         }
     }
 

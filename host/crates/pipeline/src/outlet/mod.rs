@@ -312,12 +312,9 @@ const TOO_LARGE: &str =
 
 /// Ready when a lane waits, or when the lanes have ended and the write takes long all the same.
 async fn pressed(queue: &Receiver<Parcel>) {
-    const LOOK: Duration = Duration::from_millis(20);
-    while !queue.is_blocked() {
-        if queue.is_closed() {
-            return sleep(PATIENCE).await;
-        }
-        sleep(LOOK).await;
+    queue.pressed().await;
+    if !queue.is_blocked() {
+        sleep(PATIENCE).await;
     }
 }
 
