@@ -174,12 +174,17 @@ impl Directory {
     /// Keeps other programs from working on what is in here, for as long as the answer lives; the end of the program, however it comes, lets
     /// them.
     pub(crate) fn lock(&self) -> Result<File, StoreError> {
+        self.lock_within(LOCK_PATIENCE)
+    }
+
+    /// As [`Directory::lock`], and waits no longer than this for whoever has it.
+    pub(crate) fn lock_within(&self, patience: Duration) -> Result<File, StoreError> {
         const NAME: &str = "lock";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&self.handle, NAME, flags, Mode::RUSR | Mode::WUSR);
         let file = opened.map_err(|cause| self.failed("open", NAME, cause))?;
         // A program that has just ended may still hold it for a moment, or a process that it was about to start.
-        let end = Instant::now() + LOCK_PATIENCE;
+        let end = Instant::now() + patience;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(File::from(file)),

@@ -13,6 +13,7 @@
 
 mod backlog;
 mod frame;
+mod look;
 mod place;
 mod recover;
 mod segment;
@@ -31,6 +32,7 @@ use crate::directory::Directory;
 use frame::OVERHEAD;
 use segment::{Reading, Segment, failed};
 
+pub use look::{LookedAt, Looks};
 pub use recover::Recovered;
 
 /// What is gathered before it is written, at most, in bytes.
@@ -328,7 +330,6 @@ impl Queue {
     }
 
     fn read_from(&mut self, file: Segment) -> Result<Option<Record>, StoreError> {
-        let most = largest(&self.settings);
         let is_there = |reading: &Reading| reading.segment == file.first && reading.next() <= self.next_read;
         let reading = match self.reading.take().filter(is_there) {
             Some(reading) => Some(reading),
@@ -336,7 +337,7 @@ impl Queue {
         };
         let Some(mut reading) = reading else { return Ok(None) };
         loop {
-            let Some(record) = reading.read(&self.directory, most)? else { return Ok(None) };
+            let Some(record) = reading.read(&self.directory)? else { return Ok(None) };
             if self.next_read < record.next() {
                 self.reading = Some(reading);
                 return Ok(Some(record));

@@ -130,6 +130,59 @@ fn entries_that_came_together_are_counted_one_by_one_and_may_be_done_in_part() {
 }
 
 #[test]
+fn a_store_that_was_made_smaller_still_gives_what_is_in_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("queue");
+    let large = QueueSettings { bytes: 16 * MIB, ..settings(WhenFull::Block) };
+    let (mut queue, _) = Queue::open(&path, large).unwrap();
+    let payload = vec![b'x'; 3 << 20];
+    queue.append(ONE, &payload).unwrap();
+    queue.append(ONE, &payload).unwrap();
+    queue.close().unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!(recovered, Recovered { entries: 2, cut: 0, missing: 0 });
+    assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Full);
+    assert_eq!(queue.read(9, usize::MAX).unwrap().len(), 2);
+    queue.done_before(2).unwrap();
+    assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(2));
+}
+
+#[test]
+fn a_look_changes_nothing_and_sees_what_is_wrong() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("queue");
+    assert!(Queue::look(&path).unwrap_err().to_string().contains("there is no store in"));
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    fill(&mut queue, 400, 1000);
+    queue.flush().unwrap();
+    queue.read(10, usize::MAX).unwrap();
+    queue.done_before(10).unwrap();
+    queue.keep_place().unwrap();
+    let looks = Queue::look(&path).unwrap();
+    assert!(looks.in_use && looks.is_whole());
+    queue.close().unwrap();
+    let looks = Queue::look(&path).unwrap();
+    assert_eq!((looks.in_use, looks.is_whole(), looks.first_open, looks.entries), (false, true, 10, 390));
+    let mut seen = Vec::new();
+    looks
+        .each(|record| {
+            seen.push(record.first);
+            record.first < 200
+        })
+        .unwrap();
+    assert_eq!(seen, (10..=200).collect::<Vec<_>>());
+    let damaged = path.join(&looks.files[1].name);
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, &bytes).unwrap();
+    let looks = Queue::look(&path).unwrap();
+    assert!(!looks.is_whole() && looks.missing > 0 && looks.files[1].behind > 0 && looks.files[2].behind == 0);
+    assert_eq!(std::fs::read(&damaged).unwrap(), bytes);
+    assert_eq!(open(&folder, WhenFull::Block).1.missing, looks.missing);
+}
+
+#[test]
 fn two_programs_do_not_work_on_one_queue() {
     let folder = TempDir::new().unwrap();
     let (queue, _) = open(&folder, WhenFull::Block);

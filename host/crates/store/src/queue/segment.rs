@@ -68,9 +68,9 @@ pub(super) fn create(directory: &Directory, first: u64) -> Result<(File, Segment
     Ok((file, segment))
 }
 
-/// Reads all of a file, from the beginning to the last good entry. `most` is the largest payload. None where it is no file of ours from the
-/// beginning; an error where a later version has written it.
-pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Option<Found>, StoreError> {
+/// Reads all of a file, from the beginning to the last good entry. None where it is no file of ours from the beginning; an error where a later
+/// version has written it.
+pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, StoreError> {
     let name = name(first);
     let Some(file) = directory.open_file(&name)? else { return Ok(None) };
     let mut segment = Segment { first, entries: 0, bytes: HEADER };
@@ -88,7 +88,7 @@ pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Optio
         Header::Damaged => return Ok(None),
     }
     while let Frame::Whole(entries, payload) =
-        frame::next(&mut reader, most).map_err(|error| failed(directory, "read", segment, &error))?
+        frame::next(&mut reader, size).map_err(|error| failed(directory, "read", segment, &error))?
     {
         segment.entries += u64::from(entries);
         segment.bytes += OVERHEAD + payload.len() as u64;
@@ -99,6 +99,8 @@ pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Optio
 /// Reads entries from a file, one after the other.
 pub(super) struct Reading {
     file: BufReader<File>,
+    /// No record is larger than the file was.
+    most: u64,
     pub(super) segment: u64,
     /// The number of the entry that comes next.
     next: u64,
@@ -111,8 +113,9 @@ impl Reading {
         let segment = Segment { first, entries: 0, bytes: 0 };
         file.seek(SeekFrom::Start(0)).map_err(|error| failed(directory, "read", segment, &error))?;
         let mut file = BufReader::new(file);
+        let most = file.get_ref().metadata().map_err(|error| failed(directory, "read", segment, &error))?.len();
         let header = frame::read_header(&mut file).map_err(|error| failed(directory, "read", segment, &error))?;
-        Ok((header == Header::Ours).then_some(Self { file, segment: first, next: first }))
+        Ok((header == Header::Ours).then_some(Self { file, most, segment: first, next: first }))
     }
 
     /// The number of the entry that comes next.
@@ -121,9 +124,9 @@ impl Reading {
     }
 
     /// The next entries that stand together; none where there are no good ones.
-    pub(super) fn read(&mut self, directory: &Directory, most: u64) -> Result<Option<Record>, StoreError> {
+    pub(super) fn read(&mut self, directory: &Directory) -> Result<Option<Record>, StoreError> {
         let segment = Segment { first: self.segment, entries: 0, bytes: 0 };
-        match frame::next(&mut self.file, most).map_err(|error| failed(directory, "read", segment, &error))? {
+        match frame::next(&mut self.file, self.most).map_err(|error| failed(directory, "read", segment, &error))? {
             Frame::Whole(entries, payload) => {
                 let record = Record { first: self.next, entries, payload };
                 self.next = record.next();
