@@ -120,11 +120,13 @@ impl Durations {
 /// What a queue counts.
 #[derive(Debug, Default)]
 pub struct QueueMeter {
-    /// Items in it.
+    /// Items that wait in it.
     pub length: Gauge,
     /// Roughly how many bytes they take.
     pub bytes: Gauge,
-    /// Items dropped to make room for newer ones.
+    /// Roughly how many bytes those take that were taken out of it and are in work. They count towards what it may hold.
+    pub bytes_in_work: Gauge,
+    /// Items dropped because it was full.
     pub dropped: Counter,
 }
 

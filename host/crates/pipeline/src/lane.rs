@@ -124,7 +124,11 @@ impl<S: Shaper> Lane<S> {
         let mut result = self.revive();
         while result.is_ok() {
             let done = match self.next() {
-                Next::Notices(notices) => self.work(notices).and_then(|()| self.recycle_if_due()),
+                Next::Notices(notices) => {
+                    let done = self.work(notices);
+                    self.queue.release();
+                    done.and_then(|()| self.recycle_if_due())
+                }
                 Next::Order(order) => self.obey(order),
                 Next::End => return 0,
             };

@@ -198,6 +198,13 @@ impl Pipeline {
         Ok(LaneControl { handle, orders, valve })
     }
 
+    /// Changes what the queue of a sink may hold.
+    pub fn set_outlet_bounds(&self, outlet: OutletHandle, bounds: Bounds) {
+        if let Some(outlet) = self.outlets.get(outlet.0) {
+            outlet.valve().set_bounds(bounds);
+        }
+    }
+
     /// The lane of this name.
     pub fn lane_named(&self, name: &str) -> Option<LaneHandle> {
         self.lanes.iter().find(|(_, (branch, _))| *branch.lane == *name).map(|(handle, _)| *handle)
