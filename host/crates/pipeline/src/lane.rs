@@ -52,6 +52,9 @@ impl Default for LaneSettings {
     }
 }
 
+/// What one call has made is handed on in parts of so many bytes: no queue has to take it all at once.
+const PARCEL: usize = 128 << 10;
+
 /// The host is stopping and the module cannot be brought to work.
 pub(crate) struct GivenUp;
 
@@ -247,7 +250,11 @@ impl<S: Shaper> Lane<S> {
             return;
         }
         self.meter.entries.add(entries.len() as u64);
-        self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at });
+        // Whoever replays one wants one answer of each sink.
+        let whole = origin.replay.is_some();
+        for entries in if whole { vec![entries] } else { parts(entries) } {
+            self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at });
+        }
     }
 
     fn hand_on(&self, parcel: Parcel) {
@@ -270,6 +277,27 @@ impl<S> Drop for Lane<S> {
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Entries in parts of [`PARCEL`] bytes, or of one entry.
+fn parts(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    if entries.iter().map(Entry::weight).sum::<usize>() <= PARCEL {
+        return vec![entries];
+    }
+    let mut parts = vec![Vec::new()];
+    let mut weight = 0;
+    for entry in entries {
+        let more = entry.weight();
+        if weight > 0 && weight + more > PARCEL {
+            parts.push(Vec::new());
+            weight = 0;
+        }
+        weight += more;
+        if let Some(part) = parts.last_mut() {
+            part.push(entry);
+        }
+    }
+    parts
 }
 
 fn send(outlet: &Sender<Parcel>, parcel: Parcel) {

@@ -145,6 +145,19 @@ pub struct Sender<T>(Arc<Shared<T>>);
 /// The end that takes items out.
 pub struct Receiver<T>(Arc<Shared<T>>);
 
+/// What can be said to a queue, and asked of it, while it is at work.
+pub trait Adjust {
+    /// What it may hold.
+    fn bounds(&self) -> Bounds;
+
+    /// Bytes that it holds: of what waits and of what is in work.
+    fn held(&self) -> usize;
+
+    /// Changes what it may hold from now on. Of what may be dropped the oldest goes at once where it is too much, and is counted; all else
+    /// stays until it is taken.
+    fn set_bounds(&self, bounds: Bounds);
+}
+
 /// Shuts a queue and changes its bounds from outside. Does not keep it open.
 pub struct Valve<T>(Arc<Shared<T>>);
 
@@ -219,12 +232,6 @@ impl<T> Valve<T> {
         self.0.ended.notify_waiters();
     }
 
-    /// Bytes that are held: those that wait and those in work.
-    pub fn held(&self) -> usize {
-        let state = self.0.lock();
-        state.bytes().saturating_add(state.in_work())
-    }
-
     /// Whether nothing more is taken in.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.is_shut()
@@ -242,10 +249,17 @@ impl<T> Valve<T> {
     }
 }
 
-impl<T: Item> Valve<T> {
-    /// Changes what the queue may hold from now on. Of what may be dropped the oldest goes at once where it is too much, and is counted;
-    /// all else stays until it is taken.
-    pub fn set_bounds(&self, bounds: Bounds) {
+impl<T: Item> Adjust for Valve<T> {
+    fn bounds(&self) -> Bounds {
+        self.0.lock().bounds
+    }
+
+    fn held(&self) -> usize {
+        let state = self.0.lock();
+        state.bytes().saturating_add(state.in_work())
+    }
+
+    fn set_bounds(&self, bounds: Bounds) {
         let mut state = self.0.lock();
         state.bounds = bounds;
         self.0.meter.dropped.add(state.shrink());
