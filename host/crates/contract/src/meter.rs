@@ -126,6 +126,16 @@ pub struct QueueMeter {
     pub bytes: Gauge,
     /// Roughly how many bytes those take that were taken out of it and are in work. They count towards what it may hold.
     pub bytes_in_work: Gauge,
+    /// Both together, as they are at one moment.
+    pub bytes_held: Gauge,
+    /// Bytes that it may hold.
+    pub most_bytes: Gauge,
+    /// Items that came to it which a full queue may drop, whether it did or not.
+    pub offered: Counter,
+    /// Of these, how many wait.
+    pub droppable: Gauge,
+    /// Of these, how many were in it when whoever takes them out went away.
+    pub abandoned: Counter,
     /// Items dropped because it was full.
     pub dropped: Counter,
 }
@@ -190,6 +200,30 @@ pub struct LeaseMeter {
     pub renewal_failures: Counter,
 }
 
+/// What becomes of a lane's events, whatever module is at work. What its queue was offered and what was `divided` is exactly what the queue has
+/// waiting, dropped and abandoned, and all the others here together.
+#[derive(Debug, Default)]
+pub struct FateMeter {
+    /// Events that became two, because an event about many subjects was divided or only a part of it could be shaped.
+    pub divided: Counter,
+    /// The module has made entries of them, or none.
+    pub shaped: Counter,
+    /// The module refused them.
+    pub refused: Counter,
+    /// They stop the module, and became dead letters.
+    pub dead_letters: Counter,
+    /// They stop the module, and no dead letter is kept of them.
+    pub left_out: Counter,
+    /// They were taken out of a full queue while the lane waited.
+    pub missed: Counter,
+    /// They were there when the lane ended and its module did not work.
+    pub unshaped: Counter,
+    /// It is not known yet what becomes of them.
+    pub in_work: Gauge,
+    /// Entries that a sink was not given because it had ended, once for each such sink.
+    pub unwanted_entries: Counter,
+}
+
 /// What a lane counts.
 #[derive(Debug, Default)]
 pub struct LaneMeter {
@@ -212,6 +246,8 @@ pub struct LaneMeter {
     pub missed: Counter,
     /// Its queue of events.
     pub queue: Arc<QueueMeter>,
+    /// What becomes of its events.
+    pub fates: Arc<FateMeter>,
     /// 1 while an instance is at work.
     pub ready: Gauge,
     /// 1 while the lane rests because its module fails again and again.

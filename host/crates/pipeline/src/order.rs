@@ -39,7 +39,7 @@ pub struct Successor<S> {
     pub module: ModuleIdentity,
     /// How the lane works with it.
     pub settings: LaneSettings,
-    /// What it counts. Its queue's meter is that of the lane.
+    /// What it counts. Its queue's meter is that of the lane, and so is what becomes of events.
     pub meter: Arc<LaneMeter>,
 }
 

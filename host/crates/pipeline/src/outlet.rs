@@ -63,6 +63,14 @@ impl Parcel {
             Self::Settled(_) | Self::Joined(_) => 16,
         }
     }
+
+    /// How many entries it has.
+    pub(crate) fn entries(&self) -> u64 {
+        match self {
+            Self::Entries { entries, .. } => entries.len() as u64,
+            Self::Settled(_) | Self::Joined(_) => 0,
+        }
+    }
 }
 
 /// Entries are never dropped: a full queue makes its lanes wait.

@@ -126,7 +126,9 @@ impl<T> Shared<T> {
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.meter.length.set(number(state.length()));
         self.meter.bytes.set(number(state.bytes()));
+        self.meter.droppable.set(number(state.droppable()));
         self.meter.bytes_in_work.set(number(state.in_work()));
+        self.meter.bytes_held.set(number(state.held()));
     }
 }
 
@@ -163,6 +165,7 @@ pub struct Valve<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
+    meter.most_bytes.set(i64::try_from(bounds.bytes).unwrap_or(i64::MAX));
     let (state, filled, drained) = (Mutex::new(State::new(bounds)), Notify::new(), Notify::new());
     let (pressure, pressing, ended) = (Condvar::new(), Notify::new(), Notify::new());
     let shared = Arc::new(Shared { state, filled, drained, pressure, pressing, ended, meter });
@@ -187,16 +190,19 @@ impl<T: Item> Sender<T> {
         if !state.receiver || state.shut {
             return Err(Closed);
         }
+        let counts = u64::from(item.worth() != Worth::Kept);
         let (offered, dropped) = state.offer(item, weight);
         self.0.meter.dropped.add(dropped);
         self.0.measure(&state);
         match offered {
             Offered::Taken => {
+                self.0.meter.offered.add(counts);
                 drop(state);
                 self.0.filled.notify_one();
                 Ok(None)
             }
             Offered::Dropped => {
+                self.0.meter.offered.add(counts);
                 self.0.meter.dropped.increment();
                 Ok(None)
             }
@@ -255,13 +261,13 @@ impl<T: Item> Adjust for Valve<T> {
     }
 
     fn held(&self) -> usize {
-        let state = self.0.lock();
-        state.bytes().saturating_add(state.in_work())
+        self.0.lock().held()
     }
 
     fn set_bounds(&self, bounds: Bounds) {
         let mut state = self.0.lock();
         state.bounds = bounds;
+        self.0.meter.most_bytes.set(i64::try_from(bounds.bytes).unwrap_or(i64::MAX));
         self.0.meter.dropped.add(state.shrink());
         self.0.measure(&state);
         self.0.relieve(state);
@@ -375,6 +381,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.receiver = false;
+        self.0.meter.abandoned.add(state.droppable() as u64);
         let items = state.clear();
         self.0.measure(&state);
         drop(state);

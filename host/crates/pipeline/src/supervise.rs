@@ -165,6 +165,7 @@ impl Pipeline {
             letterbox: self.letterbox.clone(),
             outlets: outlets.iter().filter_map(|outlet| self.outlets.get(outlet.0).cloned()).collect(),
             settings,
+            fates: Arc::clone(&meter.fates),
             meter,
             unlisted: sources,
             incomplete: false,

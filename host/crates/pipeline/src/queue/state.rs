@@ -89,12 +89,22 @@ impl<T> State<T> {
         self.items.len()
     }
 
+    /// How many may be dropped.
+    pub(super) fn droppable(&self) -> usize {
+        self.items.len().saturating_sub(self.kept)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(super) fn in_work(&self) -> usize {
         self.in_work
+    }
+
+    /// Bytes that wait and those in work.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.saturating_add(self.in_work)
     }
 
     /// What is in work counts no more; says how much that was.
@@ -134,7 +144,7 @@ impl<T> State<T> {
     }
 
     fn fits(&self, weight: usize) -> bool {
-        self.bytes.saturating_add(self.in_work).saturating_add(weight) <= self.bounds.bytes
+        self.held().saturating_add(weight) <= self.bounds.bytes
     }
 
     /// What is never dropped counts as no item where others are dropped: else nothing would be told while much begins to exist. One item
