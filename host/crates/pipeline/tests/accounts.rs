@@ -213,7 +213,7 @@ async fn what_is_held_when_the_time_for_the_end_is_over_is_still_accounted_for()
     pipeline.source("source", Counting((0..100).map(event).collect(), Arc::clone(&sent)), &[lane.handle()]);
     let stop = async {
         until("all is said", || sent.load(Ordering::Relaxed) == 100).await;
-        until("the sink holds the lane up", || meter.fates.shaped.get() >= 12).await;
+        until("the sink holds the lane up", || meter.calls.count() >= 4).await;
     };
     let report = pipeline.run_until(stop, Duration::from_millis(100)).await;
     assert_eq!(report.late, ["module lane", "sink stuck"]);
