@@ -71,8 +71,8 @@ async fn flood(queues: u64) -> Seen {
         "memory: {{queues: {queues}MiB}}\nsources: {{scrape: {{targets: {{flood: {{url: \"http://{}/\", period: 100ms}}}}}}}}\n\
          modules:\n{}sinks:\n{}",
         server.address(),
-        (0..LANES).map(lane).collect::<String>(),
-        (0..LANES).map(sink).collect::<String>(),
+        (0..LANES).map(lane).collect::<Vec<_>>().concat(),
+        (0..LANES).map(sink).collect::<Vec<_>>().concat(),
     );
     let mut program = place.run(&place.configure("http://127.0.0.1:9", &rest));
     program.until_ready(SLOW).await.unwrap();
@@ -147,7 +147,7 @@ async fn what_the_queues_may_hold_together_stays_the_same_while_lanes_come_and_g
     let place = Place::new();
     let queues = 4 * MIB;
     let with = |lanes: &[&str]| {
-        let lanes: String = lanes.iter().map(|lane| format!("  {lane}: {{use: json-lines, to: [out]}}\n")).collect();
+        let lanes = lanes.iter().map(|lane| format!("  {lane}: {{use: json-lines, to: [out]}}\n")).collect::<Vec<_>>().concat();
         let url = server.address();
         format!(
             "memory: {{queues: 4MiB}}\nsources: {{scrape: {{targets: {{page: {{url: \"http://{url}/\", period: 100ms}}}}}}}}\n\
