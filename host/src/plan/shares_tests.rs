@@ -7,9 +7,10 @@ const MIB: usize = 1 << 20;
 
 /// A configuration with lanes and sinks, each with what stands in its braces besides.
 fn checked(memory: &str, lanes: &[&str], sinks: &[&str]) -> Checked {
-    let lanes: String =
-        lanes.iter().enumerate().map(|(index, more)| format!("  m{index}: {{use: json-lines, to: [s0]{more}}}\n")).collect();
-    let sinks: String = sinks.iter().enumerate().map(|(index, more)| format!("  s{index}: {{{more}}}\n")).collect();
+    let lane = |(index, more): (usize, &&str)| format!("  m{index}: {{use: json-lines, to: [s0]{more}}}\n");
+    let sink = |(index, more): (usize, &&str)| format!("  s{index}: {{{more}}}\n");
+    let lanes = lanes.iter().enumerate().map(lane).collect::<Vec<_>>().concat();
+    let sinks = sinks.iter().enumerate().map(sink).collect::<Vec<_>>().concat();
     check(&format!("sources: {{pods: {{}}}}\n{memory}modules:\n{lanes}sinks:\n{sinks}"), &|_| None)
 }
 
