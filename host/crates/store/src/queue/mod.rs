@@ -11,6 +11,8 @@
 //! grow at their end or go as a whole, so that a crash costs no more than what was being written, and a small disk is given back at once.
 
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod place;
 mod recover;
 mod segment;

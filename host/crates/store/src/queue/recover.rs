@@ -26,7 +26,9 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
     let mut numbers: Vec<u64> = directory.names()?.iter().filter_map(|name| first_of(name.to_str()?)).collect();
     numbers.sort_unstable();
     for first in numbers {
-        let Some(found) = segment::look(&directory, first, largest(&settings))? else {
+        let before = files.back().map_or(0, |last| last.next());
+        // Nobody writes entries that another file has already; read as they stand they would hide what comes behind both.
+        let Some(found) = segment::look(&directory, first, largest(&settings))?.filter(|_| first >= before) else {
             recovered.cut += directory.size(segment::name(first)).unwrap_or(0);
             directory.remove(segment::name(first))?;
             continue;
