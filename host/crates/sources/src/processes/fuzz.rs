@@ -3,7 +3,7 @@
 use sluicebox_testkit::fuzz::Fuzz;
 
 use super::parse::{inode, started, whose};
-use crate::cgroups::place::{Place, PodKey, lies_in, place};
+use crate::cgroups::place::{Place, PodKey, innermost, lies_in, place};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/cgroups");
 
@@ -35,6 +35,18 @@ fn check(place: &Place) {
     assert!(id.is_none_or(|id| (33..=64).contains(&id.len()) && is_plain(id)), "{place:?}");
 }
 
+/// The directories above a path are looked at with it as each of them is by itself.
+fn check_with_each_beginning(path: &str) {
+    let ends: Vec<usize> = path.match_indices('/').map(|(end, _)| end).collect();
+    if ends.len() > 60 {
+        return;
+    }
+    let places = || ends.iter().filter_map(|end| place(&path[..*end]));
+    let outermost = places().find(|place| matches!(place, Place::Container { .. })).or_else(|| places().last());
+    assert_eq!(lies_in(path), outermost, "{path}");
+    assert_eq!(innermost(path), place(path).or_else(|| places().last()), "{path}");
+}
+
 #[test]
 fn a_path_is_that_of_a_pod_or_container_or_of_nobody() {
     paths().longest(6 << 10).run(|input, _| {
@@ -43,12 +55,12 @@ fn a_path_is_that_of_a_pod_or_container_or_of_nobody() {
             for found in [place(path), lies_in(path)].into_iter().flatten() {
                 check(&found);
             }
-            // A container lies in its pod, and nothing that lies in it is another one.
-            if let Some(container @ Place::Container { .. }) = place(path)
-                && path.len() < 4000
-            {
-                assert_eq!(lies_in(&format!("{path}/below")), Some(container));
+            // What lies in a container is never nobody's.
+            if path.len() < 4000 && matches!(place(path), Some(Place::Container { .. })) {
+                assert!(matches!(lies_in(&format!("{path}/below")), Some(Place::Container { .. })), "{path}");
+                assert!(matches!(innermost(&format!("{path}/below")), Some(Place::Container { .. })), "{path}");
             }
+            check_with_each_beginning(path);
         }
     });
 }

@@ -91,6 +91,7 @@ pub(super) fn refusal(body: &[u8]) -> Option<String> {
 }
 
 fn words(kind: Option<&str>, error: Option<&str>) -> String {
+    let [kind, error] = [kind, error].map(|text| text.filter(|text| !text.trim().is_empty()));
     let text = match (kind, error) {
         (Some(kind), Some(error)) => format!("{kind}: {error}"),
         (Some(text), None) | (None, Some(text)) => text.to_owned(),

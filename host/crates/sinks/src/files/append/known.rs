@@ -130,7 +130,7 @@ impl Known {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<(String, SystemTime)>, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(String, SystemTime)>, String> {
     let state: State = serde_json::from_slice(bytes).map_err(in_few_words)?;
     if state.version != VERSION {
         return Err(format!("version {} is not known", state.version));
