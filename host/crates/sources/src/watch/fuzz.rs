@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sluicebox_contract::{Notice, ObjectKind, SubjectIds, UnixNanos};
 use sluicebox_testkit::fuzz::{Dice, Fuzz};
 
@@ -72,17 +73,14 @@ fn lines_are_the_same_however_their_bytes_come() {
 fn check_object(object: &Object, source: &[u8]) {
     assert!(!object.uid.is_empty() && !object.name.is_empty() && !object.version.is_empty(), "{object:?}");
     assert!(!object.json.contains(['\n', '\r']) && object.json.len() <= source.len());
-    let value: Value = serde_json::from_str(&object.json).expect("what is passed on is JSON");
-    assert_eq!(value["metadata"]["name"].as_str(), Some(&*object.name));
-}
-
-/// What is deeper than a parser goes that looks at everything, numbers that it has no room for and halves of characters are passed on, as the
-/// API's own.
-fn is_plain(input: &[u8]) -> bool {
-    let is_escaped = input.windows(2).any(|part| part == b"\\u");
-    !is_escaped
-        && input.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() < 120
-        && !input.windows(8).any(|part| part.iter().all(u8::is_ascii_digit))
+    assert!(serde_json::from_str::<&RawValue>(&object.json).is_ok(), "what is passed on is JSON");
+    // What is too deep for a parser that looks at everything, a number that it has no room for and half a character are passed on all the
+    // same, as the API's own. Of two parts of one name it takes the last.
+    if let Ok(value) = serde_json::from_str::<Value>(&object.json)
+        && let Some(name) = value["metadata"]["name"].as_str()
+    {
+        assert!(*name == *object.name || source.windows(6).filter(|part| *part == b"\"name\"").count() > 1);
+    }
 }
 
 #[test]
@@ -91,9 +89,7 @@ fn a_line_of_a_watch_is_an_object_or_is_refused_with_words() {
     Fuzz::of(lines).longest(16 << 10).words(["\"ADDED\"", "\"object\":{", "\"metadata\":{", "\"type\":"]).run(|input, _| {
         match watch_line(input) {
             WatchLine::Changed(_, object) => {
-                if is_plain(input) && input.windows(10).filter(|part| *part == b"\"metadata\"").count() == 1 {
-                    check_object(&object, input);
-                }
+                check_object(&object, input);
             }
             WatchLine::Bookmark(version) => assert!(!version.is_empty()),
             WatchLine::Failed(status) => assert!((1..4000).contains(&status.describe().len())),
