@@ -323,8 +323,8 @@ mod tests {
 
     #[test]
     fn a_long_name_with_many_parts_below_it_takes_no_memory_without_end() {
-        let (_, problems) = read(&format!("{}: [{}]", "a".repeat(100_000), "1,".repeat(100_000)));
-        assert!(problems.iter().any(|problem| problem.starts_with("line 1: there are too many parts")), "{problems:?}");
+        let (_, problems) = read(&format!("? {}\n: [{}]", "a".repeat(100_000), "1,".repeat(100_000)));
+        assert!(problems.iter().any(|problem| problem.starts_with("line 2: there are too many parts")), "{problems:?}");
     }
 
     #[test]
