@@ -1,6 +1,8 @@
 //! What the user wrote: YAML into typed configuration. Every field's text becomes the schema and the reference page.
 
 pub mod decode;
+#[cfg(test)]
+mod fuzz;
 pub mod load;
 mod memory;
 pub mod store;

@@ -8,6 +8,7 @@ mod command;
 mod delay;
 mod demo;
 mod footprint;
+mod fuzz;
 mod lab;
 mod modules;
 mod test;
@@ -38,6 +39,7 @@ enum Command {
     Ci,
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Ci => command::must(&mut Process::new(workspace::root().join(".ci/run"))),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

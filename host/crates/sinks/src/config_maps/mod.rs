@@ -10,6 +10,8 @@
 
 mod config;
 mod flush;
+#[cfg(test)]
+mod fuzz;
 mod load;
 mod map;
 mod observed;

@@ -9,6 +9,8 @@ mod ages;
 mod command;
 mod config;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod reaction;
 
 use std::collections::HashMap;

@@ -3,6 +3,8 @@
 mod ahead;
 mod config;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod known;
 mod line;
 mod names;
