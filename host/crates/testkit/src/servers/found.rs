@@ -43,6 +43,8 @@ pub enum Need {
     NetworkNamespaces,
     /// `openssl`, which makes certificates.
     Openssl,
+    /// To make a file system that knows quotas, and to set them. To mount it is another thing.
+    Btrfs,
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -100,6 +102,16 @@ pub(super) fn node_exporter() -> Result<PathBuf> {
 
 pub(super) fn tansu() -> Result<PathBuf> {
     program("tansu", "SLUICEBOX_TANSU")
+}
+
+/// `mkfs.btrfs`.
+pub fn mkfs_btrfs() -> Result<PathBuf> {
+    program("mkfs.btrfs", "SLUICEBOX_MKFS_BTRFS")
+}
+
+/// `btrfs`.
+pub fn btrfs() -> Result<PathBuf> {
+    program("btrfs", "SLUICEBOX_BTRFS")
 }
 
 pub(super) fn stunnel() -> Result<PathBuf> {
@@ -169,6 +181,7 @@ impl Need {
             Self::NodeExporter => "prometheus-node-exporter",
             Self::NetworkNamespaces => "network namespaces",
             Self::Openssl => "openssl",
+            Self::Btrfs => "btrfs",
         }
     }
 
@@ -188,6 +201,7 @@ impl Need {
             Self::NodeExporter => node_exporter().map(drop),
             Self::NetworkNamespaces => network_namespaces(),
             Self::Openssl => program("openssl", "SLUICEBOX_OPENSSL").map(drop),
+            Self::Btrfs => mkfs_btrfs().and_then(|_| btrfs()).map(drop),
         }
     }
 }

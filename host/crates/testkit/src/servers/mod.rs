@@ -30,7 +30,7 @@ mod redis;
 mod resp;
 mod tls;
 
-pub use found::{Need, cache, kubectl, promtool, python, require};
+pub use found::{Need, btrfs, cache, kubectl, mkfs_btrfs, promtool, python, require};
 pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
 pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
 pub use kube_api_server::KubeApiServer;
