@@ -32,6 +32,7 @@ mod tls;
 
 pub use found::{Need, btrfs, cache, kubectl, mkfs_btrfs, promtool, python, require};
 pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
+pub use https::Unfinished;
 pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
 pub use kube_api_server::KubeApiServer;
 pub use node_exporter::NodeExporter;
