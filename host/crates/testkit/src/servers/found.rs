@@ -23,6 +23,8 @@ pub enum Need {
     Kubectl,
     /// tansu, a broker of Kafka's protocol.
     Kafka,
+    /// Apache Kafka itself, of a version from before clients could ask which version it is, and a Java.
+    ApacheKafka,
     /// A Python that can import `confluent_kafka`.
     ConfluentKafka,
     /// stunnel, which speaks TLS for a server that does not.
@@ -104,6 +106,10 @@ pub(super) fn tansu() -> Result<PathBuf> {
     program("tansu", "SLUICEBOX_TANSU")
 }
 
+pub(super) fn apache_kafka() -> Result<PathBuf> {
+    program("apache-kafka", "SLUICEBOX_APACHE_KAFKA")
+}
+
 /// `mkfs.btrfs`.
 pub fn mkfs_btrfs() -> Result<PathBuf> {
     program("mkfs.btrfs", "SLUICEBOX_MKFS_BTRFS")
@@ -171,6 +177,7 @@ impl Need {
             Self::GalileoDb => "galileo-db",
             Self::Kubectl => "kubectl",
             Self::Kafka => "tansu",
+            Self::ApacheKafka => "apache-kafka",
             Self::ConfluentKafka => "confluent-kafka",
             Self::Stunnel => "stunnel4",
             Self::UserModeLinux => "user-mode-linux",
@@ -192,6 +199,7 @@ impl Need {
             Self::GalileoDb | Self::ConfluentKafka => python().map(drop),
             Self::Kubectl => kubectl().map(drop),
             Self::Kafka => tansu().map(drop),
+            Self::ApacheKafka => apache_kafka().map(drop),
             Self::Stunnel => stunnel().map(drop),
             Self::UserModeLinux => user_mode_linux().and_then(|_| busybox()).map(drop),
             Self::EmulatedLinux => emulator().and_then(|_| linux()).and_then(|_| busybox()).map(drop),

@@ -66,7 +66,7 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 16] = [
+const PIECES: [(&str, &str, bool, Provider); 17] = [
     ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
@@ -77,6 +77,7 @@ const PIECES: [(&str, &str, bool, Provider); 16] = [
     ("prometheus", "SLUICEBOX_PROMETHEUS", false, prometheus::server),
     ("promtool", "SLUICEBOX_PROMTOOL", false, prometheus::tool),
     ("prometheus-node-exporter", "SLUICEBOX_NODE_EXPORTER", false, prometheus::node_exporter),
+    ("apache-kafka", "SLUICEBOX_APACHE_KAFKA", false, kafka::apache),
     ("mkfs.btrfs", "SLUICEBOX_MKFS_BTRFS", false, btrfs::mkfs),
     ("btrfs", "SLUICEBOX_BTRFS", false, btrfs::control),
     ("stunnel4", "SLUICEBOX_STUNNEL", false, kafka::stunnel),
