@@ -302,6 +302,12 @@ mod tests {
         assert!(matches!(error, WatchLine::Failed(status) if status.code == 410 && status.reason == "Expired"));
         let status = watch_line(br#"{"kind":"Status","code":500,"message":"no"}"#);
         assert!(matches!(status, WatchLine::Failed(status) if status.code == 500));
+        for (details, asked) in [(r#"{"retryAfterSeconds":7}"#, Some(7)), ("null", None), (r#"{"retryAfterSeconds":"x"}"#, None)]
+        {
+            let line = format!(r#"{{"type":"ERROR","object":{{"code":429,"details":{details}}}}}"#);
+            let WatchLine::Failed(status) = watch_line(line.as_bytes()) else { panic!("{line}") };
+            assert_eq!((status.code, status.retry_after().map(|wait| wait.as_secs())), (429, asked), "{line}");
+        }
         assert!(matches!(watch_line(br#"{"type":"NEW","object":{}}"#), WatchLine::Refused(_)));
         assert!(matches!(watch_line(br#"{"type":"ADDED","object":{}}"#), WatchLine::Refused(_)));
         assert!(matches!(watch_line(br#"{"type":"ADDED","object":"#), WatchLine::Garbage(_)));

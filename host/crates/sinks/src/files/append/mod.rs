@@ -182,6 +182,11 @@ impl Appender {
         self.known.unsaved = true;
     }
 
+    /// Lets all files go, so that what they lie on can be taken away and mended.
+    pub(super) fn close(&mut self) {
+        self.targets.values_mut().for_each(Target::close);
+    }
+
     /// Keeps in the directory what the next run must know.
     pub(super) fn save(&mut self, directory: &Directory, manner: Manner) -> Result<(), Errno> {
         self.known.save(directory, manner)
