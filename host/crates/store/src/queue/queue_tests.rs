@@ -183,6 +183,18 @@ fn a_look_changes_nothing_and_sees_what_is_wrong() {
 }
 
 #[test]
+fn a_record_may_be_larger_than_its_file_was_when_reading_began() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    for payload in [vec![1; 10], vec![2; 50_000], vec![3; 10]] {
+        queue.append(ONE, &payload).unwrap();
+        queue.flush().unwrap();
+        let read: Vec<_> = queue.read(1, usize::MAX).unwrap().into_iter().map(|record| record.payload).collect();
+        assert_eq!((read, queue.damaged()), (vec![payload], 0));
+    }
+}
+
+#[test]
 fn what_is_missing_between_two_files_is_damaged_and_does_not_wait() {
     let folder = TempDir::new().unwrap();
     let (mut queue, _) = open(&folder, WhenFull::Block);

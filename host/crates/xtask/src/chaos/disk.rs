@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::plan::Damage;
 use super::random::Random;
-use super::stream::{Item, Line, parse};
+use super::stream::{Line, parse};
 
 /// What fills a disk.
 const BALLAST: &str = "ballast";
@@ -68,7 +68,7 @@ impl Drop for Disk {
 /// What was broken.
 pub(super) struct Broken {
     /// What can not be read any more, and must not.
-    pub(super) lost: BTreeSet<Item>,
+    pub(super) lost: BTreeSet<Line>,
     pub(super) what: String,
 }
 
@@ -107,12 +107,12 @@ pub(super) fn damage(state: &Path, seed: u64, damage: Damage, random: &mut Rando
             lost = behind(&bytes, at, seed);
         }
     }
-    let what = format!("{damage:?} at {at} of {} bytes of {}: {} values", bytes.len(), path.display(), lost.len());
+    let what = format!("{damage:?} at {at} of {} bytes of {}: {} lines", bytes.len(), path.display(), lost.len());
     Ok(Some(Broken { lost, what }))
 }
 
 /// What stands in the record at this place of a file, and behind it.
-fn behind(bytes: &[u8], at: usize, seed: u64) -> BTreeSet<Item> {
+fn behind(bytes: &[u8], at: usize, seed: u64) -> BTreeSet<Line> {
     let mut lost = BTreeSet::new();
     let mut begin = HEADER;
     while let Some(head) = bytes.get(begin..begin + HEAD) {
@@ -123,10 +123,7 @@ fn behind(bytes: &[u8], at: usize, seed: u64) -> BTreeSet<Item> {
             let record: Value = serde_json::from_slice(payload).unwrap_or_default();
             let entries = record.get("entries").and_then(Value::as_array);
             let bodies = entries.into_iter().flatten().filter_map(|entry| entry.pointer("/message/body")?.as_str());
-            lost.extend(bodies.filter_map(|body| match parse(body, seed) {
-                Some(Line::Value(item)) => Some(item),
-                _ => None,
-            }));
+            lost.extend(bodies.filter_map(|body| parse(body, seed)));
         }
         begin = end;
     }

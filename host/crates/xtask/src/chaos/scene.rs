@@ -23,7 +23,7 @@ use super::pages::{Pages, TARGETS};
 use super::plan::{Plan, Server, Step, Trouble};
 use super::random::Random;
 use super::servers::Servers;
-use super::stream::{self, End, Handed, Item, Line, RunFacts};
+use super::stream::{self, End, Handed, Line, RunFacts};
 
 /// How long everything may take to arrive once all troubles are over.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,7 +60,7 @@ pub(super) struct Scene<'a> {
     output: Disk,
     random: Random,
     killed: Vec<Server>,
-    excused: BTreeSet<Item>,
+    excused: BTreeSet<Line>,
     arrived: Vec<Line>,
     broken: Arc<Mutex<BTreeSet<String>>>,
     outcome: Outcome,

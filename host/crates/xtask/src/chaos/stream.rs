@@ -69,7 +69,7 @@ pub(super) struct Handed<'a> {
     pub(super) series: usize,
     pub(super) runs: &'a [RunFacts],
     /// What was destroyed in the store on purpose.
-    pub(super) excused: &'a BTreeSet<Item>,
+    pub(super) excused: &'a BTreeSet<Line>,
 }
 
 /// The line of this seed that a text is; none for those of others.
@@ -124,6 +124,11 @@ pub(super) fn faults(handed: &Handed<'_>, lines: &[Line]) -> Vec<String> {
             }
         }
         let (told, lost) = run_of(handed, number, &distinct, downs, &mut faults);
+        let is_of_now = |line: &&Line| match line {
+            Line::Up { at, .. } | Line::Failure { at, .. } => is_now(*at) && !distinct.contains(line),
+            Line::Value(_) => false,
+        };
+        let lost = lost + handed.excused.iter().filter(is_of_now).count() as u64;
         let told = told + ups + downs + failures;
         if told + lost < run.safe {
             faults.push(format!("of run {number}, {} entries were accepted and only {told} came out", run.safe));
@@ -167,7 +172,7 @@ fn run_of(handed: &Handed<'_>, run: usize, distinct: &BTreeSet<&Line>, downs: u6
         for number in numbers {
             let missing: Vec<usize> = (0..handed.series).filter(|series| !has(number, *series)).collect();
             told += (handed.series - missing.len()) as u64;
-            let excused = missing.iter().filter(|series| handed.excused.contains(&item(number, **series))).count();
+            let excused = missing.iter().filter(|series| handed.excused.contains(&Line::Value(item(number, **series)))).count();
             lost += excused as u64;
             if missing.len() == excused || end != End::None && last.is_none_or(|last| number > last) {
                 continue;
@@ -200,7 +205,7 @@ mod tests {
     /// Three pages of two values, the first two of them in the first run.
     fn check(runs: [RunFacts; 2], excused: &[Item], lines: &[Line]) -> Vec<String> {
         let given = [vec![0, 0, 1], Vec::new()];
-        let excused = excused.iter().copied().collect();
+        let excused = excused.iter().copied().map(Line::Value).collect();
         faults(&Handed { given: &given, series: 2, runs: &runs, excused: &excused }, lines)
     }
 
