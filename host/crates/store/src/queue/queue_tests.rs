@@ -189,8 +189,8 @@ fn a_record_may_be_larger_than_its_file_was_when_reading_began() {
     for payload in [vec![1; 10], vec![2; 50_000], vec![3; 10]] {
         queue.append(ONE, &payload).unwrap();
         queue.flush().unwrap();
-        let read: Vec<_> = queue.read(1, usize::MAX).unwrap().into_iter().map(|record| record.payload).collect();
-        assert_eq!((read, queue.damaged()), (vec![payload], 0));
+        let read: Vec<_> = queue.read(1, usize::MAX).unwrap().iter().map(|record| record.payload.len()).collect();
+        assert_eq!((read, queue.damaged()), (vec![payload.len()], 0));
     }
 }
 

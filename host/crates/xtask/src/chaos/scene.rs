@@ -61,6 +61,8 @@ pub(super) struct Scene<'a> {
     random: Random,
     killed: Vec<Server>,
     excused: BTreeSet<Line>,
+    /// Whether a store was damaged on purpose.
+    is_damaged: bool,
     arrived: Vec<Line>,
     broken: Arc<Mutex<BTreeSet<String>>>,
     outcome: Outcome,
@@ -137,6 +139,7 @@ impl<'a> Scene<'a> {
             random,
             killed,
             excused,
+            is_damaged: false,
             arrived,
             broken,
             outcome,
@@ -182,6 +185,7 @@ impl<'a> Scene<'a> {
             Trouble::KillAndDamage(damage) => {
                 self.collector.kill()?;
                 if let Some(broken) = disk::damage(&self.state.path, self.plan.seed, damage, &mut self.random)? {
+                    self.is_damaged = true;
                     self.excused.extend(broken.lost);
                     self.outcome.notes.push(broken.what);
                 }
@@ -303,7 +307,7 @@ impl<'a> Scene<'a> {
         let written = fs::read_to_string(self.output.path.join("lines/lines.jsonl")).unwrap_or_default();
         let written: Vec<Line> = written.lines().filter_map(|line| stream::parse(line, self.plan.seed)).collect();
         let metrics = self.collector.metrics().await?;
-        let mut faults = accounts(&metrics);
+        let mut faults = accounts(&metrics, self.is_damaged);
         for (sink, lines) in [("broker", &self.arrived), ("lines", &written)] {
             let runs = self.facts(sink, taken_in, &metrics);
             let handed = Handed { given: &given, series: self.plan.series, runs: &runs, excused: &self.excused };
@@ -362,12 +366,15 @@ impl<'a> Scene<'a> {
 }
 
 /// What is wrong with what the program says of itself, once all is quiet.
-fn accounts(metrics: &Metrics) -> Vec<String> {
+fn accounts(metrics: &Metrics, is_damaged: bool) -> Vec<String> {
     let mut faults = Vec::new();
     for sink in SINKS {
         let account = metrics.account(sink);
         if !account.is_right() {
             faults.push(format!("the account of {sink} is not right: {account:?}"));
+        }
+        if account.damaged > 0.5 && !is_damaged {
+            faults.push(format!("entries in the store of {sink} were lost, and nobody has touched it: {account:?}"));
         }
         if account.held > 0.5 || account.refused > 0.5 || account.dropped - account.damaged > 0.5 {
             faults.push(format!("entries of {sink} were held, refused or dropped: {account:?}"));
