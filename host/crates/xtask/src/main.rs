@@ -3,6 +3,7 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod check;
 mod command;
 mod delay;
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Arguments),
     /// Run what CI runs: checks and all tests, where anything that is left out is a failure
     Ci,
+    Chaos(chaos::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => return test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Ci => command::must(&mut Process::new(workspace::root().join(".ci/run"))),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),

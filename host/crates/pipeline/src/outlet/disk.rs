@@ -150,8 +150,7 @@ impl Disk {
                 }
             }
         }
-        let waiting = self.backlog.waiting();
-        let up_to = waiting.next - waiting.unread;
+        let up_to = self.backlog.waiting().next_read;
         let due = self.markers.iter().take_while(|(number, _)| *number <= up_to).count();
         let markers = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
         Ok(Hand::stored(parcels, markers))

@@ -141,6 +141,7 @@ impl Backlog for Drawer {
         let contents = self.0.lock().unwrap();
         Waiting {
             unread: contents.next - contents.next_read.min(contents.next),
+            next_read: contents.next_read.min(contents.next),
             first_open: contents.first_open,
             next: contents.next,
             bytes: contents.records.iter().map(|record| record.payload.len() as u64).sum(),

@@ -102,8 +102,6 @@ pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, S
 /// Reads entries from a file, one after the other.
 pub(super) struct Reading {
     file: BufReader<File>,
-    /// No record is larger than the file was.
-    most: u64,
     pub(super) segment: u64,
     /// The number of the entry that comes next.
     next: u64,
@@ -116,9 +114,8 @@ impl Reading {
         let segment = Segment { first, entries: 0, bytes: 0 };
         file.seek(SeekFrom::Start(0)).map_err(|error| failed(directory, "read", segment, &error))?;
         let mut file = BufReader::new(file);
-        let most = file.get_ref().metadata().map_err(|error| failed(directory, "read", segment, &error))?.len();
         let header = frame::read_header(&mut file).map_err(|error| failed(directory, "read", segment, &error))?;
-        Ok((header == Header::Ours).then_some(Self { file, most, segment: first, next: first }))
+        Ok((header == Header::Ours).then_some(Self { file, segment: first, next: first }))
     }
 
     /// The number of the entry that comes next.
@@ -129,7 +126,10 @@ impl Reading {
     /// The next entries that stand together; none where there are no good ones.
     pub(super) fn read(&mut self, directory: &Directory) -> Result<Option<Record>, StoreError> {
         let segment = Segment { first: self.segment, entries: 0, bytes: 0 };
-        match frame::next(&mut self.file, self.most).map_err(|error| failed(directory, "read", segment, &error))? {
+        let broken = |error: &std::io::Error| failed(directory, "read", segment, error);
+        // No record is larger than the file, which grows while it is read.
+        let most = self.file.get_ref().metadata().map_err(|error| broken(&error))?.len();
+        match frame::next(&mut self.file, most).map_err(|error| broken(&error))? {
             Frame::Whole(entries, payload) => {
                 let record = Record { first: self.next, entries, payload };
                 self.next = record.next();
