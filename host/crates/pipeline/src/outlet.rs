@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Backoff, Class, DeadLetter, Entry, Fault, Held, ModuleIdentity, Outcome, Sink, UnixNanos};
+use sluicebox_contract::{Backoff, Class, DeadLetter, Entry, Fault, Held, ModuleIdentity, Outcome, Receipt, Sink, UnixNanos};
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
@@ -48,8 +48,8 @@ pub(crate) struct Origin {
 /// What a lane hands to an outlet.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
-    /// What one call of the module made.
-    Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos },
+    /// What one call of the module made. The receipt is done once all of it is written or kept.
+    Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos, receipt: Option<Receipt> },
     /// The lane of this name has shaped everything that was there when its sources began.
     Settled(Arc<str>),
     /// A lane that was added while the program runs: it has everything to shape yet.
@@ -105,6 +105,8 @@ struct Gathered {
     entries: Vec<Entry>,
     /// Up to which entry which lane made them, from an event of when.
     origins: Vec<(usize, Arc<Origin>, UnixNanos)>,
+    /// Of the events that they come from.
+    receipts: Vec<Receipt>,
     /// Lanes that have settled or joined, in order.
     lanes: Vec<(Arc<str>, Progress)>,
 }
@@ -121,8 +123,9 @@ impl Gathered {
         let mut gathered = Self::default();
         for parcel in parcels {
             match parcel {
-                Parcel::Entries { origin, entries, observed_at } => {
+                Parcel::Entries { origin, entries, observed_at, receipt } => {
                     gathered.entries.extend(entries);
+                    gathered.receipts.extend(receipt);
                     gathered.origins.push((gathered.entries.len(), origin, observed_at));
                 }
                 Parcel::Settled(lane) => gathered.lanes.push((lane, Progress::Settled)),
@@ -144,6 +147,7 @@ impl<K: Sink> Outlet<K> {
         while let Some(parcels) = self.next().await? {
             let gathered = Gathered::new(parcels);
             self.write(&gathered).await?;
+            gathered.receipts.into_iter().for_each(Receipt::done);
             let now = UnixNanos::now();
             for (_, origin, time) in &gathered.origins {
                 if !origin.again {

@@ -201,7 +201,10 @@ impl<S: Shaper> Lane<S> {
 
     /// Keeps an event that stops the module, for whoever mends it.
     fn bury(&self, event: &Event, reason: String) {
-        let Some(letterbox) = &self.letterbox else { return };
+        let Some(letterbox) = &self.letterbox else {
+            // Whoever mends the module is told of it at the next start.
+            return event.subject().map_or((), |subject| self.in_hand.lose(subject));
+        };
         letterbox.post_blocking(DeadLetter {
             at: UnixNanos::now(),
             lane: self.origin.lane.to_string(),

@@ -22,6 +22,7 @@ use crate::order::{LaneControl, orders};
 use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
 use crate::part::{AtEnd, Kind, Part, Report};
 use crate::queue::{Bounds, Sender, queue};
+use crate::receipts::InHand;
 use crate::replay::{EntryAgain, Writing};
 use crate::share::Account;
 use crate::trouble::Trouble;
@@ -171,6 +172,7 @@ impl Pipeline {
             crowded: 0,
             alive: false,
             last: Vec::new(),
+            in_hand: InHand::default(),
             carried: None,
             account: Account::new(CpuShare { millicores: 1000 }),
             unsaved: 0,
