@@ -95,17 +95,8 @@ struct State {
 }
 
 impl Ledger {
-    /// A receipt for an event that says that an object is so.
-    pub fn there(self: &Arc<Self>, announcement: Announcement) -> Receipt {
-        self.receipt(Announced::There(Box::new(announcement)))
-    }
-
-    /// A receipt for an event that says that the object of this uid has gone.
-    pub fn gone(self: &Arc<Self>, uid: Arc<str>) -> Receipt {
-        self.receipt(Announced::Gone(uid))
-    }
-
-    fn receipt(self: &Arc<Self>, announced: Announced) -> Receipt {
+    /// A receipt for an event that announces this. Until all of it is dealt with, it does not count.
+    pub fn receipt(self: &Arc<Self>, announced: Announced) -> Receipt {
         let number = {
             let mut state = self.lock();
             state.number += 1;
@@ -181,6 +172,14 @@ mod tests {
         }
     }
 
+    fn there(object: Announcement) -> Announced {
+        Announced::There(Box::new(object))
+    }
+
+    fn gone(uid: &str) -> Announced {
+        Announced::Gone(uid.into())
+    }
+
     fn known(ledger: &Ledger) -> Vec<String> {
         let words = |announced: &Announced| match announced {
             Announced::There(object) => format!("{}-{}", object.uid, object.version),
@@ -192,8 +191,8 @@ mod tests {
     #[test]
     fn the_last_that_was_dealt_with_counts() {
         let ledger = Arc::<Ledger>::default();
-        let (first, second) = (ledger.there(object("a", "1")), ledger.there(object("a", "2")));
-        ledger.there(object("b", "7")).done();
+        let (first, second) = (ledger.receipt(there(object("a", "1"))), ledger.receipt(there(object("a", "2"))));
+        ledger.receipt(there(object("b", "7"))).done();
         second.done();
         // Told later that it is done, but it is the older one.
         first.done();
@@ -204,22 +203,22 @@ mod tests {
     #[test]
     fn what_comes_after_a_loss_does_not_count() {
         let ledger = Arc::<Ledger>::default();
-        ledger.there(object("a", "1")).done();
-        drop(ledger.there(object("a", "2")));
-        ledger.there(object("a", "3")).done();
-        ledger.there(object("b", "1")).done();
+        ledger.receipt(there(object("a", "1"))).done();
+        drop(ledger.receipt(there(object("a", "2"))));
+        ledger.receipt(there(object("a", "3"))).done();
+        ledger.receipt(there(object("b", "1"))).done();
         assert_eq!(known(&ledger), ["a-1", "b-1"]);
-        ledger.there(object("a", "4")).done();
+        ledger.receipt(there(object("a", "4"))).done();
         assert_eq!(known(&ledger), [""; 0]);
-        ledger.gone("a".into()).done();
+        ledger.receipt(gone("a")).done();
         assert_eq!(known(&ledger), ["no a"]);
     }
 
     #[test]
     fn that_something_has_gone_is_no_loss_when_it_was_not_said() {
         let ledger = Arc::<Ledger>::default();
-        ledger.there(object("a", "1")).done();
-        drop(ledger.gone("a".into()));
+        ledger.receipt(there(object("a", "1"))).done();
+        drop(ledger.receipt(gone("a")));
         assert_eq!(known(&ledger), ["a-1"], "it is remembered, and told as gone at the next start");
     }
 
@@ -227,10 +226,10 @@ mod tests {
     fn what_could_not_be_remembered_waits_again_unless_there_is_news() {
         let ledger = Arc::<Ledger>::default();
         for uid in ["a", "b"] {
-            ledger.there(object(uid, "1")).done();
+            ledger.receipt(there(object(uid, "1"))).done();
         }
         let taken = ledger.take();
-        ledger.there(object("b", "2")).done();
+        ledger.receipt(there(object("b", "2"))).done();
         ledger.give_back(taken);
         assert_eq!(known(&ledger), ["a-1", "b-2"]);
     }
@@ -239,17 +238,17 @@ mod tests {
     fn what_waits_and_what_was_lost_is_bounded() {
         let ledger = Arc::<Ledger>::default();
         for number in 0..MOST + 10 {
-            ledger.there(object(&number.to_string(), "1")).done();
+            ledger.receipt(there(object(&number.to_string(), "1"))).done();
         }
-        ledger.gone("0".into()).done();
+        ledger.receipt(gone("0")).done();
         let taken = ledger.take();
         assert_eq!(taken.len(), MOST);
         assert!(taken.contains(&Announced::Gone("0".into())), "news of what waits takes no room");
         for number in 0..=MOST {
-            drop(ledger.there(object(&number.to_string(), "1")));
+            drop(ledger.receipt(there(object(&number.to_string(), "1"))));
         }
-        ledger.there(object("new", "1")).done();
-        ledger.gone("7".into()).done();
+        ledger.receipt(there(object("new", "1"))).done();
+        ledger.receipt(gone("7")).done();
         assert_eq!(known(&ledger), ["no 7"], "what is there is told once more at the next start");
     }
 

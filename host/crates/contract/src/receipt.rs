@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn receipt(ledger: &Arc<Ledger>, uid: &str) -> Receipt {
-        ledger.gone(uid.into())
+        ledger.receipt(Announced::Gone(uid.into()))
     }
 
     fn known(ledger: &Ledger) -> Vec<String> {

@@ -17,7 +17,7 @@ fn tracked(ledger: &Arc<Ledger>, number: u32) -> Notice {
     let (uid, namespace, version) = (Arc::clone(&name), "".into(), "1".into());
     let kind = ObjectKind::Node;
     let announcement = Announcement { kind, uid, namespace, name, version, attributes: Vec::new(), typed: None, json: None };
-    Notice::Tracked(fact(event_about(number, number as usize)), ledger.there(announcement))
+    Notice::Tracked(fact(event_about(number, number as usize)), ledger.receipt(Announced::There(Box::new(announcement))))
 }
 
 /// What counts as announced so far, in order.
