@@ -10,7 +10,7 @@
 //! `frame.rs` is how entries stand in a file, `segment.rs` one file, `recover.rs` what is found at the start. Files are small and only ever
 //! grow at their end or go as a whole, so that a crash costs no more than what was being written, and a small disk is given back at once.
 
-mod frame;
+pub(crate) mod frame;
 mod place;
 mod recover;
 mod segment;
