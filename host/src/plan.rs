@@ -11,6 +11,7 @@ use sluicebox_contract::TimeSpan;
 use sluicebox_pipeline::{Bounds, WhenFull};
 use sluicebox_sources::Scope;
 
+use crate::config::store::{SinkWhenFull, Store};
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets;
@@ -84,6 +85,9 @@ pub struct LanePlan {
     pub bounds: Bounds,
 }
 
+/// What says how a sink is fed, beside its kind.
+const FEEDING: [&str; 4] = ["queue", "store", "when-full", "write-deadline"];
+
 /// One sink.
 #[derive(Clone, Debug)]
 pub struct SinkPlan {
@@ -95,6 +99,10 @@ pub struct SinkPlan {
     pub bounds: Bounds,
     /// Time for one write.
     pub write_deadline: Duration,
+    /// What may wait for it on the disk.
+    pub store: Option<Store>,
+    /// What happens when there is no more room.
+    pub when_full: SinkWhenFull,
 }
 
 impl Plan {
@@ -389,7 +397,7 @@ impl Check<'_> {
         let mut kinds = kinds.into_iter().flatten();
         let (Some(config), None) = (kinds.next(), kinds.next()) else {
             // One kind that could not be read has been named where it stands.
-            let kinds = self.names(&path).iter().filter(|name| !["queue", "write-deadline"].contains(&name.as_str())).count();
+            let kinds = self.names(&path).iter().filter(|name| !FEEDING.contains(&name.as_str())).count();
             if kinds != 1 {
                 let text = "a sink is exactly one of `redis`, `kafka`, `files`, `config-maps`, `prometheus`, `stdout`";
                 self.problem(&path, text, "name one kind, such as `stdout: {}`");
@@ -405,7 +413,25 @@ impl Check<'_> {
             let text = format!("{} is too short for any write", sink.write_deadline);
             self.problem(&step(&path, "write-deadline"), text, "give at least `100ms`, or leave it out");
         }
-        (self.problems.len() == before).then(|| SinkPlan { name: name.to_owned(), config, bounds, write_deadline })
+        if let Some(store) = &sink.store {
+            self.store(&step(&path, "store"), store, &config);
+        }
+        let Sink { store, when_full, .. } = *sink;
+        let plan = || SinkPlan { name: name.to_owned(), config, bounds, write_deadline, store, when_full };
+        (self.problems.len() == before).then(plan)
+    }
+
+    fn store(&mut self, path: &str, store: &Store, sink: &sluicebox_sinks::Config) {
+        if matches!(sink, sluicebox_sinks::Config::Prometheus(_)) {
+            let text = "a page of metrics is kept in memory, and nothing ever waits for it";
+            self.problem(path, text, "leave the store out");
+        }
+        if store.bytes.0 < 1 << 20 {
+            self.problem(&step(path, "bytes"), format!("{} is too little", store.bytes), "give at least `1MiB`");
+        }
+        if store.entries_per_second == 0 {
+            self.problem(&step(path, "entries-per-second"), "nothing would ever be read", "give at least 1, or leave it out");
+        }
     }
 
     /// What is about changes while the program runs.

@@ -1,6 +1,7 @@
 //! Puts the parts together: the only place that names sources, lanes and sinks at once. Built from the sinks up; `feed` starts the sources.
 
 mod feed;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +11,7 @@ use anyhow::Context as _;
 use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter};
 use sluicebox_contract::{Fault, Handlers, SubjectIds};
 use sluicebox_pipeline::{
-    Audience, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
+    Audience, Bounds, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline, WhenFull,
 };
 use sluicebox_sinks::{AnySink, Surroundings};
 use sluicebox_sources::Scope;
@@ -22,6 +23,7 @@ use sluicebox_store::{LastGood, LetterBounds, Letters};
 use sluicebox_wasm::WasmShaper;
 use tracing::{info, warn};
 
+use crate::config::store::SinkWhenFull;
 use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
 use crate::live;
@@ -99,10 +101,10 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
     let api = connect(plan).await?;
     info!(node = %node, api = api.as_ref().map_or("none is needed", |api| api.server()), "starting");
     let directory = directories::state(plan.state_directory.as_deref());
-    let (wanted, name) = (plan.clone(), node.clone());
+    let (wanted, name, state) = (plan.clone(), node.clone(), directory.clone());
     let open = move || {
         let foundry = Foundry::new(&wanted, &name)?;
-        let directory = directory.as_deref();
+        let directory = state.as_deref();
         let last_good = last_good(directory);
         let on_trial = directory.filter(|_| last_good.is_some()).map(|directory| directory.join("on-trial"));
         let on_trial = on_trial.and_then(|directory| self::last_good(Some(&directory)));
@@ -119,7 +121,10 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
         pipeline.dead_letters(letters.clone(), meter).context("cannot start the thread that keeps dead letters")?;
     }
     let surroundings = Surroundings { node: node.clone(), api: api.clone() };
-    let outlets = outlets(plan, &surroundings, &mut pipeline, &meters)?;
+    if let Some(directory) = &directory {
+        stores::orphans(plan, directory);
+    }
+    let outlets = outlets(plan, &surroundings, &mut pipeline, &meters, directory.as_deref())?;
     let ids = Arc::<SubjectIds>::default();
     let shared = Mutex::default();
     let election = elect(plan, api.as_ref()).await;
@@ -202,6 +207,7 @@ fn outlets(
     surroundings: &Surroundings,
     pipeline: &mut Pipeline,
     meters: &Meters,
+    directory: Option<&Path>,
 ) -> anyhow::Result<BTreeMap<String, OutletHandle>> {
     let mut outlets = BTreeMap::new();
     for sink in &plan.sinks {
@@ -216,8 +222,17 @@ fn outlets(
             meter.kafka.get_or_init(|| kafka);
         }
         meters.add_sink(SinkRow { name: sink.name.clone(), meter: Arc::clone(&meter) });
-        let settings = OutletSettings { write_timeout: sink.write_deadline, ..OutletSettings::default() };
-        let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes };
+        // Half of the time for stopping is for what waits in memory.
+        let settings =
+            OutletSettings { write_timeout: sink.write_deadline, drain: plan.shutdown_grace / 2, ..OutletSettings::default() };
+        let when_full = match (sink.store, sink.when_full) {
+            (Some(_), _) | (None, SinkWhenFull::Block) => WhenFull::Wait,
+            (None, SinkWhenFull::DropOldest) => WhenFull::DropOldest,
+            (None, SinkWhenFull::DropNewest) => WhenFull::DropNewest,
+        };
+        let bounds = Bounds { when_full, ..sink.bounds };
+        let store = sink.store.map(|store| stores::open(sink, &store, directory)).transpose()?;
+        let terms = OutletTerms { settings, bounds, meter, lanes, store };
         let handle = pipeline.outlet(&sink.name, made, terms);
         outlets.insert(sink.name.clone(), handle);
     }

@@ -130,6 +130,7 @@ async fn measure() -> Result<()> {
         bounds: Bounds { items: 65_536, bytes: 64 << 20, when_full: WhenFull::Wait },
         meter: Arc::default(),
         lanes: lanes.iter().map(ToString::to_string).collect(),
+        store: None,
     };
     let outlets = BTreeMap::from([
         ("record".to_owned(), pipeline.outlet("record", recorder.clone(), terms(&["flow"]))),

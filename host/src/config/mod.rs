@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod load;
+pub mod store;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
+use store::{SinkWhenFull, Store};
+
 use sluicebox_sources::{
     Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, prometheus as queries, scrape, services, tracer,
 };
@@ -297,9 +300,16 @@ pub struct Sink {
     /// Writes entries as lines to standard output.
     #[serde(default, deserialize_with = "present")]
     pub stdout: Option<stdout::Config>,
-    /// What may wait for it; an item is what one call of a module has made.
+    /// What may wait for it in memory; an item is what one call of a module has made.
     #[serde(default)]
     pub queue: Queue,
+    /// What may wait for it on the disk, when it does not take what comes. Without it nothing does: what waits in memory is lost with the
+    /// program.
+    #[serde(default, deserialize_with = "present")]
+    pub store: Option<Store>,
+    /// What happens when there is no more room, in the store where there is one, else in the queue.
+    #[serde(default)]
+    pub when_full: SinkWhenFull,
     /// How long one write may take before it counts as failed and is tried again.
     #[serde(default = "default_write_deadline")]
     pub write_deadline: TimeSpan,

@@ -4,6 +4,7 @@
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
 pub mod announced;
+pub mod backlog;
 pub mod backoff;
 pub mod connection;
 pub mod cpu_share;
@@ -31,6 +32,7 @@ pub mod time;
 pub mod typed;
 
 pub use announced::{Announced, Announcement, Known, Ledger, Remembered};
+pub use backlog::{Appended, Backlog, Record, Waiting};
 pub use backoff::Backoff;
 pub use connection::{Connection, ConnectionReport, Direction, End, Protocol, Traffic};
 pub use cpu_share::CpuShare;

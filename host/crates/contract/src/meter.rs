@@ -29,6 +29,15 @@ impl Counter {
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
 
+impl OutletMeter {
+    /// Entries that are neither written nor refused nor dropped.
+    pub fn held(&self) -> i64 {
+        let queued = i64::try_from(self.accepted.get().saturating_sub(self.taken.get())).unwrap_or(i64::MAX);
+        let stored = self.store.get().map_or(0, |store| store.entries.get() + store.arriving.get());
+        queued + self.in_hand.get() + stored
+    }
+}
+
 impl Gauge {
     /// Sets it.
     pub fn set(&self, value: i64) {
@@ -120,11 +129,13 @@ impl Durations {
 /// What a queue counts.
 #[derive(Debug, Default)]
 pub struct QueueMeter {
-    /// Items in it.
+    /// Items that wait in it.
     pub length: Gauge,
     /// Roughly how many bytes they take.
     pub bytes: Gauge,
-    /// Items dropped to make room for newer ones.
+    /// Roughly how many bytes those take that were taken out of it and are in work. They count towards what it may hold.
+    pub bytes_in_work: Gauge,
+    /// Items dropped because it was full.
     pub dropped: Counter,
 }
 
@@ -287,9 +298,41 @@ pub struct KafkaMeter {
     pub round_trip_micros: Gauge,
 }
 
-/// What an outlet counts.
+/// What an outlet counts of its store on the disk.
+#[derive(Debug, Default)]
+pub struct StoreMeter {
+    /// Entries that wait in it.
+    pub entries: Gauge,
+    /// Entries on their way into it.
+    pub arriving: Gauge,
+    /// Bytes that it takes.
+    pub bytes: Gauge,
+    /// Entries that were in it when the program began.
+    pub recovered: Counter,
+    /// Entries put into it.
+    pub stored: Counter,
+    /// Entries dropped for lack of room.
+    pub dropped: Counter,
+    /// Entries dropped because one alone is larger than may be.
+    pub too_large: Counter,
+    /// Entries lost because what the disk gave back was not what was written.
+    pub damaged: Counter,
+    /// Times that the disk refused something.
+    pub failures: Counter,
+}
+
+/// What an outlet counts. What was handed over and what was in the store at the start is written, refused, dropped for one of the reasons
+/// or still held.
 #[derive(Debug, Default)]
 pub struct OutletMeter {
+    /// Entries that lanes have handed over.
+    pub accepted: Counter,
+    /// Of these, entries taken from the queue.
+    pub taken: Counter,
+    /// Entries in hand: taken, and neither written nor refused nor in the store.
+    pub in_hand: Gauge,
+    /// Entries handed over after the sink had ended: nobody writes them.
+    pub undelivered: Counter,
     /// Entries written.
     pub written: Counter,
     /// Entries that the sink refused for good.
@@ -304,6 +347,10 @@ pub struct OutletMeter {
     pub queue: Arc<QueueMeter>,
     /// 1 unless the last write failed.
     pub ready: Gauge,
+    /// 1 while so many tries in a row have failed that only single entries are tried.
+    pub circuit_open: Gauge,
+    /// What its store counts, where it has one.
+    pub store: OnceLock<Arc<StoreMeter>>,
     /// Of a Kafka sink: what its client tells.
     pub kafka: OnceLock<Arc<KafkaMeter>>,
 }

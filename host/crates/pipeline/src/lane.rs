@@ -13,8 +13,8 @@ use tracing::{error, info, warn};
 use crate::batch::{Batch, Run, events_in};
 use crate::letters::Letterbox;
 use crate::order::Order;
-use crate::outlet::{Origin, Parcel};
-use crate::queue::{Receiver, Sender};
+use crate::outlet::{Inlet, Origin, Parcel};
+use crate::queue::Receiver;
 use crate::receipts::InHand;
 use crate::revive::SUBJECTS;
 use crate::share::Account;
@@ -63,7 +63,7 @@ pub(crate) struct Lane<S> {
     pub(crate) queue: Receiver<Notice>,
     pub(crate) orders: mpsc::Receiver<Order<S>>,
     pub(crate) letterbox: Option<Letterbox>,
-    pub(crate) outlets: Vec<Sender<Parcel>>,
+    pub(crate) outlets: Vec<Inlet>,
     pub(crate) settings: LaneSettings,
     pub(crate) meter: Arc<LaneMeter>,
     /// Sources that have not told everything that was there at the start.
@@ -127,7 +127,11 @@ impl<S: Shaper> Lane<S> {
         let mut result = self.revive();
         while result.is_ok() {
             let done = match self.next() {
-                Next::Notices(notices) => self.work(notices).and_then(|()| self.recycle_if_due()),
+                Next::Notices(notices) => {
+                    let done = self.work(notices);
+                    self.queue.release();
+                    done.and_then(|()| self.recycle_if_due())
+                }
                 Next::Order(order) => self.obey(order),
                 Next::End => return 0,
             };
@@ -275,8 +279,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn send(outlet: &Sender<Parcel>, parcel: Parcel) {
-    let weight = parcel.weight();
-    // An outlet that has ended has said why; the others still want their entries.
-    let _ended = futures::executor::block_on(outlet.send(parcel, weight));
+fn send(outlet: &Inlet, parcel: Parcel) {
+    // The others still want their entries where one has ended.
+    futures::executor::block_on(outlet.send(parcel));
 }

@@ -29,7 +29,7 @@ pub use audience::Audience;
 pub use change::Changes;
 pub use lane::LaneSettings;
 pub use order::{LaneControl, NotBegun, Snapshot, StateMove, Successor, Swapped};
-pub use outlet::OutletSettings;
+pub use outlet::{OutletSettings, StoreSettings, StoreTerms};
 pub use part::Report;
 pub use queue::{Bounds, WhenFull};
 pub use rehearse::rehearse;

@@ -1,6 +1,5 @@
 //! A queue bounded in items and in bytes, between tasks and threads. A full queue makes its senders wait.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +7,17 @@ use sluicebox_contract::Closed;
 use sluicebox_contract::meter::QueueMeter;
 use tokio::sync::Notify;
 
+use state::{Offered, State};
+
+mod state;
+
 /// What a queue may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Items.
     pub items: usize,
-    /// Bytes, as the senders weigh them. A single heavier item passes when the queue is empty.
+    /// Bytes, as the senders weigh them: of what waits and of what was taken and is in work. When nothing waits one item goes in whatever it
+    /// weighs, so that more is held only where an item weighs more than half of this.
     pub bytes: usize,
     /// What happens when an item does not fit.
     pub when_full: WhenFull,
@@ -21,7 +25,7 @@ pub struct Bounds {
 
 /// What happens when an item does not fit.
 ///
-/// Where something is dropped, an item for which nothing can make room is dropped itself, and what is never dropped does not wait either, or others would wait because of it. There is no more of it than
+/// Where the oldest are dropped, an item for which nothing can make room is dropped itself, and what is never dropped does not wait either, or others would wait because of it. There is no more of it than
 /// of what exists: an end takes its beginning out again when nothing between them is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
@@ -32,6 +36,8 @@ pub enum WhenFull {
     DropSamples,
     /// The oldest facts make room, and are counted.
     DropOldest,
+    /// A fact or a sample that does not fit is dropped itself, and counted. What is never dropped waits.
+    DropNewest,
 }
 
 /// How much an item is missed.
@@ -63,58 +69,17 @@ pub trait Item {
     }
 }
 
-impl WhenFull {
-    fn drops(self, worth: Worth) -> bool {
-        match self {
-            Self::Wait => false,
-            Self::DropSamples => worth == Worth::Sample,
-            Self::DropOldest => worth != Worth::Kept,
-        }
-    }
-}
-
-struct State<T> {
-    bounds: Bounds,
-    items: VecDeque<Held<T>>,
-    bytes: usize,
-    /// Of these, what is never dropped: its number, and its bytes.
-    kept: (usize, usize),
-    senders: usize,
-    /// Senders that wait for room.
-    waiting: usize,
-    /// Whether one of them has found no room since there last was some.
-    pressed: bool,
-    receiver: bool,
-    /// Nothing more is taken in, whoever still has a sender.
-    shut: bool,
-}
-
-struct Held<T> {
-    item: T,
-    weight: usize,
-    /// It is never dropped.
-    kept: bool,
-}
-
 struct Shared<T> {
     state: Mutex<State<T>>,
     filled: Notify,
     drained: Notify,
     /// A sender waits, or nothing more comes: for a thread that waits for either.
     pressure: Condvar,
+    /// The same, for a task.
+    pressing: Notify,
     /// Nothing more is taken in. Not told by `drained`, which wakes whoever waits for it with each batch.
     ended: Notify,
     meter: Arc<QueueMeter>,
-}
-
-impl<T> State<T> {
-    fn is_blocked(&self) -> bool {
-        self.waiting > 0 && self.pressed
-    }
-
-    fn is_closed(&self) -> bool {
-        self.shut || self.senders == 0
-    }
 }
 
 impl<T> Shared<T> {
@@ -129,36 +94,25 @@ impl<T> Shared<T> {
         state.shut || !state.receiver
     }
 
-    /// What is never dropped takes no room from what is: else nothing would be told while much begins to exist.
-    fn has_room(state: &State<T>, weight: usize) -> bool {
-        let (kept, kept_bytes) = if state.bounds.when_full == WhenFull::Wait { (0, 0) } else { state.kept };
-        let (items, bytes) = (state.items.len().saturating_sub(kept), state.bytes.saturating_sub(kept_bytes));
-        let fits = items < state.bounds.items && bytes.saturating_add(weight) <= state.bounds.bytes;
-        fits || items == 0
-    }
-
-    /// Takes what is there, at most `most`, and says whether the senders have gone.
+    /// Takes what is there, at most `most`, and says whether the senders have gone. What was taken before counts no more.
     fn drain(&self, most: usize) -> (Vec<T>, bool) {
         let mut state = self.lock();
-        let count = state.items.len().min(most);
-        let mut items = Vec::with_capacity(count);
-        let mut weight = 0;
-        let mut kept = (0, 0);
-        for held in state.items.drain(..count) {
-            if held.kept {
-                kept = (kept.0 + 1, kept.1 + held.weight);
-            }
-            items.push(held.item);
-            weight += held.weight;
-        }
-        state.bytes -= weight;
-        state.kept = (state.kept.0.saturating_sub(kept.0), state.kept.1.saturating_sub(kept.1));
+        let released = state.release();
+        let half = state.bounds.bytes / 2;
+        let (items, weight) = state.take(most, half);
+        state.work_on(weight);
         let closed = state.is_closed();
         self.measure(&state);
-        if count > 0 {
+        if released > 0 || !items.is_empty() {
             self.relieve(state);
         }
         (items, closed)
+    }
+
+    /// Nobody finds room: whoever waits for that is told.
+    fn press(&self) {
+        self.pressure.notify_one();
+        self.pressing.notify_waiters();
     }
 
     /// There may be room: whoever waits tries again.
@@ -169,38 +123,10 @@ impl<T> Shared<T> {
     }
 
     fn measure(&self, state: &State<T>) {
-        self.meter.length.set(i64::try_from(state.items.len()).unwrap_or(i64::MAX));
-        self.meter.bytes.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
-    }
-}
-
-impl<T: Item> Shared<T> {
-    /// Drops the oldest item that may be dropped; says whether there was one.
-    fn drop_oldest(&self, state: &mut State<T>) -> bool {
-        let when_full = state.bounds.when_full;
-        let oldest = state.items.iter().position(|held| when_full.drops(held.item.worth()));
-        let Some(dropped) = oldest.and_then(|oldest| state.items.remove(oldest)) else { return false };
-        state.bytes -= dropped.weight;
-        self.meter.dropped.increment();
-        true
-    }
-}
-
-impl<T: Item> Shared<T> {
-    /// Takes out what this item undoes, if nothing that is left needs it; says whether that was so.
-    fn undo(&self, state: &mut State<T>, item: &T) -> bool {
-        let Some(begin) = state.items.iter().rposition(|earlier| item.undoes(&earlier.item)) else { return false };
-        let Some(earlier) = state.items.get(begin) else { return false };
-        if state.items.iter().skip(begin + 1).any(|later| later.item.needs(&earlier.item)) {
-            return false;
-        }
-        let Some(undone) = state.items.remove(begin) else { return false };
-        state.bytes -= undone.weight;
-        if undone.kept {
-            state.kept = (state.kept.0.saturating_sub(1), state.kept.1.saturating_sub(undone.weight));
-        }
-        self.measure(state);
-        true
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.meter.length.set(number(state.length()));
+        self.meter.bytes.set(number(state.bytes()));
+        self.meter.bytes_in_work.set(number(state.in_work()));
     }
 }
 
@@ -224,19 +150,9 @@ pub struct Valve<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    let state = State {
-        bounds,
-        items: VecDeque::new(),
-        bytes: 0,
-        kept: (0, 0),
-        senders: 1,
-        waiting: 0,
-        pressed: false,
-        receiver: true,
-        shut: false,
-    };
-    let (filled, drained, pressure, ended) = (Notify::new(), Notify::new(), Condvar::new(), Notify::new());
-    let shared = Arc::new(Shared { state: Mutex::new(state), filled, drained, pressure, ended, meter });
+    let (state, filled, drained) = (Mutex::new(State::new(bounds)), Notify::new(), Notify::new());
+    let (pressure, pressing, ended) = (Condvar::new(), Notify::new(), Notify::new());
+    let shared = Arc::new(Shared { state, filled, drained, pressure, pressing, ended, meter });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
@@ -258,32 +174,26 @@ impl<T: Item> Sender<T> {
         if !state.receiver || state.shut {
             return Err(Closed);
         }
-        let (when_full, kept) = (state.bounds.when_full, item.worth() == Worth::Kept);
-        let goes_at_once = kept && when_full != WhenFull::Wait;
-        if goes_at_once && state.kept.0 >= state.bounds.items && self.0.undo(&mut state, &item) {
-            return Ok(None);
-        }
-        while !goes_at_once && !Shared::has_room(&state, weight) {
-            if !self.0.drop_oldest(&mut state) {
-                if when_full.drops(item.worth()) {
-                    self.0.meter.dropped.increment();
-                    return Ok(None);
-                }
+        let (offered, dropped) = state.offer(item, weight);
+        self.0.meter.dropped.add(dropped);
+        self.0.measure(&state);
+        match offered {
+            Offered::Taken => {
+                drop(state);
+                self.0.filled.notify_one();
+                Ok(None)
+            }
+            Offered::Dropped => {
+                self.0.meter.dropped.increment();
+                Ok(None)
+            }
+            Offered::Back(item) => {
                 state.waiting += 1;
                 state.pressed = true;
-                self.0.pressure.notify_one();
-                return Ok(Some((item, Waiting(&self.0))));
+                self.0.press();
+                Ok(Some((item, Waiting(&self.0))))
             }
         }
-        if kept {
-            state.kept = (state.kept.0 + 1, state.kept.1 + weight);
-        }
-        state.items.push_back(Held { item, weight, kept });
-        state.bytes += weight;
-        self.0.measure(&state);
-        drop(state);
-        self.0.filled.notify_one();
-        Ok(None)
     }
 }
 
@@ -304,9 +214,15 @@ impl<T> Valve<T> {
     pub fn shut(&self) {
         self.0.lock().shut = true;
         self.0.filled.notify_one();
-        self.0.pressure.notify_one();
+        self.0.press();
         self.0.drained.notify_waiters();
         self.0.ended.notify_waiters();
+    }
+
+    /// Bytes that are held: those that wait and those in work.
+    pub fn held(&self) -> usize {
+        let state = self.0.lock();
+        state.bytes().saturating_add(state.in_work())
     }
 
     /// Whether nothing more is taken in.
@@ -324,11 +240,16 @@ impl<T> Valve<T> {
             ended.await;
         }
     }
+}
 
-    /// Changes what the queue may hold from now on.
+impl<T: Item> Valve<T> {
+    /// Changes what the queue may hold from now on. Of what may be dropped the oldest goes at once where it is too much, and is counted;
+    /// all else stays until it is taken.
     pub fn set_bounds(&self, bounds: Bounds) {
         let mut state = self.0.lock();
         state.bounds = bounds;
+        self.0.meter.dropped.add(state.shrink());
+        self.0.measure(&state);
         self.0.relieve(state);
     }
 }
@@ -354,13 +275,17 @@ impl<T> Drop for Sender<T> {
         drop(state);
         if last {
             self.0.filled.notify_one();
-            self.0.pressure.notify_one();
+            self.0.press();
         }
     }
 }
 
 impl<T> Receiver<T> {
-    /// Waits for an item, then takes as many as are there, at most `most`; none when the queue is empty and closed.
+    /// Waits for an item, then takes as many as are there, at most `most` and at most half of the bytes that the queue may hold, or else
+    /// one; none when the queue is empty and closed.
+    ///
+    /// What it gives is in work, and counts towards the bytes of the queue until more is taken, it is released, or the receiver is
+    /// dropped.
     pub async fn take(&mut self, most: usize) -> Option<Vec<T>> {
         loop {
             let filled = self.0.filled.notified();
@@ -380,9 +305,37 @@ impl<T> Receiver<T> {
         futures::executor::block_on(self.take(most))
     }
 
-    /// Takes what is there, at most `most`, and says whether the senders have gone.
+    /// Takes what is there, at most `most`, and says whether the senders have gone. That is never in work: it is for whoever lets go of
+    /// it at once. What was in work before still is.
     pub fn take_now(&mut self, most: usize) -> (Vec<T>, bool) {
-        self.0.drain(most)
+        let mut state = self.0.lock();
+        let (items, _) = state.take(most, usize::MAX);
+        let closed = state.is_closed();
+        self.0.measure(&state);
+        if !items.is_empty() {
+            self.0.relieve(state);
+        }
+        (items, closed)
+    }
+
+    /// What was taken is done with, or kept elsewhere: it counts towards the bytes of the queue no more.
+    pub fn release(&mut self) {
+        let mut state = self.0.lock();
+        if state.release() > 0 {
+            self.0.measure(&state);
+            self.0.relieve(state);
+        }
+    }
+
+    /// Waits until a sender is blocked, as [`Receiver::is_blocked`] says, or the queue is closed.
+    pub async fn pressed(&self) {
+        loop {
+            let pressing = self.0.pressing.notified();
+            if self.is_blocked() || self.is_closed() {
+                return;
+            }
+            pressing.await;
+        }
     }
 
     /// Whether a sender waits that found no room. One that has been made room for and has not come to it yet does not count.
@@ -408,9 +361,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.receiver = false;
-        let items = std::mem::take(&mut state.items);
-        state.bytes = 0;
-        state.kept = (0, 0);
+        let items = state.clear();
         self.0.measure(&state);
         drop(state);
         drop(items);

@@ -230,3 +230,124 @@ async fn what_something_waits_about_is_told_to_its_end() {
     }
     assert_eq!(receiver.take(99).await, Some(vec![101, 1, 201]));
 }
+
+#[tokio::test]
+async fn the_newest_is_dropped_where_the_oldest_shall_stay_and_what_is_never_dropped_waits() {
+    let meter = Arc::<QueueMeter>::default();
+    let bounds = Bounds { items: 2, bytes: 100, when_full: WhenFull::DropNewest };
+    let (sender, mut receiver) = queue(bounds, Arc::clone(&meter));
+    for item in [1, 101, 2, 50] {
+        sender.send(item, 1).await.unwrap();
+    }
+    assert_eq!(meter.dropped.get(), 2, "a fact and a sample for which there was no room");
+    assert!(!receiver.is_blocked());
+    let mut kept = Box::pin(sender.send(102, 1));
+    assert!(futures::poll!(&mut kept).is_pending());
+    assert!(receiver.is_blocked());
+    assert_eq!(receiver.take(9).await, Some(vec![1, 101]));
+    kept.await.unwrap();
+    assert_eq!(receiver.take(9).await, Some(vec![102]));
+    assert_eq!(meter.dropped.get(), 2);
+}
+
+#[tokio::test]
+async fn what_is_in_work_takes_room_until_more_is_taken_or_it_is_released() {
+    let meter = Arc::<QueueMeter>::default();
+    let (sender, mut receiver) = queue(Bounds { items: 10, bytes: 10, when_full: WhenFull::Wait }, Arc::clone(&meter));
+    for item in [1, 2, 3, 4] {
+        sender.send(item, 2).await.unwrap();
+    }
+    assert_eq!(receiver.take(2).await, Some(vec![1, 2]));
+    assert_eq!((meter.length.get(), meter.bytes.get(), meter.bytes_in_work.get()), (2, 4, 4));
+    sender.send(5, 2).await.unwrap();
+    let mut more = Box::pin(sender.send(6, 2));
+    assert!(futures::poll!(&mut more).is_pending(), "ten bytes are held");
+    receiver.release();
+    assert_eq!(meter.bytes_in_work.get(), 0);
+    more.await.unwrap();
+    assert_eq!(receiver.take(2).await, Some(vec![3, 4]));
+    sender.send(7, 2).await.unwrap();
+    let mut more = Box::pin(sender.send(8, 2));
+    assert!(futures::poll!(&mut more).is_pending());
+    assert_eq!(receiver.take(1).await, Some(vec![5]), "what was taken before counts no more");
+    more.await.unwrap();
+    drop(receiver);
+    assert_eq!((meter.bytes.get(), meter.bytes_in_work.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn no_more_than_half_of_the_bytes_is_taken_at_once_or_else_one_item() {
+    let (sender, mut receiver) = small(10, 10);
+    for item in [1, 2, 3] {
+        sender.send(item, 3).await.unwrap();
+    }
+    assert_eq!(receiver.take(9).await, Some(vec![1]));
+    assert_eq!(receiver.take(9).await, Some(vec![2]));
+    sender.send(4, 2).await.unwrap();
+    assert_eq!(receiver.take(9).await, Some(vec![3, 4]));
+    sender.send(5, 9).await.unwrap();
+    assert_eq!(receiver.take(9).await, Some(vec![5]), "an item goes in when nothing waits, and comes out, whatever it weighs");
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_what_is_there_for_nothing_keeps_what_it_has_in_work() {
+    let meter = Arc::<QueueMeter>::default();
+    let (sender, mut receiver) = queue(Bounds { items: 10, bytes: 10, when_full: WhenFull::Wait }, Arc::clone(&meter));
+    for item in [1, 2, 3] {
+        sender.send(item, 3).await.unwrap();
+    }
+    receiver.take(1).await;
+    let mut fourth = Box::pin(sender.send(4, 3));
+    assert!(futures::poll!(&mut fourth).is_pending());
+    assert_eq!(receiver.take_now(9).0, [2, 3]);
+    assert_eq!(meter.bytes_in_work.get(), 3);
+    fourth.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_task_is_told_of_a_blocked_sender_and_of_the_end() {
+    let (sender, mut receiver) = small(1, 100);
+    sender.send(1, 1).await.unwrap();
+    {
+        let mut pressed = Box::pin(receiver.pressed());
+        assert!(futures::poll!(&mut pressed).is_pending());
+        let mut second = Box::pin(sender.send(2, 1));
+        assert!(futures::poll!(&mut second).is_pending());
+        pressed.await;
+    }
+    receiver.take(1).await;
+    let mut pressed = Box::pin(receiver.pressed());
+    assert!(futures::poll!(&mut pressed).is_pending());
+    drop(sender);
+    pressed.await;
+}
+
+#[tokio::test]
+async fn narrower_bounds_drop_what_may_be_dropped_at_once_and_all_else_stays() {
+    let meter = Arc::<QueueMeter>::default();
+    let bounds = |bytes, when_full| Bounds { items: 10, bytes, when_full };
+    let (sender, mut receiver) = queue(bounds(100, WhenFull::DropOldest), Arc::clone(&meter));
+    for item in [1, 101, 2, 3] {
+        sender.send(item, 10).await.unwrap();
+    }
+    sender.valve().set_bounds(bounds(25, WhenFull::DropOldest));
+    assert_eq!((meter.dropped.get(), meter.bytes.get()), (2, 20));
+    sender.valve().set_bounds(bounds(5, WhenFull::Wait));
+    assert_eq!(meter.dropped.get(), 2);
+    assert!(futures::poll!(Box::pin(sender.send(4, 1))).is_pending());
+    assert_eq!(receiver.take(1).await, Some(vec![101]));
+    assert_eq!(receiver.take(1).await, Some(vec![3]));
+}
+
+#[tokio::test]
+async fn what_is_never_dropped_takes_the_bytes_of_what_is() {
+    let meter = Arc::<QueueMeter>::default();
+    let bounds = Bounds { items: 10, bytes: 10, when_full: WhenFull::DropOldest };
+    let (sender, mut receiver) = queue(bounds, Arc::clone(&meter));
+    for item in [1, 2, 3] {
+        sender.send(item, 3).await.unwrap();
+    }
+    sender.send(104, 3).await.unwrap();
+    assert_eq!((meter.dropped.get(), meter.bytes.get()), (1, 9));
+    assert_eq!(receiver.take_now(9).0, [2, 3, 104]);
+}

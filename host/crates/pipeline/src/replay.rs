@@ -9,8 +9,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::lane::{GivenUp, Lane};
-use crate::outlet::{Origin, Parcel};
-use crate::queue::Sender;
+use crate::outlet::{Inlet, Origin, Parcel};
 
 /// An event that is to be shaped again.
 pub struct EventAgain {
@@ -65,15 +64,14 @@ impl Writing {
     }
 
     /// An entry for one sink.
-    pub(crate) fn of(again: EntryAgain, outlet: Sender<Parcel>) -> Self {
+    pub(crate) fn of(again: EntryAgain, outlet: Inlet) -> Self {
         let EntryAgain { lane, module, entry, observed_at } = again;
         let (writing, answer) = Self::new(1);
         let origin = Arc::new(Origin { lane: lane.into(), module, again: true, replay: Some(answer) });
         let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at, receipt: None };
         let sending = async move {
-            let weight = parcel.weight();
             // A sink that has ended does not answer.
-            let _ended = outlet.send(parcel, weight).await;
+            outlet.send(parcel).await;
         };
         Self { sending: Some(Box::pin(sending)), ..writing }
     }

@@ -19,9 +19,9 @@ use crate::fanout::{Branch, Fanout};
 use crate::lane::{Age, Lane, LaneSettings};
 use crate::letters::{Letterbox, letterbox};
 use crate::order::{LaneControl, orders};
-use crate::outlet::{Origin, Outlet, OutletSettings, Parcel, Upkeep};
+use crate::outlet::{Inlet, Origin, Outlet, OutletSettings, StoreTerms};
 use crate::part::{AtEnd, Kind, Part, Report};
-use crate::queue::{Bounds, Sender, queue};
+use crate::queue::{Bounds, queue};
 use crate::receipts::InHand;
 use crate::replay::{EntryAgain, Writing};
 use crate::share::Account;
@@ -31,7 +31,7 @@ use crate::trouble::Trouble;
 pub struct Pipeline {
     tasks: JoinSet<Result<(), Fault>>,
     parts: HashMap<Id, Part>,
-    outlets: Vec<Sender<Parcel>>,
+    outlets: Vec<Inlet>,
     lanes: BTreeMap<LaneHandle, (Branch, Vec<OutletHandle>)>,
     /// How many lanes there were so far.
     numbered: usize,
@@ -59,6 +59,8 @@ pub struct OutletTerms {
     /// The lanes that are to feed it from the start, by name. Until each has shaped everything that was there, the sink does not
     /// settle; one that begins late, or ends early and begins again, is waited for.
     pub lanes: Vec<String>,
+    /// Where what the sink does not take is put away; none has the lanes wait.
+    pub store: Option<StoreTerms>,
 }
 
 /// How a module takes part.
@@ -119,25 +121,14 @@ impl Pipeline {
 
     /// Adds a sink.
     pub fn outlet<K: Sink>(&mut self, name: &str, sink: K, terms: OutletTerms) -> OutletHandle {
-        let OutletTerms { settings, bounds, meter, lanes } = terms;
+        let OutletTerms { settings, bounds, meter, lanes, store } = terms;
         let (sender, receiver) = queue(bounds, Arc::clone(&meter.queue));
         let name: Arc<str> = name.into();
-        let outlet = Outlet {
-            name: Arc::clone(&name),
-            sink,
-            queue: receiver,
-            letterbox: self.letterbox.clone(),
-            settings,
-            meter,
-            unsettled: lanes.into_iter().map(Arc::from).collect(),
-            backoff: Backoff::new(settings.first_wait, settings.longest_wait),
-            failures: 0,
-            worked: false,
-            upkeep: Upkeep::new(&settings),
-            complaints: 0,
-        };
+        let inlet = Inlet { queue: sender, meter: Arc::clone(&meter) };
+        let letterbox = self.letterbox.clone();
+        let outlet = Outlet::new(&name, sink, receiver, letterbox, (settings, store, meter, lanes));
         self.start(Kind::Sink, name, outlet.run());
-        self.outlets.push(sender);
+        self.outlets.push(inlet);
         OutletHandle(self.outlets.len() - 1)
     }
 
@@ -198,6 +189,13 @@ impl Pipeline {
         let valve = sender.valve();
         self.lanes.insert(handle, (Branch { handlers, queue: sender, lane: name }, outlets));
         Ok(LaneControl { handle, orders, valve })
+    }
+
+    /// Changes what the queue of a sink may hold.
+    pub fn set_outlet_bounds(&self, outlet: OutletHandle, bounds: Bounds) {
+        if let Some(outlet) = self.outlets.get(outlet.0) {
+            outlet.queue.valve().set_bounds(bounds);
+        }
     }
 
     /// The lane of this name.

@@ -7,13 +7,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use sluicebox_private_directory::{OPEN, Obstacle, checked, writable_by_others};
 
 use crate::StoreError;
+
+/// How long another program is waited for that works on a directory.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// More names than this are not read from one directory.
 pub(crate) const MOST_NAMES: usize = 100_000;
@@ -190,14 +193,24 @@ impl Directory {
     /// Keeps other programs from working on what is in here, for as long as the answer lives; the end of the program, however it comes, lets
     /// them.
     pub(crate) fn lock(&self) -> Result<File, StoreError> {
+        self.lock_within(LOCK_PATIENCE)
+    }
+
+    /// As [`Directory::lock`], and waits no longer than this for whoever has it.
+    pub(crate) fn lock_within(&self, patience: Duration) -> Result<File, StoreError> {
         const NAME: &str = "lock";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&self.handle, NAME, flags, Mode::RUSR | Mode::WUSR);
         let file = opened.map_err(|cause| self.failed("open", NAME, cause))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(File::from(file)),
-            Err(Errno::WOULDBLOCK) => Err(StoreError::InUse { path: self.path.clone() }),
-            Err(cause) => Err(self.failed("lock", NAME, cause)),
+        // A program that has just ended may still hold it for a moment, or a process that it was about to start.
+        let end = Instant::now() + patience;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(File::from(file)),
+                Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::park_timeout(LOCK_PATIENCE / 20),
+                Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse { path: self.path.clone() }),
+                Err(cause) => return Err(self.failed("lock", NAME, cause)),
+            }
         }
     }
 

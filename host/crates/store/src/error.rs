@@ -72,9 +72,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// As the contract's fault: what the system refused may go well later, the rest will not.
+    /// As the contract's fault, of a dead letter: what the system refused may go well later, the rest will not.
     pub fn fault(&self) -> Fault {
-        let tried = "cannot keep the dead letter";
+        match self {
+            Self::TooLarge { .. } => {
+                Fault::skip("cannot keep the dead letter", self).hint("raise `dead-letters.bytes`, up to 64MiB for one letter")
+            }
+            _ => self.fault_of("cannot keep the dead letter"),
+        }
+    }
+
+    /// As the contract's fault, of what was tried.
+    pub(crate) fn fault_of(&self, tried: &'static str) -> Fault {
         match self {
             Self::Io { cause: Errno::NOSPC | Errno::DQUOT, .. } => {
                 Fault::retry(tried, self).hint("make room on the disk of `state-directory`")
@@ -83,10 +92,12 @@ impl StoreError {
                 Fault::retry(tried, self).hint("the directory was taken away: restart the collector, which makes it again")
             }
             Self::Io { .. } => Fault::retry(tried, self).hint("see to it that the collector can write `state-directory`"),
-            Self::TooLarge { .. } => Fault::skip(tried, self).hint("raise `dead-letters.bytes`, up to 64MiB for one letter"),
-            Self::Unsafe { .. } | Self::Damaged { .. } | Self::Newer { .. } | Self::Unknown(_) | Self::InUse { .. } => {
-                Fault::skip(tried, self)
-            }
+            Self::TooLarge { .. }
+            | Self::Unsafe { .. }
+            | Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::Unknown(_)
+            | Self::InUse { .. } => Fault::skip(tried, self),
         }
     }
 }

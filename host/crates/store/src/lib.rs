@@ -31,5 +31,5 @@ pub use id::Id;
 pub use json::write_pretty;
 pub use last_good::{Good, LastGood};
 pub use listed::{About, Listed, Summary};
-pub use queue::{Appended, Queue, QueueSettings, Recovered, Sync, WhenFull};
+pub use queue::{LookedAt, Looks, Queue, QueueSettings, Recovered, Sync, WhenFull};
 pub use replay::Asked;

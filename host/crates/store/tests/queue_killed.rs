@@ -4,11 +4,13 @@
 #![allow(clippy::disallowed_methods, reason = "there is no executor here to hold up")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sluicebox_store::{Appended, Queue, QueueSettings, Sync, WhenFull};
+use sluicebox_contract::{Appended, Record};
+use sluicebox_store::{Queue, QueueSettings, Sync, WhenFull};
 use tempfile::TempDir;
 
 /// Where the other program works; it is this one, with another name for its test.
@@ -30,12 +32,12 @@ fn another_program() {
     for round in 0_u64.. {
         for size in 0..round % 50 {
             let entry = vec![b'x'; usize::try_from(size * 31).unwrap()];
-            let Appended::Kept(number) = queue.append(&entry).unwrap() else { panic!("there is room") };
+            let Appended::Kept(number) = queue.append(NonZeroU32::MIN, &entry).unwrap() else { panic!("there is room") };
             last = number;
         }
         queue.flush().unwrap();
         let read = queue.read(60, 1 << 20).unwrap();
-        done = read.last().map_or(done, |(number, _)| number + 1);
+        done = read.last().map_or(done, Record::next);
         queue.done_before(done).unwrap();
         if round.is_multiple_of(7) {
             queue.keep_place().unwrap();
@@ -61,7 +63,7 @@ fn what_was_flushed_survives_being_killed() {
         program.wait().unwrap();
         let mut queue = open(&path);
         let read = queue.read(usize::MAX, usize::MAX).unwrap();
-        let numbers: Vec<u64> = read.iter().map(|(number, _)| *number).collect();
+        let numbers: Vec<u64> = read.iter().map(|record| record.first).collect();
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "round {round}: none is missing in between");
         let said: Option<(u64, u64)> = said.iter().rev().find_map(|line| {
             let mut words = line.split(' ').skip(1).step_by(2);

@@ -169,6 +169,7 @@ pub fn outlet_terms(lanes: &[&str]) -> OutletTerms {
         bounds: Bounds { items: 64, bytes: 1 << 20, when_full: WhenFull::Wait },
         meter: Arc::default(),
         lanes: lanes.iter().map(ToString::to_string).collect(),
+        store: None,
     }
 }
 

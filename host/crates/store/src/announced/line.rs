@@ -1,6 +1,7 @@
 //! What a frame of a book says, as JSON. Pure.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,8 @@ impl<'line> Line<'line> {
     pub(super) fn frame(&self) -> Vec<u8> {
         // Plain data with texts as keys: this does not fail, and a frame that says nothing is passed over.
         let payload = serde_json::to_vec(self).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(payload.len() + 8);
-        frame::put(&mut bytes, &payload);
+        let mut bytes = Vec::new();
+        frame::put(&mut bytes, NonZeroU32::MIN, &payload);
         bytes
     }
 }

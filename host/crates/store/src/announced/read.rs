@@ -41,7 +41,7 @@ pub(super) fn read(directory: &Directory, name: &str, watched: &str) -> Result<F
         Header::Damaged => return Ok(unusable("it does not begin as it should")),
     }
     let (mut found, mut bytes, mut strange, mut is_first) = (Found::default(), HEADER, 0, true);
-    while let Frame::Whole(payload) = frame::next(&mut reader, LARGEST).map_err(|error| broken(&error))? {
+    while let Frame::Whole(_, payload) = frame::next(&mut reader, LARGEST).map_err(|error| broken(&error))? {
         let place = Place { offset: bytes, length: OVERHEAD + payload.len() as u64 };
         bytes += place.length;
         match line::read(&payload) {

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! file    magic version:u32 crc:u32 frame*
-//! frame   length:u32 crc:u32 payload
+//! frame   length:u32 entries:u32 crc:u32 payload
 //! ```
 //!
-//! Numbers are little-endian; the check sums are CRC-32 (IEEE 802.3), that of a frame is over its length and its payload. Whatever a crash
-//! leaves at the end of a file, zeros included, is no frame.
+//! Numbers are little-endian; the check sums are CRC-32 (IEEE 802.3), that of a frame is over its length, its number of entries, which is not
+//! zero, and its payload. Whatever a crash leaves at the end of a file, zeros included, is no frame.
 
 use std::io::{ErrorKind, Read, Result};
+use std::num::NonZeroU32;
 
 use crc32fast::Hasher;
 
@@ -25,7 +26,7 @@ pub(crate) const QUEUE: Form = Form { magic: b"sluiceq\n", version: 1 };
 /// Bytes before the first frame.
 pub(crate) const HEADER: u64 = 16;
 /// Bytes of a frame besides its payload.
-pub(crate) const OVERHEAD: u64 = 8;
+pub(crate) const OVERHEAD: u64 = 12;
 
 /// What a file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,8 @@ pub(crate) enum Header {
 /// What comes next in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    Whole(Vec<u8>),
+    /// So many entries.
+    Whole(u32, Vec<u8>),
     /// The file ends here.
     End,
     /// What stands here was never finished, or has changed.
@@ -73,32 +75,36 @@ pub(crate) fn read_header(file: &mut impl Read, form: Form) -> Result<Header> {
 }
 
 /// Appends a frame; the payload is shorter than 4 GiB, as whoever calls has seen to.
-pub(crate) fn put(bytes: &mut Vec<u8>, payload: &[u8]) {
+pub(crate) fn put(bytes: &mut Vec<u8>, entries: NonZeroU32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let entries = entries.get().to_le_bytes();
     bytes.extend(length);
-    bytes.extend(sum(length, payload).to_le_bytes());
+    bytes.extend(entries);
+    bytes.extend(sum(length, entries, payload).to_le_bytes());
     bytes.extend(payload);
 }
 
 /// Reads a frame with a payload of at most so many bytes.
 pub(crate) fn next(file: &mut impl Read, most: u64) -> Result<Frame> {
-    let (mut length, mut expected) = ([0; 4], [0; 4]);
+    let (mut length, mut entries, mut expected) = ([0; 4], [0; 4], [0; 4]);
     let Some(first) = length.get_mut(..1) else { return Ok(Frame::Damaged) };
     if !fill(file, first)? {
         return Ok(Frame::End);
     }
     let Some(rest) = length.get_mut(1..) else { return Ok(Frame::Damaged) };
-    if !fill(file, rest)? || !fill(file, &mut expected)? || u64::from(u32::from_le_bytes(length)) > most {
+    let is_there = fill(file, rest)? && fill(file, &mut entries)? && fill(file, &mut expected)?;
+    if !is_there || entries == [0; 4] || u64::from(u32::from_le_bytes(length)) > most {
         return Ok(Frame::Damaged);
     }
     let mut payload = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap_or(0)];
-    let is_whole = fill(file, &mut payload)? && sum(length, &payload) == u32::from_le_bytes(expected);
-    Ok(if is_whole { Frame::Whole(payload) } else { Frame::Damaged })
+    let is_whole = fill(file, &mut payload)? && sum(length, entries, &payload) == u32::from_le_bytes(expected);
+    Ok(if is_whole { Frame::Whole(u32::from_le_bytes(entries), payload) } else { Frame::Damaged })
 }
 
-fn sum(length: [u8; 4], payload: &[u8]) -> u32 {
+fn sum(length: [u8; 4], entries: [u8; 4], payload: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&length);
+    hasher.update(&entries);
     hasher.update(payload);
     hasher.finalize()
 }
@@ -121,7 +127,7 @@ mod tests {
         let mut frames = Vec::new();
         loop {
             match next(&mut bytes, 1 << 20).unwrap() {
-                Frame::Whole(payload) => frames.push(payload),
+                Frame::Whole(entries, payload) => frames.push([format!("{entries}:").into_bytes(), payload].concat()),
                 Frame::End => return (header, frames, true),
                 Frame::Damaged => return (header, frames, false),
             }
@@ -130,22 +136,22 @@ mod tests {
 
     fn file() -> Vec<u8> {
         let mut bytes = header(QUEUE);
-        for payload in [&b"one"[..], b"", b"three"] {
-            put(&mut bytes, payload);
+        for (entries, payload) in [(1, &b"one"[..]), (2, b""), (3, b"three")] {
+            put(&mut bytes, NonZeroU32::new(entries).unwrap(), payload);
         }
         bytes
     }
 
     #[test]
     fn what_was_written_is_read() {
-        let expected = vec![b"one".to_vec(), Vec::new(), b"three".to_vec()];
+        let expected = vec![b"1:one".to_vec(), b"2:".to_vec(), b"3:three".to_vec()];
         assert_eq!(frames(&file()), (Header::Ours, expected, true));
     }
 
     #[test]
     fn a_file_that_is_cut_anywhere_has_the_frames_before_it() {
         let file = file();
-        let ends = [16, 27, 35, 48];
+        let ends = [16, 31, 43, 60];
         for cut in 16..=file.len() {
             let (header, frames, is_whole) = frames(&file[..cut]);
             let expected = ends.iter().filter(|end| **end <= cut).count() - 1;

@@ -1,4 +1,5 @@
-//! Entries that wait for their sink on the disk, in the order in which they came.
+//! Entries that wait for their sink on the disk, in the order in which they came. Those that came together stand together, as a record; each
+//! entry has a number, so that it is known how many are lost where a record cannot be read.
 //!
 //! ```text
 //! <queue>/0000000000000000.entries   entries from the one with this number on, in hexadecimal
@@ -10,22 +11,28 @@
 //! `frame.rs` is how entries stand in a file, `segment.rs` one file, `recover.rs` what is found at the start. Files are small and only ever
 //! grow at their end or go as a whole, so that a crash costs no more than what was being written, and a small disk is given back at once.
 
+mod backlog;
 pub(crate) mod frame;
+mod look;
 mod place;
 mod recover;
 mod segment;
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::num::NonZeroU32;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use sluicebox_contract::{Appended, Record};
 
 use crate::StoreError;
 use crate::directory::Directory;
 use frame::OVERHEAD;
 use segment::{Reading, Segment, failed};
 
+pub use look::{LookedAt, Looks};
 pub use recover::Recovered;
 
 /// What is gathered before it is written, at most, in bytes.
@@ -67,17 +74,6 @@ pub enum Sync {
     Never,
 }
 
-/// What became of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appended {
-    /// It has this number. It survives the end of the program once it was flushed.
-    Kept(u64),
-    /// There is no room, and it was not taken.
-    Full,
-    /// There is no room, and it is dropped and counted.
-    Dropped,
-}
-
 /// The queue of one sink. Its calls block.
 pub struct Queue {
     directory: Directory,
@@ -94,6 +90,8 @@ pub struct Queue {
     /// The number of the first entry that is not done.
     first_open: u64,
     unsynced_since: Option<Instant>,
+    /// When it was last written down up to where entries are done, and which entry that was.
+    placed: (Instant, u64),
     dropped: u64,
     damaged: u64,
     _lock: File,
@@ -106,16 +104,17 @@ impl Queue {
         recover::open(Directory::open(path)?, settings)
     }
 
-    /// The largest entry that is taken, in bytes.
+    /// The largest record that is taken, in bytes.
     pub fn largest(&self) -> u64 {
         largest(&self.settings)
     }
 
-    /// Takes an entry. Where that is an error, the entry was not taken: it is too large for the queue, or the disk refuses what came before.
-    pub fn append(&mut self, payload: &[u8]) -> Result<Appended, StoreError> {
+    /// Takes so many entries, which stand together from here on. Where that is an error, they were not taken: they are too large for the queue,
+    /// or the disk refuses what came before.
+    pub fn append(&mut self, entries: NonZeroU32, payload: &[u8]) -> Result<Appended, StoreError> {
         let (length, most) = (payload.len() as u64, self.largest());
         if length > most {
-            return Err(StoreError::TooLarge { what: "an entry for a queue on the disk".to_owned(), bytes: length, most });
+            return Err(StoreError::TooLarge { what: "a record for a queue on the disk".to_owned(), bytes: length, most });
         }
         let weight = OVERHEAD + length;
         if self.written_and_gathered() + weight > file_size(&self.settings) && self.last().entries + self.gathered_entries > 0 {
@@ -125,7 +124,7 @@ impl Queue {
             match self.settings.when_full {
                 WhenFull::Block => return Ok(Appended::Full),
                 WhenFull::DropNewest => {
-                    self.dropped += 1;
+                    self.dropped += u64::from(entries.get());
                     return Ok(Appended::Dropped);
                 }
                 WhenFull::DropOldest => self.drop_oldest()?,
@@ -135,8 +134,8 @@ impl Queue {
             self.flush()?;
         }
         let number = self.next();
-        frame::put(&mut self.gathered, payload);
-        self.gathered_entries += 1;
+        frame::put(&mut self.gathered, entries, payload);
+        self.gathered_entries += u64::from(entries.get());
         Ok(Appended::Kept(number))
     }
 
@@ -167,21 +166,26 @@ impl Queue {
         if is_due { self.sync() } else { Ok(()) }
     }
 
-    /// The next entries in their order, with their numbers: as many as there are, at most so many and about so many bytes.
-    pub fn read(&mut self, entries: usize, bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    /// The next records in their order: as many as there are, at most so many and about so many bytes. Of the first one, some entries may be done.
+    pub fn read(&mut self, records: usize, bytes: usize) -> Result<Vec<Record>, StoreError> {
         let (mut found, mut weight) = (Vec::new(), 0);
-        while found.len() < entries && weight < bytes && self.next_read < self.next() {
-            let payload = match self.files.iter().copied().find(|file| self.next_read < file.next()) {
+        while found.len() < records && weight < bytes && self.next_read < self.next() {
+            let record = match self.files.iter().copied().find(|file| self.next_read < file.next()) {
                 Some(file) => self.read_file(file)?,
                 None => self.read_gathered(),
             };
-            if let Some(payload) = payload {
-                weight += payload.len();
-                found.push((self.next_read, payload));
-                self.next_read += 1;
+            if let Some(record) = record {
+                weight += record.payload.len();
+                self.next_read = record.next();
+                found.push(record);
             }
         }
         Ok(found)
+    }
+
+    /// Whoever has handed over everything before this number has it still, and need not read it.
+    pub fn skip_to(&mut self, number: u64) {
+        self.next_read = self.next_read.max(number.min(self.next()));
     }
 
     /// Everything from the first entry on that is not done is read again.
@@ -206,15 +210,33 @@ impl Queue {
     }
 
     /// Writes down up to where the entries are done, so that fewer are written again after a crash.
-    pub fn keep_place(&self) -> Result<(), StoreError> {
-        place::keep(&self.directory, self.first_open)
+    pub fn keep_place(&mut self) -> Result<(), StoreError> {
+        if self.placed.1 != self.first_open {
+            place::keep(&self.directory, self.first_open)?;
+            self.placed = (Instant::now(), self.first_open);
+        }
+        Ok(())
     }
 
     /// Writes down everything, so that the next start finds it as it is.
     pub fn close(mut self) -> Result<(), StoreError> {
+        self.settle()
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
         self.flush()?;
         self.sync()?;
         self.keep_place()
+    }
+
+    /// Entries that are neither done nor were read.
+    pub fn unread(&self) -> u64 {
+        self.next().saturating_sub(self.next_read)
+    }
+
+    /// The first entry that is not done.
+    pub fn first_open(&self) -> u64 {
+        self.first_open
     }
 
     /// Entries that are not done.
@@ -280,7 +302,8 @@ impl Queue {
             self.roll()?;
         }
         let Some(oldest) = self.files.front().copied() else { return Ok(()) };
-        self.dropped += oldest.next().saturating_sub(self.first_open.max(oldest.first));
+        // What was read is on its way, and dropped only if the program ends before it has arrived.
+        self.dropped += oldest.next().saturating_sub(self.next_read.max(oldest.first));
         self.remove_oldest(oldest)
     }
 
@@ -292,45 +315,44 @@ impl Queue {
         Ok(())
     }
 
-    /// The next entry, which is in this file; none where what is left of it was damaged since the start and is left out.
-    fn read_file(&mut self, file: Segment) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The next record, which is in this file; none where what is left of it was damaged since the start and is left out.
+    fn read_file(&mut self, file: Segment) -> Result<Option<Record>, StoreError> {
         self.next_read = self.next_read.max(file.first);
-        let payload = self.read_from(file)?;
-        if payload.is_none() {
+        let record = self.read_from(file)?;
+        if record.is_none() {
             self.damaged += file.next() - self.next_read;
             self.next_read = file.next();
             if self.last() == file {
                 self.roll()?;
             }
         }
-        Ok(payload)
+        Ok(record)
     }
 
-    fn read_from(&mut self, file: Segment) -> Result<Option<Vec<u8>>, StoreError> {
-        let most = largest(&self.settings);
-        let is_there = |reading: &Reading| reading.segment == file.first && reading.next <= self.next_read;
+    fn read_from(&mut self, file: Segment) -> Result<Option<Record>, StoreError> {
+        let is_there = |reading: &Reading| reading.segment == file.first && reading.next() <= self.next_read;
         let reading = match self.reading.take().filter(is_there) {
             Some(reading) => Some(reading),
             None => Reading::open(&self.directory, file.first)?,
         };
         let Some(mut reading) = reading else { return Ok(None) };
         loop {
-            let number = reading.next;
-            let Some(payload) = reading.next(&self.directory, most)? else { return Ok(None) };
-            if number == self.next_read {
+            let Some(record) = reading.read(&self.directory)? else { return Ok(None) };
+            if self.next_read < record.next() {
                 self.reading = Some(reading);
-                return Ok(Some(payload));
+                return Ok(Some(record));
             }
         }
     }
 
-    /// The next entry, which is not written yet: a disk that is full holds up no sink.
-    fn read_gathered(&mut self) -> Option<Vec<u8>> {
-        let mut rest = self.gathered.as_slice();
-        for number in self.last().next().. {
-            let Ok(frame::Frame::Whole(payload)) = frame::next(&mut rest, u64::MAX) else { break };
-            if number == self.next_read {
-                return Some(payload);
+    /// The next record, which is not written yet: a disk that is full holds up no sink.
+    fn read_gathered(&mut self) -> Option<Record> {
+        let (mut rest, mut first) = (self.gathered.as_slice(), self.last().next());
+        while let Ok(frame::Frame::Whole(entries, payload)) = frame::next(&mut rest, u64::MAX) {
+            let record = Record { first, entries, payload };
+            first = record.next();
+            if self.next_read < first {
+                return Some(record);
             }
         }
         // Memory does not change.
@@ -347,7 +369,7 @@ impl Queue {
     }
 }
 
-/// The largest payload: a quarter of the queue, so that one entry cannot push out all others.
+/// The largest payload: a quarter of the queue, so that one record cannot push out all others.
 fn largest(settings: &QueueSettings) -> u64 {
     settings.bytes / 4
 }

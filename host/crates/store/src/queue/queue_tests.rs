@@ -14,15 +14,17 @@ fn open(folder: &TempDir, when_full: WhenFull) -> (Queue, Recovered) {
     Queue::open(&folder.path().join("queue"), settings(when_full)).unwrap()
 }
 
+const ONE: NonZeroU32 = NonZeroU32::MIN;
+
+/// The numbers of all entries that are not done, each record of which begins with the number of its first one.
 fn numbers(queue: &mut Queue) -> Vec<u64> {
-    let entries = queue.read(usize::MAX, usize::MAX).unwrap();
-    entries
-        .into_iter()
-        .map(|(number, payload)| {
-            assert!(payload.starts_with(number.to_string().as_bytes()), "{number}");
-            number
-        })
-        .collect()
+    let first_open = queue.first_open();
+    let records = queue.read(usize::MAX, usize::MAX).unwrap();
+    let of = |record: Record| {
+        assert!(record.payload.starts_with(record.first.to_string().as_bytes()), "{}", record.first);
+        record.first.max(first_open)..record.next()
+    };
+    records.into_iter().flat_map(of).collect()
 }
 
 /// Appends entries that begin with their number, each with so many bytes.
@@ -31,7 +33,7 @@ fn fill(queue: &mut Queue, entries: u64, bytes: usize) -> Vec<Appended> {
         .map(|_| {
             let mut payload = queue.next().to_string().into_bytes();
             payload.resize(bytes.max(payload.len()), b' ');
-            queue.append(&payload).unwrap()
+            queue.append(ONE, &payload).unwrap()
         })
         .collect()
 }
@@ -96,11 +98,88 @@ fn an_entry_that_is_too_large_is_refused_and_the_largest_is_not() {
     let folder = TempDir::new().unwrap();
     let (mut queue, _) = open(&folder, WhenFull::Block);
     let most = usize::try_from(queue.largest()).unwrap();
-    assert!(matches!(queue.append(&vec![1; most + 1]), Err(StoreError::TooLarge { .. })));
+    assert!(matches!(queue.append(ONE, &vec![1; most + 1]), Err(StoreError::TooLarge { .. })));
     let large = vec![7; most];
-    assert_eq!(queue.append(b"0").unwrap(), Appended::Kept(0));
-    assert_eq!(queue.append(&large).unwrap(), Appended::Kept(1));
-    assert_eq!(queue.read(9, usize::MAX).unwrap(), [(0, b"0".to_vec()), (1, large)]);
+    assert_eq!(queue.append(ONE, b"0").unwrap(), Appended::Kept(0));
+    assert_eq!(queue.append(ONE, &large).unwrap(), Appended::Kept(1));
+    let record = |first, payload| Record { first, entries: 1, payload };
+    assert_eq!(queue.read(9, usize::MAX).unwrap(), [record(0, b"0".to_vec()), record(1, large)]);
+}
+
+#[test]
+fn entries_that_came_together_are_counted_one_by_one_and_may_be_done_in_part() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::DropOldest);
+    let five = NonZeroU32::new(5).unwrap();
+    assert_eq!((queue.append(five, b"0").unwrap(), queue.append(five, b"5").unwrap()), (Appended::Kept(0), Appended::Kept(5)));
+    assert_eq!((queue.len(), queue.unread()), (10, 10));
+    queue.skip_to(5);
+    assert_eq!((queue.len(), queue.unread()), (10, 5));
+    assert_eq!(queue.read(9, usize::MAX).unwrap(), [Record { first: 5, entries: 5, payload: b"5".to_vec() }]);
+    queue.done_before(7).unwrap();
+    queue.close().unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::DropOldest);
+    assert_eq!((recovered, numbers(&mut queue)), (Recovered { entries: 3, cut: 0, missing: 0 }, vec![7, 8, 9]));
+    // What was read is on its way: it is not dropped with its file.
+    let payload = vec![b'x'; 50_000];
+    for _ in 0..40 {
+        queue.append(five, &payload).unwrap();
+    }
+    assert!(queue.first_open() > 10);
+    assert_eq!(queue.dropped() + queue.unread(), 200);
+}
+
+#[test]
+fn a_store_that_was_made_smaller_still_gives_what_is_in_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("queue");
+    let large = QueueSettings { bytes: 16 * MIB, ..settings(WhenFull::Block) };
+    let (mut queue, _) = Queue::open(&path, large).unwrap();
+    let payload = vec![b'x'; 3 << 20];
+    queue.append(ONE, &payload).unwrap();
+    queue.append(ONE, &payload).unwrap();
+    queue.close().unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!(recovered, Recovered { entries: 2, cut: 0, missing: 0 });
+    assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Full);
+    assert_eq!(queue.read(9, usize::MAX).unwrap().len(), 2);
+    queue.done_before(2).unwrap();
+    assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(2));
+}
+
+#[test]
+fn a_look_changes_nothing_and_sees_what_is_wrong() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("queue");
+    assert!(Queue::look(&path).unwrap_err().to_string().contains("there is no store in"));
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    fill(&mut queue, 400, 1000);
+    queue.flush().unwrap();
+    queue.read(10, usize::MAX).unwrap();
+    queue.done_before(10).unwrap();
+    queue.keep_place().unwrap();
+    let looks = Queue::look(&path).unwrap();
+    assert!(looks.in_use && looks.is_whole());
+    queue.close().unwrap();
+    let looks = Queue::look(&path).unwrap();
+    assert_eq!((looks.in_use, looks.is_whole(), looks.first_open, looks.entries), (false, true, 10, 390));
+    let mut seen = Vec::new();
+    looks
+        .each(|record| {
+            seen.push(record.first);
+            record.first < 200
+        })
+        .unwrap();
+    assert_eq!(seen, (10..=200).collect::<Vec<_>>());
+    let damaged = path.join(&looks.files[1].name);
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, &bytes).unwrap();
+    let looks = Queue::look(&path).unwrap();
+    assert!(!looks.is_whole() && looks.missing > 0 && looks.files[1].behind > 0 && looks.files[2].behind == 0);
+    assert_eq!(std::fs::read(&damaged).unwrap(), bytes);
+    assert_eq!(open(&folder, WhenFull::Block).1.missing, looks.missing);
 }
 
 #[test]
@@ -185,9 +264,10 @@ fn live(queue: &mut Queue, model: &mut Model, random: &mut Random) {
                 let (number, before) = (queue.next(), queue.first_open);
                 let mut payload = number.to_string().into_bytes();
                 payload.resize(payload.len().max(size), b' ');
-                assert_eq!(queue.append(&payload).unwrap(), Appended::Kept(number));
-                model.next = number + 1;
-                model.open.push_back(number);
+                let entries = NonZeroU32::new(u32::try_from(1 + random.below(3)).unwrap()).unwrap();
+                assert_eq!(queue.append(entries, &payload).unwrap(), Appended::Kept(number));
+                model.next = number + u64::from(entries.get());
+                model.open.extend(number..model.next);
                 if queue.first_open > before {
                     model.open.retain(|open| *open >= queue.first_open);
                 }
@@ -198,9 +278,11 @@ fn live(queue: &mut Queue, model: &mut Model, random: &mut Random) {
             }
             6 => {
                 let read = queue.read(usize::try_from(random.below(60)).unwrap(), usize::MAX).unwrap();
-                if let Some((last, _)) = read.last() {
-                    queue.done_before(last + 1).unwrap();
-                    model.open.retain(|open| open > last);
+                if let Some(last) = read.last() {
+                    // Sometimes not all of the last record.
+                    let done = last.first + 1 + random.below(u64::from(last.entries));
+                    queue.done_before(done).unwrap();
+                    model.open.retain(|open| *open >= done);
                 }
             }
             _ => {

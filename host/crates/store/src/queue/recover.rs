@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::time::Instant;
 
 use super::segment::{self, Segment, first_of};
-use super::{Queue, QueueSettings, largest, place};
+use super::{Queue, QueueSettings, place};
 use crate::StoreError;
 use crate::directory::Directory;
 
@@ -23,10 +24,8 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
     let lock = directory.lock()?;
     let place = place::kept(&directory)?;
     let (mut files, mut recovered) = (VecDeque::<Segment>::new(), Recovered::default());
-    let mut numbers: Vec<u64> = directory.names()?.iter().filter_map(|name| first_of(name.to_str()?)).collect();
-    numbers.sort_unstable();
-    for first in numbers {
-        let Some(found) = segment::look(&directory, first, largest(&settings))? else {
+    for first in numbers(&directory)? {
+        let Some(found) = segment::look(&directory, first)? else {
             recovered.cut += directory.size(segment::name(first)).unwrap_or(0);
             directory.remove(segment::name(first))?;
             continue;
@@ -54,6 +53,7 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
         next_read: first_open,
         first_open,
         unsynced_since: None,
+        placed: (Instant::now(), done),
         dropped: 0,
         damaged: recovered.missing,
         _lock: lock,
@@ -61,9 +61,16 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
     Ok((queue, recovered))
 }
 
+/// The numbers of the first entries of all files, in order.
+pub(super) fn numbers(directory: &Directory) -> Result<Vec<u64>, StoreError> {
+    let mut numbers: Vec<u64> = directory.names()?.iter().filter_map(|name| first_of(name.to_str()?)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
 /// What is missing between the files, of what is not done.
-fn missing(files: &VecDeque<Segment>, first_open: u64) -> u64 {
-    let gaps = files.iter().zip(files.iter().skip(1));
+pub(super) fn missing<'a>(files: impl IntoIterator<Item = &'a Segment> + Clone, first_open: u64) -> u64 {
+    let gaps = files.clone().into_iter().zip(files.into_iter().skip(1));
     gaps.map(|(one, next)| next.first.max(first_open).saturating_sub(one.next().max(first_open))).sum()
 }
 

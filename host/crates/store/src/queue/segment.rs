@@ -5,6 +5,7 @@ use std::io::{BufReader, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
 use rustix::io::Errno;
+use sluicebox_contract::Record;
 
 use super::frame::{self, Frame, HEADER, Header, OVERHEAD, QUEUE};
 use crate::StoreError;
@@ -67,9 +68,9 @@ pub(super) fn create(directory: &Directory, first: u64) -> Result<(File, Segment
     Ok((file, segment))
 }
 
-/// Reads all of a file, from the beginning to the last good entry. `most` is the largest payload. None where it is no file of ours from the
-/// beginning; an error where a later version has written it.
-pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Option<Found>, StoreError> {
+/// Reads all of a file, from the beginning to the last good entry. None where it is no file of ours from the beginning; an error where a later
+/// version has written it.
+pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, StoreError> {
     let name = name(first);
     let Some(file) = directory.open_file(&name)? else { return Ok(None) };
     let mut segment = Segment { first, entries: 0, bytes: HEADER };
@@ -86,10 +87,10 @@ pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Optio
         }
         Header::Damaged => return Ok(None),
     }
-    while let Frame::Whole(payload) =
-        frame::next(&mut reader, most).map_err(|error| failed(directory, "read", segment, &error))?
+    while let Frame::Whole(entries, payload) =
+        frame::next(&mut reader, size).map_err(|error| failed(directory, "read", segment, &error))?
     {
-        segment.entries += 1;
+        segment.entries += u64::from(entries);
         segment.bytes += OVERHEAD + payload.len() as u64;
     }
     Ok(Some(Found { segment, behind: size.saturating_sub(segment.bytes) }))
@@ -98,9 +99,11 @@ pub(super) fn look(directory: &Directory, first: u64, most: u64) -> Result<Optio
 /// Reads entries from a file, one after the other.
 pub(super) struct Reading {
     file: BufReader<File>,
+    /// No record is larger than the file was.
+    most: u64,
     pub(super) segment: u64,
     /// The number of the entry that comes next.
-    pub(super) next: u64,
+    next: u64,
 }
 
 impl Reading {
@@ -110,17 +113,24 @@ impl Reading {
         let segment = Segment { first, entries: 0, bytes: 0 };
         file.seek(SeekFrom::Start(0)).map_err(|error| failed(directory, "read", segment, &error))?;
         let mut file = BufReader::new(file);
+        let most = file.get_ref().metadata().map_err(|error| failed(directory, "read", segment, &error))?.len();
         let header = frame::read_header(&mut file, QUEUE).map_err(|error| failed(directory, "read", segment, &error))?;
-        Ok((header == Header::Ours).then_some(Self { file, segment: first, next: first }))
+        Ok((header == Header::Ours).then_some(Self { file, most, segment: first, next: first }))
     }
 
-    /// The next entry; none where there is no good one.
-    pub(super) fn next(&mut self, directory: &Directory, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The number of the entry that comes next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next entries that stand together; none where there are no good ones.
+    pub(super) fn read(&mut self, directory: &Directory) -> Result<Option<Record>, StoreError> {
         let segment = Segment { first: self.segment, entries: 0, bytes: 0 };
-        match frame::next(&mut self.file, most).map_err(|error| failed(directory, "read", segment, &error))? {
-            Frame::Whole(payload) => {
-                self.next += 1;
-                Ok(Some(payload))
+        match frame::next(&mut self.file, self.most).map_err(|error| failed(directory, "read", segment, &error))? {
+            Frame::Whole(entries, payload) => {
+                let record = Record { first: self.next, entries, payload };
+                self.next = record.next();
+                Ok(Some(record))
             }
             Frame::End | Frame::Damaged => Ok(None),
         }

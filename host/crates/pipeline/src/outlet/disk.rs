@@ -1,0 +1,191 @@
+//! What an outlet's store does with the disk, one thing after the other. Its calls block.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sluicebox_contract::meter::StoreMeter;
+use sluicebox_contract::{Appended, Backlog, Fault, Receipt, Record, Waiting};
+use tracing::warn;
+
+use super::gathered::{Gathered, Parcel};
+use super::hand::Hand;
+use super::record::{decode, encode};
+
+/// What is read at a time, in bytes and in records.
+const READ_BYTES: usize = 256 << 10;
+const READ_RECORDS: usize = 64;
+/// What stands in the store in memory only, such as that a lane has settled, at most.
+const MARKERS: usize = 1024;
+
+/// What only whoever works with the disk has.
+pub(super) struct Disk {
+    pub(super) backlog: Box<dyn Backlog>,
+    /// Parcels that are not stored, each with the number of the entry before which it has come.
+    pub(super) markers: VecDeque<(u64, Parcel)>,
+    /// Of the events of what is put away and not flushed.
+    pub(super) receipts: Vec<Receipt>,
+}
+
+/// What lies between the outlet and the disk. Never held for long.
+#[derive(Default)]
+pub(super) struct Table {
+    /// What is to be put away.
+    pub(super) inbox: VecDeque<Parcel>,
+    /// What was too large to be put away.
+    pub(super) too_large: Vec<Parcel>,
+    /// What came of the last time that something was put away.
+    pub(super) result: Option<Result<Room, Fault>>,
+    pub(super) waiting: Waiting,
+    pub(super) markers: usize,
+}
+
+/// Whether there was room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Enough,
+    Full,
+}
+
+impl Disk {
+    pub(super) fn put_away(&mut self, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Room, Fault> {
+        let mut room = Room::Enough;
+        while room == Room::Enough && self.markers.len() < MARKERS {
+            let Some(parcel) = held(table).inbox.pop_front() else { break };
+            match self.put(parcel, table, meter) {
+                Ok(None) => {}
+                Ok(Some(rest)) => {
+                    held(table).inbox.push_front(rest);
+                    room = Room::Full;
+                }
+                Err((rest, fault)) => {
+                    held(table).inbox.push_front(rest);
+                    return Err(fault);
+                }
+            }
+        }
+        self.backlog.flush()?;
+        self.receipts.drain(..).for_each(Receipt::done);
+        Ok(if self.markers.len() < MARKERS { room } else { Room::Full })
+    }
+
+    /// Puts a parcel away; gives back what there is no room for.
+    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, (Parcel, Fault)> {
+        if !parcel.is_stored() {
+            meter.arriving.add(-arriving(std::slice::from_ref(&parcel)));
+            self.markers.push_back((self.backlog.waiting().next, parcel));
+            return Ok(None);
+        }
+        let Parcel::Entries { origin, mut entries, observed_at, mut receipt } = parcel else { return Ok(None) };
+        while !entries.is_empty() {
+            let Some(encoded) = encode(&origin, observed_at, &entries, self.backlog.largest()) else {
+                let rest = entries.split_off(1);
+                let large = std::mem::replace(&mut entries, rest);
+                meter.arriving.add(-1);
+                meter.too_large.increment();
+                let (origin, receipt) = (Arc::clone(&origin), receipt.clone());
+                held(table).too_large.push(Parcel::Entries { origin, entries: large, observed_at, receipt });
+                continue;
+            };
+            match self.backlog.append(encoded.entries, &encoded.record) {
+                Ok(Appended::Full) => return Ok(Some(Parcel::Entries { origin, entries, observed_at, receipt })),
+                Ok(Appended::Kept(_)) => meter.stored.add(u64::from(encoded.entries.get())),
+                // It is told again at the next start.
+                Ok(Appended::Dropped) => drop(receipt.take()),
+                Err(fault) => return Err((Parcel::Entries { origin, entries, observed_at, receipt }, fault)),
+            }
+            let stored = encoded.entries.get();
+            meter.arriving.add(-i64::from(stored));
+            entries.drain(..usize::try_from(stored).unwrap_or(usize::MAX).min(entries.len()));
+        }
+        self.receipts.extend(receipt);
+        Ok(None)
+    }
+
+    /// Puts away all of these entries or none: up to which index, and the number after that entry.
+    pub(super) fn keep(
+        &mut self,
+        gathered: &Gathered,
+        from: usize,
+        meter: &StoreMeter,
+    ) -> Result<Option<Vec<(usize, u64)>>, Fault> {
+        let mut numbers = Vec::new();
+        let kept = self.keep_parts(gathered, from, &mut numbers);
+        let next = self.backlog.waiting().next;
+        self.backlog.skip_to(next);
+        match kept {
+            Ok(true) => {
+                meter.stored.add(gathered.entries.len().saturating_sub(from) as u64);
+                Ok(Some(numbers).filter(|numbers| !numbers.is_empty()))
+            }
+            other => {
+                self.backlog.done_before(next)?;
+                other.map(|_| None)
+            }
+        }
+    }
+
+    fn keep_parts(&mut self, gathered: &Gathered, from: usize, numbers: &mut Vec<(usize, u64)>) -> Result<bool, Fault> {
+        for (mut index, origin, observed_at, mut entries) in gathered.parts(from) {
+            if origin.replay.is_some() {
+                return Ok(false);
+            }
+            while !entries.is_empty() {
+                let Some(encoded) = encode(origin, observed_at, entries, self.backlog.largest()) else { return Ok(false) };
+                let Appended::Kept(first) = self.backlog.append(encoded.entries, &encoded.record)? else { return Ok(false) };
+                let stored = encoded.entries.get();
+                // It is in hand: where the next one pushes it out, it is not lost.
+                self.backlog.skip_to(first + u64::from(stored));
+                let (_, rest) = entries.split_at_checked(usize::try_from(stored).unwrap_or(usize::MAX)).unwrap_or_default();
+                index += entries.len() - rest.len();
+                entries = rest;
+                numbers.push((index, first + u64::from(stored)));
+            }
+        }
+        self.backlog.flush().map(|()| true)
+    }
+
+    pub(super) fn read(&mut self, meter: &StoreMeter) -> Result<Hand, Fault> {
+        let records = self.backlog.read(READ_RECORDS, READ_BYTES)?;
+        let first_open = self.backlog.waiting().first_open;
+        let mut parcels = Vec::new();
+        for record in &records {
+            match parcel(record, first_open) {
+                Ok(parcel) => parcels.push((parcel, record.next())),
+                // The check sum is right: it is what another version has written.
+                Err(error) => {
+                    meter.damaged.add(u64::from(record.entries));
+                    warn!(first = record.first, entries = record.entries, %error, "stored entries cannot be understood and are left out");
+                }
+            }
+        }
+        let waiting = self.backlog.waiting();
+        let up_to = waiting.next - waiting.unread;
+        let due = self.markers.iter().take_while(|(number, _)| *number <= up_to).count();
+        let markers = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
+        Ok(Hand::stored(parcels, markers))
+    }
+
+    pub(super) fn shown(&self, table: &Mutex<Table>) {
+        let mut held = held(table);
+        (held.waiting, held.markers) = (self.backlog.waiting(), self.markers.len());
+    }
+}
+
+/// The entries of a record that are not done.
+fn parcel(record: &Record, first_open: u64) -> Result<Parcel, serde_json::Error> {
+    let done = first_open.saturating_sub(record.first).min(u64::from(record.entries));
+    decode(&record.payload, usize::try_from(done).unwrap_or(usize::MAX))
+}
+
+pub(super) fn arriving(parcels: &[Parcel]) -> i64 {
+    i64::try_from(parcels.iter().map(Parcel::entries).sum::<u64>()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    // Nothing panics while it is held.
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn held(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}

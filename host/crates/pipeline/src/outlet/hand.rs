@@ -1,0 +1,110 @@
+//! What an outlet has in hand: entries that it writes now, and where they stand in its store, if they do.
+
+use std::sync::Arc;
+
+use sluicebox_contract::Receipt;
+use sluicebox_contract::meter::OutletMeter;
+
+use super::gathered::{Gathered, Parcel};
+
+/// Entries that are written now.
+#[derive(Debug, Default)]
+pub(super) struct Hand {
+    pub(super) gathered: Arc<Gathered>,
+    /// So many of them are written or refused.
+    pub(super) done: usize,
+    /// Where they stand in the store: up to which index, and the number after that entry. Empty while they are only in memory.
+    numbers: Vec<(usize, u64)>,
+    /// Of the events that they were made of.
+    receipts: Vec<Receipt>,
+}
+
+impl Hand {
+    pub(super) fn new(mut parcels: Vec<Parcel>) -> Self {
+        let receipts = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
+        Self { gathered: Arc::new(Gathered::new(parcels)), receipts, ..Self::default() }
+    }
+
+    /// Of parcels that were read from the store, each with the number after its last entry, and of others that do not stand there.
+    pub(super) fn stored(parcels: Vec<(Parcel, u64)>, others: Vec<Parcel>) -> Self {
+        let mut end = 0;
+        let mut numbers = Vec::new();
+        for (parcel, next) in &parcels {
+            end += usize::try_from(parcel.entries()).unwrap_or(usize::MAX);
+            numbers.push((end, *next));
+        }
+        let parcels = parcels.into_iter().map(|(parcel, _)| parcel).chain(others);
+        Self { gathered: Arc::new(Gathered::new(parcels)), numbers, ..Self::default() }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done >= self.gathered.entries.len()
+    }
+
+    /// Entries that are neither written nor refused.
+    pub(super) fn left(&self) -> usize {
+        self.gathered.entries.len().saturating_sub(self.done)
+    }
+
+    /// Whether they are in the store, too, and survive the end of the program.
+    pub(super) fn is_stored(&self) -> bool {
+        !self.numbers.is_empty()
+    }
+
+    /// They stand in the store from here on: up to which index, and the number after that entry.
+    pub(super) fn stands(&mut self, numbers: Vec<(usize, u64)>) {
+        self.numbers = numbers;
+        self.deal_with();
+    }
+
+    /// All of it is written or refused.
+    pub(super) fn finished(&mut self, meter: &OutletMeter) {
+        self.gathered.finished(meter);
+        self.deal_with();
+    }
+
+    fn deal_with(&mut self) {
+        self.receipts.drain(..).for_each(Receipt::done);
+    }
+
+    /// The number of the first entry that is not done; none where nothing stands in the store.
+    pub(super) fn done_before(&self) -> Option<u64> {
+        let place = self.numbers.partition_point(|(end, _)| *end <= self.done);
+        match self.numbers.get(place) {
+            Some((end, next)) => {
+                let begin = place.checked_sub(1).and_then(|before| self.numbers.get(before)).map_or(0, |(end, _)| *end);
+                let left = if self.done < begin { end - begin } else { end - self.done };
+                Some(next.saturating_sub(left as u64))
+            }
+            None => self.numbers.last().map(|(_, next)| *next),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicebox_contract::{Entry, Message, ModuleIdentity, UnixNanos};
+
+    use super::*;
+    use crate::outlet::Origin;
+
+    fn parcel(entries: usize) -> Parcel {
+        let origin = Arc::new(Origin { lane: "l".into(), module: ModuleIdentity::default(), again: false, replay: None });
+        let entries = vec![Entry::Message(Message::default()); entries];
+        Parcel::Entries { origin, entries, observed_at: UnixNanos(1), receipt: None }
+    }
+
+    #[test]
+    fn it_is_known_up_to_which_number_entries_are_done() {
+        // Of the first record one entry was done before; between the two some could not be read.
+        let mut hand = Hand::stored(vec![(parcel(2), 13), (parcel(3), 23)], vec![parcel(1)]);
+        let mut numbers = Vec::new();
+        for done in 0..=6 {
+            hand.done = done;
+            numbers.push(hand.done_before().unwrap());
+        }
+        assert_eq!(numbers, [11, 12, 20, 21, 22, 23, 23]);
+        assert!(hand.is_done() && hand.is_stored());
+        assert_eq!(Hand::new(vec![parcel(1)]).done_before(), None);
+    }
+}

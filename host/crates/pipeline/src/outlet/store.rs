@@ -1,0 +1,251 @@
+//! An outlet's store on the disk: what the sink does not take is put away there, and read again in the order in which it came. All work with
+//! the disk is done beside the executor, and goes on to its end when whoever waited for it waits no more.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluicebox_contract::meter::StoreMeter;
+use sluicebox_contract::{Backlog, Fault, Waiting};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use super::disk::{Disk, Room, Table, arriving, held, lock};
+use super::gathered::Parcel;
+use super::hand::Hand;
+
+/// Time between two tries when the store is full.
+const FULL: Duration = Duration::from_millis(50);
+/// Time between two tries when the disk refuses something.
+const REFUSED: Duration = Duration::from_millis(500);
+
+/// How a store works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Whether everything passes through it, and not only what the sink does not take.
+    pub always: bool,
+    /// Entries that are read from it each second, at most.
+    pub entries_per_second: u32,
+}
+
+/// The store of one outlet.
+pub(super) struct Store {
+    pub(super) settings: StoreSettings,
+    disk: Arc<Mutex<Disk>>,
+    table: Arc<Mutex<Table>>,
+    meter: Arc<StoreMeter>,
+    name: Arc<str>,
+    /// As it was when it was last looked at.
+    waiting: Waiting,
+    markers: usize,
+    /// Something is being put away, and nobody waits for it: what it holds is not known.
+    untidy: bool,
+    /// Whether it was said that the disk refuses.
+    refuses: bool,
+    /// From when on the next records may be read.
+    next_read: Instant,
+}
+
+impl Store {
+    pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
+        let waiting = backlog.waiting();
+        meter.recovered.add(waiting.unread + waiting.damaged);
+        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new() }));
+        let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
+        let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
+        let mut store = Self { settings, disk, table, meter, name, waiting: seen, markers, untidy, refuses, next_read };
+        store.look();
+        if waiting.unread > 0 {
+            info!(sink = %store.name, entries = waiting.unread, bytes = waiting.bytes, "entries of an earlier run wait in the store: they are written first");
+        }
+        store
+    }
+
+    /// Whether something is in it that was not read.
+    pub(super) fn holds(&self) -> bool {
+        self.waiting.unread > 0 || self.markers > 0
+    }
+
+    /// What was to be put away and could not be.
+    pub(super) fn take_inbox(&self) -> Vec<Parcel> {
+        let parcels: Vec<Parcel> = held(&self.table).inbox.drain(..).collect();
+        self.meter.arriving.add(-arriving(&parcels));
+        parcels
+    }
+
+    /// Whether everything that it was given is in it.
+    pub(super) fn is_tidy(&self) -> bool {
+        held(&self.table).inbox.is_empty()
+    }
+
+    /// What is too large to be stored.
+    pub(super) fn take_too_large(&self) -> Vec<Parcel> {
+        std::mem::take(&mut held(&self.table).too_large)
+    }
+
+    /// Is given parcels; [`Store::put_away`] puts them away.
+    pub(super) fn accept(&self, parcels: Vec<Parcel>) {
+        self.meter.arriving.add(arriving(&parcels));
+        held(&self.table).inbox.extend(parcels);
+    }
+
+    /// Puts away what it was given, as far as there is room, and waits for a while where there is none. Can be dropped and asked again.
+    pub(super) async fn put_away(&mut self) {
+        let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
+        let work = move || {
+            let mut disk = lock(&disk);
+            let result = disk.put_away(&table, &meter);
+            disk.shown(&table);
+            held(&table).result = Some(result);
+        };
+        self.untidy = true;
+        let _done = spawn_blocking(work).await;
+        self.untidy = false;
+        self.look();
+        let result = held(&self.table).result.take();
+        let pause = match result {
+            Some(Err(fault)) => {
+                self.refused(&fault);
+                REFUSED
+            }
+            Some(Ok(Room::Full)) => FULL,
+            Some(Ok(Room::Enough)) | None => {
+                self.refuses = false;
+                return;
+            }
+        };
+        if !self.is_tidy() {
+            sleep(pause).await;
+        }
+    }
+
+    /// Waits until nothing is being put away any more.
+    pub(super) async fn catch_up(&mut self) {
+        if self.untidy {
+            self.work(|_| Ok(())).await;
+            self.untidy = false;
+        }
+    }
+
+    /// Puts away what is in hand and not done. Nothing else may be in the store, nor on its way there: it is the oldest.
+    pub(super) async fn keep(&mut self, hand: &mut Hand) -> bool {
+        let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
+        let (gathered, from) = (Arc::clone(&hand.gathered), hand.done);
+        let work = move || {
+            let mut disk = lock(&disk);
+            let kept = disk.keep(&gathered, from, &meter);
+            disk.shown(&table);
+            kept
+        };
+        // Whoever blocks does not panic.
+        let kept = spawn_blocking(work).await.unwrap_or(Ok(None));
+        self.look();
+        match kept {
+            Ok(Some(numbers)) => hand.stands(numbers),
+            Ok(None) => {}
+            Err(fault) => self.refused(&fault),
+        }
+        hand.is_stored()
+    }
+
+    /// Waits until the next records may be read.
+    pub(super) fn pace(&self) -> impl Future<Output = ()> + use<> {
+        sleep_until(self.next_read)
+    }
+
+    /// Reads what comes next. The hand is empty where it could not be read.
+    pub(super) async fn read(&mut self) -> Hand {
+        let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
+        let work = move || {
+            let mut disk = lock(&disk);
+            let read = disk.read(&meter);
+            disk.shown(&table);
+            read
+        };
+        let read = spawn_blocking(work).await.unwrap_or_else(|_| Ok(Hand::default()));
+        self.look();
+        match read {
+            Ok(hand) => {
+                let burst = Instant::now().checked_sub(Duration::from_secs(1)).unwrap_or(self.next_read);
+                let entries = u32::try_from(hand.left()).unwrap_or(u32::MAX);
+                let span = Duration::from_secs(1) * entries / self.settings.entries_per_second.max(1);
+                self.next_read = self.next_read.max(burst) + span;
+                hand
+            }
+            Err(fault) => {
+                self.refused(&fault);
+                sleep(REFUSED).await;
+                Hand::default()
+            }
+        }
+    }
+
+    /// The entries before this number are done.
+    pub(super) async fn done_before(&mut self, number: u64) {
+        self.work(move |backlog| backlog.done_before(number)).await;
+    }
+
+    /// There is time to write down what is done.
+    pub(super) async fn rest(&mut self) {
+        self.work(Backlog::rest).await;
+    }
+
+    /// Writes down everything.
+    pub(super) async fn close(&mut self) {
+        self.work(Backlog::close).await;
+        if self.waiting.unread > 0 {
+            let entries = self.waiting.next - self.waiting.first_open;
+            info!(sink = %self.name, entries, "entries stay in the store: the next start writes them first");
+        }
+    }
+
+    async fn work(&mut self, work: impl FnOnce(&mut dyn Backlog) -> Result<(), Fault> + Send + 'static) {
+        let (disk, table) = (Arc::clone(&self.disk), Arc::clone(&self.table));
+        let work = move || {
+            let mut disk = lock(&disk);
+            let done = work(disk.backlog.as_mut());
+            disk.shown(&table);
+            done
+        };
+        let done = spawn_blocking(work).await.unwrap_or(Ok(()));
+        self.look();
+        if let Err(fault) = done {
+            self.refused(&fault);
+        }
+    }
+
+    /// Takes note of what it holds.
+    fn look(&mut self) {
+        let (waiting, markers) = {
+            let held = held(&self.table);
+            (held.waiting, held.markers)
+        };
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.meter.entries.set(gauge(waiting.unread));
+        self.meter.bytes.set(gauge(waiting.bytes));
+        self.meter.dropped.add(waiting.dropped.saturating_sub(self.waiting.dropped));
+        self.meter.damaged.add(waiting.damaged.saturating_sub(self.waiting.damaged));
+        if grown(self.waiting.dropped, waiting.dropped) {
+            warn!(sink = %self.name, so_far = waiting.dropped, hint = "give the store more `bytes`, or see to the sink", "its store is full: entries are dropped");
+        }
+        if waiting.damaged > self.waiting.damaged {
+            warn!(sink = %self.name, so_far = waiting.damaged, hint = "see to the disk", "stored entries cannot be read any more and are lost");
+        }
+        (self.waiting, self.markers) = (waiting, markers);
+    }
+
+    /// One warning for each time that the disk is in trouble, not one for each try.
+    fn refused(&mut self, fault: &Fault) {
+        self.meter.failures.increment();
+        if !self.refuses {
+            warn!(sink = %self.name, %fault, "the store cannot be used: entries wait in memory, and it is tried again");
+        }
+        self.refuses = true;
+    }
+}
+
+/// Whether a count has grown so much since it was last told that it is worth a line: ever more rarely.
+fn grown(before: u64, now: u64) -> bool {
+    now > before && now.ilog2() > before.checked_ilog2().unwrap_or(0) || before == 0 && now > 0
+}

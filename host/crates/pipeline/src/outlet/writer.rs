@@ -1,0 +1,267 @@
+//! Writes to one sink, says what became of it, and how long to wait before the next try.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::meter::OutletMeter;
+use sluicebox_contract::{Backoff, Class, DeadLetter, Entry, Fault, Held, Outcome, Sink, UnixNanos};
+use tokio::time::{sleep_until, timeout};
+use tracing::{error, info, warn};
+
+use super::gathered::{Gathered, Origin, Parcel, Progress};
+use super::{OutletSettings, is_worth_a_line};
+use crate::letters::Letterbox;
+use crate::queue::Receiver;
+
+/// After so many tries in a row that failed, single entries are tried until one is written: a sink that is down or overloaded is not sent
+/// whole batches each time.
+const CIRCUIT_OPENS_AFTER: u64 = 5;
+
+/// A sink, and how it fares.
+pub(super) struct Writer<K> {
+    name: Arc<str>,
+    sink: K,
+    letterbox: Option<Letterbox>,
+    settings: OutletSettings,
+    meter: Arc<OutletMeter>,
+    /// Lanes that have not settled. One that ends without stays here until another of its name has: what it might have written again
+    /// is not stale.
+    unsettled: BTreeSet<Arc<str>>,
+    backoff: Backoff,
+    /// Failures since the last write that succeeded.
+    failures: u64,
+    /// Whether anything was ever written: a fatal fault before that is a wrong configuration.
+    worked: bool,
+    upkeep: Upkeep,
+    /// Entries refused for good so far; not each of them is worth a line in the log.
+    complaints: u64,
+    /// Entries that were lost before this run, which tells everything anew.
+    lost_before: u64,
+}
+
+/// The sink's own work between writes. It fails by itself: entries do not wait for it.
+struct Upkeep {
+    backoff: Backoff,
+    not_before: Option<tokio::time::Instant>,
+}
+
+/// What became of one write.
+pub(super) struct Written {
+    /// So many entries are dealt with.
+    pub(super) entries: usize,
+    /// It was stopped; how long to wait before the next try.
+    pub(super) wait: Option<Duration>,
+}
+
+impl<K: Sink> Writer<K> {
+    pub(super) fn new(
+        name: Arc<str>,
+        sink: K,
+        letterbox: Option<Letterbox>,
+        settings: OutletSettings,
+        meter: Arc<OutletMeter>,
+        lanes: Vec<String>,
+    ) -> Self {
+        let backoff = Backoff::new(settings.first_wait, settings.longest_wait);
+        let upkeep = Upkeep { backoff: backoff.clone(), not_before: None };
+        let unsettled = lanes.into_iter().map(Arc::from).collect();
+        let (failures, worked, complaints, lost_before) = (0, false, 0, lost(&meter));
+        Self { name, sink, letterbox, settings, meter, unsettled, backoff, failures, worked, upkeep, complaints, lost_before }
+    }
+
+    /// The entries of how many calls of modules are gathered for one write at most.
+    pub(super) fn most_calls(&self) -> usize {
+        self.sink.most_calls().max(1)
+    }
+
+    /// Waits for parcels; meanwhile the sink does its own work. None when the queue is closed and empty. Can be dropped and asked again.
+    pub(super) async fn next(&mut self, queue: &mut Receiver<Parcel>) -> Result<Option<Vec<Parcel>>, Fault> {
+        let most = self.most_calls();
+        loop {
+            let fault = tokio::select! {
+                biased;
+                parcels = queue.take(most) => return Ok(parcels),
+                result = self.upkeep.work(&mut self.sink) => match result {
+                    Ok(()) => continue,
+                    Err(fault) => fault,
+                },
+            };
+            if fault.class == Class::Fatal && !self.worked {
+                error!(sink = %self.name, %fault, "sink cannot work as configured");
+                return Err(fault);
+            }
+            if self.upkeep.fail() {
+                warn!(sink = %self.name, %fault, "sink cannot do its own work, such as forgetting what is due; it is tried again");
+            }
+        }
+    }
+
+    /// Writes once, from this entry on: as many as the sink takes in one write.
+    pub(super) async fn write(&mut self, gathered: &Gathered, from: usize) -> Result<Written, Fault> {
+        // The time-out of a write is one for so much, and not for whatever was waiting.
+        let most = if self.failures >= CIRCUIT_OPENS_AFTER { 1 } else { self.sink.most_entries().max(1) };
+        let rest = gathered.entries.get(from..).unwrap_or_default();
+        let slice = rest.get(..most).unwrap_or(rest);
+        let begin = Instant::now();
+        let outcome = match timeout(self.settings.write_timeout, self.sink.write(slice)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::stopped_at(
+                0,
+                Fault::retry("cannot write", format!("no answer within {:?}", self.settings.write_timeout)),
+            ),
+        };
+        self.meter.writes.observe(begin.elapsed());
+        let entries = outcome.stopped.as_ref().map_or(slice.len(), |(index, _)| (*index).min(slice.len()));
+        self.count(gathered, from, entries, &outcome).await;
+        let wait = match outcome.stopped {
+            None => {
+                self.succeed();
+                None
+            }
+            Some((_, fault)) => Some(self.fail(&fault)?),
+        };
+        Ok(Written { entries, wait })
+    }
+
+    /// Counts what became of the entries from `first` on, of which so many were dealt with, and keeps those that were refused.
+    async fn count(&mut self, gathered: &Gathered, first: usize, written: usize, outcome: &Outcome) {
+        let mut count = 0;
+        for refusal in outcome.refused.iter().filter(|refusal| refusal.index < written) {
+            count += 1;
+            let index = first + refusal.index;
+            if let (Some(entry), Some((origin, observed_at))) = (gathered.entries.get(index), gathered.origin(index)) {
+                self.bury(entry, origin, observed_at, &refusal.reason).await;
+            }
+        }
+        self.meter.refused.add(count);
+        self.meter.written.add((written as u64).saturating_sub(count));
+    }
+
+    /// Keeps entries that cannot be written as dead letters.
+    pub(super) async fn bury_all(&mut self, gathered: &Gathered, reason: &str) {
+        for (_, origin, observed_at, entries) in gathered.parts(0) {
+            for entry in entries {
+                self.bury(entry, origin, observed_at, reason).await;
+            }
+        }
+    }
+
+    async fn bury(&mut self, entry: &Entry, origin: &Origin, observed_at: UnixNanos, reason: &str) {
+        if let Some(replay) = &origin.replay {
+            // Whoever replays it keeps it; when he has given up, it is still where it was.
+            let _given_up = replay.try_send(Some(reason.to_owned()));
+            return;
+        }
+        let (lane, module) = (&origin.lane, &origin.module);
+        self.complaints += 1;
+        if is_worth_a_line(self.complaints) {
+            let (so_far, what) = (self.complaints, describe(entry));
+            warn!(sink = %self.name, %lane, %module, entry = %what, %reason, so_far, "sink refused an entry for good");
+        }
+        if let Some(letterbox) = &self.letterbox {
+            let held = Held::Entry { sink: self.name.to_string(), observed_at, entry: entry.clone() };
+            let (lane, module, reason) = (lane.to_string(), module.clone(), reason.to_owned());
+            letterbox.post(DeadLetter { at: UnixNanos::now(), lane, module, reason, replays: 0, held }).await;
+        }
+    }
+
+    /// Takes note of how far the lanes are, and tells the sink when all of them have settled.
+    pub(super) async fn settle(&mut self, lanes: &[(Arc<str>, Progress)]) -> Result<(), Fault> {
+        let mut settled = false;
+        for (lane, progress) in lanes {
+            if *progress == Progress::Settled {
+                settled |= self.unsettled.remove(lane);
+            } else {
+                self.unsettled.insert(Arc::clone(lane));
+            }
+        }
+        if lost(&self.meter) > self.lost_before {
+            if settled {
+                warn!(sink = %self.name, "of what was there at the start something was dropped: nothing that the sink keeps is taken for stale");
+            }
+            return Ok(());
+        }
+        while settled && self.unsettled.is_empty() {
+            let Err(fault) = self.sink.settled().await else {
+                return Ok(());
+            };
+            let wait = self.fail(&fault)?;
+            self.wait(wait).await;
+        }
+        Ok(())
+    }
+
+    /// Waits before the next try; meanwhile the sink does its own work, which may be what makes room.
+    pub(super) async fn wait(&mut self, wait: Duration) {
+        let upkeep = async {
+            while self.upkeep.work(&mut self.sink).await.is_ok() {}
+            std::future::pending::<()>().await;
+        };
+        let _elapsed = timeout(wait, upkeep).await;
+    }
+
+    fn succeed(&mut self) {
+        if self.failures > 0 {
+            info!(sink = %self.name, failures = self.failures, "sink works again");
+        }
+        self.failures = 0;
+        self.worked = true;
+        self.backoff.reset();
+        self.meter.ready.set(1);
+        self.meter.circuit_open.set(0);
+    }
+
+    /// Says how long to wait; gives the fault back if it is fatal. One warning for each outage, not one for each try.
+    fn fail(&mut self, fault: &Fault) -> Result<Duration, Fault> {
+        if fault.class == Class::Fatal && !self.worked {
+            error!(sink = %self.name, %fault, "sink cannot work as configured");
+            return Err(fault.clone());
+        }
+        self.meter.ready.set(0);
+        self.meter.retries.increment();
+        self.failures += 1;
+        self.meter.circuit_open.set(i64::from(self.failures >= CIRCUIT_OPENS_AFTER));
+        let wait = self.backoff.wait();
+        if self.failures == 1 {
+            warn!(sink = %self.name, %fault, "sink does not take entries; they wait and are tried again");
+        }
+        Ok(wait)
+    }
+}
+
+impl Upkeep {
+    async fn work(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+        if let Some(time) = self.not_before {
+            sleep_until(time).await;
+        }
+        sink.upkeep().await?;
+        self.not_before = None;
+        self.backoff.reset();
+        Ok(())
+    }
+
+    /// Waits before it tries again; says whether this is the first failure in a row.
+    fn fail(&mut self) -> bool {
+        let first = self.not_before.is_none();
+        self.not_before = Some(tokio::time::Instant::now() + self.backoff.wait());
+        first
+    }
+}
+
+/// Entries that were dropped or cannot be read any more.
+fn lost(meter: &OutletMeter) -> u64 {
+    let store = meter.store.get().map_or(0, |store| store.dropped.get() + store.too_large.get() + store.damaged.get());
+    meter.queue.dropped.get() + store
+}
+
+/// An entry in a log line: what it is and for whom, not its content.
+fn describe(entry: &Entry) -> String {
+    const LONGEST: usize = 100;
+    let cut = |name: &str| name.chars().take(LONGEST).flat_map(char::escape_default).collect::<String>();
+    match entry {
+        Entry::Message(message) => format!("message to {}", cut(message.channel.as_deref().unwrap_or("the default channel"))),
+        Entry::Document(document) => format!("document {}", cut(&document.name)),
+        Entry::Forget(forget) => format!("forget {}", cut(&forget.name)),
+    }
+}

@@ -1,0 +1,99 @@
+//! A queue looked at, without changing it: also while a program works on it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sluicebox_contract::Record;
+
+use super::recover::{missing, numbers};
+use super::segment::{self, Reading, Segment};
+use super::{Queue, place};
+use crate::StoreError;
+use crate::directory::Directory;
+
+/// What a queue looks like.
+#[derive(Debug)]
+pub struct Looks {
+    directory: Directory,
+    /// Its files, the oldest first.
+    pub files: Vec<LookedAt>,
+    /// Whether a program works on it: then the end of the last file may be about to be written.
+    pub in_use: bool,
+    /// The number of the first entry that is not done, as it was last written down.
+    pub first_open: u64,
+    /// Entries that wait.
+    pub entries: u64,
+    /// Entries that are known to be missing.
+    pub missing: u64,
+}
+
+/// A file of a queue.
+#[derive(Debug)]
+pub struct LookedAt {
+    /// Its name.
+    pub name: String,
+    /// The number of its first entry.
+    pub first: u64,
+    /// Entries that can be read.
+    pub entries: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Of these, bytes behind the last entry that can be read.
+    pub behind: u64,
+    /// Why nothing of it can be read.
+    pub trouble: Option<String>,
+}
+
+impl Queue {
+    /// Looks at the queue in this directory, which must be there.
+    pub fn look(path: &Path) -> Result<Looks, StoreError> {
+        if !path.is_dir() {
+            return Err(StoreError::Unknown(format!("there is no store in {}", path.display())));
+        }
+        let directory = Directory::open(path)?;
+        let in_use = matches!(directory.lock_within(Duration::ZERO), Err(StoreError::InUse { .. }));
+        let done = place::kept(&directory)?.unwrap_or(0);
+        let mut files = Vec::new();
+        let mut good = Vec::new();
+        for first in numbers(&directory)? {
+            let name = segment::name(first);
+            // What was done meanwhile has gone.
+            let Some(bytes) = directory.size(&name) else { continue };
+            let (found, trouble) = match segment::look(&directory, first) {
+                Ok(Some(found)) => (Some(found), None),
+                Ok(None) => (None, Some("it does not begin as a file of a store does".to_owned())),
+                Err(error) => (None, Some(error.to_string())),
+            };
+            let (entries, behind) = found.as_ref().map_or((0, bytes), |found| (found.segment.entries, found.behind));
+            files.push(LookedAt { name, first, entries, bytes, behind, trouble });
+            good.extend(found.map(|found| found.segment));
+        }
+        let first_open = good.first().map_or(done, |oldest: &Segment| oldest.first.max(done));
+        let entries = good.iter().map(|file| file.next().saturating_sub(file.first.max(first_open))).sum();
+        let missing = missing(good.as_slice(), first_open);
+        Ok(Looks { directory, files, in_use, first_open, entries, missing })
+    }
+}
+
+impl Looks {
+    /// Whether everything that was written can be read.
+    pub fn is_whole(&self) -> bool {
+        let last = self.files.len().saturating_sub(1);
+        let is_whole =
+            |(index, file): (usize, &LookedAt)| file.trouble.is_none() && (file.behind == 0 || self.in_use && index == last);
+        self.missing == 0 && self.files.iter().enumerate().all(is_whole)
+    }
+
+    /// Gives every record with an entry that waits, in order, until it is told to stop.
+    pub fn each(&self, mut see: impl FnMut(&Record) -> bool) -> Result<(), StoreError> {
+        for file in self.files.iter().filter(|file| file.entries > 0) {
+            let Some(mut reading) = Reading::open(&self.directory, file.first)? else { continue };
+            while let Some(record) = reading.read(&self.directory)? {
+                if record.next() > self.first_open && !see(&record) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
