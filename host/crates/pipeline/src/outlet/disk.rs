@@ -57,7 +57,8 @@ impl Disk {
                     held(table).inbox.push_front(rest);
                     room = Room::Full;
                 }
-                Err((rest, fault)) => {
+                Err(refused) => {
+                    let (rest, fault) = *refused;
                     held(table).inbox.push_front(rest);
                     return Err(fault);
                 }
@@ -69,7 +70,7 @@ impl Disk {
     }
 
     /// Puts a parcel away; gives back what there is no room for.
-    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, (Parcel, Fault)> {
+    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
         if !parcel.is_stored() {
             meter.arriving.add(-arriving(std::slice::from_ref(&parcel)));
             self.markers.push_back((self.backlog.waiting().next, parcel));
@@ -91,7 +92,7 @@ impl Disk {
                 Ok(Appended::Kept(_)) => meter.stored.add(u64::from(encoded.entries.get())),
                 // It is told again at the next start.
                 Ok(Appended::Dropped) => drop(receipt.take()),
-                Err(fault) => return Err((Parcel::Entries { origin, entries, observed_at, receipt }, fault)),
+                Err(fault) => return Err(Box::new((Parcel::Entries { origin, entries, observed_at, receipt }, fault))),
             }
             let stored = encoded.entries.get();
             meter.arriving.add(-i64::from(stored));
