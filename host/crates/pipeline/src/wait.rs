@@ -92,7 +92,8 @@ impl<S: Shaper> Lane<S> {
                         forgotten.insert(subject);
                     }
                 }
-                Notice::Event(_) => {}
+                // With its receipt: nobody has dealt with it.
+                Notice::Event(_) | Notice::Tracked(..) => {}
                 Notice::Listed => self.listed(),
             }
         }
