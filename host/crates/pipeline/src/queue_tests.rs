@@ -280,6 +280,20 @@ async fn what_is_in_work_takes_room_until_more_is_taken_or_it_is_released() {
 }
 
 #[tokio::test]
+async fn what_is_in_work_is_waited_for_where_nothing_waits_but_not_by_what_weighs_more_than_half() {
+    let (sender, mut receiver) = small(10, 10);
+    sender.send(1, 8).await.unwrap();
+    receiver.take(1).await;
+    let mut light = Box::pin(sender.send(2, 3));
+    assert!(futures::poll!(&mut light).is_pending());
+    sender.send(3, 6).await.unwrap();
+    assert!(futures::poll!(&mut light).is_pending());
+    assert_eq!(receiver.take(9).await, Some(vec![3]));
+    light.await.unwrap();
+    assert_eq!(receiver.take(9).await, Some(vec![2]));
+}
+
+#[tokio::test]
 async fn no_more_than_half_of_the_bytes_is_taken_at_once_or_else_one_item() {
     let (sender, mut receiver) = small(10, 10);
     for item in [1, 2, 3] {

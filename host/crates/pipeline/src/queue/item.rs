@@ -5,8 +5,8 @@
 pub struct Bounds {
     /// Items.
     pub items: usize,
-    /// Bytes, as the senders weigh them: of what waits and of what was taken and is in work. When nothing waits one item goes in whatever it
-    /// weighs, so that more is held only where an item weighs more than half of this.
+    /// Bytes, as the senders weigh them: of what waits and of what was taken and is in work. When nothing waits an item goes in that weighs more
+    /// than half of this: only with such items more is held.
     pub bytes: usize,
     /// What happens when an item does not fit.
     pub when_full: WhenFull,

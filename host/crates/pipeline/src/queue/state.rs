@@ -153,12 +153,14 @@ impl<T> State<T> {
         self.held().saturating_add(weight) <= self.bounds.bytes
     }
 
-    /// What is never dropped counts as no item where others are dropped: else nothing would be told while much begins to exist. One item
-    /// goes in whatever it weighs.
+    /// What is never dropped counts as no item where others are dropped: else nothing would be told while much begins to exist. When nothing waits
+    /// one item goes in that weighs more than half of all bytes; any other then waits no longer than what is in work.
     fn has_room(&self, weight: usize) -> bool {
         let kept = if self.bounds.when_full.lets_pass() { self.kept } else { 0 };
-        let items = self.items.len().saturating_sub(kept);
-        items == 0 || items < self.bounds.items && self.fits(weight)
+        match self.items.len().saturating_sub(kept) {
+            0 => self.in_work == 0 || weight > self.bounds.bytes / 2 || self.fits(weight),
+            items => items < self.bounds.items && self.fits(weight),
+        }
     }
 
     fn remove(&mut self, index: usize) -> Option<T> {
