@@ -59,6 +59,10 @@ impl Item for Notice {
         }
     }
 
+    fn ends(&self) -> bool {
+        matches!(self, Self::Forgotten(_))
+    }
+
     fn undoes(&self, earlier: &Self) -> bool {
         matches!((self, earlier), (Self::Forgotten(gone), Self::Defined(subject)) if *gone == subject.id)
     }

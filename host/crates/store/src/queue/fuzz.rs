@@ -27,7 +27,11 @@ fn file(first: u64, entries: u64) -> Vec<u8> {
 }
 
 fn files() -> Fuzz {
-    Fuzz::of([file(0, 10), file(10, 3), file(13, 0), frame::header(QUEUE)]).words(["sluiceq\n", "\u{1}\0\0\0", "\0\0\0\0\0\0\0\0"])
+    Fuzz::of([file(0, 10), file(10, 3), file(13, 0), frame::header(QUEUE)]).words([
+        "sluiceq\n",
+        "\u{1}\0\0\0",
+        "\0\0\0\0\0\0\0\0",
+    ])
 }
 
 fn frames(mut bytes: &[u8], most: u64) -> Vec<(NonZeroU32, Vec<u8>)> {
