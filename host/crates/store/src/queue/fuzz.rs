@@ -129,7 +129,7 @@ fn whatever_stands_in_its_directory_a_queue_opens_and_goes_on() {
         assert_eq!(there.len() as u64, recovered.entries);
         assert_eq!(queue.len(), recovered.entries);
         let mut added = BTreeMap::new();
-        for entry in 0..1 + dice.any() % 5 {
+        for entry in 0..=dice.any() % 5 {
             let payload = format!("new {entry}").into_bytes();
             match queue.append(ONE, &payload).unwrap() {
                 Appended::Kept(number) => assert!(added.insert(number, payload).is_none()),
