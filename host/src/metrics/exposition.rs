@@ -1,5 +1,6 @@
 //! Which number of which meter is shown under which name.
 
+mod held;
 mod sinks;
 mod special;
 
@@ -39,11 +40,13 @@ impl Collector for Exposition {
         self.sources(&mut encoder)?;
         self.readings(&mut encoder)?;
         self.lanes(&mut encoder)?;
+        self.fates(&mut encoder)?;
         self.swaps(&mut encoder)?;
         self.sinks(&mut encoder)?;
         self.stores(&mut encoder)?;
         self.kafka(&mut encoder)?;
         self.dead_letters(&mut encoder)?;
+        self.queues(&mut encoder)?;
         self.lease(&mut encoder)?;
         self.config(&mut encoder)
     }

@@ -9,6 +9,7 @@ mod command;
 mod delay;
 mod demo;
 mod footprint;
+mod fuzz;
 mod lab;
 mod modules;
 mod test;
@@ -40,6 +41,7 @@ enum Command {
     Chaos(chaos::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,8 @@
 
 mod backlog;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod look;
 mod place;
 mod recover;

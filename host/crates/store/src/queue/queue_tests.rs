@@ -236,6 +236,33 @@ fn what_a_later_version_has_written_is_neither_read_nor_removed() {
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 
+#[test]
+fn numbers_that_no_queue_reaches_have_not_come_from_us() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder, WhenFull::Block));
+    let file = folder.path().join("queue").join(segment::name(u64::MAX));
+    std::fs::write(&file, frame::header()).unwrap();
+    place::keep(&Directory::open(&folder.path().join("queue")).unwrap(), u64::MAX).unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!((recovered, queue.append(ONE, b"0").unwrap()), (Recovered::default(), Appended::Kept(0)));
+    assert!(file.exists(), "it is left alone");
+}
+
+#[test]
+fn a_file_with_numbers_that_another_one_has_hides_nothing_that_comes_later() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    fill(&mut queue, 20, 10);
+    queue.close().unwrap();
+    let files = folder.path().join("queue");
+    std::fs::copy(files.join(segment::name(0)), files.join(segment::name(5))).unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!((recovered.entries, recovered.missing), (20, 0));
+    assert!(recovered.cut > 0);
+    fill(&mut queue, 3, 10);
+    assert_eq!(numbers(&mut queue), (0..23).collect::<Vec<_>>());
+}
+
 /// What a queue must be, and no disk.
 struct Model {
     next: u64,

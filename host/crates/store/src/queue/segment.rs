@@ -16,6 +16,9 @@ const ENDING: &str = ".entries";
 /// Digits of the number.
 const DIGITS: usize = 16;
 
+/// No entry has a higher number, however long a queue is in use: what has one has not come from us, and numbers can be counted on.
+pub(super) const HIGHEST: u64 = 1 << 62;
+
 /// A file of which all that is known was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -59,7 +62,7 @@ pub(super) fn name(first: u64) -> String {
 pub(super) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(ENDING).filter(|digits| digits.len() == DIGITS)?;
     let is_ours = digits.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
-    is_ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    is_ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten().filter(|first| *first <= HIGHEST)
 }
 
 /// Makes a file with nothing in it but its header.
@@ -154,7 +157,8 @@ mod tests {
     #[test]
     fn names_are_in_the_order_of_their_numbers_and_nothing_else_is_one() {
         assert!(name(9) < name(10) && name(u64::MAX) > name(1 << 60));
-        assert_eq!([first_of(&name(0x1f)), first_of(&name(u64::MAX))], [Some(0x1f), Some(u64::MAX)]);
+        assert_eq!([first_of(&name(0x1f)), first_of(&name(HIGHEST))], [Some(0x1f), Some(HIGHEST)]);
+        assert_eq!([first_of(&name(HIGHEST + 1)), first_of(&name(u64::MAX))], [None, None]);
         for odd in ["", ".entries", "1f.entries", "000000000000001F.entries", "+00000000000001f.entries", "000000000000001f"] {
             assert_eq!(first_of(odd), None, "{odd}");
         }
