@@ -96,16 +96,33 @@ fn a_program_that_is_killed_while_the_disk_is_full_loses_only_what_was_not_flush
     // As when it is killed: nothing is closed.
     drop(queue);
     let settings = QueueSettings { bytes: 1 << 20, when_full: WhenFull::DropOldest, sync: Sync::Always };
-    let (mut queue, recovered) = match Queue::open(&disk.0.path().join("queue"), settings) {
-        Ok(opened) => opened,
-        // There is not even room for the beginning of a file: it is said, and nothing is touched.
-        Err(error) => {
-            assert!(error.to_string().contains("No space left"), "{error}");
-            std::fs::remove_file(disk.0.path().join("queue").join("0000000000000000.entries")).unwrap();
-            Queue::open(&disk.0.path().join("queue"), settings).unwrap()
-        }
-    };
+    // There is not even room for the beginning of a file.
+    std::fs::write(disk.0.path().join("rest"), [0; 1 << 20]).unwrap_err();
+    let (mut queue, recovered) = Queue::open(&disk.0.path().join("queue"), settings).unwrap();
     let found = read(&mut queue);
     assert_eq!(found.last().copied(), there.checked_sub(2), "the last one was not flushed");
     assert_eq!(found.len() as u64, recovered.entries);
+}
+
+#[test]
+fn a_program_that_starts_while_the_disk_is_full_goes_on_where_there_is_room_again() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let mut queue = open(disk.0.path());
+    for entry in [b"0 ", b"1 "] {
+        queue.append(NonZeroU32::MIN, entry).unwrap();
+    }
+    queue.close().unwrap();
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, [0; 1 << 20]).unwrap_err();
+    let mut queue = open(disk.0.path());
+    assert_eq!(queue.append(NonZeroU32::MIN, b"2 ").unwrap(), Appended::Kept(2));
+    assert!(queue.flush().unwrap_err().to_string().contains("No space left"));
+    // What is not on the disk yet is read all the same.
+    assert_eq!(read(&mut queue), [0, 1, 2]);
+    std::fs::remove_file(&ballast).unwrap();
+    queue.flush().unwrap();
+    queue.append(NonZeroU32::MIN, b"3 ").unwrap();
+    queue.done_before(1).unwrap();
+    queue.close().unwrap();
+    assert_eq!(read(&mut open(disk.0.path())), [1, 2, 3]);
 }

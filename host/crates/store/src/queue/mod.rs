@@ -82,7 +82,8 @@ pub struct Queue {
     settings: QueueSettings,
     /// The files, the oldest first; the last one is written to.
     files: VecDeque<Segment>,
-    tail: File,
+    /// The last of them. None while it has not been made, as the disk was full at the start.
+    tail: Option<File>,
     /// Whole frames that are not written yet.
     gathered: Vec<u8>,
     gathered_entries: u64,
@@ -146,9 +147,13 @@ impl Queue {
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if !self.gathered.is_empty() {
             let last = self.last();
-            if let Err(error) = self.tail.write_all_at(&self.gathered, last.bytes) {
+            let tail = match &mut self.tail {
+                Some(tail) => tail,
+                none => none.insert(segment::create(&self.directory, last.first)?.0),
+            };
+            if let Err(error) = tail.write_all_at(&self.gathered, last.bytes) {
                 // What was written of it is no entry; the next flush writes over it even if this fails.
-                let _as_before = self.tail.set_len(last.bytes);
+                let _as_before = tail.set_len(last.bytes);
                 return Err(failed(&self.directory, "write", last, &error));
             }
             if let Some(last) = self.files.back_mut() {
@@ -301,7 +306,7 @@ impl Queue {
             self.files.pop_back();
         }
         self.files.push_back(segment);
-        self.tail = tail;
+        self.tail = Some(tail);
         Ok(())
     }
 
@@ -370,7 +375,8 @@ impl Queue {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         if self.unsynced_since.is_some() {
-            self.tail.sync_data().map_err(|error| failed(&self.directory, "sync", self.last(), &error))?;
+            let synced = self.tail.as_ref().map_or(Ok(()), File::sync_data);
+            synced.map_err(|error| failed(&self.directory, "sync", self.last(), &error))?;
             self.unsynced_since = None;
         }
         Ok(())

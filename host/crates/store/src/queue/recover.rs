@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::time::Instant;
 
+use rustix::io::Errno;
+
 use super::segment::{self, Segment, first_of};
 use super::{Queue, QueueSettings, place};
 use crate::StoreError;
@@ -76,15 +78,20 @@ pub(super) fn missing<'a>(files: impl IntoIterator<Item = &'a Segment> + Clone, 
     gaps.map(|(one, next)| next.first.max(first_open).saturating_sub(one.next().max(first_open))).sum()
 }
 
-/// The file that is written to from here on: a new one, so that nothing is written behind what may be broken.
-fn tail(directory: &Directory, mut files: VecDeque<Segment>, next: u64) -> Result<(File, VecDeque<Segment>), StoreError> {
+/// The file that is written to from here on: a new one, so that nothing is written behind what may be broken. None where the disk is full:
+/// that is no reason not to start, since what waits can be written, which makes room.
+fn tail(directory: &Directory, mut files: VecDeque<Segment>, next: u64) -> Result<(Option<File>, VecDeque<Segment>), StoreError> {
     // One without entries has its name.
     while files.back().is_some_and(|last| last.entries == 0) {
         if let Some(empty) = files.pop_back() {
             directory.remove(empty.name())?;
         }
     }
-    let (tail, segment) = segment::create(directory, next)?;
+    let (tail, segment) = match segment::create(directory, next) {
+        Ok((tail, segment)) => (Some(tail), segment),
+        Err(StoreError::Io { cause: Errno::NOSPC | Errno::DQUOT, .. }) => (None, Segment::empty(next)),
+        Err(error) => return Err(error),
+    };
     directory.sync()?;
     files.push_back(segment);
     Ok((tail, files))

@@ -38,6 +38,11 @@ pub(super) struct Found {
 }
 
 impl Segment {
+    /// One with nothing in it but its header.
+    pub(super) fn empty(first: u64) -> Self {
+        Self { first, entries: 0, bytes: HEADER }
+    }
+
     pub(super) fn name(self) -> String {
         name(self.first)
     }
@@ -63,7 +68,7 @@ pub(super) fn first_of(name: &str) -> Option<u64> {
 /// Makes a file with nothing in it but its header.
 pub(super) fn create(directory: &Directory, first: u64) -> Result<(File, Segment), StoreError> {
     let file = directory.create(&name(first))?;
-    let segment = Segment { first, entries: 0, bytes: HEADER };
+    let segment = Segment::empty(first);
     if let Err(error) = file.write_all_at(&frame::header(QUEUE), 0) {
         let _gone = directory.remove(segment.name());
         return Err(failed(directory, "write", segment, &error));
@@ -76,7 +81,7 @@ pub(super) fn create(directory: &Directory, first: u64) -> Result<(File, Segment
 pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, StoreError> {
     let name = name(first);
     let Some(file) = directory.open_file(&name)? else { return Ok(None) };
-    let mut segment = Segment { first, entries: 0, bytes: HEADER };
+    let mut segment = Segment::empty(first);
     let broken = |error: &std::io::Error| failed(directory, "read", segment, error);
     let size = file.metadata().map_err(|error| broken(&error))?.len();
     let mut reader = BufReader::new(file);
