@@ -79,31 +79,63 @@ async fn what_happened_while_the_collector_was_away_is_told_and_nothing_twice() 
     }
 }
 
+/// A town with four pods where Redis refuses what happens, until the collector ends in this way.
+async fn outage(sink: &'static str, kill: bool) -> (Town, std::path::PathBuf) {
+    let mut town = Town::new().await;
+    town.sink = sink;
+    let config = town.configure("", "");
+    let mut program = four_pods(&town, &config).await;
+    until_written(&program, 4.0).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    town.redis.command(&["ACL", "SETUSER", "default", "-publish"]).await.unwrap();
+    meanwhile(&town);
+    let refuses = async || program.get("/readyz").await.unwrap().1.contains("does not take entries");
+    support::until(&program, "refusals", refuses).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    if kill {
+        program.kill().unwrap();
+    } else {
+        // With a store nothing that was accepted is lost.
+        let code = i32::from(sink.is_empty());
+        assert_eq!(program.stop(PATIENCE).await.unwrap().code(), Some(code), "{}", program.log().unwrap());
+    }
+    town.redis.command(&["ACL", "SETUSER", "default", "+publish"]).await.unwrap();
+    (town, config)
+}
+
 #[tokio::test]
 async fn what_was_not_written_is_told_again_however_the_collector_ended() {
     if !require(Need::Redis) {
         return;
     }
     for kill in [true, false] {
-        let mut town = Town::new().await;
-        let config = town.configure("", "");
-        let mut program = four_pods(&town, &config).await;
-        until_written(&program, 4.0).await;
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        town.redis.command(&["ACL", "SETUSER", "default", "-publish"]).await.unwrap();
-        meanwhile(&town);
-        let refuses = async || program.get("/readyz").await.unwrap().1.contains("does not take entries");
-        support::until(&program, "refusals", refuses).await;
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        if kill {
-            program.kill().unwrap();
-        } else {
-            assert_eq!(program.stop(PATIENCE).await.unwrap().code(), Some(1), "something accepted was not written");
-        }
-        town.redis.command(&["ACL", "SETUSER", "default", "+publish"]).await.unwrap();
+        let (mut town, config) = outage("", kill).await;
         let mut heard = town.listen("news").await;
         let program = town.run(&config).await;
         assert_eq!(town.told(&mut heard).await, what_happened(), "killed: {kill}");
+        end(program).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_in_the_store_of_a_sink_is_announced_and_not_told_twice() {
+    if !require(Need::Redis) {
+        return;
+    }
+    for kill in [true, false] {
+        let (mut town, config) = outage(", store: {}", kill).await;
+        let mut heard = town.listen("news").await;
+        let program = town.run(&config).await;
+        // As it was watched, not as it is found afterwards.
+        let watched = [
+            ("changes", &["running"][..]),
+            ("goes", &["shutdown", "delete"]),
+            ("is-replaced", &["shutdown", "delete", "create"]),
+            ("comes", &["create"]),
+        ];
+        assert_eq!(town.told(&mut heard).await, news(&watched), "killed: {kill}");
+        let found = program.metric("sluicebox_source_reconciled_total", "result=\"unchanged\"").await.unwrap();
+        assert!((found - 4.0).abs() < 0.1, "all are as they were announced: {found}");
         end(program).await;
     }
 }
