@@ -5,6 +5,9 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use sluicebox_contract::{Announced, Announcement, ObjectKind, Pod};
+use sluicebox_store::Announcements;
+use sluicebox_testkit::api_server::{RequestFault, RequestFaultKind};
 use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{KubeApiServer, Need, require};
 use support::announced::{News, Town, news, until_gone, until_told, until_written};
@@ -76,31 +79,63 @@ async fn what_happened_while_the_collector_was_away_is_told_and_nothing_twice() 
     }
 }
 
+/// A town with four pods where Redis refuses what happens, until the collector ends in this way.
+async fn outage(sink: &'static str, kill: bool) -> (Town, std::path::PathBuf) {
+    let mut town = Town::new().await;
+    town.sink = sink;
+    let config = town.configure("", "");
+    let mut program = four_pods(&town, &config).await;
+    until_written(&program, 4.0).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    town.redis.command(&["ACL", "SETUSER", "default", "-publish"]).await.unwrap();
+    meanwhile(&town);
+    let refuses = async || program.get("/readyz").await.unwrap().1.contains("does not take entries");
+    support::until(&program, "refusals", refuses).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    if kill {
+        program.kill().unwrap();
+    } else {
+        // With a store nothing that was accepted is lost.
+        let code = i32::from(sink.is_empty());
+        assert_eq!(program.stop(PATIENCE).await.unwrap().code(), Some(code), "{}", program.log().unwrap());
+    }
+    town.redis.command(&["ACL", "SETUSER", "default", "+publish"]).await.unwrap();
+    (town, config)
+}
+
 #[tokio::test]
 async fn what_was_not_written_is_told_again_however_the_collector_ended() {
     if !require(Need::Redis) {
         return;
     }
     for kill in [true, false] {
-        let mut town = Town::new().await;
-        let config = town.configure("", "");
-        let mut program = four_pods(&town, &config).await;
-        until_written(&program, 4.0).await;
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        town.redis.command(&["ACL", "SETUSER", "default", "-publish"]).await.unwrap();
-        meanwhile(&town);
-        let refuses = async || program.get("/readyz").await.unwrap().1.contains("does not take entries");
-        support::until(&program, "refusals", refuses).await;
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        if kill {
-            program.kill().unwrap();
-        } else {
-            assert_eq!(program.stop(PATIENCE).await.unwrap().code(), Some(1), "something accepted was not written");
-        }
-        town.redis.command(&["ACL", "SETUSER", "default", "+publish"]).await.unwrap();
+        let (mut town, config) = outage("", kill).await;
         let mut heard = town.listen("news").await;
         let program = town.run(&config).await;
         assert_eq!(town.told(&mut heard).await, what_happened(), "killed: {kill}");
+        end(program).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_in_the_store_of_a_sink_is_announced_and_not_told_twice() {
+    if !require(Need::Redis) {
+        return;
+    }
+    for kill in [true, false] {
+        let (mut town, config) = outage(", store: {}", kill).await;
+        let mut heard = town.listen("news").await;
+        let program = town.run(&config).await;
+        // As it was watched, not as it is found afterwards.
+        let watched = [
+            ("changes", &["running"][..]),
+            ("goes", &["shutdown", "delete"]),
+            ("is-replaced", &["shutdown", "delete", "create"]),
+            ("comes", &["create"]),
+        ];
+        assert_eq!(town.told(&mut heard).await, news(&watched), "killed: {kill}");
+        let found = program.metric("sluicebox_source_reconciled_total", "result=\"unchanged\"").await.unwrap();
+        assert!((found - 4.0).abs() < 0.1, "all are as they were announced: {found}");
         end(program).await;
     }
 }
@@ -258,6 +293,18 @@ async fn files_of_what_has_gone_are_forgotten_after_their_retention_and_the_othe
     end(program).await;
 }
 
+/// The configuration for a real server.
+fn real(town: &Town, api: &KubeApiServer) -> std::path::PathBuf {
+    let config = town.configure_at("http://unused.invalid", "", "");
+    let kubeconfig = api.kube_config(api.admin_token()).unwrap();
+    let reached = format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}", kubeconfig.display());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let lines: Vec<&str> =
+        text.lines().map(|line| if line.starts_with("kubernetes:") { reached.as_str() } else { line }).collect();
+    std::fs::write(&config, lines.join("\n")).unwrap();
+    config
+}
+
 #[tokio::test]
 async fn the_same_with_a_real_api_server() {
     if !require(Need::Redis) || !require(Need::KubeApiServer) {
@@ -270,12 +317,7 @@ async fn the_same_with_a_real_api_server() {
     for name in ["changes", "goes", "is-replaced", "stays"] {
         api.create_pod(&pod(name)).await.unwrap();
     }
-    let config = town.configure_at("http://unused.invalid", "", "");
-    let reached =
-        format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}", api.kube_config(api.admin_token()).unwrap().display());
-    let text = std::fs::read_to_string(&config).unwrap();
-    let lines: Vec<&str> = text.lines().map(|line| if line.starts_with("kubernetes:") { &reached } else { line }).collect();
-    std::fs::write(&config, lines.join("\n")).unwrap();
+    let config = real(&town, &api);
     let mut heard = town.listen("news").await;
     let program = town.run(&config).await;
     api.create_pod(&pod("marker")).await.unwrap();
@@ -294,5 +336,69 @@ async fn the_same_with_a_real_api_server() {
     let program = town.run(&config).await;
     api.create_pod(&pod("last")).await.unwrap();
     assert_eq!(until_told(&mut heard, "last").await, what_happened());
+    end(program).await;
+}
+
+/// A pod of another cluster, or of this one before it was restored: its version lies in a future that may never come.
+fn remember_a_pod_of_the_future(town: &Town) {
+    let (mut book, _) = Announcements::open(&town.place.path("state")).unwrap().book("pods", "node n1", 1 << 20).unwrap();
+    let pod = Pod { uid: "u".to_owned(), namespace: "shop".to_owned(), name: "elsewhere".to_owned(), ..Pod::default() };
+    let announcement = Announcement {
+        kind: ObjectKind::Pod,
+        uid: "u".into(),
+        namespace: "shop".into(),
+        name: "elsewhere".into(),
+        version: "999999999999".into(),
+        attributes: Vec::new(),
+        typed: Some(pod.into()),
+        json: None,
+    };
+    book.write(&[Announced::There(Box::new(announcement))], 0).unwrap();
+}
+
+#[tokio::test]
+async fn the_first_list_is_not_older_than_what_was_announced_unless_the_server_has_no_such_version() {
+    if !require(Need::Redis) {
+        return;
+    }
+    let mut town = Town::new().await;
+    let config = town.configure("", "");
+    end(four_pods(&town, &config).await).await;
+    let lists = |town: &Town| {
+        let requests = town.api.requests().into_iter().filter(|request| !request.is_watch());
+        requests.map(|request| request.query).collect::<Vec<_>>()
+    };
+    assert!(lists(&town)[0].contains("resourceVersion=0"), "{:?}", lists(&town));
+    town.api.forget_requests();
+    end(town.run(&config).await).await;
+    let asked = lists(&town);
+    assert!(asked.len() == 1 && asked[0].contains("resourceVersionMatch=NotOlderThan"), "{asked:?}");
+    assert!(!asked[0].contains("resourceVersion=0"), "{asked:?}");
+
+    town.api.forget_requests();
+    town.api.fail(RequestFault { watches: Some(false), times: 1, kind: RequestFaultKind::Status(504, None) });
+    let mut heard = town.listen("news").await;
+    let program = town.run(&config).await;
+    assert_eq!(town.told(&mut heard).await, News::new());
+    let asked = lists(&town);
+    assert!(asked.len() == 2 && asked[1].contains("limit=") && !asked[1].contains("resourceVersion"), "{asked:?}");
+    end(program).await;
+}
+
+#[tokio::test]
+async fn a_real_server_that_never_comes_to_the_version_is_asked_for_what_it_has() {
+    if !require(Need::Redis) || !require(Need::KubeApiServer) {
+        return;
+    }
+    let town = Town::new().await;
+    let api = KubeApiServer::start().await.unwrap();
+    api.create_namespace("shop").await.unwrap();
+    api.create_pod(&sluicebox_testkit::servers::pod("shop", "here", "n1")).await.unwrap();
+    let config = real(&town, &api);
+    remember_a_pod_of_the_future(&town);
+    let mut heard = town.listen("news").await;
+    let program = town.run(&config).await;
+    api.create_pod(&sluicebox_testkit::servers::pod("shop", "last", "n1")).await.unwrap();
+    assert_eq!(until_told(&mut heard, "last").await, news(&[("here", &["create"]), ("elsewhere", &["delete"])]));
     end(program).await;
 }

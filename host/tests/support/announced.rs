@@ -16,6 +16,8 @@ pub struct Town {
     pub place: Place,
     pub api: ApiServer,
     pub redis: RedisServer,
+    /// Settings of the sink, each with a comma before it.
+    pub sink: &'static str,
     markers: usize,
 }
 
@@ -27,7 +29,7 @@ pub fn news(told: &[(&str, &[&str])]) -> News {
 impl Town {
     pub async fn new() -> Self {
         let redis = RedisServer::start(RedisOptions::default()).await.unwrap();
-        Self { place: Place::new(), api: ApiServer::start().await.unwrap(), redis, markers: 0 }
+        Self { place: Place::new(), api: ApiServer::start().await.unwrap(), redis, sink: "", markers: 0 }
     }
 
     /// Pods with these settings of the source; `modules` besides the one that tells of pods.
@@ -36,14 +38,14 @@ impl Town {
     }
 
     pub fn configure_at(&self, api: &str, pods: &str, modules: &str) -> PathBuf {
-        let redis = self.redis.url();
+        let (redis, sink) = (self.redis.url(), self.sink);
         self.place.configure(
             api,
             &format!(
                 "sources: {{pods: {{{pods}}}}}\n\
                  modules:\n\
                  \x20 news: {{use: galileo-events, settings: {{schema: pod, channel: news}}, to: [redis]}}\n{modules}\
-                 sinks: {{redis: {{redis: {{url: \"{redis}\"}}}}}}\nshutdown-grace: 2s\n"
+                 sinks: {{redis: {{redis: {{url: \"{redis}\"}}{sink}}}}}\nshutdown-grace: 2s\n"
             ),
         )
     }

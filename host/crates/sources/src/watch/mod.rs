@@ -74,9 +74,11 @@ impl Follow {
     async fn follow(self, mut feed: impl Feed) -> End {
         let Self { api, target, bounds, forms, refresh, ids, meter, remembered } = self;
         let mut outage = Outage::new(target.source, api.server(), Arc::clone(&meter));
-        let memory = Memory::new(target.kind, bounds, forms, ids, Recall::new(remembered));
+        let recall = Recall::new(remembered);
+        let newest = recall.newest();
+        let memory = Memory::new(target.kind, bounds, forms, ids, recall);
         let mut teller = Teller { memory, meter, source: target.source, notices: Vec::new() };
-        let mut heard = pin!(listen::listen(api, target));
+        let mut heard = pin!(listen::listen(api, target, newest));
         let mut refresh = refresh.map(ticks);
         loop {
             let result = tokio::select! {

@@ -44,6 +44,13 @@ impl Recall {
         Self { known, ledger: Some(ledger), found: Found::default() }
     }
 
+    /// The newest version of what was announced. What is older may be without objects that are there.
+    pub(super) fn newest(&self) -> Option<String> {
+        let versions = self.known.values().flatten().map(|recalled| &recalled.known.announcement.version);
+        // Those of Kubernetes are numbers; where they are not, nobody can say which is newer.
+        versions.filter_map(|version| version.parse::<u64>().ok()).max().map(|newest| newest.to_string())
+    }
+
     /// The object of this key and uid as it was announced, and those of the same name that have gone for it.
     pub(super) fn take(&mut self, key: &str, uid: &str) -> (Option<Known>, Vec<Announcement>) {
         let (mut same, mut gone) = (None, Vec::new());

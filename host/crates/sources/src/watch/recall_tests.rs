@@ -37,6 +37,17 @@ fn begin(forms: Forms, objects: Vec<Known>) -> (Memory, Arc<Ledger>) {
     (Memory::new(ObjectKind::Pod, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default(), recall), ledger)
 }
 
+#[test]
+fn the_newest_version_is_the_largest_number() {
+    let newest = |versions: &[&str]| {
+        let objects = versions.iter().map(|version| known(version, version, version)).collect();
+        Recall::new(Some(Remembered { objects, ledger: Arc::default() })).newest()
+    };
+    assert_eq!(newest(&["9", "10", "x"]).as_deref(), Some("10"));
+    assert_eq!(newest(&["x"]), None);
+    assert_eq!(Recall::default().newest(), None);
+}
+
 /// What is to be remembered since the last question.
 fn written(ledger: &Ledger) -> Vec<String> {
     let words = |announced: &Announced| match announced {
