@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::compile::CompileArguments;
 use crate::dead_letters::DeadLettersArguments;
+use crate::stores::StoreArguments;
 
 /// Collects what happens on a Kubernetes node, has it shaped by WebAssembly modules, and writes it to sinks.
 ///
@@ -15,6 +16,7 @@ use crate::dead_letters::DeadLettersArguments;
 ///   sluicebox run config.yaml        runs it until SIGTERM
 ///   sluicebox modules                lists the modules that the program carries
 ///   sluicebox dead-letters list      lists what a module or a sink could not deal with
+///   sluicebox store inspect          shows what waits on the disk for sinks that do not take it
 ///   sluicebox schema --reference     explains every field of a configuration
 ///
 /// Exit codes: 0 ended as asked, 1 ended by a fault, 2 wrong configuration or command line.
@@ -42,6 +44,8 @@ pub enum Command {
     Modules(ModulesArguments),
     /// List, show, replay or drop what a module or a sink could not deal with
     DeadLetters(DeadLettersArguments),
+    /// Inspect, verify, repair or drain what waits on the disk for sinks that do not take it
+    Store(StoreArguments),
     /// Print the JSON Schema of the configuration
     Schema(SchemaArguments),
     /// Compile the component on standard input: what the collector starts for itself

@@ -1,29 +1,23 @@
 //! `sluicebox dead-letters`: what could not be dealt with, for whoever mends the cause. Works on the collector's state directory.
 
 mod arguments;
-mod harmless;
 mod list;
 mod replay;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sluicebox_contract::UnixNanos;
 use sluicebox_store::{Id, LetterBounds, Letters, Listed, StoreError, write_pretty};
 
-pub use arguments::{Action, Chosen, DeadLettersArguments, DropArguments, ListArguments, Place, ReplayArguments, ShowArguments};
+pub use arguments::{Action, Chosen, DeadLettersArguments, DropArguments, ListArguments, ReplayArguments, ShowArguments};
 
-use crate::config::Problem;
-use crate::config::load::{Checked, load};
-use crate::directories;
-use crate::run::complain;
+use crate::harmless;
 use crate::say;
-
-const USUAL_CONFIG: &str = "/etc/sluicebox/sluicebox.yaml";
+use crate::say::wrong;
 
 /// Lists, shows, replays or drops dead letters.
 pub fn dead_letters(arguments: &DeadLettersArguments) -> ExitCode {
-    let Some(directory) = find(&arguments.place) else {
+    let Some(directory) = arguments.place.find("dead letters") else {
         return ExitCode::from(2);
     };
     // Opening would make it, and a wrong path would look like a collector without dead letters.
@@ -125,39 +119,4 @@ fn find_each(letters: &Letters, beginnings: &[String]) -> Result<Vec<Id>, StoreE
 
 fn is_of(letter: &Listed, lane: &str) -> bool {
     letter.letter.as_ref().is_ok_and(|summary| summary.lane == lane)
-}
-
-/// Where dead letters are kept; says what is wrong when nothing says where.
-fn find(place: &Place) -> Option<PathBuf> {
-    if let Some(directory) = &place.state_directory {
-        return Some(directory.clone());
-    }
-    let config = place.config.as_deref().unwrap_or(Path::new(USUAL_CONFIG));
-    let configured = if place.config.is_none() && !config.exists() {
-        None
-    } else {
-        match load(config) {
-            Checked { plan: Some(plan), problems, .. } if problems.is_empty() => plan.state_directory,
-            Checked { mut problems, .. } => {
-                let text = "the configuration does not say where dead letters are while something is wrong with it";
-                problems.push(Problem::whole(text.to_owned()).hint("mend it, or give `--state-directory`"));
-                complain(&config.display().to_string(), &problems);
-                return None;
-            }
-        }
-    };
-    let directory = directories::state(configured.as_deref());
-    if directory.is_none() {
-        wrong(format_args!(
-            "nothing says where dead letters are kept: {} has no `state-directory`, and none of $STATE_DIRECTORY, $XDG_STATE_HOME and \
-             $HOME is set\nhint: give `--state-directory DIR`",
-            config.display()
-        ));
-    }
-    directory
-}
-
-fn wrong(text: impl std::fmt::Display) -> ExitCode {
-    say::complaint(format_args!("error: {text}"));
-    ExitCode::from(2)
 }

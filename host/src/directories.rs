@@ -14,6 +14,14 @@ pub fn cache(configured: Option<&Path>) -> Option<PathBuf> {
     resolve(&CACHE, configured, &|name| std::env::var_os(name))
 }
 
+/// The directory of all stores, below the state directory.
+pub const STORES: &str = "store";
+
+/// Where the store of a sink is, below the state directory.
+pub fn store(state: &Path, sink: &str) -> PathBuf {
+    state.join(STORES).join(sink)
+}
+
 /// What says where a directory is, the first that does.
 struct Places {
     /// What systemd says.

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => sluicebox::check::check(&arguments),
         Command::Modules(arguments) => sluicebox::modules::modules(&arguments),
         Command::DeadLetters(arguments) => sluicebox::dead_letters::dead_letters(&arguments),
+        Command::Store(arguments) => sluicebox::stores::store_command(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),
         Command::CompileModule(arguments) => sluicebox::compile::compile_module(&arguments),
     }

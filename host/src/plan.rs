@@ -3,6 +3,7 @@
 mod clashes;
 mod component;
 mod scope;
+pub mod shares;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub lanes: Vec<LanePlan>,
     /// Where they write.
     pub sinks: Vec<SinkPlan>,
+    /// Bytes that all queues hold together.
+    pub queues: usize,
     /// Probes and metrics.
     pub admin: Admin,
     /// Logging.
@@ -83,6 +86,8 @@ pub struct LanePlan {
     pub batch: usize,
     /// What may wait for it.
     pub bounds: Bounds,
+    /// Whether its bytes are no share, but what the configuration says.
+    pub has_own_bytes: bool,
 }
 
 /// What says how a sink is fed, beside its kind.
@@ -97,6 +102,8 @@ pub struct SinkPlan {
     pub config: sluicebox_sinks::Config,
     /// What may wait for it.
     pub bounds: Bounds,
+    /// Whether its bytes are no share, but what the configuration says.
+    pub has_own_bytes: bool,
     /// Time for one write.
     pub write_deadline: Duration,
     /// What may wait for it on the disk.
@@ -156,12 +163,13 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
     sources.retain(|name| SOURCES.contains(&name.as_str()));
     check.nothing_to_do();
-    let lanes = config
+    let mut lanes: Vec<LanePlan> = config
         .modules
         .iter()
         .filter_map(|(name, module)| check.lane(name, module, (&config.sources, &sources), &sinks))
         .collect();
-    let sinks = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
+    let mut sinks: Vec<SinkPlan> = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
+    let queues = shares::check(&mut check, config.memory.queues, &mut lanes, &mut sinks);
     let plan = Plan {
         node_name: config.node_name,
         kubernetes: config.kubernetes,
@@ -169,6 +177,7 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
         sources: config.sources,
         lanes,
         sinks,
+        queues,
         admin: config.admin,
         log: config.log,
         cache_directory: config.cache_directory,
@@ -275,6 +284,7 @@ impl Check<'_> {
             limits: module.limits.clone(),
             batch: module.batch,
             bounds: Bounds { when_full, ..bounds },
+            has_own_bytes: module.queue.bytes.is_some(),
         })
     }
 
@@ -417,7 +427,8 @@ impl Check<'_> {
             self.store(&step(&path, "store"), store, &config);
         }
         let Sink { store, when_full, .. } = *sink;
-        let plan = || SinkPlan { name: name.to_owned(), config, bounds, write_deadline, store, when_full };
+        let has_own_bytes = sink.queue.bytes.is_some();
+        let plan = || SinkPlan { name: name.to_owned(), config, bounds, has_own_bytes, write_deadline, store, when_full };
         (self.problems.len() == before).then(plan)
     }
 

@@ -95,6 +95,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
     let stop = signals::asked(1)?;
     let hurry = signals::asked(2)?;
     let hangups = signals::hangups()?;
+    signals::survive_large_files()?;
     let listener = match plan.admin.listen {
         Some(address) => Some(admin::listen(address).await?),
         None => None,

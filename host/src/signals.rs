@@ -1,6 +1,7 @@
 //! When the operating system asks the program to stop, or to read its files again.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 /// Ready at the `count`th SIGTERM, SIGINT or SIGQUIT. The handlers stand from the call on, not from the first poll.
 pub fn asked(count: usize) -> std::io::Result<impl Future<Output = ()>> {
@@ -19,6 +20,13 @@ pub fn asked(count: usize) -> std::io::Result<impl Future<Output = ()>> {
 }
 
 /// Each SIGHUP: files are to be read again now.
-pub fn hangups() -> std::io::Result<Signal> {
+pub fn hangups() -> std::io::Result<Signals> {
     signal(SignalKind::hangup())
+}
+
+/// From now on a file that would become larger than the process may make one is an error to whoever writes it. The kernel would end the
+/// process otherwise.
+pub fn survive_large_files() -> std::io::Result<()> {
+    // A handler stays when nobody listens.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }

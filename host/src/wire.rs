@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter};
 use sluicebox_contract::{Fault, Handlers, SubjectIds};
 use sluicebox_pipeline::{
-    Audience, Bounds, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline, WhenFull,
+    Adjust, Audience, Bounds, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
+    WhenFull,
 };
 use sluicebox_sinks::{AnySink, Surroundings};
 use sluicebox_sources::Scope;
@@ -29,7 +30,7 @@ use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
 use crate::live;
 use crate::metrics::{LaneRow, Meters, SinkRow};
-use crate::plan::{LanePlan, Plan, SOURCES};
+use crate::plan::{LanePlan, Plan, SOURCES, shares};
 
 /// What lanes are made of, at the start and later.
 pub struct Parts {
@@ -57,6 +58,8 @@ pub struct Parts {
     pub ids: Arc<SubjectIds>,
     /// Every sink by name.
     pub outlets: BTreeMap<String, OutletHandle>,
+    /// The queue of every sink by name.
+    pub sink_queues: BTreeMap<String, Arc<dyn Adjust + Send + Sync>>,
     /// The sources that are had once, by name, as soon as they run: lanes that are added join them.
     pub shared: Mutex<BTreeMap<&'static str, Audience>>,
 }
@@ -122,13 +125,16 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
     if let Some(letters) = &letters {
         let meter = Arc::<DeadLetterMeter>::default();
         meters.set_dead_letters(Arc::clone(&meter), letters.clone());
-        pipeline.dead_letters(letters.clone(), meter).context("cannot start the thread that keeps dead letters")?;
+        let bytes = shares::letters(plan.queues);
+        pipeline.dead_letters_within(bytes, letters.clone(), meter).context("cannot start the thread that keeps dead letters")?;
     }
     let surroundings = Surroundings { node: node.clone(), api: api.clone() };
     if let Some(directory) = &directory {
         stores::orphans(plan, directory);
     }
     let outlets = outlets(plan, &surroundings, &mut pipeline, &meters, directory.as_deref())?;
+    let queue = |(name, handle): (&String, &OutletHandle)| Some((name.clone(), pipeline.outlet_queue(*handle)?));
+    let sink_queues = outlets.iter().filter_map(queue).collect();
     let ids = Arc::<SubjectIds>::default();
     let shared = Mutex::default();
     let election = elect(plan, api.as_ref()).await;
@@ -137,8 +143,22 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
         meters.set_leadership(leadership.clone());
     }
     let (plan, announced) = (plan.clone(), Arc::new(announced));
-    let parts =
-        Parts { plan, node, api, leadership, foundry, meters, letters, last_good, on_trial, announced, ids, outlets, shared };
+    let parts = Parts {
+        plan,
+        node,
+        api,
+        leadership,
+        foundry,
+        meters,
+        letters,
+        last_good,
+        on_trial,
+        announced,
+        ids,
+        outlets,
+        sink_queues,
+        shared,
+    };
     Ok(Wired { pipeline, changes, parts, election })
 }
 
@@ -292,7 +312,8 @@ impl Parts {
         let terms = LaneTerms {
             module: row.module.clone(),
             settings: lane_settings(lane),
-            bounds: lane.bounds,
+            // One that joins gets its bytes when those are free that others have had.
+            bounds: if joins { Bounds { bytes: 0, ..lane.bounds } } else { lane.bounds },
             meter: Arc::clone(&row.meter),
             outlets: lane.to.iter().filter_map(|sink| self.outlet(sink)).collect(),
             sources: from.len(),

@@ -1,7 +1,10 @@
 //! What the user wrote: YAML into typed configuration. Every field's text becomes the schema and the reference page.
 
 pub mod decode;
+#[cfg(test)]
+mod fuzz;
 pub mod load;
+mod memory;
 pub mod store;
 pub mod yaml;
 
@@ -21,6 +24,8 @@ use store::{SinkWhenFull, Store};
 use sluicebox_sources::{
     Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, prometheus as queries, scrape, services, tracer,
 };
+
+pub use memory::Memory;
 
 /// A mistake in the configuration: where, what, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +89,8 @@ pub struct Config {
     pub modules: BTreeMap<String, Module>,
     /// Where entries are written. The key is the name by which `to` refers to it; the value names one kind of sink.
     pub sinks: BTreeMap<String, Sink>,
+    /// How much memory is given to what waits.
+    pub memory: Memory,
     /// Probes and metrics over HTTP.
     pub admin: Admin,
     /// What is logged, and how.
@@ -278,7 +285,8 @@ pub struct Queue {
     /// Items, at most: 1024 for a module, 4096 for a sink unless given.
     #[schemars(range(min = 1))]
     pub items: Option<usize>,
-    /// Bytes, at most, as the items weigh in memory: `4MiB` for a module, `8MiB` for a sink unless given.
+    /// Bytes, at most, as the items weigh in memory, what is in work included. Unless given, `4MiB` for a module and `8MiB` for a sink, or its
+    /// share of `memory.queues` where that is less.
     pub bytes: Option<ByteSize>,
 }
 
@@ -382,6 +390,7 @@ impl Default for Config {
             sources: Sources::default(),
             modules: BTreeMap::new(),
             sinks: BTreeMap::new(),
+            memory: Memory::default(),
             admin: Admin::default(),
             log: Log::default(),
             cache_directory: None,

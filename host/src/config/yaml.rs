@@ -11,6 +11,10 @@ use super::Problem;
 /// Nesting deeper than this is refused; a configuration needs about eight.
 const DEEPEST: usize = 64;
 
+/// What the paths of all parts may take together, in bytes: a long name with many parts below it stands in the path of each. Those of real
+/// configurations take some kilobytes.
+const MOST_PATHS: usize = 16 << 20;
+
 /// A parsed document.
 #[derive(Debug, Default)]
 pub struct Document {
@@ -36,7 +40,7 @@ impl Document {
 /// Reads a document, with the problems that do not stand in the way of looking for more. `environment` gives the value of a variable.
 pub fn parse(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
     let mut reader =
-        Reader { parser: Parser::new_from_str(text), environment, document: Document::default(), problems: Vec::new() };
+        Reader { parser: Parser::new_from_str(text), environment, document: Document::default(), paths: 0, problems: Vec::new() };
     match reader.document() {
         Ok(value) => {
             reader.document.value = if value.is_null() { Value::Object(Map::new()) } else { value };
@@ -58,6 +62,7 @@ struct Reader<'text, 'environment> {
     parser: Parser<'text, saphyr_parser::StrInput<'text>>,
     environment: &'environment dyn Fn(&str) -> Option<String>,
     document: Document,
+    paths: usize,
     problems: Vec<Problem>,
 }
 
@@ -90,6 +95,11 @@ impl<'text> Reader<'text, '_> {
 
     fn value(&mut self, event: Event<'text>, span: Span, path: &str, depth: usize) -> Result<Value, Problem> {
         let line = span.start.line();
+        self.paths += path.len();
+        if self.paths > MOST_PATHS {
+            let problem = Problem::at_line(line, "there are too many parts below names that are too long");
+            return Err(problem.hint("is this a configuration? shorten the names above this line"));
+        }
         self.document.lines.entry(path.to_owned()).or_insert(line);
         if depth > DEEPEST {
             return Err(Problem::at_line(line, format!("nested deeper than {DEEPEST} levels")));
@@ -309,6 +319,12 @@ mod tests {
         for text in ["", "# nothing\n", "---\n"] {
             assert_eq!(read(text).0.value, json!({}));
         }
+    }
+
+    #[test]
+    fn a_long_name_with_many_parts_below_it_takes_no_memory_without_end() {
+        let (_, problems) = read(&format!("? {}\n: [{}]", "a".repeat(100_000), "1,".repeat(100_000)));
+        assert!(problems.iter().any(|problem| problem.starts_with("line 2: there are too many parts")), "{problems:?}");
     }
 
     #[test]

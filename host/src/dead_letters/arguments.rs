@@ -1,9 +1,9 @@
 //! What can be typed after `sluicebox dead-letters`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use sluicebox_contract::TimeSpan;
+
+use crate::place::Place;
 
 /// Which dead letters, and what to do with them.
 #[derive(Args, Debug)]
@@ -14,17 +14,6 @@ pub struct DeadLettersArguments {
     /// What to do.
     #[command(subcommand)]
     pub action: Action,
-}
-
-/// Where dead letters are kept.
-#[derive(Args, Debug)]
-pub struct Place {
-    /// The collector's state directory; without it the configuration says where
-    #[arg(long, value_name = "DIR", global = true)]
-    pub state_directory: Option<PathBuf>,
-    /// The configuration whose `state-directory` is meant [default: /etc/sluicebox/sluicebox.yaml]
-    #[arg(long, value_name = "FILE", env = "SLUICEBOX_CONFIG", global = true)]
-    pub config: Option<PathBuf>,
 }
 
 /// What to do with dead letters.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluicebox_contract::UnixNanos;
 use sluicebox_store::{About, Listed, Summary};
 
-use super::harmless;
+use crate::harmless;
 use crate::say;
 
 const HEAD: [&str; 6] = ["ID", "AGE", "LANE", "VERSION", "WHAT", "REASON"];

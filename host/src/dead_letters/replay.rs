@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sluicebox_contract::TimeSpan;
 use sluicebox_store::{Id, Letters, StoreError};
 
-use super::harmless;
+use crate::harmless;
 use crate::say;
 
 /// Between two looks.

@@ -205,13 +205,15 @@ pub(super) fn told(error: &LoadError) -> String {
     format!("{} (hint: {})", error.refusal, error.refusal.hint())
 }
 
-/// The queue stays when the module takes the lane over.
+/// The queue, and what becomes of events, stay when the module takes the lane over.
 pub(super) fn row(lane: &LanePlan, module: &Module, running: Option<&Running>, swaps: bool) -> LaneRow {
-    let queue = running.filter(|_| swaps).map(|running| Arc::clone(&running.row.meter.queue)).unwrap_or_default();
+    let before = running.filter(|_| swaps).map(|running| &running.row.meter);
+    let queue = before.map(|meter| Arc::clone(&meter.queue)).unwrap_or_default();
+    let fates = before.map(|meter| Arc::clone(&meter.fates)).unwrap_or_default();
     LaneRow {
         name: lane.name.clone(),
         module: identity(lane, module),
-        meter: Arc::new(LaneMeter { queue, ..LaneMeter::default() }),
+        meter: Arc::new(LaneMeter { queue, fates, ..LaneMeter::default() }),
         swaps: running.map(|running| Arc::clone(&running.row.swaps)).unwrap_or_default(),
         failure: None,
     }

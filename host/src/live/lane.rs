@@ -110,8 +110,6 @@ impl Lane {
 
     /// A module is at work.
     pub(super) fn runs(&mut self, running: Running, last_good: bool) {
-        // They may have changed on the way.
-        running.control.set_bounds(self.plan.bounds);
         self.running = Some(running);
         self.trust = if last_good { Trust::LastGood } else { Trust::OnTrial { works_since: None } };
         self.asked_back = None;

@@ -5,6 +5,7 @@ mod candidate;
 mod difference;
 mod first;
 mod lane;
+mod memory;
 mod outcome;
 mod quiet;
 mod reading;
@@ -126,6 +127,7 @@ impl Live {
         for first in first_of_all(&live.parts).await {
             live.start(first, pipeline, &mut fed)?;
         }
+        live.share_out();
         live.parts.feed(pipeline, &fed, None)?;
         // It was read already; modules are reported at the first look at them, and found to be those that run.
         live.watch.follow(live.config.iter().map(|path| (path.clone(), as_read.clone())).collect());

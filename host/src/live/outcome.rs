@@ -33,6 +33,7 @@ impl Live {
                     Ok(placed) => self.placed(&lane, placed, began, rollback),
                     Err(refused) => self.refused(&lane, refused, rollback),
                 }
+                self.share_out();
                 if self.lanes.get_mut(&lane).is_some_and(Lane::end_attempt) {
                     self.try_lane(&lane, true);
                 }
@@ -50,6 +51,7 @@ impl Live {
                 lane.runs(running, false);
                 self.status.at_work(name, false);
                 self.hold(name);
+                self.share_out();
             }
             Ok(Placed::Begun(running)) => {
                 self.parts.meters.remove_lane(name);

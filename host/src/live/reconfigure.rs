@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::difference::{begins_anew, needs_restart};
+use super::difference::needs_restart;
 use super::lane::Lane;
 use super::reading::Reading;
 use super::{ConfigReading, Done, Live};
@@ -93,16 +93,10 @@ impl Live {
                     self.lanes.insert(plan.name.clone(), Lane::new(plan));
                 }
                 Some(lane) if lane.has_left() => lane.come_back(plan),
-                Some(lane) => {
-                    if let Some(running) = &lane.running
-                        && !begins_anew(&running.tried.lane, &plan)
-                    {
-                        running.control.set_bounds(plan.bounds);
-                    }
-                    lane.plan = plan;
-                }
+                Some(lane) => lane.plan = plan,
             }
         }
+        self.share_out();
     }
 
     /// The lane shapes what it has, and ends.

@@ -30,6 +30,7 @@ impl Live {
         for name in due {
             self.try_lane(&name, false);
         }
+        self.share_out();
         self.keep_the_good();
         self.take_back_the_bad();
         self.replay();

@@ -1,5 +1,7 @@
 //! Which number of which meter is shown under which name.
 
+mod held;
+mod sinks;
 mod special;
 
 use std::fmt::Error;
@@ -10,7 +12,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
-use sluicebox_contract::meter::{Counter, Durations, Gauge, LaneMeter, LeaseMeter, OutletMeter, SourceMeter, SwapMeter};
+use sluicebox_contract::meter::{Counter, Durations, Gauge, LaneMeter, LeaseMeter, SourceMeter, SwapMeter};
 
 use super::{ConfigRow, DeadLetterRow, LaneRow, SinkRow, SourceRow};
 
@@ -38,10 +40,13 @@ impl Collector for Exposition {
         self.sources(&mut encoder)?;
         self.readings(&mut encoder)?;
         self.lanes(&mut encoder)?;
+        self.fates(&mut encoder)?;
         self.swaps(&mut encoder)?;
         self.sinks(&mut encoder)?;
+        self.stores(&mut encoder)?;
         self.kafka(&mut encoder)?;
         self.dead_letters(&mut encoder)?;
+        self.queues(&mut encoder)?;
         self.lease(&mut encoder)?;
         self.config(&mut encoder)
     }
@@ -188,25 +193,6 @@ impl Exposition {
         let help = "Changes of the configuration that wait for a restart";
         gauge(encoder, &row, "sluicebox_config_needs_restart", help, |meter| &meter.needs_restart)
     }
-
-    fn sinks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let rows: Vec<(Labels<'_>, &OutletMeter)> =
-            self.sinks.iter().map(|row| (vec![("sink", row.name.as_str())], row.meter.as_ref())).collect();
-        counter(encoder, &rows, "sluicebox_sink_written", "Entries written", |meter| &meter.written)?;
-        counter(encoder, &rows, "sluicebox_sink_refused", "Entries that the sink refused for good", |meter| &meter.refused)?;
-        counter(encoder, &rows, "sluicebox_sink_retries", "Tries that failed and were made again", |meter| &meter.retries)?;
-        gauge(encoder, &rows, "sluicebox_sink_ready", "1 unless the last write failed", |meter| &meter.ready)?;
-        gauge(encoder, &rows, "sluicebox_sink_queue_length", "Batches of entries that wait", |meter| &meter.queue.length)?;
-        gauge(encoder, &rows, "sluicebox_sink_queue_bytes", "Bytes that they take, roughly", |meter| &meter.queue.bytes)?;
-        durations(encoder, &rows, "sluicebox_sink_write", "Time of one write", |meter| &meter.writes)?;
-        durations(
-            encoder,
-            &rows,
-            "sluicebox_sink_delay",
-            "Time from an event's observation to its entries being written",
-            |meter| &meter.delay,
-        )
-    }
 }
 
 fn counter<M>(
@@ -283,7 +269,11 @@ fn labelled(
 }
 
 fn count(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, counter: &Counter) -> Result<(), Error> {
-    labelled(metric, labels, |metric| metric.encode_counter::<NoLabelSet, _, u64>(&counter.get(), None))
+    number(metric, labels, counter.get())
+}
+
+fn number(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, number: u64) -> Result<(), Error> {
+    labelled(metric, labels, |metric| metric.encode_counter::<NoLabelSet, _, u64>(&number, None))
 }
 
 /// Of sources whose announcements are remembered.

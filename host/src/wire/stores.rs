@@ -1,6 +1,6 @@
 //! The stores of sinks: one directory for each, below the state directory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use sluicebox_pipeline::{StoreSettings, StoreTerms};
@@ -8,15 +8,8 @@ use sluicebox_store::{Queue, QueueSettings, WhenFull};
 use tracing::{info, warn};
 
 use crate::config::store::{SinkWhenFull, Store, Sync, Takes};
+use crate::directories;
 use crate::plan::{Plan, SinkPlan};
-
-/// The directory of stores, below the state directory.
-const STORES: &str = "store";
-
-/// Where the store of a sink is.
-pub(super) fn place(state: &Path, sink: &str) -> PathBuf {
-    state.join(STORES).join(sink)
-}
 
 /// Opens the store of a sink. What an earlier run has left in it is written first.
 pub(super) fn open(sink: &SinkPlan, store: &Store, state: Option<&Path>) -> anyhow::Result<StoreTerms> {
@@ -37,7 +30,7 @@ pub(super) fn open(sink: &SinkPlan, store: &Store, state: Option<&Path>) -> anyh
         Sync::Every(span) => sluicebox_store::Sync::Every(span),
         Sync::Never => sluicebox_store::Sync::Never,
     };
-    let path = place(state, name);
+    let path = directories::store(state, name);
     let settings = QueueSettings { bytes: store.bytes.0, when_full, sync };
     let (queue, found) = Queue::open(&path, settings).with_context(|| format!("sink `{name}`: cannot use its store"))?;
     if found.cut > 0 || found.missing > 0 {
@@ -49,13 +42,13 @@ pub(super) fn open(sink: &SinkPlan, store: &Store, state: Option<&Path>) -> anyh
 
 /// Says which stores have entries of sinks that are not there any more.
 pub(super) fn orphans(plan: &Plan, state: &Path) {
-    let Ok(entries) = std::fs::read_dir(state.join(STORES)) else { return };
+    let Ok(entries) = std::fs::read_dir(state.join(directories::STORES)) else { return };
     for name in entries.flatten().map(|entry| entry.file_name()) {
         let Some(name) = name.to_str() else { continue };
         if plan.sinks.iter().any(|sink| sink.name == name && sink.store.is_some()) {
             continue;
         }
-        match Queue::look(&place(state, name)) {
+        match Queue::look(&directories::store(state, name)) {
             Ok(found) if found.entries > 0 => {
                 warn!(sink = %name, entries = found.entries, hint = "configure the sink with its `store` again, or `sluicebox store drain` takes them out", "entries wait in the store of a sink that is not configured");
             }

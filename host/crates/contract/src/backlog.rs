@@ -38,6 +38,8 @@ pub enum Appended {
 pub struct Waiting {
     /// Entries that were neither read nor skipped.
     pub unread: u64,
+    /// The number of the entry that is read next, or a smaller one where some are missing.
+    pub next_read: u64,
     /// The number of the first entry that is not done.
     pub first_open: u64,
     /// The number of the entry that comes next.

@@ -32,7 +32,8 @@ pub struct Gauge(AtomicI64);
 impl OutletMeter {
     /// Entries that are neither written nor refused nor dropped.
     pub fn held(&self) -> i64 {
-        let queued = i64::try_from(self.accepted.get().saturating_sub(self.taken.get())).unwrap_or(i64::MAX);
+        let gone = self.taken.get() + self.queue.dropped.get();
+        let queued = i64::try_from(self.accepted.get().saturating_sub(gone)).unwrap_or(i64::MAX);
         let stored = self.store.get().map_or(0, |store| store.entries.get() + store.arriving.get());
         queued + self.in_hand.get() + stored
     }
@@ -135,7 +136,17 @@ pub struct QueueMeter {
     pub bytes: Gauge,
     /// Roughly how many bytes those take that were taken out of it and are in work. They count towards what it may hold.
     pub bytes_in_work: Gauge,
-    /// Items dropped because it was full.
+    /// Both together, as they are at one moment.
+    pub bytes_held: Gauge,
+    /// Bytes that it may hold.
+    pub most_bytes: Gauge,
+    /// Items that came to it which a full queue may drop, whether it did or not.
+    pub offered: Counter,
+    /// Of these, how many wait.
+    pub droppable: Gauge,
+    /// Of these, how many were in it when whoever takes them out went away.
+    pub abandoned: Counter,
+    /// Items dropped because it was full; of the queue of a sink, their entries.
     pub dropped: Counter,
 }
 
@@ -209,6 +220,30 @@ pub struct LeaseMeter {
     pub renewal_failures: Counter,
 }
 
+/// What becomes of a lane's events, whatever module is at work. What its queue was offered and what was `divided` is exactly what the queue has
+/// waiting, dropped and abandoned, and all the others here together.
+#[derive(Debug, Default)]
+pub struct FateMeter {
+    /// Events that became two, because an event about many subjects was divided or only a part of it could be shaped.
+    pub divided: Counter,
+    /// The module has made entries of them, or none.
+    pub shaped: Counter,
+    /// The module refused them.
+    pub refused: Counter,
+    /// They stop the module, and became dead letters.
+    pub dead_letters: Counter,
+    /// They stop the module, and no dead letter is kept of them.
+    pub left_out: Counter,
+    /// They were taken out of a full queue while the lane waited.
+    pub missed: Counter,
+    /// They were there when the lane ended and its module did not work.
+    pub unshaped: Counter,
+    /// It is not known yet what becomes of them.
+    pub in_work: Gauge,
+    /// Entries that a sink was not given because it had ended, once for each such sink.
+    pub unwanted_entries: Counter,
+}
+
 /// What a lane counts.
 #[derive(Debug, Default)]
 pub struct LaneMeter {
@@ -231,6 +266,8 @@ pub struct LaneMeter {
     pub missed: Counter,
     /// Its queue of events.
     pub queue: Arc<QueueMeter>,
+    /// What becomes of its events.
+    pub fates: Arc<FateMeter>,
     /// 1 while an instance is at work.
     pub ready: Gauge,
     /// 1 while the lane rests because its module fails again and again.

@@ -137,7 +137,7 @@ impl Api {
         status.code = code.as_u16();
         let mut trouble = Trouble::new(format!("{tried} at {}", self.shared.server), status.describe());
         trouble.status = Some(code);
-        trouble.retry_after = retry_after;
+        trouble.retry_after = retry_after.or(status.retry_after());
         trouble
     }
 }

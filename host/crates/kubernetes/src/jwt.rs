@@ -1,5 +1,6 @@
 //! When a token ends. Pure; nothing is verified, as only the API server can.
 
+use sluicebox_contract::text::in_few_words;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -37,7 +38,7 @@ pub(super) fn expiry(token: &str) -> Result<Option<SystemTime>, JwtError> {
         return Err(JwtError::Parts(token.split('.').count()));
     };
     let bytes = BASE64.decode(middle).map_err(|_| JwtError::Encoding)?;
-    let claims: Claims = serde_json::from_slice(&bytes).map_err(|error| JwtError::Claims(error.to_string()))?;
+    let claims: Claims = serde_json::from_slice(&bytes).map_err(|error| JwtError::Claims(in_few_words(error)))?;
     Ok(claims.exp.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))))
 }
 

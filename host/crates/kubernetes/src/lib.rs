@@ -9,6 +9,8 @@ mod api;
 mod client;
 mod config;
 pub mod events;
+#[cfg(test)]
+mod fuzz;
 mod jwt;
 pub mod lease;
 mod retrieval;

@@ -68,9 +68,17 @@ pub struct Status {
     pub reason: String,
     /// Why, for people.
     pub message: String,
+    /// More for machines, whatever it is.
+    pub details: serde_json::Value,
 }
 
 impl Status {
+    /// How long the API asks to wait, if it does: it says so here as well as in a header, and in an event of a watch only here.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.details.get("retryAfterSeconds")?.as_u64()?;
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
     /// In one line, cut to a bearable length.
     pub fn describe(&self) -> String {
         let text = if self.message.is_empty() { &self.reason } else { &self.message };

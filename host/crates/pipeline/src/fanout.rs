@@ -149,11 +149,11 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
     }
 }
 
+/// What is known of a subject the lane remembers in any case: only that it is told of it counts.
 fn weight(notice: &Notice) -> usize {
     match notice {
-        Notice::Defined(subject) => subject.weight(),
         Notice::Event(event) | Notice::Tracked(event, _) => event.weight(),
-        Notice::Forgotten(_) | Notice::Listed => 16,
+        Notice::Defined(_) | Notice::Forgotten(_) | Notice::Listed => 64,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluicebox_contract::meter::LaneMeter;
+use sluicebox_contract::meter::{Counter, FateMeter, LaneMeter};
 use sluicebox_contract::{Backoff, CpuShare, Entry, Event, Notice, Saved, Shaper, Subject, SubjectId, UnixNanos};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -53,6 +53,9 @@ impl Default for LaneSettings {
     }
 }
 
+/// What one call has made is handed on in parts of so many bytes: no queue has to take it all at once.
+const PARCEL: usize = 128 << 10;
+
 /// The host is stopping and the module cannot be brought to work.
 pub(crate) struct GivenUp;
 
@@ -66,6 +69,8 @@ pub(crate) struct Lane<S> {
     pub(crate) outlets: Vec<Inlet>,
     pub(crate) settings: LaneSettings,
     pub(crate) meter: Arc<LaneMeter>,
+    /// Those of the lane, whatever module is at work.
+    pub(crate) fates: Arc<FateMeter>,
     /// Sources that have not told everything that was there at the start.
     pub(crate) unlisted: usize,
     /// Of what was there at the start, something was left out.
@@ -140,6 +145,7 @@ impl<S: Shaper> Lane<S> {
         let (left, _) = self.queue.take_now(usize::MAX);
         let events = self.open + events_in(&left);
         self.meter.missed.add(events);
+        self.fates.unshaped.add(events_in(&left));
         if events > 0 {
             error!(lane = %self.origin.lane, events, "the host stops and the module does not work: events left unshaped");
         }
@@ -166,9 +172,7 @@ impl<S: Shaper> Lane<S> {
 
     /// Tells a batch, events of one kind in one call.
     fn work(&mut self, notices: Vec<Notice>) -> Result<(), GivenUp> {
-        let events = events_in(&notices);
-        self.meter.events.add(events);
-        self.open += events;
+        self.take_in(events_in(&notices));
         let Batch { defined, runs, forgotten } = Batch::new(notices);
         // Told when all is done, together with what was forgotten during a rest.
         self.forgotten.extend(forgotten);
@@ -254,7 +258,11 @@ impl<S: Shaper> Lane<S> {
             return;
         }
         self.meter.entries.add(entries.len() as u64);
-        self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at, receipt: self.in_hand.share() });
+        // Whoever replays one wants one answer of each sink.
+        let whole = origin.replay.is_some();
+        for entries in if whole { vec![entries] } else { parts(entries) } {
+            self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at, receipt: self.in_hand.share() });
+        }
     }
 
     fn hand_on(&self, parcel: Parcel) {
@@ -262,9 +270,33 @@ impl<S: Shaper> Lane<S> {
             return;
         };
         for outlet in others {
-            send(outlet, parcel.clone());
+            self.send(outlet, parcel.clone());
         }
-        send(last, parcel);
+        self.send(last, parcel);
+    }
+
+    fn send(&self, outlet: &Inlet, parcel: Parcel) {
+        let entries = parcel.entries();
+        // An outlet that has ended has said why; the others still want their entries.
+        if futures::executor::block_on(outlet.send(parcel)).is_err() {
+            self.fates.unwanted_entries.add(entries);
+        }
+    }
+}
+
+impl<S> Lane<S> {
+    /// So many events more are in work.
+    pub(crate) fn take_in(&mut self, events: u64) {
+        self.meter.events.add(events);
+        self.open += events;
+        self.fates.in_work.set(i64::try_from(self.open).unwrap_or(i64::MAX));
+    }
+
+    /// It is known what became of so many events.
+    pub(crate) fn settle(&mut self, events: u64, fate: fn(&FateMeter) -> &Counter) {
+        self.open = self.open.saturating_sub(events);
+        self.fates.in_work.set(i64::try_from(self.open).unwrap_or(i64::MAX));
+        fate(&self.fates).add(events);
     }
 }
 
@@ -272,6 +304,9 @@ impl<S: Shaper> Lane<S> {
 impl<S> Drop for Lane<S> {
     fn drop(&mut self) {
         self.meter.ready.set(0);
+        // What is open now nobody shapes any more.
+        let open = self.open;
+        self.settle(open, |fates| &fates.unshaped);
     }
 }
 
@@ -279,7 +314,23 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn send(outlet: &Inlet, parcel: Parcel) {
-    // The others still want their entries where one has ended.
-    futures::executor::block_on(outlet.send(parcel));
+/// Entries in parts of [`PARCEL`] bytes, or of one entry.
+fn parts(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    if entries.iter().map(Entry::weight).sum::<usize>() <= PARCEL {
+        return vec![entries];
+    }
+    let mut parts = vec![Vec::new()];
+    let mut weight = 0;
+    for entry in entries {
+        let more = entry.weight();
+        if weight > 0 && weight + more > PARCEL {
+            parts.push(Vec::new());
+            weight = 0;
+        }
+        weight += more;
+        if let Some(part) = parts.last_mut() {
+            part.push(entry);
+        }
+    }
+    parts
 }

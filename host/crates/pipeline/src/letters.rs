@@ -10,7 +10,9 @@ use crate::outlet::is_worth_a_line;
 use crate::queue::{Bounds, Item, Receiver, Sender, WhenFull, Worth, queue};
 
 /// Letters that may wait to be written.
-const WAITING: Bounds = Bounds { items: 1024, bytes: 16 << 20, when_full: WhenFull::DropOldest };
+const WAITING: usize = 1024;
+/// Bytes of them, unless said otherwise.
+pub(crate) const WAITING_BYTES: usize = 16 << 20;
 /// Letters taken at a time.
 const BATCH: usize = 64;
 
@@ -51,8 +53,9 @@ pub(crate) struct Keeper<D> {
     lost: u64,
 }
 
-pub(crate) fn letterbox<D: DeadLetters>(shelf: D, meter: Arc<DeadLetterMeter>) -> (Letterbox, Keeper<D>) {
-    let (sender, letters) = queue(WAITING, Arc::clone(&meter.queue));
+pub(crate) fn letterbox<D: DeadLetters>(shelf: D, bytes: usize, meter: Arc<DeadLetterMeter>) -> (Letterbox, Keeper<D>) {
+    let bounds = Bounds { items: WAITING, bytes, when_full: WhenFull::DropOldest };
+    let (sender, letters) = queue(bounds, Arc::clone(&meter.queue));
     let letterbox = Letterbox { letters: sender, meter: Arc::clone(&meter) };
     (letterbox, Keeper { letters, shelf, meter, lost: 0 })
 }

@@ -31,7 +31,7 @@ pub use lane::LaneSettings;
 pub use order::{LaneControl, NotBegun, Snapshot, StateMove, Successor, Swapped};
 pub use outlet::{OutletSettings, StoreSettings, StoreTerms};
 pub use part::Report;
-pub use queue::{Bounds, WhenFull};
+pub use queue::{Adjust, Bounds, WhenFull};
 pub use rehearse::rehearse;
 pub use replay::{EntryAgain, EventAgain, Reshaped, Writing};
 pub use supervise::{LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline};

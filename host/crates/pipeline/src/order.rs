@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::LaneSettings;
-use crate::queue::{Bounds, Valve};
+use crate::queue::{Adjust, Bounds, Valve};
 use crate::replay::{EventAgain, Reshaped};
 use crate::supervise::LaneHandle;
 
@@ -39,7 +39,7 @@ pub struct Successor<S> {
     pub module: ModuleIdentity,
     /// How the lane works with it.
     pub settings: LaneSettings,
-    /// What it counts. Its queue's meter is that of the lane.
+    /// What it counts. Its queue's meter is that of the lane, and so is what becomes of events.
     pub meter: Arc<LaneMeter>,
 }
 
@@ -172,6 +172,11 @@ impl<S> LaneControl<S> {
     async fn order<R>(&self, order: Order<S>, answer: oneshot::Receiver<R>) -> Result<R, Closed> {
         self.orders.send(order).await.map_err(|_| Closed)?;
         answer_of(answer, self.orders.closed()).await
+    }
+
+    /// The lane's queue, for whoever changes what it may hold.
+    pub fn queue(&self) -> &dyn Adjust {
+        &self.valve
     }
 
     /// Changes what the lane's queue may hold.

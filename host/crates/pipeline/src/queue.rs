@@ -56,6 +56,11 @@ pub trait Item {
     /// How much it is missed.
     fn worth(&self) -> Worth;
 
+    /// How many things are dropped with it.
+    fn things(&self) -> u64 {
+        1
+    }
+
     /// Whether nobody needs to know of this one if they do not know of the earlier one: the end of what began with it.
     fn undoes(&self, earlier: &Self) -> bool {
         let _ = earlier;
@@ -126,7 +131,9 @@ impl<T> Shared<T> {
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.meter.length.set(number(state.length()));
         self.meter.bytes.set(number(state.bytes()));
+        self.meter.droppable.set(number(state.droppable()));
         self.meter.bytes_in_work.set(number(state.in_work()));
+        self.meter.bytes_held.set(number(state.held()));
     }
 }
 
@@ -145,11 +152,25 @@ pub struct Sender<T>(Arc<Shared<T>>);
 /// The end that takes items out.
 pub struct Receiver<T>(Arc<Shared<T>>);
 
+/// What can be said to a queue, and asked of it, while it is at work.
+pub trait Adjust {
+    /// What it may hold.
+    fn bounds(&self) -> Bounds;
+
+    /// Bytes that it holds: of what waits and of what is in work.
+    fn held(&self) -> usize;
+
+    /// Changes what it may hold from now on. Of what may be dropped the oldest goes at once where it is too much, and is counted; all else
+    /// stays until it is taken.
+    fn set_bounds(&self, bounds: Bounds);
+}
+
 /// Shuts a queue and changes its bounds from outside. Does not keep it open.
 pub struct Valve<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
+    meter.most_bytes.set(i64::try_from(bounds.bytes).unwrap_or(i64::MAX));
     let (state, filled, drained) = (Mutex::new(State::new(bounds)), Notify::new(), Notify::new());
     let (pressure, pressing, ended) = (Condvar::new(), Notify::new(), Notify::new());
     let shared = Arc::new(Shared { state, filled, drained, pressure, pressing, ended, meter });
@@ -174,17 +195,19 @@ impl<T: Item> Sender<T> {
         if !state.receiver || state.shut {
             return Err(Closed);
         }
+        let counts = u64::from(item.worth() != Worth::Kept);
         let (offered, dropped) = state.offer(item, weight);
         self.0.meter.dropped.add(dropped);
         self.0.measure(&state);
         match offered {
             Offered::Taken => {
+                self.0.meter.offered.add(counts);
                 drop(state);
                 self.0.filled.notify_one();
                 Ok(None)
             }
             Offered::Dropped => {
-                self.0.meter.dropped.increment();
+                self.0.meter.offered.add(counts);
                 Ok(None)
             }
             Offered::Back(item) => {
@@ -242,12 +265,19 @@ impl<T> Valve<T> {
     }
 }
 
-impl<T: Item> Valve<T> {
-    /// Changes what the queue may hold from now on. Of what may be dropped the oldest goes at once where it is too much, and is counted;
-    /// all else stays until it is taken.
-    pub fn set_bounds(&self, bounds: Bounds) {
+impl<T: Item> Adjust for Valve<T> {
+    fn bounds(&self) -> Bounds {
+        self.0.lock().bounds
+    }
+
+    fn held(&self) -> usize {
+        self.0.lock().held()
+    }
+
+    fn set_bounds(&self, bounds: Bounds) {
         let mut state = self.0.lock();
         state.bounds = bounds;
+        self.0.meter.most_bytes.set(i64::try_from(bounds.bytes).unwrap_or(i64::MAX));
         self.0.meter.dropped.add(state.shrink());
         self.0.measure(&state);
         self.0.relieve(state);
@@ -361,6 +391,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.receiver = false;
+        self.0.meter.abandoned.add(state.droppable() as u64);
         let items = state.clear();
         self.0.measure(&state);
         drop(state);

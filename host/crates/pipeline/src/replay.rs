@@ -71,7 +71,7 @@ impl Writing {
         let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at, receipt: None };
         let sending = async move {
             // A sink that has ended does not answer.
-            outlet.send(parcel).await;
+            let _ended = outlet.send(parcel).await;
         };
         Self { sending: Some(Box::pin(sending)), ..writing }
     }

@@ -76,7 +76,7 @@ impl<S: Shaper> Lane<S> {
             Ok(entries) => {
                 self.meter.calls.observe(begin.elapsed());
                 self.succeed();
-                self.open = self.open.saturating_sub(events.len() as u64);
+                self.settle(events.len() as u64, |fates| &fates.shaped);
                 self.acquit(first);
                 self.emit(&self.origin, entries, first.observed_at());
                 return Ok(());
@@ -110,8 +110,8 @@ impl<S: Shaper> Lane<S> {
 
     /// A tick that is divided counts as an event more.
     fn count_part(&mut self) {
-        self.meter.events.increment();
-        self.open += 1;
+        self.fates.divided.increment();
+        self.take_in(1);
     }
 
     /// Whether a subject, or its samples, stop the module.
@@ -134,10 +134,9 @@ impl<S: Shaper> Lane<S> {
                 if rest.is_some() {
                     self.count_part();
                 }
-                if !event.is_about_many() {
-                    self.bury(event, "its subject stops the module when it is defined".to_owned());
-                }
-                self.open = self.open.saturating_sub(1);
+                let reason = || "its subject stops the module when it is defined".to_owned();
+                let kept = !event.is_about_many() && self.bury(event, reason());
+                self.settle(1, if kept { |fates| &fates.dead_letters } else { |fates| &fates.left_out });
                 self.meter.deadly.increment();
                 self.incomplete |= self.unlisted > 0;
             }
@@ -147,12 +146,14 @@ impl<S: Shaper> Lane<S> {
     }
 
     fn leave_out(&mut self, event: &Event, fault: &Fault) {
-        self.open = self.open.saturating_sub(1);
         self.incomplete |= self.unlisted > 0;
-        let counter = if fault.class == Class::Skip { &self.meter.refused } else { &self.meter.deadly };
-        counter.increment();
-        if fault.class != Class::Skip {
-            self.bury(event, fault.to_string());
+        if fault.class == Class::Skip {
+            self.meter.refused.increment();
+            self.settle(1, |fates| &fates.refused);
+        } else {
+            self.meter.deadly.increment();
+            let kept = self.bury(event, fault.to_string());
+            self.settle(1, if kept { |fates| &fates.dead_letters } else { |fates| &fates.left_out });
             self.suspect(event);
         }
         self.complaints += 1;
@@ -199,11 +200,12 @@ impl<S: Shaper> Lane<S> {
         }
     }
 
-    /// Keeps an event that stops the module, for whoever mends it.
-    fn bury(&self, event: &Event, reason: String) {
+    /// Keeps an event that stops the module, for whoever mends it; says whether dead letters are kept at all.
+    fn bury(&self, event: &Event, reason: String) -> bool {
         let Some(letterbox) = &self.letterbox else {
             // Whoever mends the module is told of it at the next start.
-            return event.subject().map_or((), |subject| self.in_hand.lose(subject));
+            event.subject().into_iter().for_each(|subject| self.in_hand.lose(subject));
+            return false;
         };
         letterbox.post_blocking(DeadLetter {
             at: UnixNanos::now(),
@@ -213,6 +215,7 @@ impl<S: Shaper> Lane<S> {
             replays: 0,
             held: Held::Event { subject: self.about(event).cloned(), event: event.clone() },
         });
+        true
     }
 
     /// What the event is about, as far as the lane was told.

@@ -17,11 +17,11 @@ use crate::audience::Audience;
 use crate::change::{Change, Changes, changes};
 use crate::fanout::{Branch, Fanout};
 use crate::lane::{Age, Lane, LaneSettings};
-use crate::letters::{Letterbox, letterbox};
+use crate::letters::{Letterbox, WAITING_BYTES, letterbox};
 use crate::order::{LaneControl, orders};
 use crate::outlet::{Inlet, Origin, Outlet, OutletSettings, StoreTerms};
 use crate::part::{AtEnd, Kind, Part, Report};
-use crate::queue::{Bounds, queue};
+use crate::queue::{Adjust, Bounds, queue};
 use crate::receipts::InHand;
 use crate::replay::{EntryAgain, Writing};
 use crate::share::Account;
@@ -99,7 +99,17 @@ impl Default for Pipeline {
 impl Pipeline {
     /// Keeps what cannot be dealt with. Those parts keep theirs that are added after it.
     pub fn dead_letters(&mut self, keeper: impl DeadLetters, meter: Arc<DeadLetterMeter>) -> std::io::Result<()> {
-        let (letterbox, work) = letterbox(keeper, meter);
+        self.dead_letters_within(WAITING_BYTES, keeper, meter)
+    }
+
+    /// As [`Pipeline::dead_letters`]; so many bytes of letters wait at most.
+    pub fn dead_letters_within(
+        &mut self,
+        bytes: usize,
+        keeper: impl DeadLetters,
+        meter: Arc<DeadLetterMeter>,
+    ) -> std::io::Result<()> {
+        let (letterbox, work) = letterbox(keeper, bytes, meter);
         let (done, ended) = oneshot::channel();
         std::thread::Builder::new().name("dead-letters".to_owned()).spawn(move || {
             work.run();
@@ -147,6 +157,7 @@ impl Pipeline {
             letterbox: self.letterbox.clone(),
             outlets: outlets.iter().filter_map(|outlet| self.outlets.get(outlet.0).cloned()).collect(),
             settings,
+            fates: Arc::clone(&meter.fates),
             meter,
             unlisted: sources,
             incomplete: false,
@@ -191,11 +202,10 @@ impl Pipeline {
         Ok(LaneControl { handle, orders, valve })
     }
 
-    /// Changes what the queue of a sink may hold.
-    pub fn set_outlet_bounds(&self, outlet: OutletHandle, bounds: Bounds) {
-        if let Some(outlet) = self.outlets.get(outlet.0) {
-            outlet.queue.valve().set_bounds(bounds);
-        }
+    /// The queue of a sink, for whoever changes what it may hold.
+    pub fn outlet_queue(&self, outlet: OutletHandle) -> Option<Arc<dyn Adjust + Send + Sync>> {
+        let outlet = self.outlets.get(outlet.0)?;
+        Some(Arc::new(outlet.queue.valve()))
     }
 
     /// The lane of this name.

@@ -80,6 +80,7 @@ impl<S: Shaper> Lane<S> {
         let missed = events_in(&notices);
         self.incomplete |= missed > 0 && self.unlisted > 0;
         self.meter.missed.add(missed);
+        self.fates.missed.add(missed);
         let mut forgotten: BTreeSet<_> = std::mem::take(&mut self.forgotten).into_iter().collect();
         for notice in notices {
             match notice {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sluicebox_contract::Notice;
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_pipeline::{OutletTerms, Pipeline, Report};
-use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
+use sluicebox_pipeline::{Bounds, OutletTerms, Pipeline, Report, WhenFull};
+use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches, stage};
 
 async fn write(sink: Recorder, notices: Vec<Notice>, expected: usize) -> (Arc<OutletMeter>, Report) {
     let mut pipeline = Pipeline::default();
@@ -69,4 +69,31 @@ async fn a_sink_whose_own_work_fails_still_takes_entries() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(lines(&log), numbers(0..100));
     assert_eq!((meter.ready.get(), meter.retries.get()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_full_queue_of_a_sink_drops_as_it_was_told_and_counts_entries() {
+    for when_full in [WhenFull::DropOldest, WhenFull::DropNewest] {
+        let sink = Recorder { bad_writes: Arc::new(Mutex::new(usize::MAX)), ..Recorder::default() };
+        let (log, bad_writes) = (Arc::clone(&sink.log), Arc::clone(&sink.bad_writes));
+        let mut pipeline = Pipeline::default();
+        let meter = Arc::<OutletMeter>::default();
+        let bounds = Bounds { items: 3, bytes: 1 << 20, when_full };
+        let outlet = pipeline.outlet("out", sink, OutletTerms { meter: Arc::clone(&meter), bounds, ..outlet_terms(&["lane"]) });
+        let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
+        pipeline.source("source", Script((0..2000).map(event).collect()), &[lane]);
+        let counted = Arc::clone(&meter);
+        let all = stage::until("all is dealt with", move || {
+            if counted.accepted.get() == 2000 {
+                *bad_writes.lock().unwrap() = 0;
+            }
+            counted.accepted.get() == 2000 && counted.held() == 0
+        });
+        let report = pipeline.run_until(all, Duration::from_secs(5)).await;
+        assert!(report.is_clean(), "{report:?}");
+        let (written, dropped) = (lines(&log), meter.queue.dropped.get());
+        assert!(dropped > 100, "{when_full:?}: {dropped}");
+        assert_eq!((written.len() as u64, meter.accepted.get()), (2000 - dropped, 2000), "{when_full:?}");
+        assert_eq!(written.last().map(String::as_str) == Some("1999"), when_full == WhenFull::DropOldest);
+    }
 }

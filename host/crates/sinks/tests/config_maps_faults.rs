@@ -35,7 +35,10 @@ enum Answer {
 struct Server {
     address: SocketAddr,
     answers: Arc<Mutex<VecDeque<Answer>>>,
+    /// The same for what is no write.
+    reads: Arc<Mutex<VecDeque<Answer>>>,
     requests: Arc<Mutex<Vec<String>>>,
+    times: Arc<Mutex<Vec<Instant>>>,
 }
 
 const OBJECT: &str = r#"{"metadata":{"resourceVersion":"1"}}"#;
@@ -44,7 +47,8 @@ impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = Self { address, answers: Arc::default(), requests: Arc::default() };
+        let (answers, reads, requests, times) = Default::default();
+        let server = Self { address, answers, reads, requests, times };
         let serving = server.clone();
         #[allow(clippy::disallowed_methods, reason = "the server runs beside the test and ends with it")]
         tokio::spawn(async move {
@@ -77,7 +81,8 @@ impl Server {
             stream.read_exact(&mut body).await.ok()?;
             let is_write = first.starts_with("PATCH");
             self.requests.lock().expect("a lock").push(first);
-            let next = if is_write { self.answers.lock().expect("a lock").pop_front() } else { None };
+            self.times.lock().expect("a lock").push(Instant::now());
+            let next = if is_write { &self.answers } else { &self.reads }.lock().expect("a lock").pop_front();
             match next.unwrap_or_else(|| Answer::Say("200 OK\r\ncontent-type: application/json", OBJECT.to_owned())) {
                 Answer::Say(head, body) => {
                     let text = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -101,6 +106,14 @@ impl Server {
 
     fn say(&self, head: &'static str, body: &str) {
         self.answer(Answer::Say(head, body.to_owned()));
+    }
+
+    fn say_to_reads(&self, head: &'static str, body: &str) {
+        self.reads.lock().expect("a lock").push_back(Answer::Say(head, body.to_owned()));
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.lock().expect("a lock").len()
     }
 
     fn writes(&self) -> usize {
@@ -140,6 +153,49 @@ async fn a_server_that_asks_to_wait_is_left_alone_for_so_long() {
     assert!(met.to_string().contains("the API answers 429: slow down"), "{met}");
     assert_eq!(sink.write(&[document("a", "1")]).await, Outcome::written());
     assert!(begin.elapsed() >= Duration::from_secs(2) && server.writes() == 2);
+}
+
+#[tokio::test]
+async fn nothing_at_all_is_asked_while_the_server_asks_to_wait_whatever_it_was_that_it_refused() {
+    const WAIT: &str = "429 Too Many Requests\r\nretry-after: 2";
+    // The first look, making it, and writing it.
+    for refused in ["GET", "POST", "PATCH"] {
+        let server = Server::start().await;
+        let mut sink = server.sink().await;
+        match refused {
+            "PATCH" => server.say(WAIT, &status(429, "slow down")),
+            _ => {
+                if refused == "POST" {
+                    server.say_to_reads("404 No", &status(404, "configmaps \"m\" not found"));
+                }
+                server.say_to_reads(WAIT, &status(429, "slow down"));
+            }
+        }
+        let met = fault(&mut sink, &[document("a", "1")]).await;
+        assert!(met.hint.as_ref().is_some_and(|hint| hint.contains("more to do than it can")), "{met}");
+        let _dropped: Result<_, _> = tokio::time::timeout(Duration::from_millis(500), sink.upkeep()).await;
+        let _dropped: Result<_, _> = tokio::time::timeout(Duration::from_millis(500), sink.write(&[document("a", "1")])).await;
+        assert_eq!(sink.write(&[document("a", "1")]).await, Outcome::written());
+        let kinds = server.requests.lock().expect("a lock").clone();
+        let times = server.times.lock().expect("a lock").clone();
+        let place = kinds.iter().position(|line| line.starts_with(refused)).expect("it was asked");
+        let pause = times[place + 1] - times[place];
+        assert!(pause >= Duration::from_millis(1_900), "{refused}: {pause:?} {kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_wait_that_the_server_asks_for_is_reported_and_kept_to() {
+    let server = Server::start().await;
+    let mut sink = server.sink().await;
+    server.say("503 Service Unavailable\r\nretry-after: 12", &status(503, "not now"));
+    let begin = Instant::now();
+    fault(&mut sink, &[document("a", "1")]).await;
+    let asked = server.requests();
+    let met = fault(&mut sink, &[document("a", "1")]).await;
+    assert!(met.cause.contains("asks to be left alone for") && server.requests() == asked, "{met}");
+    assert_eq!(sink.write(&[document("a", "1")]).await, Outcome::written());
+    assert!(begin.elapsed() >= Duration::from_secs(12), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -109,8 +109,15 @@ async fn a_file_or_a_collection_that_may_not_be_touched_refuses_its_entries_and_
     let outcome = sink.write(&[document("a", "1"), document_in("c", "a", "1"), forget("a"), document("b", "1")]).await;
     assert_eq!(outcome.stopped, None);
     let refused: Vec<_> = outcome.refused.iter().map(|refusal| (refusal.index, refusal.reason.as_str())).collect();
-    let reason = "others can be written here, but this one may not be touched: permission denied";
-    assert_eq!(refused, [(0, reason), (1, reason), (2, reason)]);
+    let reason = |tried: &str| {
+        format!(
+            "others can be written here, but this one may not be touched: permission denied (cannot {tried}`; hint: see its owner, its mode \
+             and attributes, and whether something is mounted there)"
+        )
+    };
+    let at = |what: &str, name: &str| reason(&format!("{what} `{}/{name}", folder.path().display()));
+    let expected = [at("write", "a"), at("write", "c/a"), at("remove", "a")];
+    assert_eq!(refused, [(0, expected[0].as_str()), (1, expected[1].as_str()), (2, expected[2].as_str())]);
     assert_eq!(names(folder.path()), ["a", "b", "c"]);
 }
 
@@ -257,10 +264,15 @@ async fn a_directory_in_the_way_of_a_file_is_refused() {
     fs::create_dir(folder.path().join("a")).expect("a directory");
     fs::write(folder.path().join("f"), "1").expect("a file");
     let mut sink = sink(Config::new(folder.path()));
-    assert_eq!(refusal(&mut sink, document("a", "1")).await, "a directory of this name is in the way");
-    assert_eq!(refusal(&mut sink, forget("a")).await, "a directory of this name is in the way");
+    let cure = |what: &str, name: &str| {
+        let at = folder.path().display();
+        format!(" (cannot {what} `{at}/{name}`; hint: remove it, or have the module choose another name)")
+    };
+    let reason = "a directory of this name is in the way".to_owned();
+    assert_eq!(refusal(&mut sink, document("a", "1")).await, reason.clone() + &cure("write", "a"));
+    assert_eq!(refusal(&mut sink, forget("a")).await, reason + &cure("remove", "a"));
     let reason = refusal(&mut sink, document_in("f", "x", "1")).await;
-    assert_eq!(reason, "a file is in the way where the collection's directory would be");
+    assert_eq!(reason, "a file is in the way where the collection's directory would be".to_owned() + &cure("write", "f/x"));
     assert_eq!(names(folder.path()), ["a", "f"]);
 }
 

@@ -1,5 +1,6 @@
 //! Fields of an object that are told with its subject, as the configuration names them.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -61,7 +62,7 @@ impl Attributes {
         let object: Value = match serde_json::from_str(json) {
             Ok(object) => object,
             Err(error) => {
-                refused.push(format!("its attributes: {error}"));
+                refused.push(format!("its attributes: {}", in_few_words(error)));
                 return Vec::new();
             }
         };

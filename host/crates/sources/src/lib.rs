@@ -12,6 +12,8 @@ mod attributes;
 pub mod cgroups;
 mod elected;
 mod end;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod inventory;
 pub mod namespaces;

@@ -217,6 +217,27 @@ async fn refusals_for_a_while_are_waited_for() {
     assert_eq!(recorder.lines().iter().filter(|line| *line == "listed a Pending").count(), 1);
 }
 
+/// A watch that is refused with a time to wait is opened again when that is over, and nothing is asked before.
+#[tokio::test]
+async fn a_watch_is_not_asked_for_before_the_time_that_the_api_asks_for() {
+    let bench = Bench::with(&["a"]).await;
+    bench.fail(Some(true), 2, RequestFaultKind::Status(429, Some(Duration::from_secs(2))));
+    let recorder = Recorder::default();
+    during(bench.source().await, &recorder, async {
+        recorder.until_complete().await;
+        bench.until("a refusal", |meter| meter.retries.get() == 1).await;
+        let begun = Instant::now();
+        let asked = bench.server.requests().len();
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(bench.server.requests().len(), asked);
+        bench.create("b");
+        recorder.until_line("added b Pending").await;
+        assert!(begun.elapsed() >= Duration::from_millis(3_900), "{:?}", begun.elapsed());
+    })
+    .await;
+    assert_eq!((bench.meter.lists.get(), bench.meter.retries.get()), (1, 2));
+}
+
 /// Whoever never answers is given up, and asked again.
 #[tokio::test]
 async fn a_request_that_is_never_answered_is_given_up() {

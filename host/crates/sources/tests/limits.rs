@@ -297,10 +297,33 @@ async fn an_outage_is_two_lines_in_the_log() {
     assert!(lines[1].starts_with("INFO") && lines[1].contains("the API answers again"), "{}", lines[1]);
 }
 
-/// 401 and 403 say what an operator has to do.
+/// A server that fails now this way and now that is told of once for each way.
+#[tokio::test]
+async fn an_outage_with_many_faces_is_told_once_for_each() {
+    let bench = Bench::with(&["a"]).await;
+    for code in [500, 503, 500, 503] {
+        bench.fail(None, 1, RequestFaultKind::Status(code, None));
+    }
+    let log = cluster::log::Log;
+    let recorder = Recorder::default();
+    let source = bench.source().await;
+    log.catch();
+    during(source, &recorder, recorder.until_complete()).await;
+    let lines = log.lines();
+    let warned: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN")).collect();
+    assert!(warned.len() == 2 && warned[0].contains("500") && warned[1].contains("503"), "{lines:#?}");
+}
+
+/// Refusals say what an operator has to do.
 #[tokio::test]
 async fn refused_rights_come_with_a_hint() {
-    for (code, hint) in [(401, "`kubernetes.token-retrieval`"), (403, "`list` and `watch` on `pods`")] {
+    for (code, hint) in [
+        (401, "`kubernetes.token-retrieval`"),
+        (403, "`list` and `watch` on `pods`"),
+        (429, "more to do than it can"),
+        (500, "see the server's log"),
+        (503, "see the server's log"),
+    ] {
         let bench = Bench::with(&["a"]).await;
         bench.fail(None, 1, RequestFaultKind::Status(code, None));
         let log = cluster::log::Log;

@@ -1,5 +1,6 @@
 //! Dead letters as files: bounded in number and bytes, the oldest go first.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -290,8 +291,10 @@ pub(crate) fn ids(directory: &Directory) -> Result<Vec<Id>, StoreError> {
 pub(crate) fn read(directory: &Directory, id: Id) -> Result<DeadLetter, StoreError> {
     let name = id.file_name();
     let text = directory.read(&name, LARGEST)?.ok_or_else(|| missing(id))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| StoreError::Damaged { path: directory.path(&name), reason: format!("it is no dead letter: {error}") })
+    serde_json::from_slice(&text).map_err(|error| StoreError::Damaged {
+        path: directory.path(&name),
+        reason: format!("it is no dead letter: {}", in_few_words(error)),
+    })
 }
 
 pub(crate) fn missing(id: Id) -> StoreError {

@@ -1,5 +1,6 @@
 //! The last module of each lane that worked, with its settings, so that a bad new one can be replaced by it even after a restart.
 
+use sluicebox_contract::text::in_few_words;
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -135,15 +136,15 @@ fn read(directory: &Directory, lane: &str, most_bytes: u64) -> Result<Option<Goo
         return Ok(None);
     };
     let damaged = |reason: String| StoreError::Damaged { path: directory.path(GOOD), reason };
-    let label: Label =
-        serde_json::from_slice(&text).map_err(|error| damaged(format!("it is no description of a module: {error}")))?;
+    let label: Label = serde_json::from_slice(&text)
+        .map_err(|error| damaged(format!("it is no description of a module: {}", in_few_words(error))))?;
     if label.lane != lane {
-        return Err(damaged(format!("it is about lane `{}`", label.lane.escape_debug())));
+        return Err(damaged(format!("it is about lane `{}`", in_few_words(&label.lane))));
     }
     let digest = &label.module.digest;
     // A digest is part of a file name.
     if digest.len() != 64 || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(damaged(format!("`{}` is no digest", digest.escape_debug())));
+        return Err(damaged(format!("`{}` is no digest", in_few_words(digest))));
     }
     let component_name = component_name(digest);
     let component = directory.read(&component_name, most_bytes)?;

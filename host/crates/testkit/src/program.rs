@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
@@ -106,12 +107,7 @@ impl Program {
 
     /// Asks its probes and metrics; whether the answer is 200, and the answer.
     pub async fn get(&self, path: &str) -> Result<(bool, String)> {
-        let mut stream = tokio::net::TcpStream::connect(&self.address).await?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        Ok((head.starts_with("HTTP/1.1 200"), body.to_owned()))
+        ask(&self.address, path).await
     }
 
     /// The lines of its metrics that begin so.
@@ -141,10 +137,7 @@ impl Program {
 
     /// Sends SIGTERM and waits for the end.
     pub async fn stop(&mut self, patience: Duration) -> Result<ExitStatus> {
-        let asked = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
-        if !asked.success() {
-            bail!("cannot send SIGTERM to the program: kill ended with {asked}");
-        }
+        self.ask_to_stop()?;
         self.ended(patience).await
     }
 
@@ -163,12 +156,42 @@ impl Program {
         bail!("the program has not ended within {patience:?}:\n{}", self.log()?)
     }
 
+    /// Asks it to end, and does not wait for it.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Lets it stand still, until [`Self::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let id = Pid::from_raw(i32::try_from(self.child.id())?).context("the program has no process id")?;
+        kill_process(id, signal).with_context(|| format!("cannot send {signal:?} to the program"))
+    }
+
     /// Ends it without asking, as a power cut would.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// Asks the probes and metrics at this address; whether the answer is 200, and the answer.
+pub async fn ask(address: &str, path: &str) -> Result<(bool, String)> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok((head.starts_with("HTTP/1.1 200"), body.to_owned()))
 }
 
 impl Drop for Program {

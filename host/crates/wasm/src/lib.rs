@@ -12,6 +12,8 @@ mod description;
 mod engine;
 mod exports;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 mod imports;
 mod instance;
 mod limits;

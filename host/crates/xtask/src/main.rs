@@ -3,11 +3,13 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod check;
 mod command;
 mod delay;
 mod demo;
 mod footprint;
+mod fuzz;
 mod lab;
 mod modules;
 mod test;
@@ -36,8 +38,10 @@ enum Command {
     Check(check::Arguments),
     /// Run what CI runs: checks and all tests, where anything that is left out is a failure
     Ci,
+    Chaos(chaos::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -48,8 +52,10 @@ fn main() -> ExitCode {
         Command::Test(arguments) => return test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Ci => command::must(&mut Process::new(workspace::root().join(".ci/run"))),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,8 @@
 mod ask;
 mod config;
 mod core;
+#[cfg(test)]
+mod fuzz;
 mod place;
 mod record;
 mod run;

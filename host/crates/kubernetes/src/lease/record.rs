@@ -1,5 +1,6 @@
 //! What stands in a Lease, read with suspicion and written with everything that was there and is not ours. Pure.
 
+use sluicebox_contract::text::in_few_words;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -24,7 +25,7 @@ pub(super) struct Record {
 impl Record {
     /// Reads an answer of the API server. The error says what is wrong with it: without a version nothing could be told apart.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
-        let object: Value = serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
+        let object: Value = serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {}", in_few_words(error)))?;
         let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).filter(|version| !version.is_empty());
         let version = version.ok_or("it has no `metadata.resourceVersion`")?.to_owned();
         let spec = object.get("spec");

@@ -8,7 +8,7 @@ use sluicebox_contract::{Appended, Backlog, Fault, Receipt, Record, Waiting};
 use tracing::warn;
 
 use super::gathered::{Gathered, Parcel};
-use super::hand::Hand;
+use super::hand::{Hand, Place};
 use super::record::{decode, encode};
 
 /// What is read at a time, in bytes and in records.
@@ -102,44 +102,42 @@ impl Disk {
         Ok(None)
     }
 
-    /// Puts away all of these entries or none: up to which index, and the number after that entry.
-    pub(super) fn keep(
-        &mut self,
-        gathered: &Gathered,
-        from: usize,
-        meter: &StoreMeter,
-    ) -> Result<Option<Vec<(usize, u64)>>, Fault> {
-        let mut numbers = Vec::new();
-        let kept = self.keep_parts(gathered, from, &mut numbers);
-        let next = self.backlog.waiting().next;
-        self.backlog.skip_to(next);
-        match kept {
+    /// Puts away all of these entries or none, but for those that are too large.
+    pub(super) fn keep(&mut self, gathered: &Gathered, from: usize, meter: &StoreMeter) -> Result<Option<Place>, Fault> {
+        let mut place = Place::default();
+        match self.keep_parts(gathered, from, &mut place) {
             Ok(true) => {
-                meter.stored.add(gathered.entries.len().saturating_sub(from) as u64);
-                Ok(Some(numbers).filter(|numbers| !numbers.is_empty()))
+                meter.stored.add(gathered.entries.len().saturating_sub(from + place.too_large.len()) as u64);
+                Ok(Some(place))
             }
             other => {
+                let next = self.backlog.waiting().next;
                 self.backlog.done_before(next)?;
                 other.map(|_| None)
             }
         }
     }
 
-    fn keep_parts(&mut self, gathered: &Gathered, from: usize, numbers: &mut Vec<(usize, u64)>) -> Result<bool, Fault> {
+    fn keep_parts(&mut self, gathered: &Gathered, from: usize, place: &mut Place) -> Result<bool, Fault> {
         for (mut index, origin, observed_at, mut entries) in gathered.parts(from) {
             if origin.replay.is_some() {
                 return Ok(false);
             }
             while !entries.is_empty() {
-                let Some(encoded) = encode(origin, observed_at, entries, self.backlog.largest()) else { return Ok(false) };
+                let Some(encoded) = encode(origin, observed_at, entries, self.backlog.largest()) else {
+                    place.too_large.push(index);
+                    entries = entries.get(1..).unwrap_or_default();
+                    index += 1;
+                    continue;
+                };
                 let Appended::Kept(first) = self.backlog.append(encoded.entries, &encoded.record)? else { return Ok(false) };
-                let stored = encoded.entries.get();
+                let next = first + u64::from(encoded.entries.get());
                 // It is in hand: where the next one pushes it out, it is not lost.
-                self.backlog.skip_to(first + u64::from(stored));
-                let (_, rest) = entries.split_at_checked(usize::try_from(stored).unwrap_or(usize::MAX)).unwrap_or_default();
-                index += entries.len() - rest.len();
-                entries = rest;
-                numbers.push((index, first + u64::from(stored)));
+                self.backlog.skip_to(next);
+                let stored = usize::try_from(encoded.entries.get()).unwrap_or(usize::MAX);
+                entries = entries.get(stored..).unwrap_or_default();
+                index += stored;
+                place.numbers.push((index, next));
             }
         }
         self.backlog.flush().map(|()| true)
@@ -159,8 +157,7 @@ impl Disk {
                 }
             }
         }
-        let waiting = self.backlog.waiting();
-        let up_to = waiting.next - waiting.unread;
+        let up_to = self.backlog.waiting().next_read;
         let due = self.markers.iter().take_while(|(number, _)| *number <= up_to).count();
         let markers = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
         Ok(Hand::stored(parcels, markers))

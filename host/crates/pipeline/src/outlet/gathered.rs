@@ -60,10 +60,14 @@ impl Parcel {
     }
 }
 
-/// Entries are never dropped: a full queue makes its lanes wait.
+/// Entries are dropped where the sink is configured so. Who replays a dead letter waits for its answer.
 impl Item for Parcel {
     fn worth(&self) -> Worth {
-        Worth::Kept
+        if self.is_stored() { Worth::Fact } else { Worth::Kept }
+    }
+
+    fn things(&self) -> u64 {
+        self.entries()
     }
 }
 

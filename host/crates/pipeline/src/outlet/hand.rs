@@ -13,10 +13,19 @@ pub(super) struct Hand {
     pub(super) gathered: Arc<Gathered>,
     /// So many of them are written or refused.
     pub(super) done: usize,
-    /// Where they stand in the store: up to which index, and the number after that entry. Empty while they are only in memory.
-    numbers: Vec<(usize, u64)>,
+    /// Where they stand in the store; none while they are only in memory.
+    place: Option<Place>,
     /// Of the events that they were made of.
     receipts: Vec<Receipt>,
+}
+
+/// Where entries stand in the store.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// Up to which index, and the number after that entry.
+    pub(super) numbers: Vec<(usize, u64)>,
+    /// Entries in between that are too large for the store.
+    pub(super) too_large: Vec<usize>,
 }
 
 impl Hand {
@@ -34,7 +43,8 @@ impl Hand {
             numbers.push((end, *next));
         }
         let parcels = parcels.into_iter().map(|(parcel, _)| parcel).chain(others);
-        Self { gathered: Arc::new(Gathered::new(parcels)), numbers, ..Self::default() }
+        let place = Some(Place { numbers, too_large: Vec::new() }).filter(|place| !place.numbers.is_empty());
+        Self { gathered: Arc::new(Gathered::new(parcels)), place, ..Self::default() }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -48,13 +58,15 @@ impl Hand {
 
     /// Whether they are in the store, too, and survive the end of the program.
     pub(super) fn is_stored(&self) -> bool {
-        !self.numbers.is_empty()
+        self.place.is_some()
     }
 
-    /// They stand in the store from here on: up to which index, and the number after that entry.
-    pub(super) fn stands(&mut self, numbers: Vec<(usize, u64)>) {
-        self.numbers = numbers;
-        self.deal_with();
+    /// They stand in the store from here on.
+    pub(super) fn stands(&mut self, place: Place) {
+        if place.too_large.is_empty() {
+            self.deal_with();
+        }
+        self.place = Some(place);
     }
 
     /// All of it is written or refused.
@@ -63,20 +75,28 @@ impl Hand {
         self.deal_with();
     }
 
-    fn deal_with(&mut self) {
+    /// Nothing of it can be lost any more.
+    pub(super) fn deal_with(&mut self) {
         self.receipts.drain(..).for_each(Receipt::done);
+    }
+
+    /// Those that are not done and would be lost with the program.
+    pub(super) fn only_here(&self) -> impl Iterator<Item = usize> {
+        let too_large = self.place.iter().flat_map(|place| place.too_large.iter().copied());
+        too_large.filter(|index| *index >= self.done)
     }
 
     /// The number of the first entry that is not done; none where nothing stands in the store.
     pub(super) fn done_before(&self) -> Option<u64> {
-        let place = self.numbers.partition_point(|(end, _)| *end <= self.done);
-        match self.numbers.get(place) {
+        let numbers = self.place.as_ref()?.numbers.as_slice();
+        let place = numbers.partition_point(|(end, _)| *end <= self.done);
+        match numbers.get(place) {
             Some((end, next)) => {
-                let begin = place.checked_sub(1).and_then(|before| self.numbers.get(before)).map_or(0, |(end, _)| *end);
+                let begin = place.checked_sub(1).and_then(|before| numbers.get(before)).map_or(0, |(end, _)| *end);
                 let left = if self.done < begin { end - begin } else { end - self.done };
                 Some(next.saturating_sub(left as u64))
             }
-            None => self.numbers.last().map(|(_, next)| *next),
+            None => numbers.last().map(|(_, next)| *next),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluicebox_contract::Closed;
 use sluicebox_contract::meter::OutletMeter;
 
 use super::gathered::Parcel;
@@ -16,12 +17,14 @@ pub(crate) struct Inlet {
 
 impl Inlet {
     /// Hands a parcel over, and waits while there is no room. An outlet that has ended has said why.
-    pub(crate) async fn send(&self, parcel: Parcel) {
+    pub(crate) async fn send(&self, parcel: Parcel) -> Result<(), Closed> {
         let (weight, entries) = (parcel.weight(), parcel.entries());
         self.meter.accepted.add(entries);
-        if self.queue.send(parcel, weight).await.is_err() {
+        let sent = self.queue.send(parcel, weight).await;
+        if sent.is_err() {
             self.meter.undelivered.add(entries);
             self.meter.taken.add(entries);
         }
+        sent
     }
 }

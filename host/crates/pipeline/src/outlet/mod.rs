@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::{OutletMeter, StoreMeter};
-use sluicebox_contract::{Backlog, Fault, Sink};
-use tokio::time::sleep;
+use sluicebox_contract::{Backlog, Fault, Receipt, Sink};
+use tokio::time::{sleep, timeout};
 
 use crate::letters::Letterbox;
 use crate::queue::Receiver;
@@ -100,12 +100,14 @@ impl<K: Sink> Outlet<K> {
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         while let Some(mut hand) = self.next().await? {
             let is_done = self.write(&mut hand).await?;
+            if !is_done {
+                self.leave(&hand).await;
+                hand.deal_with();
+                break;
+            }
             self.in_hand(0);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
-            }
-            if !is_done {
-                break;
             }
             hand.finished(&self.meter);
             self.writer.settle(&hand.gathered.lanes).await?;
@@ -116,18 +118,26 @@ impl<K: Sink> Outlet<K> {
         Ok(())
     }
 
+    /// Leaves what is in hand in the store.
+    async fn leave(&mut self, hand: &Hand) {
+        let Some(store) = &mut self.store else { return };
+        let too_large = store.leave(hand).await;
+        store.count_too_large(too_large.len());
+        self.writer.bury_each(&hand.gathered, &too_large, TOO_LARGE).await;
+        self.in_hand(0);
+    }
+
     /// What is to be written next. None when there is nothing more, or when the rest is in the store and there is no time for it.
     async fn next(&mut self) -> Result<Option<Hand>, Fault> {
         loop {
             if let Some(store) = &mut self.store {
                 store.catch_up().await;
-                for mut parcel in store.take_too_large() {
-                    let receipt = parcel.take_receipt();
-                    self.writer.bury_all(&Gathered::new([parcel]), TOO_LARGE).await;
-                    if let Some(receipt) = receipt {
-                        receipt.done();
-                    }
-                }
+                let mut parcels = store.take_too_large();
+                let receipts: Vec<Receipt> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
+                let too_large = Gathered::new(parcels);
+                let all: Vec<usize> = (0..too_large.entries.len()).collect();
+                self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
+                receipts.into_iter().for_each(Receipt::done);
             }
             match self.stored().await {
                 Stored::Hand(hand) => return Ok(Some(hand)),
@@ -157,7 +167,10 @@ impl<K: Sink> Outlet<K> {
                 return Stored::Over;
             }
             let pace = store.pace();
-            meanwhile(pace, store, &mut self.queue, &mut Taking { hand: None, meter: &self.meter, ended: &mut self.ended }).await;
+            let mut taking = Taking { hand: None, meter: &self.meter, ended: &mut self.ended };
+            if meanwhile(pace, store, &mut self.queue, &mut taking, self.drain).await.is_none() {
+                return Stored::Over;
+            }
             store.catch_up().await;
             let hand = store.read().await;
             let is_empty = hand.is_done() && hand.gathered.lanes.is_empty() && !hand.is_stored();
@@ -194,10 +207,13 @@ impl<K: Sink> Outlet<K> {
             let written = match &mut self.store {
                 Some(store) => {
                     let mut taking = Taking { hand: Some(&mut *hand), meter: &self.meter, ended: &mut self.ended };
-                    meanwhile(writing, store, &mut self.queue, &mut taking).await
+                    meanwhile(writing, store, &mut self.queue, &mut taking, self.drain).await
                 }
-                None => writing.await,
-            }?;
+                None => Some(writing.await),
+            };
+            // It has not come to an end, and all is in the store.
+            let Some(written) = written else { return Ok(false) };
+            let written = written?;
             hand.done += written.entries;
             self.in_hand(hand.left());
             let is_late = |since: Instant| written.wait.is_some() || since.elapsed() >= self.drain;
@@ -219,7 +235,7 @@ impl<K: Sink> Outlet<K> {
             store.keep(hand).await;
         }
         let mut taking = Taking { hand: Some(hand), meter: &self.meter, ended: &mut self.ended };
-        meanwhile(waiting, store, &mut self.queue, &mut taking).await;
+        meanwhile(waiting, store, &mut self.queue, &mut taking, Duration::ZERO).await;
     }
 
     /// Whether nothing is on its way into the store.
@@ -263,34 +279,41 @@ impl Taking<'_> {
     }
 }
 
-/// Does some work while what comes is put away. What is in hand is put away first as soon as lanes have to wait for it, or have ended.
+/// Does some work while what comes is put away. What is in hand is put away first as soon as lanes have to wait for it, or have ended. None
+/// when the work has not come to its end in that time after the lanes have ended, and nothing is lost without it.
 async fn meanwhile<T>(
     work: impl Future<Output = T>,
     store: &mut Store,
     queue: &mut Receiver<Parcel>,
     taking: &mut Taking<'_>,
-) -> T {
+    drain: Duration,
+) -> Option<T> {
     tokio::pin!(work);
     loop {
-        if !taking.is_in_the_way() {
+        if taking.is_in_the_way() {
             tokio::select! {
                 biased;
-                result = &mut work => return result,
-                () = fill(store, queue, taking) => continue,
+                result = &mut work => return Some(result),
+                () = pressed(queue) => {}
             }
-        }
-        tokio::select! {
-            biased;
-            result = &mut work => return result,
-            () = pressed(queue) => {}
-        }
-        if let Some(hand) = &mut taking.hand
-            && !store.keep(hand).await
+            if let Some(hand) = &mut taking.hand
+                && !store.keep(hand).await
+            {
+                tokio::select! {
+                    biased;
+                    result = &mut work => return Some(result),
+                    () = sleep(AGAIN) => {}
+                }
+            }
+        } else if let Some(since) = *taking.ended
+            && store.is_tidy()
         {
+            return timeout(drain.saturating_sub(since.elapsed()), work).await.ok();
+        } else {
             tokio::select! {
                 biased;
-                result = &mut work => return result,
-                () = sleep(AGAIN) => {}
+                result = &mut work => return Some(result),
+                () = fill(store, queue, taking) => {}
             }
         }
     }
@@ -301,7 +324,7 @@ async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taki
     if store.is_tidy() {
         let Some(parcels) = queue.take(BATCH).await else {
             taking.ended.get_or_insert_with(Instant::now);
-            return std::future::pending().await;
+            return;
         };
         taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
         store.accept(parcels);

@@ -84,6 +84,11 @@ impl Store {
         std::mem::take(&mut held(&self.table).too_large)
     }
 
+    /// So many entries are lost because they are too large.
+    pub(super) fn count_too_large(&self, entries: usize) {
+        self.meter.too_large.add(entries as u64);
+    }
+
     /// Is given parcels; [`Store::put_away`] puts them away.
     pub(super) fn accept(&self, parcels: Vec<Parcel>) {
         self.meter.arriving.add(arriving(&parcels));
@@ -142,7 +147,7 @@ impl Store {
         let kept = spawn_blocking(work).await.unwrap_or(Ok(None));
         self.look();
         match kept {
-            Ok(Some(numbers)) => hand.stands(numbers),
+            Ok(Some(place)) => hand.stands(place),
             Ok(None) => {}
             Err(fault) => self.refused(&fault),
         }
@@ -191,11 +196,22 @@ impl Store {
         self.work(Backlog::rest).await;
     }
 
+    /// Leaves what is in hand and not done in the store; gives what is too large for it, by index.
+    pub(super) async fn leave(&mut self, hand: &Hand) -> Vec<usize> {
+        let Some(number) = hand.done_before() else { return hand.only_here().collect() };
+        self.done_before(number).await;
+        // What newer entries have pushed out meanwhile is lost with the hand.
+        let pushed_out = self.waiting.first_open.saturating_sub(number).min(hand.left() as u64);
+        self.meter.dropped.add(pushed_out);
+        hand.only_here().collect()
+    }
+
     /// Writes down everything.
     pub(super) async fn close(&mut self) {
         self.work(Backlog::close).await;
-        if self.waiting.unread > 0 {
-            let entries = self.waiting.next - self.waiting.first_open;
+        let entries = self.waiting.next - self.waiting.first_open;
+        self.meter.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        if entries > 0 {
             info!(sink = %self.name, entries, "entries stay in the store: the next start writes them first");
         }
     }

@@ -138,10 +138,10 @@ impl<K: Sink> Writer<K> {
         self.meter.written.add((written as u64).saturating_sub(count));
     }
 
-    /// Keeps entries that cannot be written as dead letters.
-    pub(super) async fn bury_all(&mut self, gathered: &Gathered, reason: &str) {
-        for (_, origin, observed_at, entries) in gathered.parts(0) {
-            for entry in entries {
+    /// Keeps these entries as dead letters: they cannot be written.
+    pub(super) async fn bury_each(&mut self, gathered: &Gathered, indices: &[usize], reason: &str) {
+        for index in indices {
+            if let (Some(entry), Some((origin, observed_at))) = (gathered.entries.get(*index), gathered.origin(*index)) {
                 self.bury(entry, origin, observed_at, reason).await;
             }
         }

@@ -89,12 +89,22 @@ impl<T> State<T> {
         self.items.len()
     }
 
+    /// How many may be dropped.
+    pub(super) fn droppable(&self) -> usize {
+        self.items.len().saturating_sub(self.kept)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(super) fn in_work(&self) -> usize {
         self.in_work
+    }
+
+    /// Bytes that wait and those in work.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.saturating_add(self.in_work)
     }
 
     /// What is in work counts no more; says how much that was.
@@ -134,7 +144,7 @@ impl<T> State<T> {
     }
 
     fn fits(&self, weight: usize) -> bool {
-        self.bytes.saturating_add(self.in_work).saturating_add(weight) <= self.bounds.bytes
+        self.held().saturating_add(weight) <= self.bounds.bytes
     }
 
     /// What is never dropped counts as no item where others are dropped: else nothing would be told while much begins to exist. One item
@@ -154,7 +164,7 @@ impl<T> State<T> {
 }
 
 impl<T: Item> State<T> {
-    /// Takes an item in if there is room, or room can be made; says also how many items were dropped for it.
+    /// Takes an item in if there is room, or room can be made; says also how many things were dropped.
     pub(super) fn offer(&mut self, item: T, weight: usize) -> (Offered<T>, u64) {
         let (when_full, worth) = (self.bounds.when_full, item.worth());
         let passes = worth == Worth::Kept && when_full.lets_pass();
@@ -163,12 +173,12 @@ impl<T: Item> State<T> {
         }
         let mut dropped = 0;
         while !(if passes { self.fits(weight) } else { self.has_room(weight) }) {
-            if self.drop_oldest() {
-                dropped += 1;
+            if let Some(oldest) = self.drop_oldest() {
+                dropped += oldest;
             } else if passes {
                 break;
             } else if when_full.drops(worth) {
-                return (Offered::Dropped, dropped);
+                return (Offered::Dropped, dropped + item.things());
             } else {
                 return (Offered::Back(item), dropped);
             }
@@ -183,17 +193,18 @@ impl<T: Item> State<T> {
     /// Drops of what may be dropped the oldest until the rest is within the bounds; says how many.
     pub(super) fn shrink(&mut self) -> u64 {
         let mut dropped = 0;
-        while (!self.fits(0) || self.items.len() > self.bounds.items.saturating_add(self.kept)) && self.drop_oldest() {
-            dropped += 1;
+        while !self.fits(0) || self.items.len() > self.bounds.items.saturating_add(self.kept) {
+            let Some(oldest) = self.drop_oldest() else { break };
+            dropped += oldest;
         }
         dropped
     }
 
-    /// Drops the oldest item that may be dropped; says whether there was one.
-    fn drop_oldest(&mut self) -> bool {
+    /// Drops the oldest item that may be dropped; says how many things it held, if there was one.
+    fn drop_oldest(&mut self) -> Option<u64> {
         let when_full = self.bounds.when_full;
         let oldest = self.items.iter().position(|held| when_full.makes_room(held.item.worth()));
-        oldest.is_some_and(|oldest| self.remove(oldest).is_some())
+        Some(self.remove(oldest?)?.things())
     }
 
     /// Takes out what this item undoes, if nothing that is left needs it; says whether that was so.

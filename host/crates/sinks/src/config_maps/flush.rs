@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::config::Config;
 use super::map::{Displaced, Known, Map};
-use super::reaction::{Reaction, immutable, to_trouble};
+use super::reaction::{OVERLOADED, Reaction, immutable, to_trouble};
 use super::remote::Remote;
 
 /// So often somebody may be faster until it is left for later.
@@ -22,7 +22,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// However often somebody was faster.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// However long a wait the API asks for.
-const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(10);
+const LONGEST_WAIT_ASKED: Duration = Duration::from_mins(1);
+/// So long one call waits at most; what is left of it is for the calls after it. Less than an outlet lets a write take.
+const LONGEST_WAIT_AT_ONCE: Duration = Duration::from_secs(10);
 
 /// What is the same for all of the sink's `ConfigMap`s.
 pub(super) struct Terms<'a> {
@@ -80,6 +82,7 @@ impl Terms<'_> {
                 self.look(name, map).await?;
             }
             let lives = !map.abandoned(after.0, Instant::now()).contains(&manager);
+            self.leave_alone(name, map).await?;
             let Known::Version(version) = std::mem::take(&mut map.known) else { break };
             if lives {
                 continue;
@@ -128,7 +131,20 @@ impl Terms<'_> {
         usize::try_from(self.config.budget.0).unwrap_or(usize::MAX)
     }
 
+    /// Waits as long as the API has asked for, or gives up meanwhile: nothing is asked before that.
+    async fn leave_alone(&self, name: &str, map: &Map) -> Result<(), Fault> {
+        let left = map.asked_until.saturating_duration_since(Instant::now());
+        sleep(left.min(LONGEST_WAIT_AT_ONCE)).await;
+        let left = map.asked_until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let cause = format!("the API asks to be left alone for {} seconds more", left.as_secs() + 1);
+        Err(Fault::retry(self.remote.tried("write", name), cause).hint(OVERLOADED))
+    }
+
     async fn look(&self, name: &str, map: &mut Map) -> Result<(), Fault> {
+        self.leave_alone(name, map).await?;
         let observed = self.remote.read(name).await;
         let observed = match observed {
             Ok(observed) => observed,
@@ -146,6 +162,7 @@ impl Terms<'_> {
 
     /// Says whether it is there now.
     async fn create(&self, name: &str, map: &mut Map) -> Result<bool, Fault> {
+        self.leave_alone(name, map).await?;
         map.known = Known::Nothing;
         match self.remote.create(name).await {
             Ok(version) => {
@@ -173,6 +190,7 @@ impl Terms<'_> {
 
     async fn write(&self, name: &str, map: &mut Map, displaced: &mut Vec<Displaced>) -> Result<Step, Fault> {
         sleep_until(map.not_before).await;
+        self.leave_alone(name, map).await?;
         // Nothing is known until the answer is there: it may never be.
         let Known::Version(version) = std::mem::take(&mut map.known) else {
             return Ok(Step::Again);
@@ -207,7 +225,7 @@ impl Terms<'_> {
 
     fn react(&self, trouble: Trouble, verb: &str, map: &mut Map, displaced: &mut Vec<Displaced>) -> Result<Step, Fault> {
         if let Some(wait) = trouble.retry_after {
-            map.not_before = map.not_before.max(Instant::now() + wait.min(LONGEST_WAIT_ASKED));
+            map.asked_until = map.asked_until.max(Instant::now() + wait.min(LONGEST_WAIT_ASKED));
         }
         let tried = trouble.tried.clone();
         match to_trouble(trouble, verb, &self.config.namespace) {

@@ -36,6 +36,8 @@ pub(super) struct Map {
     pub(super) read_at: Option<Instant>,
     /// It may not be written to before.
     pub(super) not_before: Instant,
+    /// Until when the API has asked to be left alone.
+    pub(super) asked_until: Instant,
     /// Nobody can write to it.
     pub(super) immutable: bool,
     /// How many of ours had to make room so far.
@@ -92,6 +94,7 @@ impl Map {
             known: Known::Nothing,
             read_at: None,
             not_before: now,
+            asked_until: now,
             immutable: false,
             displaced: 0,
             twins: 0,

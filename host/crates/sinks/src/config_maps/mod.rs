@@ -10,6 +10,8 @@
 
 mod config;
 mod flush;
+#[cfg(test)]
+mod fuzz;
 mod load;
 mod map;
 mod observed;
@@ -180,7 +182,7 @@ impl ConfigMaps {
             let look = map.read_at.map_or(Some(now), |at| at.checked_add(self.config.resync.0));
             let write = map.is_changed().then_some(map.not_before);
             let touch = self.config.touch_after().filter(|_| map.is_wanted()).and_then(|after| map.touch_due(after));
-            [look, write, touch, expiry(map)]
+            [look, write, touch, expiry(map)].map(|at| at.map(|at| at.max(map.asked_until)))
         });
         times.flatten().chain(self.retention.next(now)).min()
     }

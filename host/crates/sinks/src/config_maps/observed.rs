@@ -1,5 +1,6 @@
 //! What the API server tells of a `ConfigMap`: how large its keys are, and whose. Pure.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
@@ -120,7 +121,8 @@ impl Fields {
 
 /// Reads the JSON of a `ConfigMap`, as its field manager `manager` sees it.
 pub(super) fn read(json: &[u8], manager: &str) -> Result<Observed, String> {
-    let object: Object = serde_json::from_slice(json).map_err(|error| format!("the answer is no ConfigMap: {error}"))?;
+    let object: Object =
+        serde_json::from_slice(json).map_err(|error| format!("the answer is no ConfigMap: {}", in_few_words(error)))?;
     let texts = object.data.into_iter().flatten().map(|(name, text)| (name, Value::Text(text)));
     let binaries = object.binary_data.into_iter().flatten();
     // Base64 has four letters for three bytes.
@@ -184,7 +186,8 @@ pub(super) fn receipt(json: &[u8], manager: &str) -> Result<Receipt, String> {
         operation: String,
         time: String,
     }
-    let object: Versioned = serde_json::from_slice(json).map_err(|error| format!("the answer has no version: {error}"))?;
+    let object: Versioned =
+        serde_json::from_slice(json).map_err(|error| format!("the answer has no version: {}", in_few_words(error)))?;
     let signatures = object.metadata.managed_fields.unwrap_or_default();
     let ours = signatures.into_iter().find(|one| one.operation == "Apply" && one.manager == manager);
     Ok(Receipt { version: object.metadata.resource_version, time: ours.map(|one| one.time).unwrap_or_default() })

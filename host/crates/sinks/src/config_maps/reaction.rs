@@ -4,6 +4,13 @@ use http::StatusCode;
 use sluicebox_contract::Fault;
 use sluicebox_kubernetes::Trouble;
 
+/// What cures a server that asks to be left alone.
+pub(super) const OVERLOADED: &str = "the API server has more to do than it can, or lets this service account ask no more often: it is asked \
+                                     again when it says; a longer `period` and fewer `shards` ask for less";
+
+/// What may cure that there was no answer.
+const UNREACHABLE: &str = "is the API server alive, reachable from this node, and quicker than `kubernetes.request-timeout`?";
+
 /// What is done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
@@ -28,7 +35,10 @@ pub(super) fn to_trouble(trouble: Trouble, verb: &str, namespace: &str) -> React
     if let (Some(StatusCode::UNPROCESSABLE_ENTITY), Some(key)) = (status, guilty(&cause)) {
         return Reaction::LeaveOut(key.to_owned(), format!("the API server refuses it: {cause}"));
     }
-    let hint = hint.or_else(|| cure(status?, &cause, verb, namespace));
+    let hint = hint.or_else(|| match status {
+        Some(status) => cure(status, &cause, verb, namespace),
+        None => (!cause.starts_with("the answer is no")).then(|| UNREACHABLE.to_owned()),
+    });
     let fault = Fault::retry(tried, cause);
     Reaction::TryLater(match hint {
         Some(hint) => fault.hint(hint),
@@ -65,8 +75,16 @@ fn cure(status: StatusCode, cause: &str, verb: &str, namespace: &str) -> Option<
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "the API server must know server-side apply: Kubernetes 1.18 and later".to_owned(),
         StatusCode::UNPROCESSABLE_ENTITY if cause.contains("immutable") => immutable(),
         StatusCode::PAYLOAD_TOO_LARGE => "the API server takes less at once: lower `budget`, and raise `shards`".to_owned(),
+        StatusCode::UNPROCESSABLE_ENTITY if cause.contains("Too long") => {
+            "the ConfigMap would be larger than the API stores, with what others keep in it: lower `budget`, or raise `shards`"
+                .to_owned()
+        }
+        StatusCode::TOO_MANY_REQUESTS => OVERLOADED.to_owned(),
         _ if cause.contains("request is too large") => {
             "the API server stores no object of this size: lower `budget`, and raise `shards`".to_owned()
+        }
+        status if status.is_server_error() => {
+            "the API server, its etcd or a webhook of the cluster fails: see the server's log; it is asked again".to_owned()
         }
         _ => return None,
     })
@@ -127,10 +145,18 @@ mod tests {
             (413, "Request entity too large"),
             (500, "etcdserver: request is too large"),
             (415, "media type"),
+            (422, "[]: Too long: must have at most 1048576 bytes"),
+            (500, "etcdserver: request timed out"),
+            (503, "unavailable"),
+            (504, "timeout"),
         ] {
             assert!(hint(status, cause, "create").is_some(), "{status}");
         }
-        assert_eq!(hint(429, "too many requests", "patch"), None);
-        assert_eq!(hint(503, "unavailable", "patch"), None);
+        assert_eq!(hint(429, "too many requests", "patch").as_deref(), Some(OVERLOADED));
+        assert_eq!(hint(400, "bad request", "patch"), None);
+        let Reaction::TryLater(fault) = to_trouble(Trouble::new("cannot write", "connection refused"), "patch", "ns") else {
+            panic!("nobody has refused it")
+        };
+        assert_eq!(fault.hint.as_deref(), Some(UNREACHABLE));
     }
 }

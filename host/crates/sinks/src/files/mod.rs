@@ -4,6 +4,8 @@
 mod append;
 mod config;
 mod directory;
+#[cfg(test)]
+mod fuzz;
 mod name;
 mod reaction;
 mod state;

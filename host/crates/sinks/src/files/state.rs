@@ -1,5 +1,6 @@
 //! What is to be forgotten later, as it is kept in the directory across a restart. Pure: text in, text out.
 
+use sluicebox_contract::text::in_few_words;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub(super) fn render<'a>(forget: impl Iterator<Item = (&'a Place, Instant)>, now
 
 /// The names and their times; how many names were left out because the sink could not hold them.
 pub(super) fn parse(bytes: &[u8], now: Moment) -> Result<(Vec<(Place, Instant)>, usize), String> {
-    let state: State = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let state: State = serde_json::from_slice(bytes).map_err(in_few_words)?;
     if state.version != VERSION {
         return Err(format!("version {} is not known", state.version));
     }

@@ -1,11 +1,11 @@
 //! What the files sink does with entries. Blocks: runs beside the executor.
 
+mod reach;
+
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use sluicebox_contract::{Document, Entry, Fault, Forget, Outcome, Refusal};
 use tokio::time::Instant;
 use tracing::warn;
@@ -14,7 +14,6 @@ use super::append::{Appender, Call};
 use super::config::Config;
 use super::directory::{Directory, Manner};
 use super::name::{APPENDED, Place, STATE};
-use super::reaction::{at_directory, at_file};
 use super::state::{self, Moment};
 use crate::obstacle::Obstacle;
 use crate::retention::Retention;
@@ -41,6 +40,8 @@ pub(super) struct Writer {
     forgotten_since: Option<Instant>,
     /// The state of an earlier run has been read.
     recalled: bool,
+    /// That something cannot be forgotten has been said, and nothing has been forgotten since.
+    has_complained: bool,
     /// What this run has written; none when nobody will ask.
     claimed: Option<HashSet<String>>,
     appender: Appender,
@@ -59,6 +60,7 @@ impl Writer {
             forgotten: HashSet::new(),
             forgotten_since: None,
             recalled: false,
+            has_complained: false,
         }
     }
 
@@ -92,7 +94,9 @@ impl Writer {
         }
         self.append(&mut outcome, now);
         // Last, so that a name put again in this batch never goes; and after a failure, too: it may make the room that lacked.
-        if let Err(fault) = self.forget_due(now) {
+        if let Err(fault) = self.forget_due(now)
+            && !std::mem::replace(&mut self.has_complained, true)
+        {
             warn!(sink = %self.sink, %fault, "a file could not be forgotten; it is tried again");
         }
         if let Err(fault) = self.save(now) {
@@ -116,7 +120,7 @@ impl Writer {
         let claimed = claimed.clone();
         let tried = format!("cannot list `{}`", self.config.directory.display());
         let names = self.open(now)?.names(&unclaimed.suffix);
-        let names = names.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
+        let names = names.map_err(|errno| self.judge_directory(errno, tried))?;
         let at = now.instant + unclaimed.after.0;
         for name in names {
             let claimed = claimed.contains(&name);
@@ -141,7 +145,10 @@ impl Writer {
         let due: Vec<_> = self.retention.due(now.instant).cloned().collect();
         for place in due {
             match self.remove(&place, now) {
-                Ok(()) => self.forgotten(place, now),
+                Ok(()) => {
+                    self.has_complained = false;
+                    self.forgotten(place, now);
+                }
                 Err(Obstacle::Refused(reason)) => {
                     warn!(sink = %self.sink, name = %place, reason, "a file cannot be forgotten");
                     self.forgotten(place, now);
@@ -187,33 +194,23 @@ impl Writer {
     fn append(&mut self, outcome: &mut Outcome, now: Moment) {
         let manner = self.manner();
         while let Some(name) = self.appender.next().map(ToOwned::to_owned) {
+            let path = self.config.directory.join(&name);
             let tried = format!("cannot append to `{}/{}`", self.config.directory.display(), shown(&name, NAME));
-            let done = self.with_directory(tried, now, |directory, appender| appender.write(&name, directory, manner, now));
-            match done {
-                Ok(()) => {}
-                Err(Obstacle::Refused(reason)) if !self.appender.is_default(&name) => self.appender.refuse(&name, &reason),
-                Err(obstacle) => {
-                    let fault = self.obstructed(&name, obstacle);
-                    stop(outcome, self.appender.first_pending().unwrap_or_default(), fault);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The file of the settings is not one that a message has named: whoever put something in its way can take that away again.
-    fn obstructed(&self, name: &str, obstacle: Obstacle) -> Fault {
-        match obstacle {
-            Obstacle::Stopped(fault) => fault,
-            Obstacle::Refused(reason) => {
-                let path = self.config.directory.join(name);
-                let hint = format!(
-                    "`{}`, and what it is rotated to, must be files that the user whom sluicebox runs as may write to: remove what is in the \
-                     way, correct owner and mode, or name another one with `append.file`",
-                    path.display()
-                );
-                Fault::retry(format!("cannot append to `{}`", path.display()), reason).hint(hint)
-            }
+            let done = self.with_directory(now, |directory, appender| appender.write(&name, directory, manner, now));
+            let fault = match done {
+                Ok(Ok(())) => continue,
+                Ok(Err(errno)) if self.appender.is_default(&name) => self.judge_default(errno, tried, &path),
+                Ok(Err(errno)) => match self.judge(errno, tried) {
+                    Obstacle::Refused(reason) => {
+                        self.appender.refuse(&name, &reason);
+                        continue;
+                    }
+                    Obstacle::Stopped(fault) => fault,
+                },
+                Err(fault) => fault,
+            };
+            stop(outcome, self.appender.first_pending().unwrap_or_default(), fault);
+            return;
         }
     }
 
@@ -227,7 +224,8 @@ impl Writer {
         self.check_document(&place, now)?;
         let manner = self.manner();
         let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
-        self.with_directory(tried, now, |directory, _| directory.put(&place, &document.body, manner))?;
+        let done = self.with_directory(now, |directory, _| directory.put(&place, &document.body, manner));
+        done.map_err(Obstacle::Stopped)?.map_err(|errno| self.judge(errno, tried))?;
         self.appender.document_put(&place);
         self.unsaved |= self.retention.keep(&place) || self.forgotten.contains(&place);
         if place.collection.is_none()
@@ -263,58 +261,10 @@ impl Writer {
     fn remove(&mut self, place: &Place, now: Moment) -> Result<(), Obstacle> {
         self.check_document(place, now)?;
         let tried = format!("cannot remove `{}/{place}`", self.config.directory.display());
-        self.with_directory(tried, now, |directory, _| directory.remove(place))?;
+        let done = self.with_directory(now, |directory, _| directory.remove(place));
+        done.map_err(Obstacle::Stopped)?.map_err(|errno| self.judge(errno, tried))?;
         self.appender.document_removed(place);
         Ok(())
-    }
-
-    /// Does something in the directory; once more in a fresh one when somebody has removed it under us.
-    fn with_directory(
-        &mut self,
-        tried: String,
-        now: Moment,
-        mut work: impl FnMut(&Directory, &mut Appender) -> Result<(), Errno>,
-    ) -> Result<(), Obstacle> {
-        let mut done = self.work(now, &mut work).map_err(Obstacle::Stopped)?;
-        if done == Err(Errno::NOENT) {
-            warn!(sink = %self.sink, directory = %self.config.directory.display(), "the directory has been removed; it is made again");
-            self.directory = None;
-            self.unsaved = true;
-            self.appender.directory_lost();
-            done = self.work(now, &mut work).map_err(Obstacle::Stopped)?;
-        }
-        let takes_others = || self.directory.as_ref().is_some_and(|directory| directory.takes_files(self.manner()));
-        done.map_err(|errno| at_file(errno, tried, &self.config.directory, takes_others))
-    }
-
-    fn work<R>(&mut self, now: Moment, work: impl FnOnce(&Directory, &mut Appender) -> R) -> Result<R, Fault> {
-        self.open(now)?;
-        // It is open; the fault is for the compiler.
-        let directory = self.directory.as_ref().ok_or_else(not_open)?;
-        Ok(work(directory, &mut self.appender))
-    }
-
-    fn open(&mut self, now: Moment) -> Result<&Directory, Fault> {
-        if self.directory.is_none() {
-            let directory = self.open_directory()?;
-            if !self.recalled {
-                self.recall(&directory, now);
-                self.recalled = true;
-            }
-            self.directory = Some(directory);
-        }
-        // Set in the lines above; the fault is for the compiler.
-        self.directory.as_ref().ok_or_else(not_open)
-    }
-
-    fn open_directory(&self) -> Result<Directory, Fault> {
-        let path: &Path = &self.config.directory;
-        let tried = format!("cannot open the directory `{}`", path.display());
-        let directory = Directory::open(path).map_err(|errno| at_directory(errno, tried, path))?;
-        if !directory.locked {
-            warn!(sink = %self.sink, directory = %path.display(), "this file system cannot keep a second writer out: make sure that there is none");
-        }
-        Ok(directory)
     }
 
     /// Takes up what an earlier run has left to be forgotten. Garbage costs the retention, never the service.
@@ -348,7 +298,7 @@ impl Writer {
         let manner = self.manner();
         let tried = format!("cannot write `{}`", self.config.directory.join(APPENDED).display());
         let done = self.work(now, |directory, appender| appender.save(directory, manner))?;
-        done.map_err(|errno| at_directory(errno, tried, &self.config.directory))
+        done.map_err(|errno| self.judge_directory(errno, tried))
     }
 
     fn save_retention(&mut self, now: Moment) -> Result<(), Fault> {
@@ -362,7 +312,7 @@ impl Writer {
         let tried = format!("cannot write `{}`", self.config.directory.join(STATE).display());
         let directory = self.open(now)?;
         let done = if is_empty { directory.remove_own(STATE) } else { directory.put_own(STATE, &text, manner) };
-        done.map_err(|errno| at_directory(errno, tried, &self.config.directory))?;
+        done.map_err(|errno| self.judge_directory(errno, tried))?;
         self.unsaved = false;
         self.forgotten.clear();
         self.forgotten_since = None;
@@ -379,8 +329,4 @@ fn stop(outcome: &mut Outcome, index: usize, fault: Fault) {
     if outcome.stopped.as_ref().is_none_or(|(stopped, _)| index < *stopped) {
         outcome.stopped = Some((index, fault));
     }
-}
-
-fn not_open() -> Fault {
-    Fault::retry("cannot open the directory", "it is not open")
 }

@@ -14,6 +14,8 @@ mod credentials;
 mod doubts;
 mod flight;
 mod forget;
+#[cfg(test)]
+mod fuzz;
 mod properties;
 mod reaction;
 mod record;

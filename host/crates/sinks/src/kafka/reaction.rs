@@ -82,11 +82,11 @@ pub(super) fn to_fault(trouble: &Trouble, address: &str) -> Fault {
 
 /// Nothing was acknowledged, and nobody says why.
 pub(super) fn silence(config: &Config) -> Fault {
-    let hint = if config.tls {
-        "the brokers hang, or too few replicas are in step for `acks`, or: does this port speak TLS?"
-    } else {
-        "the brokers hang, or too few replicas are in step for `acks`"
-    };
+    let tls = if config.tls { ", or: does this port speak TLS?" } else { "" };
+    let hint = format!(
+        "the brokers hang, or too few replicas are in step for `acks`: see the topic's `min.insync.replicas`; brokers before 2.4 also never \
+         take a record without a key for a compacted topic{tls}"
+    );
     Fault::retry(writing(&config.address()), format!("no acknowledgement within {}", config.message_timeout)).hint(hint)
 }
 

@@ -3,6 +3,8 @@
 mod config;
 mod document;
 mod family;
+#[cfg(test)]
+mod fuzz;
 mod keeper;
 mod page;
 mod registry;

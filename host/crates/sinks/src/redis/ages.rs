@@ -77,7 +77,7 @@ impl Ages {
         let tried = || format!("cannot read the clock of redis at {address}");
         let milliseconds = match answer {
             Some(Value::ServerError(error)) => {
-                return Err(Fault::retry(tried(), reaction::text(error)).hint(RIGHTS));
+                return Err(reaction::to_fault_of_age(error, tried()));
             }
             Some(Value::Array(parts)) => milliseconds(parts),
             _ => None,

@@ -5,7 +5,7 @@ use sluicebox_contract::{Entry, Fault};
 
 use super::ages;
 use super::config::Config;
-use super::reaction::{text, to_error};
+use super::reaction::{text, to_error, to_fault_of_age};
 use crate::obstacle::Obstacle;
 use crate::shown::{NAME, shown};
 
@@ -170,10 +170,8 @@ pub(super) fn judge_plain(group: &Group<'_>, replies: &[Value], lost: Option<Fau
             continue;
         };
         match to_error(error, command.tried(address)) {
-            // The operator has asked for ages; the entry knows nothing of them.
             _ if command.is_of_age() => {
-                let fault = Fault::retry(command.tried(address), text(error)).hint(ages::RIGHTS);
-                verdict.stopped = Some((position, fault));
+                verdict.stopped = Some((position, to_fault_of_age(error, command.tried(address))));
                 return verdict;
             }
             Obstacle::Refused(reason) => verdict.refused.push((position, reason)),
@@ -222,6 +220,9 @@ mod tests {
     use redis::parse_redis_value;
 
     use super::*;
+
+    const WRONG_TYPE: &str = "redis refuses it: WRONGTYPE x (cannot write to `h` in redis at r:1; hint: a value of another kind has this name: \
+                              delete it, or have the module name another hash)";
 
     fn put(name: &str) -> Command<'_> {
         Command::Put { hash: "h", name, body: b"1" }
@@ -284,7 +285,7 @@ mod tests {
         let verdict = judge_plain(&group, &replies(&[":1\r\n"]), Some(lost()), "r:1");
         assert_eq!(verdict.stopped, Some((1, lost())));
         let verdict = judge_plain(&group, &replies(&[":1\r\n", "-WRONGTYPE x\r\n", "-OOM y\r\n"]), None, "r:1");
-        assert_eq!(verdict.refused, [(1, "redis refuses it: WRONGTYPE x".to_owned())]);
+        assert_eq!(verdict.refused, [(1, WRONG_TYPE.to_owned())]);
         assert_eq!(verdict.stopped.map(|(at, fault)| (at, fault.cause)), Some((2, "OOM y".to_owned())));
     }
 
@@ -325,7 +326,7 @@ mod tests {
     fn what_fails_in_a_transaction_fails_alone() {
         let group = group(&["a", "b"]);
         let answers = replies(&["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n-WRONGTYPE x\r\n:1\r\n"]);
-        let verdict = Verdict { refused: vec![(0, "redis refuses it: WRONGTYPE x".to_owned())], stopped: None };
+        let verdict = Verdict { refused: vec![(0, WRONG_TYPE.to_owned())], stopped: None };
         assert_eq!(judge_transaction(&group, &answers, None, "r:1"), Transaction::Done(verdict));
     }
 

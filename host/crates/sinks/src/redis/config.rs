@@ -25,6 +25,11 @@ use sluicebox_credentials::TlsFiles;
 /// Rights needed: `+publish` and the channels (`&...`) for messages; `+hset +hdel +multi +exec` and the keys (`~...`) for documents.
 /// With `expire-after` also `+zadd +zrem +zrangebyscore +time +eval`, and the keys `<hash>:ages`.
 /// Without the right to a command the entries wait for it; an entry for a channel or a key that the user may not reach is refused.
+///
+/// **Refusals.** What lies in one entry alone refuses just that one: a key that holds something else than a hash, a place that the user may
+/// not reach, more bytes than the server takes at once. Everything else waits, with all entries behind it, until it is cured: a server without
+/// memory may have room for a smaller document, but none is left out for that. After a refusal that another server would not make, as by a
+/// replica, the sink connects anew, and so follows a name that leads to another server after a fail-over.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "RedisSink")]

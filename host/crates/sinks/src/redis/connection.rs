@@ -125,8 +125,8 @@ impl Connection {
             let Value::ServerError(error) = reply else {
                 continue;
             };
-            // A user may lack the right to ping and have all that we need.
-            if error.code() == "NOPERM" && name == "talk to" {
+            // A user may lack the right to ping and have all that we need; and who cannot save to his disk still takes messages.
+            if matches!(error.code(), "NOPERM" | "MISCONF") && name == "talk to" {
                 continue;
             }
             let tried = format!("cannot {name} redis at {}", target.address);

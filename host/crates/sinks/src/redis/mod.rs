@@ -9,6 +9,8 @@ mod ages;
 mod command;
 mod config;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod reaction;
 
 use std::collections::HashMap;
@@ -187,8 +189,8 @@ impl Redis {
         command::judge_transaction(group, &replies, lost, &self.address)
     }
 
-    /// Sends and reads the replies; fewer than asked for come with the reason. The connection is kept only if all came: when this
-    /// is dropped half-way, it is closed.
+    /// Sends and reads the replies; fewer than asked for come with the reason. The connection is kept only if all came, and none says that
+    /// this is not the server to write to: when this is dropped half-way, it is closed.
     async fn exchange(&mut self, bytes: &[u8], count: usize) -> (Vec<Value>, Option<Fault>) {
         let mut connection = match self.connect().await {
             Ok(connection) => connection,
@@ -206,7 +208,7 @@ impl Redis {
                     .hint("the server hangs, or the network loses what is sent"),
             ),
         };
-        if lost.is_none() {
+        if lost.is_none() && !replies.iter().any(reaction::is_of_connection) {
             self.connection = Some(connection);
         }
         (replies, lost)
@@ -280,7 +282,7 @@ impl Redis {
                     (_, Some(fault)) => return Err(fault),
                     (Some(Value::Int(removed)), None) => *removed,
                     (Some(Value::ServerError(error)), None) => {
-                        return Err(Fault::retry(tried(), reaction::text(error)).hint(ages::RIGHTS));
+                        return Err(reaction::to_fault_of_age(error, tried()));
                     }
                     (_, None) => return Err(Fault::retry(tried(), "the server's answer is not that of redis")),
                 };

@@ -1,8 +1,9 @@
 //! What the sink makes of a refusal by the server: whether the entry can never be written, or not now. Pure.
 
-use redis::ServerError;
+use redis::{ServerError, Value};
 use sluicebox_contract::Fault;
 
+use super::ages;
 use crate::obstacle::Obstacle;
 use crate::shown::shown;
 
@@ -14,14 +15,43 @@ pub(super) fn to_error(error: &ServerError, tried: String) -> Obstacle {
     let text = text(error);
     let hint = hint(error.code(), error.details().unwrap_or_default());
     if lies_in_entry(error) {
-        let hint = hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-        return Obstacle::Refused(format!("redis refuses it: {text}{hint}"));
+        let hint = hint.map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+        return Obstacle::Refused(format!("redis refuses it: {text} ({tried}{hint})"));
     }
     let fault = Fault::retry(tried, &text);
     Obstacle::Stopped(match hint {
         Some(hint) => fault.hint(hint),
         None => fault,
     })
+}
+
+/// What an error reply to a command for ages means. The operator has asked for ages and the entry knows nothing of them: nothing of it lies
+/// in the entry.
+pub(super) fn to_fault_of_age(error: &ServerError, tried: String) -> Fault {
+    let is_of_rights = matches!(error.code(), "NOPERM" | "WRONGTYPE");
+    let hint = hint(error.code(), error.details().unwrap_or_default()).filter(|_| !is_of_rights);
+    Fault::retry(tried, text(error)).hint(hint.unwrap_or(ages::RIGHTS))
+}
+
+/// Whether a reply says that this server, or this log-in, is not the one to write with: a new connection may lead to another, as a name does
+/// after a fail-over.
+pub(super) fn is_of_connection(reply: &Value) -> bool {
+    const CODES: [&str; 9] =
+        ["NOAUTH", "WRONGPASS", "READONLY", "MASTERDOWN", "LOADING", "MOVED", "ASK", "CLUSTERDOWN", "NOREPLICAS"];
+    match reply {
+        Value::ServerError(error) => {
+            let code =
+                if error.code() == "EXECABORT" { because(error.details().unwrap_or_default()) } else { Some(error.code()) };
+            code.is_some_and(|code| CODES.contains(&code))
+        }
+        Value::Array(replies) => replies.iter().any(is_of_connection),
+        _ => false,
+    }
+}
+
+/// The code in `Transaction discarded because of: OOM command not allowed ...`.
+fn because(details: &str) -> Option<&str> {
+    details.split_once("because of: ")?.1.split_whitespace().next()
 }
 
 /// The error as the server wrote it, made fit for a line.
@@ -41,13 +71,22 @@ fn lies_in_entry(error: &ServerError) -> bool {
         "NOPERM" => {
             details.split_once("permissions to access ").is_some_and(|(_, what)| what.contains("key") || what.contains("channel"))
         }
-        "ERR" => ["invalid bulk length", "string exceeds maximum allowed size"].iter().any(|part| details.contains(part)),
+        "ERR" => is_too_large(details),
         _ => false,
     }
 }
 
+fn is_too_large(details: &str) -> bool {
+    ["invalid bulk length", "string exceeds maximum allowed size"].iter().any(|part| details.contains(part))
+}
+
 fn hint(code: &str, details: &str) -> Option<&'static str> {
     Some(match code {
+        "WRONGTYPE" => "a value of another kind has this name: delete it, or have the module name another hash",
+        "ERR" if is_too_large(details) => {
+            "it is larger than the server's `proto-max-bulk-len`: raise that, or have the module write less"
+        }
+        "EXECABORT" => return because(details).and_then(|code| hint(code, "")),
         "NOAUTH" => "the server wants a password: set `password-file`; it is read again at the next try",
         "WRONGPASS" => {
             "user and password do not fit, or the user is off: correct `username` or the password; a `password-file` is read again at the next try"
@@ -79,7 +118,7 @@ fn hint(code: &str, details: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use redis::{Value, parse_redis_value};
+    use redis::parse_redis_value;
     use sluicebox_contract::Class;
 
     use super::*;
@@ -107,6 +146,10 @@ mod tests {
             "ERR max number of clients reached",
             "ERR unknown command 'HSET'",
             "ERR DB index is out of range",
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            "CLUSTERDOWN Hash slot not served",
+            "NOREPLICAS Not enough good replicas to write.",
+            "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
         ] {
             match obstacle(line) {
                 Obstacle::Stopped(fault) => {
@@ -133,6 +176,34 @@ mod tests {
         ] {
             assert!(matches!(obstacle(line), Obstacle::Refused(_)), "{line}");
         }
+    }
+
+    #[test]
+    fn what_another_connection_may_cure_is_known() {
+        let reply = |text: &str| parse_redis_value(text.as_bytes()).expect("a reply");
+        for line in ["-READONLY x\r\n", "-NOAUTH x\r\n", "*2\r\n:1\r\n-READONLY x\r\n", "-EXECABORT because of: MASTERDOWN x\r\n"]
+        {
+            assert!(is_of_connection(&reply(line)), "{line}");
+        }
+        // Whoever gives a connection up while the server takes no others may not get in again.
+        for line in
+            ["-OOM x\r\n", "-EXECABORT because of: OOM x\r\n", "-WRONGTYPE x\r\n", "-NOPERM x\r\n", "+READONLY\r\n", ":1\r\n"]
+        {
+            assert!(!is_of_connection(&reply(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_age_meets_is_told_with_its_own_cure() {
+        let fault = |line: &str| match parse_redis_value(format!("-{line}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => to_fault_of_age(&error, "cannot write".to_owned()),
+            other => panic!("no error reply: {other:?}"),
+        };
+        for line in ["NOPERM No permissions to access a key", "WRONGTYPE x", "STRANGE things happen"] {
+            assert_eq!((fault(line).class, fault(line).hint.as_deref()), (Class::Retry, Some(ages::RIGHTS)), "{line}");
+        }
+        assert!(fault("OOM x").hint.is_some_and(|hint| hint.contains("`maxmemory`")));
+        assert!(fault("READONLY x").hint.is_some_and(|hint| hint.contains("primary")));
     }
 
     #[test]

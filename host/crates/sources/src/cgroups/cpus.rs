@@ -50,6 +50,22 @@ fn count(text: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use sluicebox_testkit::fuzz::Fuzz;
+
+    use super::*;
+
+    #[test]
+    fn lists_of_processors_are_counted_or_are_none() {
+        Fuzz::of(["0-1,64-66\n", "0", "0-4294967295"]).longest(4096).run(|input, _| {
+            if let Some(number) = std::str::from_utf8(input).ok().and_then(count) {
+                assert!((1..=1 << 16).contains(&number));
+            }
+        });
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -253,3 +253,7 @@ fn octal(digits: [u8; 3]) -> Option<u8> {
 #[cfg(test)]
 #[path = "hierarchy_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "hierarchy_fuzz.rs"]
+mod fuzz;

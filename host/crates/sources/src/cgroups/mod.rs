@@ -9,6 +9,8 @@ mod config;
 mod counters;
 mod cpus;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod hierarchy;
 mod names;
 mod network;

@@ -73,13 +73,38 @@ const ASKED_AS_SYSTEMD: &str = ":cri-containerd:";
 /// Whose cgroup the path is. None for what is neither a pod nor a container, and for what lies inside of a container and belongs to it.
 /// Of pods within pods, as on a node that is a container itself, the innermost counts.
 pub(crate) fn place(path: &str) -> Option<Place> {
-    if path.len() > MOST_BYTES {
-        return None;
+    if path.len() > MOST_BYTES { None } else { steps(path).last().flatten().map(Step::place) }
+}
+
+/// The pod or container that the path is, or else the innermost that it lies in.
+pub(crate) fn innermost(path: &str) -> Option<Place> {
+    steps(path).flatten().last().map(Step::place)
+}
+
+/// The pod or container that a path lies in which is neither. Whatever lies in a container belongs to it.
+pub(crate) fn lies_in(path: &str) -> Option<Place> {
+    let mut pod = None;
+    let (above, _) = path.rsplit_once('/')?;
+    for step in steps(above).flatten() {
+        match step {
+            Step::Container(..) => return Some(step.place()),
+            Step::Pod(_) => pod = Some(step),
+        }
     }
-    let mut found = None;
-    let mut parent = "";
+    pod.map(Step::place)
+}
+
+/// What each directory on the way is, the path itself last; each is looked at once, however deep they are. What is longer than a path can be
+/// is left out.
+fn steps(path: &str) -> impl Iterator<Item = Option<Step<'_>>> {
+    let (mut found, mut parent, mut end) = (None, "", 0);
     let (mut is_users, mut has_root) = (false, false);
-    for name in path.split('/').filter(|name| !name.is_empty()) {
+    let is_possible = move |name: &&str| {
+        let is_possible = end + name.len() <= MOST_BYTES;
+        end += name.len() + 1;
+        is_possible
+    };
+    path.split('/').take_while(is_possible).filter(|name| !name.is_empty()).map(move |name| {
         if name == USERS {
             (is_users, has_root) = (true, false);
         }
@@ -87,24 +112,8 @@ pub(crate) fn place(path: &str) -> Option<Place> {
         found = if is_users && !has_root { None } else { step(found, parent, name) };
         has_root |= name.contains(ROOT);
         parent = name;
-    }
-    match found? {
-        Step::Pod(pod) => Some(Place::Pod { key: pod.key(), qos: pod.qos }),
-        Step::Container(pod, id) => Some(Place::Container { key: pod.key(), qos: pod.qos, id: with_dashes(id) }),
-    }
-}
-
-/// The pod or container that a path lies in which is neither. Whatever lies in a container belongs to it.
-pub(crate) fn lies_in(path: &str) -> Option<Place> {
-    let mut found = None;
-    for (end, _) in path.match_indices('/') {
-        match path.get(..end).and_then(place) {
-            Some(container @ Place::Container { .. }) => return Some(container),
-            Some(pod) => found = Some(pod),
-            None => {}
-        }
-    }
-    found
+        found
+    })
 }
 
 /// What the path is so far.
@@ -112,6 +121,15 @@ pub(crate) fn lies_in(path: &str) -> Option<Place> {
 enum Step<'a> {
     Pod(Pod<'a>),
     Container(Pod<'a>, &'a str),
+}
+
+impl Step<'_> {
+    fn place(self) -> Place {
+        match self {
+            Self::Pod(pod) => Place::Pod { key: pod.key(), qos: pod.qos },
+            Self::Container(pod, id) => Place::Container { key: pod.key(), qos: pod.qos, id: with_dashes(id) },
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! Makes a [`Node`] out of the API's JSON. Pure.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use crate::raw::{Metadata, Quantity, first_and_others, or_default, quantities};
 
 /// Reads a node.
 pub(crate) fn node(json: &str) -> Result<Node, String> {
-    let RawNode { metadata, spec, status } = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let RawNode { metadata, spec, status } = serde_json::from_str(json).map_err(in_few_words)?;
     let info = status.node_info;
     Ok(Node {
         uid: metadata.uid,

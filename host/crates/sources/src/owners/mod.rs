@@ -4,6 +4,8 @@
 //! wants to know, and the answer is remembered for a while. `ask.rs` asks, `parse.rs` has what is pure, `recent.rs` remembers.
 
 mod ask;
+#[cfg(test)]
+mod fuzz;
 mod parse;
 mod recent;
 

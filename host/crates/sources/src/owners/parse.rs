@@ -1,5 +1,6 @@
 //! The paths of owners at the API server, and what its answers say. Pure.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::HashMap;
 
 use serde::Deserialize;
@@ -64,7 +65,8 @@ struct RawKind {
 
 /// Reads the kinds of a group.
 pub(super) fn kinds(text: &[u8]) -> Result<Kinds, String> {
-    let RawKinds { resources } = serde_json::from_slice(text).map_err(|error| format!("it is no list of kinds: {error}"))?;
+    let RawKinds { resources } =
+        serde_json::from_slice(text).map_err(|error| format!("it is no list of kinds: {}", in_few_words(error)))?;
     // Of one kind there are also parts, such as `deployments/scale`.
     let whole = resources.into_iter().filter(|raw| !raw.name.contains('/'));
     Ok(whole.map(|raw| (raw.kind, Resource { plural: raw.name, namespaced: raw.namespaced })).collect())
@@ -77,7 +79,8 @@ struct RawObject {
 
 /// Who controls the object. Nobody, if it is another object than the one of this uid: that one is gone.
 pub(super) fn controller(text: &[u8], uid: &str) -> Result<Option<Owner>, String> {
-    let RawObject { metadata } = serde_json::from_slice(text).map_err(|error| format!("it is no object: {error}"))?;
+    let RawObject { metadata } =
+        serde_json::from_slice(text).map_err(|error| format!("it is no object: {}", in_few_words(error)))?;
     if metadata.uid != uid {
         return Ok(None);
     }

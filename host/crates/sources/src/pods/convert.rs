@@ -3,6 +3,7 @@
 //! It reads just the fields that a [`Pod`] has, into structs of its own: a field that it does not know cannot make a pod unreadable,
 //! and nothing is allocated for what nobody asks for, such as managed fields, probes, volumes and environment.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use crate::raw::{Metadata, Quantity, first_and_others, given, or_default, quanti
 
 /// Reads a pod.
 pub(crate) fn pod(json: &str) -> Result<Pod, String> {
-    let raw: RawPod = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let raw: RawPod = serde_json::from_str(json).map_err(in_few_words)?;
     let RawPod { metadata, spec, status } = raw;
     Ok(Pod {
         uid: metadata.uid,

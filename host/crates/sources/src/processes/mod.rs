@@ -6,6 +6,8 @@
 //! A process is placed by the path of its cgroup. Seen from a cgroup namespace, as a container has one, paths begin where that container
 //! is: the processes of all other pods are placed all the same, those of its own pod are not.
 
+#[cfg(test)]
+mod fuzz;
 mod parse;
 mod scan;
 

@@ -3,6 +3,7 @@
 //! Nothing is built that is not needed: samples go into one list, and labels are read once for each series that is new. The form is
 //! described at <https://prometheus.io/docs/prometheus/latest/querying/api/#expression-query-result-formats>.
 
+use sluicebox_contract::text::in_few_words;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -57,7 +58,7 @@ pub(super) fn read(body: &[u8], limits: Limits, mut subject: impl FnMut(&str) ->
         #[serde(default)]
         infos: Option<Vec<String>>,
     }
-    let outer: Outer<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let outer: Outer<'_> = serde_json::from_slice(body).map_err(in_few_words)?;
     let mut answer = Answer::default();
     let warnings = outer.warnings.into_iter().flatten().chain(outer.infos.into_iter().flatten());
     answer.warnings = warnings.take(MOST_WARNINGS).map(|warning| crate::http::excerpt(&warning)).collect();
@@ -69,9 +70,7 @@ pub(super) fn read(body: &[u8], limits: Limits, mut subject: impl FnMut(&str) ->
     match outer.data.map(RawValue::get) {
         Some(data) if data != "null" => {
             let mut reader = serde_json::Deserializer::from_str(data);
-            Data { answer: &mut answer, limits, subject: &mut subject }
-                .deserialize(&mut reader)
-                .map_err(|error| error.to_string())?;
+            Data { answer: &mut answer, limits, subject: &mut subject }.deserialize(&mut reader).map_err(in_few_words)?;
         }
         _ if answer.error.is_some() => {}
         _ => return Err("it has no `data`".to_owned()),
@@ -92,6 +91,7 @@ pub(super) fn refusal(body: &[u8]) -> Option<String> {
 }
 
 fn words(kind: Option<&str>, error: Option<&str>) -> String {
+    let [kind, error] = [kind, error].map(|text| text.filter(|text| !text.trim().is_empty()));
     let text = match (kind, error) {
         (Some(kind), Some(error)) => format!("{kind}: {error}"),
         (Some(text), None) | (None, Some(text)) => text.to_owned(),

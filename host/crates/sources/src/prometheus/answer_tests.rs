@@ -160,3 +160,11 @@ fn labels_are_bounded_and_each_name_comes_once() {
     assert_eq!(pairs(&format!("{{{}}}", many.join(","))), None);
     assert_eq!(pairs("[]"), None);
 }
+
+#[test]
+fn a_failure_without_words_is_told_in_some() {
+    for body in [r#"{"status":"error"}"#, r#"{"status":"error","errorType":"","error":" "}"#] {
+        assert_eq!(answer(body).error.as_deref(), Some("it does not say why"), "{body}");
+    }
+    assert_eq!(refusal(br#"{"error":""}"#).as_deref(), Some("it does not say why"));
+}

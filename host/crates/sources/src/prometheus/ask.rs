@@ -1,5 +1,6 @@
 //! Asks the server: one query, and what a metric is.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ fn metadata(body: &[u8], metric: &str) -> Result<Metadata, String> {
         #[serde(default)]
         unit: String,
     }
-    let mut answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let mut answer: Answer = serde_json::from_slice(body).map_err(in_few_words)?;
     let told = answer.data.remove(metric).and_then(|told| told.into_iter().next());
     let short = |text: String| if text.len() > LONGEST_WORD { String::new() } else { excerpt(&text) };
     // `unknown` is how Prometheus says that nobody has told.

@@ -9,6 +9,8 @@ mod ask;
 mod config;
 mod course;
 mod cycle;
+#[cfg(test)]
+mod fuzz;
 mod mape;
 mod outage;
 mod plan;

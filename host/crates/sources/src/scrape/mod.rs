@@ -7,6 +7,8 @@
 mod config;
 mod fetch;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod growth;
 mod outage;
 mod rows;

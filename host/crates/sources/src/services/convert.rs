@@ -1,5 +1,6 @@
 //! Makes a [`Service`] out of the API's JSON. Pure.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -13,7 +14,7 @@ const HEADLESS: &str = "None";
 
 /// Reads a service.
 pub(crate) fn service(json: &str) -> Result<Service, String> {
-    let RawService { metadata, spec, status } = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let RawService { metadata, spec, status } = serde_json::from_str(json).map_err(in_few_words)?;
     let mut cluster_ips = first_and_others(spec.cluster_ip, spec.cluster_ips);
     cluster_ips.retain(|address| address != HEADLESS);
     Ok(Service {

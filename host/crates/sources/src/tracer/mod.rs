@@ -9,6 +9,8 @@ mod config;
 mod document;
 mod ends;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod listen;
 mod outage;
 mod report;

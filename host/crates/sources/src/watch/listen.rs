@@ -256,6 +256,7 @@ impl Listener {
             WatchLine::Failed(status) => {
                 let mut trouble = self.fetch.trouble("watch", status.describe());
                 trouble.status = Some(StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+                trouble.retry_after = status.retry_after();
                 return Err(trouble);
             }
             WatchLine::Garbage(cause) => {

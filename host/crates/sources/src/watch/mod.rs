@@ -9,6 +9,8 @@
 
 mod cut;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod lines;
 mod listen;
 mod memory;

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::kubernetes::Trouble;
 
+/// So many kinds of trouble are said in one outage.
+const MOST_KINDS: usize = 8;
+
 /// Whether the API answers, as far as one source can tell.
 pub(super) struct Outage {
     source: &'static str,
@@ -19,8 +22,8 @@ pub(super) struct Outage {
 struct Since {
     began: Instant,
     tries: u64,
-    /// A different kind of trouble is news.
-    status: Option<StatusCode>,
+    /// A different kind of trouble is news, once: a server that fails answers now this way and now that.
+    told: Vec<Option<StatusCode>>,
 }
 
 impl Outage {
@@ -36,15 +39,16 @@ impl Outage {
             return;
         }
         self.meter.connected.set(0);
-        let since = self.since.get_or_insert(Since { began: Instant::now(), tries: 0, status: None });
+        let since = self.since.get_or_insert(Since { began: Instant::now(), tries: 0, told: Vec::new() });
         since.tries += 1;
-        if since.tries == 1 || since.status != trouble.status {
+        // There are not many kinds.
+        if !since.told.contains(&trouble.status) && since.told.len() < MOST_KINDS {
+            since.told.push(trouble.status);
             let hint = trouble.hint.clone().or_else(|| hint(trouble.status, self.source));
             tracing::warn!(source = self.source, hint, "{trouble}: trying again with growing pauses");
         } else {
             tracing::debug!(source = self.source, tries = since.tries, "{trouble}");
         }
-        since.status = trouble.status;
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -57,7 +61,10 @@ impl Outage {
 }
 
 fn hint(status: Option<StatusCode>, source: &str) -> Option<String> {
-    match status? {
+    let Some(status) = status else {
+        return Some("is the API server alive, and reachable from this node?".to_owned());
+    };
+    match status {
         StatusCode::UNAUTHORIZED => {
             Some("the API does not know this token: `kubernetes.token-retrieval` says where it comes from".to_owned())
         }
@@ -65,6 +72,10 @@ fn hint(status: Option<StatusCode>, source: &str) -> Option<String> {
             "give the service account the rights `list` and `watch` on `{source}` by a ClusterRole and a ClusterRoleBinding"
         )),
         StatusCode::NOT_FOUND => Some("is the address that of a Kubernetes API server?".to_owned()),
+        StatusCode::TOO_MANY_REQUESTS => {
+            Some("the API server has more to do than it can: it is asked again when it says".to_owned())
+        }
+        status if status.is_server_error() => Some("the API server or its etcd fails: see the server's log".to_owned()),
         _ => None,
     }
 }

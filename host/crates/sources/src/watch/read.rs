@@ -1,5 +1,6 @@
 //! Turns the API's text into objects whose JSON stays as it was sent. Pure.
 
+use sluicebox_contract::text::in_few_words;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -117,7 +118,7 @@ struct RawBookmark {
 /// Reads a page. An object that is not as expected is left out, the others are kept.
 pub(super) fn page(text: &[u8]) -> Result<Page, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("it is not text: {error}"))?;
-    let page: RawPage = serde_json::from_str(text).map_err(|error| format!("it is not a list: {error}"))?;
+    let page: RawPage = serde_json::from_str(text).map_err(|error| format!("it is not a list: {}", in_few_words(error)))?;
     let token = page.metadata.token.filter(|token| !token.is_empty());
     if page.metadata.resource_version.is_empty() && token.is_none() {
         return Err("it has no metadata.resourceVersion".to_owned());
@@ -165,7 +166,7 @@ pub(super) fn watch_line(line: &[u8]) -> WatchLine {
             // Some servers end a watch with a bare status.
             return match serde_json::from_str::<Status>(text) {
                 Ok(status) if status.code != 0 => WatchLine::Failed(status),
-                _ => WatchLine::Garbage(format!("it is not a watch event: {error}: {}", beginning(text))),
+                _ => WatchLine::Garbage(format!("it is not a watch event: {}: {}", in_few_words(error), beginning(text))),
             };
         }
     };
@@ -197,7 +198,7 @@ pub(super) fn watch_line(line: &[u8]) -> WatchLine {
 fn object(raw: &RawValue) -> Result<Object, String> {
     let text = raw.get();
     let refuse = |cause: &str| format!("an object ({cause}): {}", beginning(text));
-    let RawObject { metadata } = serde_json::from_str(text).map_err(|error| refuse(&error.to_string()))?;
+    let RawObject { metadata } = serde_json::from_str(text).map_err(|error| refuse(&in_few_words(error)))?;
     if metadata.uid.is_empty() || metadata.name.is_empty() || metadata.resource_version.is_empty() {
         return Err(refuse("metadata.uid, name or resourceVersion is missing"));
     }
@@ -301,6 +302,12 @@ mod tests {
         assert!(matches!(error, WatchLine::Failed(status) if status.code == 410 && status.reason == "Expired"));
         let status = watch_line(br#"{"kind":"Status","code":500,"message":"no"}"#);
         assert!(matches!(status, WatchLine::Failed(status) if status.code == 500));
+        for (details, asked) in [(r#"{"retryAfterSeconds":7}"#, Some(7)), ("null", None), (r#"{"retryAfterSeconds":"x"}"#, None)]
+        {
+            let line = format!(r#"{{"type":"ERROR","object":{{"code":429,"details":{details}}}}}"#);
+            let WatchLine::Failed(status) = watch_line(line.as_bytes()) else { panic!("{line}") };
+            assert_eq!((status.code, status.retry_after().map(|wait| wait.as_secs())), (429, asked), "{line}");
+        }
         assert!(matches!(watch_line(br#"{"type":"NEW","object":{}}"#), WatchLine::Refused(_)));
         assert!(matches!(watch_line(br#"{"type":"ADDED","object":{}}"#), WatchLine::Refused(_)));
         assert!(matches!(watch_line(br#"{"type":"ADDED","object":"#), WatchLine::Garbage(_)));

@@ -48,6 +48,7 @@ impl Backlog for Queue {
     fn waiting(&self) -> Waiting {
         Waiting {
             unread: self.unread(),
+            next_read: self.next_read,
             first_open: self.first_open(),
             next: self.next(),
             bytes: self.bytes(),

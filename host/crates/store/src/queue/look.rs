@@ -1,6 +1,6 @@
 //! A queue looked at, without changing it: also while a program works on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sluicebox_contract::Record;
@@ -9,7 +9,7 @@ use super::recover::{missing, numbers};
 use super::segment::{self, Reading, Segment};
 use super::{Queue, place};
 use crate::StoreError;
-use crate::directory::Directory;
+use crate::directory::{Directory, Endures};
 
 /// What a queue looks like.
 #[derive(Debug)]
@@ -95,5 +95,15 @@ impl Looks {
             }
         }
         Ok(())
+    }
+
+    /// Copies every file of which something cannot be read into the directory `damaged` beside them; gives its path.
+    pub fn copy_damaged(&self) -> Result<PathBuf, StoreError> {
+        let aside = self.directory.below("damaged")?;
+        for file in self.files.iter().filter(|file| file.behind > 0 || file.trouble.is_some()) {
+            let bytes = self.directory.read(&file.name, u64::MAX)?.unwrap_or_default();
+            aside.write(&file.name, &bytes, Endures::Power)?;
+        }
+        Ok(self.directory.path("damaged"))
     }
 }

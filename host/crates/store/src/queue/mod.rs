@@ -13,6 +13,8 @@
 
 mod backlog;
 pub(crate) mod frame;
+#[cfg(test)]
+mod fuzz;
 mod look;
 mod place;
 mod recover;
@@ -231,7 +233,7 @@ impl Queue {
 
     /// Entries that are neither done nor were read.
     pub fn unread(&self) -> u64 {
-        self.next().saturating_sub(self.next_read)
+        self.from(self.next_read)
     }
 
     /// The first entry that is not done.
@@ -241,7 +243,7 @@ impl Queue {
 
     /// Entries that are not done.
     pub fn len(&self) -> u64 {
-        self.next().saturating_sub(self.first_open)
+        self.from(self.first_open)
     }
 
     /// Whether all entries are done.
@@ -267,6 +269,12 @@ impl Queue {
     /// The number of the entry that comes next.
     fn next(&self) -> u64 {
         self.last().next() + self.gathered_entries
+    }
+
+    /// Entries from this number on. What is missing between two files is none of them: it was counted when it was found.
+    fn from(&self, number: u64) -> u64 {
+        let written = self.files.iter().map(|file| file.next().saturating_sub(file.first.max(number))).sum::<u64>();
+        written + self.next().saturating_sub(self.last().next().max(number))
     }
 
     fn last(&self) -> Segment {

@@ -1,5 +1,6 @@
 //! Up to where the entries of a queue are done, as a file. It may be older than the truth: what is done is then written again.
 
+use super::segment::HIGHEST;
 use crate::StoreError;
 use crate::directory::{Directory, Endures};
 
@@ -22,8 +23,9 @@ pub(super) fn kept(directory: &Directory) -> Result<Option<u64>, StoreError> {
         Err(error) => return Err(error),
     };
     let text = str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n')?.split_once(' '));
-    Ok(text.and_then(|(number, sum)| {
+    let number = text.and_then(|(number, sum)| {
         let expected = u32::from_str_radix(sum, 16).ok()?;
         (crc32fast::hash(number.as_bytes()) == expected).then(|| number.parse().ok()).flatten()
-    }))
+    });
+    Ok(number.filter(|number| *number <= HIGHEST))
 }

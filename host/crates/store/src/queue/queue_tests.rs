@@ -183,6 +183,37 @@ fn a_look_changes_nothing_and_sees_what_is_wrong() {
 }
 
 #[test]
+fn a_record_may_be_larger_than_its_file_was_when_reading_began() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    for payload in [vec![1; 10], vec![2; 50_000], vec![3; 10]] {
+        queue.append(ONE, &payload).unwrap();
+        queue.flush().unwrap();
+        let read: Vec<_> = queue.read(1, usize::MAX).unwrap().iter().map(|record| record.payload.len()).collect();
+        assert_eq!((read, queue.damaged()), (vec![payload.len()], 0));
+    }
+}
+
+#[test]
+fn what_is_missing_between_two_files_is_damaged_and_does_not_wait() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    for _ in 0..400 {
+        queue.append(ONE, &[b'x'; 1000]).unwrap();
+    }
+    queue.close().unwrap();
+    let first = folder.path().join("queue").join("0000000000000000.entries");
+    let bytes = std::fs::read(&first).unwrap();
+    std::fs::write(&first, &bytes[..bytes.len() / 2]).unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert!(recovered.missing > 0);
+    assert_eq!((queue.unread(), queue.damaged()), (recovered.entries, recovered.missing));
+    assert_eq!(queue.unread() + queue.damaged(), 400);
+    let read = queue.read(200, usize::MAX).unwrap().len() as u64;
+    assert_eq!(queue.unread() + queue.damaged() + read, 400);
+}
+
+#[test]
 fn two_programs_do_not_work_on_one_queue() {
     let folder = TempDir::new().unwrap();
     let (queue, _) = open(&folder, WhenFull::Block);
@@ -203,6 +234,33 @@ fn what_a_later_version_has_written_is_neither_read_nor_removed() {
     let error = Queue::open(&folder.path().join("queue"), settings(WhenFull::Block)).err().unwrap().to_string();
     assert!(error.contains("later version") && error.contains("0000000000000005.entries"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
+}
+
+#[test]
+fn numbers_that_no_queue_reaches_have_not_come_from_us() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder, WhenFull::Block));
+    let file = folder.path().join("queue").join(segment::name(u64::MAX));
+    std::fs::write(&file, frame::header(frame::QUEUE)).unwrap();
+    place::keep(&Directory::open(&folder.path().join("queue")).unwrap(), u64::MAX).unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!((recovered, queue.append(ONE, b"0").unwrap()), (Recovered::default(), Appended::Kept(0)));
+    assert!(file.exists(), "it is left alone");
+}
+
+#[test]
+fn a_file_with_numbers_that_another_one_has_hides_nothing_that_comes_later() {
+    let folder = TempDir::new().unwrap();
+    let (mut queue, _) = open(&folder, WhenFull::Block);
+    fill(&mut queue, 20, 10);
+    queue.close().unwrap();
+    let files = folder.path().join("queue");
+    std::fs::copy(files.join(segment::name(0)), files.join(segment::name(5))).unwrap();
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    assert_eq!((recovered.entries, recovered.missing), (20, 0));
+    assert!(recovered.cut > 0);
+    fill(&mut queue, 3, 10);
+    assert_eq!(numbers(&mut queue), (0..23).collect::<Vec<_>>());
 }
 
 /// What a queue must be, and no disk.
@@ -301,6 +359,9 @@ fn whatever_ends_the_program_everything_flushed_is_there_in_order_and_what_is_lo
             let (mut queue, recovered) = open(&folder, WhenFull::DropOldest);
             let there = numbers(&mut queue);
             assert_eq!(recovered.entries, there.len() as u64, "seed {seed} life {life}");
+            queue.rewind();
+            assert_eq!((recovered.entries, queue.unread()), (queue.len(), queue.len()), "seed {seed} life {life}");
+            queue.skip_to(queue.next());
             assert!(there.windows(2).all(|pair| pair[0] < pair[1]), "seed {seed}: in order");
             // Begin anew from what is there.
             let mut model = Model { next: queue.next(), open: there.into(), flushed: queue.next() };

@@ -25,7 +25,9 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
     let place = place::kept(&directory)?;
     let (mut files, mut recovered) = (VecDeque::<Segment>::new(), Recovered::default());
     for first in numbers(&directory)? {
-        let Some(found) = segment::look(&directory, first)? else {
+        let before = files.back().map_or(0, |last| last.next());
+        // Nobody writes entries that another file has already; read as they stand they would hide what comes behind both.
+        let Some(found) = segment::look(&directory, first)?.filter(|_| first >= before) else {
             recovered.cut += directory.size(segment::name(first)).unwrap_or(0);
             directory.remove(segment::name(first))?;
             continue;

@@ -16,6 +16,9 @@ const ENDING: &str = ".entries";
 /// Digits of the number.
 const DIGITS: usize = 16;
 
+/// No entry has a higher number, however long a queue is in use: what has one has not come from us, and numbers can be counted on.
+pub(super) const HIGHEST: u64 = 1 << 62;
+
 /// A file of which all that is known was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -54,7 +57,7 @@ pub(super) fn name(first: u64) -> String {
 pub(super) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(ENDING).filter(|digits| digits.len() == DIGITS)?;
     let is_ours = digits.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit));
-    is_ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    is_ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten().filter(|first| *first <= HIGHEST)
 }
 
 /// Makes a file with nothing in it but its header.
@@ -99,8 +102,6 @@ pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, S
 /// Reads entries from a file, one after the other.
 pub(super) struct Reading {
     file: BufReader<File>,
-    /// No record is larger than the file was.
-    most: u64,
     pub(super) segment: u64,
     /// The number of the entry that comes next.
     next: u64,
@@ -113,9 +114,8 @@ impl Reading {
         let segment = Segment { first, entries: 0, bytes: 0 };
         file.seek(SeekFrom::Start(0)).map_err(|error| failed(directory, "read", segment, &error))?;
         let mut file = BufReader::new(file);
-        let most = file.get_ref().metadata().map_err(|error| failed(directory, "read", segment, &error))?.len();
         let header = frame::read_header(&mut file, QUEUE).map_err(|error| failed(directory, "read", segment, &error))?;
-        Ok((header == Header::Ours).then_some(Self { file, most, segment: first, next: first }))
+        Ok((header == Header::Ours).then_some(Self { file, segment: first, next: first }))
     }
 
     /// The number of the entry that comes next.
@@ -126,7 +126,10 @@ impl Reading {
     /// The next entries that stand together; none where there are no good ones.
     pub(super) fn read(&mut self, directory: &Directory) -> Result<Option<Record>, StoreError> {
         let segment = Segment { first: self.segment, entries: 0, bytes: 0 };
-        match frame::next(&mut self.file, self.most).map_err(|error| failed(directory, "read", segment, &error))? {
+        let broken = |error: &std::io::Error| failed(directory, "read", segment, error);
+        // No record is larger than the file, which grows while it is read.
+        let most = self.file.get_ref().metadata().map_err(|error| broken(&error))?.len();
+        match frame::next(&mut self.file, most).map_err(|error| broken(&error))? {
             Frame::Whole(entries, payload) => {
                 let record = Record { first: self.next, entries, payload };
                 self.next = record.next();
@@ -149,7 +152,8 @@ mod tests {
     #[test]
     fn names_are_in_the_order_of_their_numbers_and_nothing_else_is_one() {
         assert!(name(9) < name(10) && name(u64::MAX) > name(1 << 60));
-        assert_eq!([first_of(&name(0x1f)), first_of(&name(u64::MAX))], [Some(0x1f), Some(u64::MAX)]);
+        assert_eq!([first_of(&name(0x1f)), first_of(&name(HIGHEST))], [Some(0x1f), Some(HIGHEST)]);
+        assert_eq!([first_of(&name(HIGHEST + 1)), first_of(&name(u64::MAX))], [None, None]);
         for odd in ["", ".entries", "1f.entries", "000000000000001F.entries", "+00000000000001f.entries", "000000000000001f"] {
             assert_eq!(first_of(odd), None, "{odd}");
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::found;
@@ -50,6 +51,10 @@ impl Etcd {
         let body = json!({ "revision": revision, "physical": true });
         ask(self.port, "/v3/kv/compaction", &body).await.context("etcd does not compact")?;
         Ok(())
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     pub(super) fn last_words(&self) -> String {

@@ -23,6 +23,8 @@ pub enum Need {
     Kubectl,
     /// tansu, a broker of Kafka's protocol.
     Kafka,
+    /// Apache Kafka itself, of a version from before clients could ask which version it is, and a Java.
+    ApacheKafka,
     /// A Python that can import `confluent_kafka`.
     ConfluentKafka,
     /// stunnel, which speaks TLS for a server that does not.
@@ -43,6 +45,8 @@ pub enum Need {
     NetworkNamespaces,
     /// `openssl`, which makes certificates.
     Openssl,
+    /// To make a file system that knows quotas, and to set them. To mount it is another thing.
+    Btrfs,
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -102,6 +106,20 @@ pub(super) fn tansu() -> Result<PathBuf> {
     program("tansu", "SLUICEBOX_TANSU")
 }
 
+pub(super) fn apache_kafka() -> Result<PathBuf> {
+    program("apache-kafka", "SLUICEBOX_APACHE_KAFKA")
+}
+
+/// `mkfs.btrfs`.
+pub fn mkfs_btrfs() -> Result<PathBuf> {
+    program("mkfs.btrfs", "SLUICEBOX_MKFS_BTRFS")
+}
+
+/// `btrfs`.
+pub fn btrfs() -> Result<PathBuf> {
+    program("btrfs", "SLUICEBOX_BTRFS")
+}
+
 pub(super) fn stunnel() -> Result<PathBuf> {
     program("stunnel4", "SLUICEBOX_STUNNEL")
 }
@@ -159,6 +177,7 @@ impl Need {
             Self::GalileoDb => "galileo-db",
             Self::Kubectl => "kubectl",
             Self::Kafka => "tansu",
+            Self::ApacheKafka => "apache-kafka",
             Self::ConfluentKafka => "confluent-kafka",
             Self::Stunnel => "stunnel4",
             Self::UserModeLinux => "user-mode-linux",
@@ -169,6 +188,7 @@ impl Need {
             Self::NodeExporter => "prometheus-node-exporter",
             Self::NetworkNamespaces => "network namespaces",
             Self::Openssl => "openssl",
+            Self::Btrfs => "btrfs",
         }
     }
 
@@ -179,6 +199,7 @@ impl Need {
             Self::GalileoDb | Self::ConfluentKafka => python().map(drop),
             Self::Kubectl => kubectl().map(drop),
             Self::Kafka => tansu().map(drop),
+            Self::ApacheKafka => apache_kafka().map(drop),
             Self::Stunnel => stunnel().map(drop),
             Self::UserModeLinux => user_mode_linux().and_then(|_| busybox()).map(drop),
             Self::EmulatedLinux => emulator().and_then(|_| linux()).and_then(|_| busybox()).map(drop),
@@ -188,6 +209,7 @@ impl Need {
             Self::NodeExporter => node_exporter().map(drop),
             Self::NetworkNamespaces => network_namespaces(),
             Self::Openssl => program("openssl", "SLUICEBOX_OPENSSL").map(drop),
+            Self::Btrfs => mkfs_btrfs().and_then(|_| btrfs()).map(drop),
         }
     }
 }

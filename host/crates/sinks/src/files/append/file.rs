@@ -20,7 +20,7 @@ pub(super) struct Appended {
     /// Up to the end of the last whole line that is known of.
     length: u64,
     /// A failed write has left more than whole lines, and that could not be cut off yet.
-    torn: bool,
+    pub(super) torn: bool,
     /// The first line, where it has been compared or written.
     heading: Option<Vec<u8>>,
     /// It was not there before.

@@ -1,5 +1,6 @@
 //! Which names of the directory are appended to, in this run or an earlier one, and which are documents: no name is both.
 
+use sluicebox_contract::text::in_few_words;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -129,8 +130,8 @@ impl Known {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<(String, SystemTime)>, String> {
-    let state: State = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(String, SystemTime)>, String> {
+    let state: State = serde_json::from_slice(bytes).map_err(in_few_words)?;
     if state.version != VERSION {
         return Err(format!("version {} is not known", state.version));
     }

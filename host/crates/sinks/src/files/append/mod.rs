@@ -3,6 +3,8 @@
 mod ahead;
 mod config;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod known;
 mod line;
 mod names;
@@ -178,6 +180,11 @@ impl Appender {
     /// The directory has been removed, and what was kept there with it.
     pub(super) fn directory_lost(&mut self) {
         self.known.unsaved = true;
+    }
+
+    /// Lets all files go, so that what they lie on can be taken away and mended.
+    pub(super) fn close(&mut self) {
+        self.targets.values_mut().for_each(Target::close);
     }
 
     /// Keeps in the directory what the next run must know.

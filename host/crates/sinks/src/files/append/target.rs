@@ -72,7 +72,11 @@ impl Target {
                 Step::Write => {
                     // Whoever comes after a crash must know whose the file is before there is something to lose.
                     known.save(site.directory, site.manner)?;
-                    self.write_some(site)?;
+                    match self.write_some(site) {
+                        // No file may become larger: the next one begins empty.
+                        Err(Errno::FBIG) if self.file.as_ref().is_some_and(Appended::has_lines) => self.rotate(site)?,
+                        done => done?,
+                    }
                 }
                 Step::Rotate => self.try_to_rotate(site)?,
                 Step::RotateForHeading => {
@@ -96,6 +100,11 @@ impl Target {
         self.ahead.refused(line.index, line.print);
         refused.push(Refusal { index: line.index, reason: reason.to_owned() });
         true
+    }
+
+    /// Lets the open file go, unless only we know where in it half a line begins; it is opened again when there is something to write.
+    pub(super) fn close(&mut self) {
+        self.file.take_if(|file| !file.torn);
     }
 
     fn open(&mut self, site: Site<'_>, known: &mut Known) -> Result<(), Errno> {

@@ -3,6 +3,8 @@
 
 mod cidrs;
 mod cluster;
+#[cfg(test)]
+mod fuzz;
 pub(super) mod heard;
 mod known;
 mod resolve;

@@ -1,11 +1,11 @@
-//! Text of letters in the two forms that are printed, made harmless for a terminal: a cell of a table, and JSON that stays JSON.
+//! Text from outside in the two forms that are printed, made harmless for a terminal: a cell of a table, and JSON that stays JSON.
 
 use std::fmt::Write as _;
 
 use sluicebox_contract::text::{is_harmful, push_harmless};
 
 /// The text on one line, with escapes in place of what a terminal would act on; longer ones end in `…`.
-pub(super) fn line(text: &str, most_characters: usize) -> String {
+pub fn line(text: &str, most_characters: usize) -> String {
     let mut line = String::new();
     let mut left = most_characters;
     for character in text.chars() {
@@ -22,7 +22,7 @@ pub(super) fn line(text: &str, most_characters: usize) -> String {
 }
 
 /// JSON, with JSON's escapes in place of what a terminal would act on; its line breaks stay. Such characters stand in strings only.
-pub(super) fn json(text: &str) -> String {
+pub fn json(text: &str) -> String {
     let mut json = String::with_capacity(text.len());
     for character in text.chars() {
         if character == '\n' || !is_harmful(character) {

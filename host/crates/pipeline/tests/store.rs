@@ -1,0 +1,445 @@
+//! A sink with a store: what it does not take is put away and comes out in order; nothing is lost, and everything is counted.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sluicebox_contract::meter::OutletMeter;
+use sluicebox_contract::{Entry, Fault, Notice, Outcome, Refusal, Sink};
+use sluicebox_pipeline::{Bounds, OutletTerms, Pipeline, Report, StoreSettings, StoreTerms, WhenFull};
+use support::drawer::{Drawer, Full};
+use support::shaper::wait;
+use support::stage::{Tap, soon, tap, until};
+use support::{Log, Scripted, event, lane_terms, lines, numbers, outlet_terms};
+use tokio::sync::mpsc;
+
+/// How the outside fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Up,
+    /// Every write is refused for now.
+    Down,
+    /// No write ever ends.
+    Hangs,
+}
+
+/// A sink that can be taken away.
+#[derive(Clone, Default)]
+struct Door {
+    log: Log,
+    way: Arc<Mutex<Way>>,
+    refuses: BTreeSet<String>,
+    /// How many entries each write was given.
+    sizes: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Door {
+    fn is(way: Way) -> Self {
+        let door = Self::default();
+        door.set(way);
+        door
+    }
+
+    fn set(&self, way: Way) {
+        *self.way.lock().unwrap() = way;
+    }
+}
+
+impl Sink for Door {
+    async fn write(&mut self, batch: &[Entry]) -> Outcome {
+        self.sizes.lock().unwrap().push(batch.len());
+        let way = *self.way.lock().unwrap();
+        match way {
+            Way::Hangs => std::future::pending().await,
+            Way::Down => Outcome::stopped_at(0, Fault::retry("cannot write", "connection refused")),
+            Way::Up => {
+                let mut outcome = Outcome::written();
+                for (index, entry) in batch.iter().enumerate() {
+                    let Entry::Message(message) = entry else { panic!("a message") };
+                    let body = String::from_utf8(message.body.clone()).unwrap();
+                    if self.refuses.contains(&body) {
+                        outcome.refused.push(Refusal { index, reason: "no such name".into() });
+                    } else {
+                        self.log.lock().unwrap().push(body);
+                    }
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn settled(&mut self) -> Result<(), Fault> {
+        self.log.lock().unwrap().push("settled".into());
+        Ok(())
+    }
+}
+
+/// A pipeline with one lane and one sink with a store.
+struct Run {
+    pipeline: Pipeline,
+    tell: mpsc::Sender<Notice>,
+    meter: Arc<OutletMeter>,
+}
+
+fn overflow() -> StoreSettings {
+    StoreSettings { always: false, entries_per_second: 1_000_000 }
+}
+
+fn terms(drawer: &Drawer, settings: StoreSettings) -> OutletTerms {
+    let mut terms = outlet_terms(&["lane"]);
+    terms.bounds = Bounds { items: 4, bytes: 1 << 20, when_full: WhenFull::Wait };
+    terms.settings.drain = Duration::from_millis(200);
+    terms.store = Some(StoreTerms { backlog: Box::new(drawer.clone()), settings });
+    terms
+}
+
+impl Run {
+    fn new(door: &Door, drawer: &Drawer, settings: StoreSettings) -> Self {
+        let mut pipeline = Pipeline::default();
+        let terms = terms(drawer, settings);
+        let meter = Arc::clone(&terms.meter);
+        let outlet = pipeline.outlet("out", door.clone(), terms);
+        let mut lane = lane_terms(&[outlet]);
+        lane.settings.batch = 2;
+        let lane = pipeline.lane("lane", Scripted::default(), lane).unwrap().handle();
+        let (tell, source): (_, Tap) = tap();
+        pipeline.source("tap", source, &[lane]);
+        Self { pipeline, tell, meter }
+    }
+
+    async fn say(&self, events: std::ops::Range<usize>) {
+        for number in events {
+            self.tell.send(event(number)).await.unwrap();
+        }
+    }
+
+    /// Runs until that is so, then stops.
+    async fn until(self, what: &str, is_so: impl FnMut() -> bool) -> Report {
+        let Self { pipeline, tell, .. } = self;
+        let report = soon(pipeline.run_until(until(what, is_so), Duration::from_secs(10))).await;
+        drop(tell);
+        report
+    }
+}
+
+/// What went in is written, refused, dropped or held.
+fn balances(meter: &OutletMeter) {
+    let store = meter.store.get().unwrap();
+    let gone_in = meter.accepted.get() + store.recovered.get();
+    let dropped = store.dropped.get() + store.too_large.get() + store.damaged.get() + meter.undelivered.get();
+    let held = u64::try_from(meter.held()).unwrap();
+    assert_eq!(gone_in, meter.written.get() + meter.refused.get() + dropped + held, "{meter:?}");
+}
+
+#[tokio::test]
+async fn what_a_sink_does_not_take_waits_in_the_store_and_the_lane_does_not_wait() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    run.say(0..500).await;
+    let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
+    let (counted, stored) = (Arc::clone(&meter), drawer.clone());
+    let report = run
+        .until("all is written", move || {
+            if counted.accepted.get() == 500 && stored.entries() == 500 {
+                door.set(Way::Up);
+            }
+            log.lock().unwrap().len() == 500
+        })
+        .await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((meter.written.get(), meter.held(), drawer.entries()), (500, 0, 0));
+    balances(&meter);
+}
+
+#[tokio::test]
+async fn what_comes_out_of_the_store_is_in_order_and_new_entries_stand_behind_it() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    let (meter, tell) = (Arc::clone(&run.meter), run.tell.clone());
+    run.say(0..100).await;
+    let (log, counted, gate) = (Arc::clone(&door.log), Arc::clone(&meter), door.clone());
+    let mut told = 100;
+    let report = run
+        .until("all is written", move || {
+            if counted.accepted.get() >= 100 {
+                gate.set(Way::Up);
+                if told < 300 && tell.try_send(event(told)).is_ok() {
+                    told += 1;
+                }
+            }
+            log.lock().unwrap().len() == 300
+        })
+        .await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(lines(&door.log), numbers(0..300));
+    balances(&meter);
+}
+
+#[tokio::test]
+async fn at_the_end_everything_is_in_the_store_and_the_next_run_writes_it_first() {
+    for way in [Way::Down, Way::Hangs] {
+        let (door, drawer) = (Door::is(way), Drawer::default());
+        let run = Run::new(&door, &drawer, overflow());
+        run.say(0..50).await;
+        let meter = Arc::clone(&run.meter);
+        let counted = Arc::clone(&meter);
+        let begin = Instant::now();
+        let report = run.until("all is handed over", move || counted.accepted.get() == 50).await;
+        assert!(report.is_clean() && begin.elapsed() < Duration::from_secs(5), "{way:?}: {report:?}");
+        assert_eq!((meter.written.get(), drawer.entries()), (0, 50), "{way:?}");
+        balances(&meter);
+
+        door.set(Way::Up);
+        let run = Run::new(&door, &drawer.reopened(), overflow());
+        run.say(50..60).await;
+        let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
+        run.until("all is written", move || log.lock().unwrap().len() == 60).await;
+        assert_eq!(lines(&door.log), numbers(0..60), "{way:?}");
+        assert_eq!(meter.store.get().unwrap().recovered.get(), 50);
+        balances(&meter);
+    }
+}
+
+#[tokio::test]
+async fn with_always_every_entry_is_put_away_before_it_is_written() {
+    let (door, drawer) = (Door::default(), Drawer::default());
+    let run = Run::new(&door, &drawer, StoreSettings { always: true, ..overflow() });
+    run.say(0..40).await;
+    let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
+    run.until("all is written", move || log.lock().unwrap().len() == 40).await;
+    assert_eq!(lines(&door.log), numbers(0..40));
+    assert_eq!((meter.store.get().unwrap().stored.get(), drawer.entries()), (40, 0));
+    balances(&meter);
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_holds_up_no_sink_and_loses_nothing() {
+    for always in [false, true] {
+        let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+        drawer.0.lock().unwrap().refuses = true;
+        let run = Run::new(&door, &drawer, StoreSettings { always, ..overflow() });
+        run.say(0..30).await;
+        let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
+        let (counted, gate) = (Arc::clone(&meter), door.clone());
+        let report = run
+            .until("all is written", move || {
+                if counted.store.get().unwrap().failures.get() > 0 {
+                    gate.set(Way::Up);
+                }
+                log.lock().unwrap().len() == 30
+            })
+            .await;
+        // It cannot be closed well, and that is all.
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!(lines(&door.log), numbers(0..30));
+        balances(&meter);
+    }
+}
+
+#[tokio::test]
+async fn a_full_store_does_as_it_was_told_and_everything_is_counted() {
+    for full in [Full::Block, Full::DropOldest, Full::DropNewest] {
+        let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+        {
+            let mut contents = drawer.0.lock().unwrap();
+            (contents.most, contents.full) = (Some(10), full);
+        }
+        let run = Run::new(&door, &drawer, overflow());
+        run.say(0..400).await;
+        let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
+        let (counted, gate) = (Arc::clone(&meter), door.clone());
+        let blocked_for = Instant::now();
+        let report = run
+            .until("all is handed over", move || {
+                let waits = full == Full::Block && blocked_for.elapsed() > Duration::from_millis(500);
+                if waits && *gate.way.lock().unwrap() == Way::Down {
+                    assert!(counted.accepted.get() < 400, "lanes wait: {counted:?}");
+                }
+                if waits || counted.accepted.get() == 400 && counted.queue.length.get() == 0 {
+                    gate.set(Way::Up);
+                }
+                counted.accepted.get() == 400 && counted.held() == 0 && !log.lock().unwrap().is_empty()
+            })
+            .await;
+        assert!(report.is_clean(), "{report:?}");
+        let (written, dropped) = (lines(&door.log), meter.store.get().unwrap().dropped.get());
+        assert_eq!(written.len() as u64 + dropped, 400, "{full:?}");
+        let mut sorted: Vec<usize> = written.iter().map(|line| line.parse().unwrap()).collect();
+        assert!(sorted.is_sorted(), "{full:?}: {sorted:?}");
+        match full {
+            Full::Block => assert_eq!(dropped, 0),
+            Full::DropOldest => assert!(dropped > 0 && sorted.pop() == Some(399)),
+            Full::DropNewest => assert!(dropped > 0 && sorted.first() == Some(&0) && sorted.pop() < Some(399)),
+        }
+        balances(&meter);
+    }
+}
+
+#[tokio::test]
+async fn a_sink_settles_when_what_was_put_away_before_is_written_and_not_when_some_was_dropped() {
+    for most in [None, Some(3)] {
+        let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+        {
+            let mut contents = drawer.0.lock().unwrap();
+            (contents.most, contents.full) = (most, Full::DropOldest);
+        }
+        let run = Run::new(&door, &drawer, overflow());
+        run.say(0..50).await;
+        run.tell.send(Notice::Listed).await.unwrap();
+        run.say(50..60).await;
+        let (meter, counted, gate) = (Arc::clone(&run.meter), Arc::clone(&run.meter), door.clone());
+        run.until("all is written", move || {
+            if counted.accepted.get() == 60 && counted.queue.length.get() == 0 {
+                gate.set(Way::Up);
+            }
+            counted.accepted.get() == 60 && counted.held() == 0
+        })
+        .await;
+        let written = lines(&door.log);
+        let settled = written.iter().position(|line| line == "settled");
+        if most.is_none() {
+            assert!(settled.is_some_and(|settled| settled >= 50), "{written:?}");
+        } else {
+            assert!(settled.is_none() && meter.store.get().unwrap().dropped.get() > 0, "{written:?}");
+        }
+        balances(&meter);
+    }
+}
+
+#[tokio::test]
+async fn a_dead_sink_with_a_store_does_not_slow_the_other_one_of_the_lane() {
+    for way in [Way::Down, Way::Hangs] {
+        let (dead, living, drawer) = (Door::is(way), Door::default(), Drawer::default());
+        let mut pipeline = Pipeline::default();
+        let mut dead_terms = terms(&drawer, overflow());
+        dead_terms.settings.write_timeout = Duration::from_mins(1);
+        let meter = Arc::clone(&dead_terms.meter);
+        let outlets = [
+            pipeline.outlet("dead", dead.clone(), dead_terms),
+            pipeline.outlet("living", living.clone(), outlet_terms(&["lane"])),
+        ];
+        let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&outlets)).unwrap().handle();
+        let (tell, source) = tap();
+        pipeline.source("tap", source, &[lane]);
+        for number in 0..2000 {
+            tell.send(event(number)).await.unwrap();
+        }
+        let log = Arc::clone(&living.log);
+        let begin = Instant::now();
+        let written = until("the living one has all", move || log.lock().unwrap().len() == 2000);
+        let report = soon(pipeline.run_until(written, Duration::from_secs(10))).await;
+        assert!(report.is_clean() && begin.elapsed() < Duration::from_secs(8), "{way:?}: {report:?} {:?}", begin.elapsed());
+        assert_eq!((drawer.entries(), dead.log.lock().unwrap().len()), (2000, 0));
+        balances(&meter);
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_in_part_is_not_written_twice_by_the_next_run() {
+    let (door, drawer) = (Door { refuses: ["3".to_owned()].into(), ..Door::default() }, Drawer::default());
+    let run = Run::new(&door, &drawer, StoreSettings { always: true, ..overflow() });
+    run.say(0..10).await;
+    let meter = Arc::clone(&run.meter);
+    let counted = Arc::clone(&meter);
+    run.until("all is dealt with", move || counted.written.get() + counted.refused.get() == 10).await;
+    assert_eq!((meter.written.get(), meter.refused.get()), (9, 1));
+    balances(&meter);
+    let run = Run::new(&door, &drawer.reopened(), overflow());
+    let meter = Arc::clone(&run.meter);
+    run.until("a moment later", || {
+        wait(Duration::from_millis(50));
+        true
+    })
+    .await;
+    assert_eq!((meter.store.get().unwrap().recovered.get(), meter.written.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn after_many_failures_single_entries_are_tried_until_one_is_written() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    run.say(0..100).await;
+    let (meter, counted, gate, sizes) = (Arc::clone(&run.meter), Arc::clone(&run.meter), door.clone(), Arc::clone(&door.sizes));
+    let mut opened = false;
+    run.until("all is written", move || {
+        if counted.retries.get() >= 8 && counted.accepted.get() == 100 {
+            opened |= counted.circuit_open.get() == 1;
+            gate.set(Way::Up);
+        }
+        assert!(counted.written.get() < 100 || opened, "the circuit was open");
+        counted.written.get() == 100
+    })
+    .await;
+    assert_eq!(meter.circuit_open.get(), 0);
+    let sizes = sizes.lock().unwrap().clone();
+    assert!(sizes[5..8].iter().all(|size| *size == 1) && sizes[9..].iter().any(|size| *size > 1), "{sizes:?}");
+    assert_eq!(lines(&door.log), numbers(0..100));
+}
+
+#[tokio::test]
+async fn what_is_in_the_store_comes_out_no_faster_than_it_may() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    run.say(0..600).await;
+    let counted = Arc::clone(&run.meter);
+    run.until("all is handed over", move || counted.accepted.get() == 600).await;
+    door.set(Way::Up);
+    let run = Run::new(&door, &drawer.reopened(), StoreSettings { always: false, entries_per_second: 200 });
+    let log = Arc::clone(&door.log);
+    let begin = Instant::now();
+    run.until("all is written", move || log.lock().unwrap().len() == 600).await;
+    // What one second gives may come at once, and what is read at a time.
+    assert!(begin.elapsed() > Duration::from_millis(1200), "{:?}", begin.elapsed());
+    assert_eq!(lines(&door.log), numbers(0..600));
+}
+
+#[tokio::test]
+async fn an_entry_that_is_too_large_for_the_store_is_counted_and_those_around_it_are_kept() {
+    let (door, drawer) = (Door::is(Way::Hangs), Drawer::default());
+    drawer.0.lock().unwrap().largest = Some(300);
+    let mut pipeline = Pipeline::default();
+    let terms = terms(&drawer, overflow());
+    let meter = Arc::clone(&terms.meter);
+    let outlet = pipeline.outlet("out", door.clone(), terms);
+    // The version stands before each number.
+    let long: &'static str = "x".repeat(400).leak();
+    let (small, large) = (Scripted::default(), Scripted::of(long));
+    let mut handles = Vec::new();
+    for (name, shaper) in [("small", small), ("large", large)] {
+        handles.push(pipeline.lane(name, shaper, lane_terms(&[outlet])).unwrap().handle());
+    }
+    let (tell, source) = tap();
+    pipeline.source("tap", source, &handles);
+    for number in 0..20 {
+        tell.send(event(number)).await.unwrap();
+    }
+    let counted = Arc::clone(&meter);
+    let report =
+        soon(pipeline.run_until(until("all is handed over", move || counted.accepted.get() == 40), Duration::from_secs(4))).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((meter.store.get().unwrap().too_large.get(), drawer.entries()), (20, 20));
+    balances(&meter);
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_loses_nothing_that_was_put_away() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, StoreSettings { always: true, ..overflow() });
+    run.say(0..100).await;
+    let counted = Arc::clone(&run.meter);
+    let Run { pipeline, tell: _tell, .. } = run;
+    // Dropped in the middle.
+    let all = until("all is put away", move || counted.store.get().unwrap().stored.get() == 100);
+    tokio::select! {
+        () = all => {}
+        _ = pipeline.run_until(std::future::pending(), Duration::from_secs(1)) => panic!("it runs"),
+    }
+    door.set(Way::Up);
+    let run = Run::new(&door, &drawer.reopened(), overflow());
+    let log = Arc::clone(&door.log);
+    run.until("all is written", move || log.lock().unwrap().len() == 100).await;
+    assert_eq!(lines(&door.log), numbers(0..100));
+}

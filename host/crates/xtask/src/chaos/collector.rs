@@ -1,0 +1,149 @@
+//! The program in one seed: started, killed and stopped, and what it said of itself while it lived.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use sluicebox_testkit::program::{Program, ask};
+use tokio::time::{sleep, timeout};
+
+use super::clock::now_milliseconds;
+use super::metrics::Metrics;
+
+/// How long it may take until its probes answer.
+const ALIVE_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take to end, beyond its grace.
+const END_WITHIN: Duration = Duration::from_secs(15);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+
+/// One life of the process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Run {
+    pub(super) began: i64,
+    /// What it said last.
+    pub(super) last: Option<Metrics>,
+    /// Whether it has ended by itself, with nothing lost.
+    pub(super) well: bool,
+}
+
+/// Who looks at the program's metrics all the time, and what was seen last of which run.
+#[derive(Default)]
+pub(super) struct Watcher {
+    now: Mutex<(usize, String)>,
+    seen: Mutex<Option<(usize, Metrics)>>,
+}
+
+pub(super) struct Collector {
+    binary: PathBuf,
+    config: PathBuf,
+    folder: PathBuf,
+    pub(super) program: Option<Program>,
+    pub(super) runs: Vec<Run>,
+    pub(super) watcher: Arc<Watcher>,
+    /// The longest start so far.
+    pub(super) slowest: Duration,
+}
+
+impl Watcher {
+    pub(super) async fn watch(self: Arc<Self>) {
+        loop {
+            let (run, address) = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if !address.is_empty()
+                && let Ok(Ok((true, page))) = timeout(Duration::from_secs(2), ask(&address, "/metrics")).await
+            {
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((run, Metrics::parse(&page)));
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    fn look_at(&self, run: usize, address: &str) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = (run, address.to_owned());
+    }
+
+    fn seen(&self, run: usize) -> Option<Metrics> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().filter(|(of, _)| *of == run).map(|(_, metrics)| metrics.clone())
+    }
+}
+
+impl Collector {
+    pub(super) fn new(binary: &Path, config: &Path, folder: &Path) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            config: config.to_owned(),
+            folder: folder.to_owned(),
+            program: None,
+            runs: Vec::new(),
+            watcher: Arc::default(),
+            slowest: Duration::ZERO,
+        }
+    }
+
+    /// Starts it, without waiting. `run` is where the number of the run is noted before anything can happen.
+    pub(super) fn launch(&mut self, run: &std::sync::atomic::AtomicUsize) -> Result<()> {
+        let number = self.runs.len();
+        run.store(number, std::sync::atomic::Ordering::Relaxed);
+        self.runs.push(Run { began: now_milliseconds(), ..Run::default() });
+        self.program = Some(Program::start(&self.binary, &self.config, &self.log(number), |_| {})?);
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    pub(super) async fn until_alive(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        let number = self.runs.len().saturating_sub(1);
+        let program = self.program.as_mut().context("there is no program")?;
+        program.until_alive(ALIVE_WITHIN).await.context("start-up has failed")?;
+        self.slowest = self.slowest.max(begin.elapsed());
+        self.watcher.look_at(number, program.address());
+        Ok(())
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.program.is_some()
+    }
+
+    /// Ends it without asking.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        let Some(mut program) = self.program.take() else { return Ok(()) };
+        program.kill()?;
+        self.note(false);
+        Ok(())
+    }
+
+    /// Asks it to end, and says whether nothing was lost.
+    pub(super) async fn stop(&mut self) -> Result<bool> {
+        let Some(mut program) = self.program.take() else { return Ok(true) };
+        program.resume()?;
+        let status = program.stop(END_WITHIN).await.context("it does not end")?;
+        let well = match status.code() {
+            Some(0) => true,
+            Some(1) => false,
+            _ => bail!("it ended with {status}:\n{}", program.log()?),
+        };
+        self.note(well);
+        Ok(well)
+    }
+
+    fn note(&mut self, well: bool) {
+        let number = self.runs.len().saturating_sub(1);
+        let last = self.watcher.seen(number);
+        self.watcher.look_at(number, "");
+        if let Some(run) = self.runs.last_mut() {
+            (run.last, run.well) = (last, well);
+        }
+    }
+
+    /// What it says of itself now.
+    pub(super) async fn metrics(&self) -> Result<Metrics> {
+        let program = self.program.as_ref().context("there is no program")?;
+        let (_, page) = timeout(Duration::from_secs(5), program.get("/metrics")).await.context("its metrics do not come")??;
+        Ok(Metrics::parse(&page))
+    }
+
+    pub(super) fn log(&self, run: usize) -> PathBuf {
+        self.folder.join(format!("run-{run}.log"))
+    }
+}

@@ -1,0 +1,84 @@
+//! The configuration of the program in one seed. Pure.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::pages::TARGETS;
+use super::plan::{Plan, StorePlan};
+use super::servers::TOPIC;
+
+/// Every sink.
+pub(super) const SINKS: [&str; 4] = ["broker", "lines", "meta", "redis"];
+
+/// Where everything is.
+pub(super) struct Places<'a> {
+    pub(super) api: String,
+    pub(super) pages: String,
+    pub(super) broker: String,
+    pub(super) redis: String,
+    pub(super) state: &'a Path,
+    pub(super) output: &'a Path,
+    pub(super) cache: &'a Path,
+}
+
+/// The channel of the events of a seed, and the hash of its documents.
+pub(super) fn own(what: &str, seed: u64) -> String {
+    format!("{what}-{seed}")
+}
+
+pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
+    let mut text = format!(
+        "node-name: n1\n\
+         kubernetes: {{access: url, url: \"http://{}\", token-retrieval: none, connect-timeout: 1s, request-timeout: 2s, watch-idle-timeout: 5s}}\n\
+         admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\nshutdown-grace: 4s\n\
+         cache-directory: {}\nstate-directory: {}\nsources:\n  pods: {{}}\n  scrape:\n    targets:\n",
+        places.api,
+        places.cache.display(),
+        places.state.display(),
+    );
+    let mut line = |words: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    let seed = plan.seed;
+    for target in TARGETS {
+        line(format_args!("      s{seed}{target}: {{url: \"http://{}/{target}\", period: {}ms}}", places.pages, plan.period));
+    }
+    line(format_args!("modules:"));
+    line(format_args!(
+        "  samples: {{use: json-lines, from: [scrape], settings: {{channel: {TOPIC}}}, when-full: wait, to: [broker]}}"
+    ));
+    line(format_args!("  copies: {{use: json-lines, from: [scrape], when-full: wait, to: [lines]}}"));
+    line(format_args!("  meta: {{use: fluent-bit-meta, settings: {{retention: 300ms}}, to: [meta]}}"));
+    line(format_args!(
+        "  metadata: {{use: pod-metadata, from: [pods], settings: {{retention: 300ms, collection: {}}}, to: [redis]}}",
+        own("metadata", seed)
+    ));
+    line(format_args!(
+        "  events: {{use: json-lines, from: [pods], settings: {{channel: {}}}, to: [redis]}}",
+        own("events", seed)
+    ));
+    let output = places.output.display();
+    let kafka = format!(
+        "kafka: {{brokers: [\"{}\"], message-timeout: 2s, linger: 1ms, extra: {{\"reconnect.backoff.ms\": \"20\", \"reconnect.backoff.max.ms\": \"200\"}}}}",
+        places.broker
+    );
+    let redis = format!("redis: {{url: \"redis://{}\", connect-timeout: 1s, write-timeout: 1s}}", places.redis);
+    line(format_args!("sinks:\n  broker: {{{kafka}{}}}", store(Some(plan.broker))));
+    line(format_args!(
+        "  lines: {{files: {{directory: \"{output}/lines\", append: {{file: lines.jsonl}}}}{}}}",
+        store(Some(plan.lines))
+    ));
+    line(format_args!(
+        "  meta: {{files: {{directory: \"{output}/meta\", remove-unclaimed: {{suffix: .meta, after: 300ms}}}}{}}}",
+        store(plan.meta)
+    ));
+    line(format_args!("  redis: {{{redis}{}}}", store(plan.redis)));
+    text
+}
+
+fn store(plan: Option<StorePlan>) -> String {
+    let Some(StorePlan { always, sync, mebibytes }) = plan else { return String::new() };
+    let takes = if always { "always" } else { "overflow" };
+    format!(", write-deadline: 5s, store: {{takes: {takes}, sync: {sync}, bytes: {mebibytes}MiB}}")
+}

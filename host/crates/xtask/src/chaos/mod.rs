@@ -1,0 +1,211 @@
+//! Runs the program with everything that goes wrong around it, again and again, and compares what went in with what came out.
+//!
+//! A seed says everything: how the program is configured, how the cluster changes, and which troubles come when (`plan.rs`). The servers are
+//! real, but for the API server and the pages that are scraped, since the checks count for themselves what those have handed out.
+//! `scene.rs` plays one seed, `stream.rs` and `documents.rs` know what must have come of it.
+
+mod clock;
+mod cluster;
+mod collector;
+mod config;
+mod disk;
+mod documents;
+mod metrics;
+mod pages;
+mod plan;
+mod random;
+mod reader;
+mod scene;
+mod servers;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::command::{must, say};
+use crate::{lab, modules, workspace};
+use plan::Plan;
+use scene::{Outcome, Post};
+use servers::Servers;
+
+/// Kill, stop, cut, slow, fill and break what the program stands on, and count what comes out
+///
+/// Each seed is a few seconds in the life of the program, between real servers and under load. What was accepted and did not come out, came
+/// out of order or half written, and a program that does not start, is a failure, and its seed is printed with the command that plays
+/// it again.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// How many seeds
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Only this one, and say what happens
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Begin no seed later than so many seconds after the first
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    time_limit: u64,
+    /// How many seeds are played side by side, each worker with servers of its own
+    #[arg(long, default_value_t = 6)]
+    workers: u64,
+    /// Take the program as it is in target/debug
+    #[arg(long)]
+    as_built: bool,
+    /// What it runs in has been prepared already
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if !arguments.inside {
+        if !arguments.as_built {
+            modules::compile(false, modules::Compiler::default())?;
+            must(workspace::cargo().args(["build", "--package", "sluicebox"]))?;
+            lab::provide(false)?;
+        }
+        return enter();
+    }
+    let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
+    let campaign = Campaign::new(from, seeds, Duration::from_secs(arguments.time_limit));
+    if arguments.seed.is_some() {
+        say(format!("seed {from}: {}", Plan::new(from, campaign.disks)));
+    }
+    let workers = arguments.workers.clamp(1, seeds.max(1));
+    std::thread::scope(|scope| {
+        let campaign = &campaign;
+        let workers: Vec<_> = (0..workers).map(|worker| scope.spawn(move || campaign.work(worker))).collect();
+        for worker in workers {
+            worker.join().map_err(|_| anyhow!("a worker has panicked"))??;
+        }
+        anyhow::Ok(())
+    })?;
+    campaign.tell(arguments.seed.is_some())
+}
+
+/// Goes on in a mount namespace of its own, where that is possible: what is mounted there ends with it.
+fn enter() -> Result<()> {
+    let this = std::env::current_exe().context("cannot tell who this is")?;
+    let apart = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
+    let mut command = if apart { Command::new("unshare") } else { Command::new(&this) };
+    if apart {
+        command.args(["--mount", "--propagation", "private"]).arg(&this).env(DISKS, "true");
+    }
+    must(command.args(std::env::args_os().skip(1)).arg("--inside"))
+}
+
+/// Whether disks can be mounted.
+const DISKS: &str = "SLUICEBOX_CHAOS_DISKS";
+
+struct Campaign {
+    next: AtomicU64,
+    from: u64,
+    end: u64,
+    until: Instant,
+    begin: Instant,
+    disks: bool,
+    folder: PathBuf,
+    outcomes: Mutex<Vec<Outcome>>,
+}
+
+impl Campaign {
+    fn new(from: u64, seeds: u64, limit: Duration) -> Self {
+        let begin = Instant::now();
+        Self {
+            next: AtomicU64::new(from),
+            from,
+            end: from.saturating_add(seeds),
+            until: begin + limit,
+            begin,
+            disks: std::env::var_os(DISKS).is_some(),
+            folder: workspace::target().join("chaos"),
+            outcomes: Mutex::default(),
+        }
+    }
+
+    fn work(&self, worker: u64) -> Result<()> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let mut servers = Servers::start().await.context("cannot start the servers")?;
+            let (binary, cache) = (workspace::target().join("debug/sluicebox"), self.folder.join("compiled"));
+            while Instant::now() < self.until {
+                let seed = self.next.fetch_add(1, Ordering::Relaxed);
+                if seed >= self.end {
+                    break;
+                }
+                let folder = self.folder.join(format!("worker-{worker}"));
+                let post = Post { binary: &binary, folder, cache: &cache, disks: self.disks };
+                let outcome = scene::play(seed, &post, &mut servers).await;
+                self.note(outcome, &post.folder)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn note(&self, outcome: Outcome, folder: &Path) -> Result<()> {
+        if !outcome.faults.is_empty() {
+            let kept = self.folder.join(format!("seed-{}", outcome.seed));
+            let _none = std::fs::remove_dir_all(&kept);
+            std::fs::rename(folder, &kept).context("cannot keep what a seed has left")?;
+            say(format!("FAILED: seed {}; its files are in {}", outcome.seed, kept.display()));
+            for line in outcome.faults.iter().take(20) {
+                say(format!("  {line}"));
+            }
+            for note in &outcome.notes {
+                say(format!("  note: {note}"));
+            }
+            say(format!("  {}", Plan::new(outcome.seed, self.disks).to_string().replace('\n', "\n  ")));
+            say(format!("  again: cargo xtask chaos --seed {}", outcome.seed));
+        }
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        Ok(())
+    }
+
+    /// Says what was done. Fails where anything has failed, or nothing was done.
+    fn tell(&self, in_full: bool) -> Result<()> {
+        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in outcomes.iter().flat_map(|outcome| &outcome.done) {
+            *troubles.entry(name).or_default() += 1;
+        }
+        let failed: Vec<u64> = outcomes.iter().filter(|outcome| !outcome.faults.is_empty()).map(|outcome| outcome.seed).collect();
+        let longest = |time: fn(&Outcome) -> Duration| outcomes.iter().map(time).max().unwrap_or_default();
+        let troubles: Vec<String> = troubles.iter().map(|(name, times)| format!("{name} {times}")).collect();
+        say(format!(
+            "chaos: {} seeds from {} on in {:.0} s: {} starts of the program, {} changes of pods, {} entries read on the other side",
+            outcomes.len(),
+            self.from,
+            self.begin.elapsed().as_secs_f64(),
+            outcomes.iter().map(|outcome| outcome.runs).sum::<usize>(),
+            outcomes.iter().map(|outcome| outcome.changes).sum::<u64>(),
+            outcomes.iter().map(|outcome| outcome.told).sum::<usize>(),
+        ));
+        say(format!("chaos: {}", troubles.join(", ")));
+        say(format!(
+            "chaos: the slowest start took {:?}; after the troubles everything was there within {:?}",
+            longest(|outcome| outcome.slowest_start),
+            longest(|outcome| outcome.recovery)
+        ));
+        if !self.disks {
+            say("chaos: NOT DONE: full disks, since none can be mounted here");
+        }
+        if in_full {
+            for note in outcomes.iter().flat_map(|outcome| &outcome.notes) {
+                say(note);
+            }
+        }
+        for outcome in outcomes.iter() {
+            scene::must_have_done_something(outcome)?;
+        }
+        if !failed.is_empty() {
+            bail!("{} of {} seeds failed: {failed:?}", failed.len(), outcomes.len());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! What happens in one seed: how the program is configured, and which troubles come when. Pure.
+
+use std::fmt;
+
+use super::random::Random;
+
+/// A server that the program needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Server {
+    Redis,
+    Broker,
+    Api,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The program is killed, and starts again after the time.
+    Kill,
+    /// The same, and meanwhile something happens to the files of its stores.
+    KillAndDamage(Damage),
+    /// It is killed, starts, and is killed again before it has said anything.
+    KillTwice,
+    /// It is asked to end, and starts again.
+    Stop,
+    /// It stands still.
+    Freeze,
+    /// The server stands still.
+    Pause(Server),
+    /// The server is killed, and starts again after the time.
+    KillServer(Server),
+    /// The connections to it are cut, once.
+    Cut(Server),
+    /// It takes no connections.
+    Refuse(Server),
+    /// Nothing comes through to it, and nothing back.
+    Hold(Server),
+    /// Each piece of what is said takes so many milliseconds.
+    Slow(Server, u64),
+    /// The API server breaks off its watches.
+    BreakWatches,
+    /// It forgets its history.
+    Compact,
+    /// It answers with this status.
+    Refusals(u16),
+    /// The disk with the state is full.
+    FullState,
+    /// The disk with the files that are written is full.
+    FullOutput,
+}
+
+/// What happens to the files of stores while the program is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// A bit is another one.
+    Flip,
+    /// The end is missing.
+    Cut,
+    /// There is something behind the end.
+    Append,
+    /// The note of what is done has gone.
+    NoPlace,
+}
+
+/// A trouble, from when on and for how long, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) at: u64,
+    pub(super) lasts: u64,
+    pub(super) trouble: Trouble,
+}
+
+/// How the store of a sink is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StorePlan {
+    pub(super) always: bool,
+    pub(super) sync: &'static str,
+    pub(super) mebibytes: u64,
+}
+
+/// One seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    /// Of the sinks that take messages, which every seed has.
+    pub(super) broker: StorePlan,
+    pub(super) lines: StorePlan,
+    /// Of those that keep documents, which need none.
+    pub(super) meta: Option<StorePlan>,
+    pub(super) redis: Option<StorePlan>,
+    /// Pods that there are at most at a time.
+    pub(super) pods: usize,
+    /// Milliseconds between two changes of pods, at most.
+    pub(super) pace: u64,
+    /// Milliseconds between two pages.
+    pub(super) period: u64,
+    /// Values on a page.
+    pub(super) series: usize,
+    /// Milliseconds from the start to the end of all troubles.
+    pub(super) span: u64,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The same for the same seed. Without disks of their own, nothing happens to disks.
+    pub(super) fn new(seed: u64, disks: bool) -> Self {
+        let mut random = Random::new(seed);
+        let random = &mut random;
+        let (broker, lines) = (store(random), store(random));
+        let meta = random.percent(40).then(|| store(random));
+        let redis = random.percent(60).then(|| store(random));
+        let (pods, pace) = (random.index(12) + 2, random.between(5, 80));
+        let (period, series) = (random.pick(100, &[150, 200]), random.index(20) + 1);
+        let span = random.between(1200, 2600);
+        let mut steps: Vec<Step> = (0..random.between(1, 6)).map(|_| step(random, span)).collect();
+        if !disks {
+            steps.retain(|step| !matches!(step.trouble, Trouble::FullState | Trouble::FullOutput));
+        }
+        steps.sort_by_key(|step| step.at);
+        Self { seed, broker, lines, meta, redis, pods, pace, period, series, span, steps }
+    }
+}
+
+fn store(random: &mut Random) -> StorePlan {
+    StorePlan {
+        always: random.percent(60),
+        sync: random.pick("1s", &["always", "never", "100ms"]),
+        mebibytes: random.between(1, 2),
+    }
+}
+
+fn step(random: &mut Random, span: u64) -> Step {
+    let at = random.between(50, span - 200);
+    let lasts = if random.percent(50) { random.between(1, 200) } else { random.between(50, 1500) };
+    Step { at, lasts, trouble: trouble(random) }
+}
+
+fn trouble(random: &mut Random) -> Trouble {
+    let sink = random.pick(Server::Redis, &[Server::Broker]);
+    let server = random.pick(Server::Redis, &[Server::Broker, Server::Api]);
+    match random.between(0, 31) {
+        0..=5 => Trouble::Kill,
+        6..=9 => Trouble::KillAndDamage(random.pick(Damage::Flip, &[Damage::Cut, Damage::Append, Damage::NoPlace])),
+        10 | 11 => Trouble::KillTwice,
+        12..=14 => Trouble::Stop,
+        15 => Trouble::Freeze,
+        16 | 17 => Trouble::Pause(sink),
+        18 | 19 => Trouble::KillServer(sink),
+        20 | 21 => Trouble::Cut(server),
+        22 | 23 => Trouble::Refuse(server),
+        24 | 25 => Trouble::Hold(server),
+        26 => Trouble::Slow(server, random.between(1, 50)),
+        27 => Trouble::BreakWatches,
+        28 => Trouble::Compact,
+        29 => Trouble::Refusals(random.pick(500, &[503, 429, 403])),
+        30 => Trouble::FullState,
+        _ => Trouble::FullOutput,
+    }
+}
+
+impl Trouble {
+    /// One word, to count by.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::KillAndDamage(Damage::Flip) => "kill and flip a bit",
+            Self::KillAndDamage(Damage::Cut) => "kill and cut a file",
+            Self::KillAndDamage(Damage::Append) => "kill and append to a file",
+            Self::KillAndDamage(Damage::NoPlace) => "kill and remove the place",
+            Self::KillTwice => "kill at start-up",
+            Self::Stop => "stop",
+            Self::Freeze => "freeze",
+            Self::Pause(_) => "pause a server",
+            Self::KillServer(_) => "kill a server",
+            Self::Cut(_) => "cut",
+            Self::Refuse(_) => "refuse",
+            Self::Hold(_) => "hold",
+            Self::Slow(..) => "slow",
+            Self::BreakWatches => "break watches",
+            Self::Compact => "compact",
+            Self::Refusals(_) => "refuse requests",
+            Self::FullState => "full disk of the state",
+            Self::FullOutput => "full disk of the output",
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            formatter,
+            "{} pods, one changes within {} ms; a page of {} values each {} ms; {} ms",
+            self.pods, self.pace, self.series, self.period, self.span
+        )?;
+        let stores = [("broker", Some(self.broker)), ("lines", Some(self.lines)), ("meta", self.meta), ("redis", self.redis)];
+        for (sink, store) in stores.into_iter().filter_map(|(sink, store)| Some((sink, store?))) {
+            let takes = if store.always { "everything" } else { "what the sink does not take" };
+            writeln!(formatter, "the store of {sink}: {takes}, {} MiB, sync {}", store.mebibytes, store.sync)?;
+        }
+        for step in &self.steps {
+            writeln!(formatter, "at {:>4} ms for {:>4} ms: {:?}", step.at, step.lasts, step.trouble)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_is_the_same_plan() {
+        for seed in 0..100 {
+            let plan = Plan::new(seed, true);
+            assert_eq!(plan, Plan::new(seed, true));
+            assert!(!plan.steps.is_empty() && plan.steps.iter().all(|step| step.at < plan.span), "{plan}");
+        }
+        assert_ne!(Plan::new(1, true).steps, Plan::new(2, true).steps);
+    }
+
+    #[test]
+    fn two_hundred_seeds_hold_every_trouble() {
+        let plans = (0..200).map(|seed| Plan::new(seed, true));
+        let names: std::collections::BTreeSet<&str> =
+            plans.flat_map(|plan| plan.steps.into_iter().map(|step| step.trouble.name())).collect();
+        assert_eq!(names.len(), 19, "{names:?}");
+    }
+}

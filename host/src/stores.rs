@@ -1,0 +1,178 @@
+//! `sluicebox store`: what waits on the disk for sinks that do not take it. Works on the collector's state directory.
+
+mod arguments;
+mod drain;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_store::{Looks, Queue, QueueSettings, StoreError, Sync, WhenFull};
+
+pub use arguments::{Action, DrainArguments, InspectArguments, RepairArguments, StoreArguments, VerifyArguments};
+
+use crate::directories::{STORES, store};
+use crate::say;
+use crate::say::wrong;
+
+/// Inspects, verifies, repairs or drains stores.
+pub fn store_command(arguments: &StoreArguments) -> ExitCode {
+    let Some(state) = arguments.place.find("stores") else {
+        return ExitCode::from(2);
+    };
+    let done = match &arguments.action {
+        Action::Inspect(inspect) => inspecting(&state, inspect),
+        Action::Verify(verify) => verifying(&state, &verify.sinks),
+        Action::Repair(repair) => repairing(&store(&state, &repair.sink)),
+        Action::Drain(drain) => drain::drain(&store(&state, &drain.sink), drain.to.as_deref()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error @ StoreError::Io { .. }) => {
+            say::complaint(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => wrong(error),
+    }
+}
+
+/// The names of the sinks that have stores.
+fn sinks(state: &Path) -> Result<Vec<String>, StoreError> {
+    let directory = state.join(STORES);
+    let none = || {
+        StoreError::Unknown(format!(
+            "no sink has a store in {}: it has no directory `{STORES}`\n\
+             hint: `--state-directory` names the right one; a sink has a store when its `store` is configured",
+            state.display()
+        ))
+    };
+    let mut sinks: Vec<String> = std::fs::read_dir(&directory)
+        .map_err(|_| none())?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    sinks.sort_unstable();
+    Ok(sinks)
+}
+
+fn inspecting(state: &Path, arguments: &InspectArguments) -> Result<ExitCode, StoreError> {
+    let Some(sink) = &arguments.sink else {
+        table(["SINK", "ENTRIES", "SIZE", "MISSING", "STATE"], sinks(state)?.iter().map(|sink| row(state, sink)));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let looks = Queue::look(&store(state, sink))?;
+    if let Some(most) = arguments.entries {
+        drain::show(&looks, most)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    say::line(format_args!("{} entries wait, the first has number {}", looks.entries, looks.first_open));
+    let file = |file: &sluicebox_store::LookedAt| {
+        let state = match (&file.trouble, file.behind) {
+            (Some(trouble), _) => trouble.clone(),
+            (None, 0) => "whole".to_owned(),
+            (None, behind) => format!("{behind} bytes behind the last entry cannot be read"),
+        };
+        [file.name.clone(), file.first.to_string(), file.entries.to_string(), ByteSize(file.bytes).to_string(), state]
+    };
+    table(["FILE", "FIRST", "ENTRIES", "SIZE", "STATE"], looks.files.iter().map(file));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(state: &Path, sink: &str) -> [String; 5] {
+    match Queue::look(&store(state, sink)) {
+        Ok(looks) => {
+            let bytes = looks.files.iter().map(|file| file.bytes).sum();
+            let is_whole = if looks.is_whole() { "whole" } else { "damaged" };
+            let in_use = if looks.in_use { ", in use" } else { "" };
+            let (entries, missing) = (looks.entries.to_string(), looks.missing.to_string());
+            [sink.to_owned(), entries, ByteSize(bytes).to_string(), missing, format!("{is_whole}{in_use}")]
+        }
+        Err(error) => [sink.to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned(), error.to_string()],
+    }
+}
+
+fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: impl Iterator<Item = [String; COLUMNS]>) {
+    let rows: Vec<[String; COLUMNS]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; COLUMNS];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        say::line(cells.join("  ").trim_end());
+    }
+}
+
+fn verifying(state: &Path, named: &[String]) -> Result<ExitCode, StoreError> {
+    let sinks = if named.is_empty() { sinks(state)? } else { named.to_vec() };
+    let mut all_whole = true;
+    for sink in sinks {
+        let looks = Queue::look(&store(state, &sink))?;
+        all_whole &= looks.is_whole();
+        if looks.is_whole() {
+            say::line(format_args!("{sink}: whole, {} entries wait", looks.entries));
+        } else {
+            say::line(format_args!("{sink}: damaged, {} entries wait, {} are missing", looks.entries, looks.missing));
+            damage(&looks);
+            say::line(format_args!(
+                "hint: the next start leaves out what cannot be read; `sluicebox store repair {sink}` does so now"
+            ));
+        }
+    }
+    Ok(if all_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn damage(looks: &Looks) {
+    for file in &looks.files {
+        match (&file.trouble, file.behind) {
+            (Some(trouble), _) => say::line(format_args!("  {}: {trouble}", file.name)),
+            (None, 0) => {}
+            (None, behind) => say::line(format_args!(
+                "  {}: {behind} bytes behind entry {} cannot be read",
+                file.name,
+                file.first + file.entries
+            )),
+        }
+    }
+}
+
+fn repairing(path: &Path) -> Result<ExitCode, StoreError> {
+    let looks = Queue::look(path)?;
+    if looks.in_use {
+        return Err(StoreError::InUse { path: path.to_owned() });
+    }
+    if looks.is_whole() {
+        say::line(format_args!("nothing is damaged, {} entries wait", looks.entries));
+        return Ok(ExitCode::SUCCESS);
+    }
+    damage(&looks);
+    let aside = looks.copy_damaged()?;
+    let (queue, found) = open(path)?;
+    let entries = queue.len();
+    queue.close()?;
+    say::line(format_args!(
+        "{} bytes cut off, {} entries are known to be missing, {entries} entries wait",
+        found.cut, found.missing
+    ));
+    say::line(format_args!("the damaged files as they were: {}", aside.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens a store that is there, whatever it was configured to hold.
+fn open(path: &Path) -> Result<(Queue, sluicebox_store::Recovered), StoreError> {
+    Queue::open(path, QueueSettings { bytes: u64::MAX, when_full: WhenFull::Block, sync: Sync::Always })
+}
+
+/// As [`open`], and says when there is none.
+fn existing(path: &Path) -> Result<Queue, StoreError> {
+    Queue::look(path)?;
+    open(path).map(|(queue, _)| queue)
+}
+
+/// The name of a sink's store, for people.
+fn named(path: &Path) -> PathBuf {
+    path.file_name().map(PathBuf::from).unwrap_or_default()
+}

@@ -1,0 +1,224 @@
+//! What a sink does not take waits on the disk: it survives the end of the program, and `sluicebox store` shows it.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::program::Program;
+use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, require};
+use support::{PATIENCE, Place, pending, sluicebox, until};
+
+/// One sink that writes each pod's events to Redis, with this store.
+fn rest(redis: &str, store: &str) -> String {
+    format!(
+        "sources: {{pods: {{}}}}\nmodules: {{lines: {{use: json-lines, settings: {{channel: c}}, to: [out]}}}}\n\
+         sinks: {{out: {{redis: {{url: \"{redis}\"}}, {store}}}}}\nshutdown-grace: 4s\n"
+    )
+}
+
+struct Said {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+fn store(state: &Path, arguments: &[&str]) -> Said {
+    let mut all = vec!["store", "--state-directory", state.to_str().unwrap()];
+    all.extend(arguments);
+    let output = sluicebox(&all);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+async fn metric(program: &Program, name: &str) -> f64 {
+    program.metric(name, "sink=\"out\"").await.unwrap()
+}
+
+/// What went in is written, refused, dropped or held, by the program's own numbers.
+async fn balances(program: &Program) {
+    let lines = program.metrics(&["sluicebox_sink_"]).await.unwrap();
+    let sum = |name: &str| -> f64 {
+        let of = |line: &&String| line.starts_with(name) && !line[name.len()..].starts_with('_');
+        lines.iter().filter(of).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    let gone_in = sum("sluicebox_sink_entries_total") + sum("sluicebox_sink_store_recovered_entries_total");
+    let out = sum("sluicebox_sink_written_total") + sum("sluicebox_sink_refused_total");
+    let rest = sum("sluicebox_sink_dropped_entries_total") + sum("sluicebox_sink_held_entries");
+    assert!((gone_in - out - rest).abs() < 0.5, "{lines:#?}");
+}
+
+/// A collector whose sink is away: so many pods have come, and it has been stopped.
+async fn left_behind(place: &Place, pods: usize, store: &str) -> (ApiServer, PathBuf) {
+    let api = ApiServer::start().await.unwrap();
+    let config = place.configure(&api.url(), &rest("redis://127.0.0.1:1", store));
+    let mut program = place.run(&config);
+    program.until_ready(PATIENCE).await.unwrap();
+    for number in 0..pods {
+        api.create_pod(pending(&format!("pod-{number}"))).unwrap();
+        if number == 0 {
+            // A record of its own.
+            until(&program, "the first is held", async || metric(&program, "sluicebox_sink_held_entries").await >= 1.0).await;
+        }
+    }
+    let wanted = u32::try_from(pods).map(f64::from).unwrap();
+    until(&program, "all is held", async || metric(&program, "sluicebox_sink_held_entries").await >= wanted).await;
+    balances(&program).await;
+    let status = program.stop(PATIENCE).await.unwrap();
+    let log = program.log().unwrap();
+    assert!(status.success(), "nothing is lost:\n{log}");
+    assert!(log.contains("entries stay in the store") && log.contains(&format!("\"entries\":{pods}")), "{log}");
+    (api, config)
+}
+
+#[tokio::test]
+async fn what_a_sink_has_not_taken_when_the_program_ends_is_written_by_the_next_run_in_order() {
+    if !require(Need::Redis) {
+        return;
+    }
+    let place = Place::new();
+    let (api, _) = left_behind(&place, 40, "store: {}").await;
+    let redis = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let mut heard = redis.subscribe("c").await.unwrap();
+    let config = place.configure(&api.url(), &rest(&redis.url(), "store: {}"));
+    let mut program = place.run(&config);
+    program.until_alive(PATIENCE).await.unwrap();
+    let mut names = Vec::new();
+    while names.len() < 40 {
+        let (_, line) = heard.next().await.unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        names.push(line["pod"]["name"].as_str().or(line["name"].as_str()).unwrap_or_else(|| panic!("{line}")).to_owned());
+    }
+    assert_eq!(names, (0..40).map(|number| format!("pod-{number}")).collect::<Vec<_>>());
+    until(&program, "nothing is held", async || metric(&program, "sluicebox_sink_held_entries").await < 0.5).await;
+    balances(&program).await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let said = store(&place.path("state"), &["inspect", "out"]);
+    assert!(said.out.starts_with("0 entries wait"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn what_was_put_away_survives_kill_9() {
+    if !require(Need::Redis) {
+        return;
+    }
+    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
+    let config = place.configure(&api.url(), &rest("redis://127.0.0.1:1", "store: {takes: always}"));
+    let mut program = place.run(&config);
+    program.until_ready(PATIENCE).await.unwrap();
+    for number in 0..20 {
+        api.create_pod(pending(&format!("pod-{number}"))).unwrap();
+    }
+    until(&program, "all is put away", async || metric(&program, "sluicebox_sink_store_stored_entries_total").await >= 20.0)
+        .await;
+    program.kill().unwrap();
+    let said = store(&place.path("state"), &["inspect"]);
+    let row: Vec<&str> = said.out.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[0], row[1], row[3], row[4]), ("out", "20", "0", "whole"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn a_store_is_inspected_verified_repaired_and_drained() {
+    let place = Place::new();
+    left_behind(&place, 12, "store: {bytes: 1MiB}").await;
+    let state = place.path("state");
+    let said = store(&state, &["verify"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "out: whole, 12 entries wait\n"));
+    let said = store(&state, &["inspect", "out", "--entries", "3"]);
+    let entries: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries.len(), 3, "{}", said.out);
+    assert_eq!((&entries[2]["number"], &entries[2]["lane"]), (&2.into(), &"lines".into()));
+    assert!(entries[2]["entry"]["message"]["body"].as_str().unwrap().contains("pod-2"), "{}", entries[2]);
+
+    // A bit of the last record is another one.
+    let file = state.join("store/out");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&file).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "entries") && path.metadata().unwrap().len() > 100);
+    let mut bytes = std::fs::read(&files[0]).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&files[0], &bytes).unwrap();
+    let said = store(&state, &["verify", "out"]);
+    assert!(
+        said.code == 1 && said.out.contains("out: damaged") && said.out.contains("sluicebox store repair out"),
+        "{}",
+        said.out
+    );
+    let said = store(&state, &["repair", "out"]);
+    assert!(said.code == 0 && said.out.contains("entries wait") && said.out.contains("damaged"), "{} {}", said.out, said.error);
+    assert_eq!(std::fs::read(file.join("damaged").join(files[0].file_name().unwrap())).unwrap(), bytes);
+    assert_eq!(store(&state, &["verify"]).code, 0);
+
+    let to = place.path("drained.jsonl");
+    let said = store(&state, &["drain", "out", "--to", to.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    let drained: Vec<Value> =
+        std::fs::read_to_string(&to).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!drained.is_empty() && drained.len() < 12 && drained[0]["number"] == 0);
+    let said = store(&state, &["inspect"]);
+    assert_eq!(said.out.lines().nth(1).unwrap().split_whitespace().nth(1), Some("0"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_in_use_is_named_with_the_cure() {
+    let place = Place::new();
+    let said = store(&place.path("state"), &["inspect"]);
+    assert!(
+        said.code == 2 && said.error.contains("no sink has a store in") && said.error.contains("hint: `--state-directory`"),
+        "{}",
+        said.error
+    );
+    let api = ApiServer::start().await.unwrap();
+    let config = place.configure(&api.url(), &rest("redis://127.0.0.1:1", "store: {}"));
+    let mut program = place.run(&config);
+    program.until_ready(PATIENCE).await.unwrap();
+    api.create_pod(pending("pod")).unwrap();
+    until(&program, "it is in the store", async || metric(&program, "sluicebox_sink_held_entries").await >= 1.0).await;
+    let said = store(&place.path("state"), &["inspect"]);
+    assert!(said.out.contains("whole, in use"), "{}", said.out);
+    for action in ["drain", "repair"] {
+        let said = store(&place.path("state"), &[action, "out"]);
+        assert!(said.code == 2 && said.error.contains("another program works on"), "{action}: {} {}", said.out, said.error);
+    }
+    // Nor does a second collector work on it.
+    let second = sluicebox(&["run", config.to_str().unwrap()]);
+    let error = String::from_utf8(second.stderr).unwrap();
+    assert!(second.status.code() == Some(1) && error.contains("another program works on"), "{error}");
+    program.stop(PATIENCE).await.unwrap();
+    let said = store(&place.path("state"), &["inspect", "nothing"]);
+    assert!(said.code == 2 && said.error.contains("there is no store in"), "{}", said.error);
+}
+
+#[tokio::test]
+async fn what_a_later_version_has_left_is_neither_read_nor_lost() {
+    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
+    let config = place.configure(&api.url(), &rest("redis://127.0.0.1:1", "store: {}"));
+    let directory = place.path("state").join("store/out");
+    std::fs::DirBuilder::new().recursive(true).create(&directory).unwrap();
+    // The beginning of a file of format 9, and its CRC-32.
+    let bytes = [b"sluiceq\n\x09\0\0\0".as_slice(), &0xe243a5e2_u32.to_le_bytes()].concat();
+    std::fs::write(directory.join("0000000000000000.entries"), &bytes).unwrap();
+    let mut program = place.run(&config);
+    let status = program.ended(Duration::from_secs(20)).await.unwrap();
+    let log = program.log().unwrap();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("a later version of sluicebox has written it (format 9): run that version again"), "{log}");
+    assert_eq!(std::fs::read(directory.join("0000000000000000.entries")).unwrap(), bytes);
+}
+
+#[test]
+fn settings_of_a_store_that_cannot_be_meant_are_refused() {
+    let place = Place::new();
+    for (settings, expected) in [
+        ("store: {bytes: 100KiB}", "`sinks.out.store.bytes`: 100KiB is too little\n  hint: give at least `1MiB`"),
+        ("store: {entries-per-second: 0}", "`sinks.out.store.entries-per-second`: nothing would ever be read"),
+        ("store: {sync: sometimes}", "`always` or `never`"),
+        ("when-full: wait", "drop-oldest"),
+    ] {
+        let config = place.configure("http://127.0.0.1:1", &rest("redis://127.0.0.1:1", settings));
+        let output = sluicebox(&["check", config.to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(expected), "{settings}: {error}");
+    }
+}
