@@ -1,6 +1,8 @@
 //! `sluicebox dead-letters`: what could not be dealt with, for whoever mends the cause. Works on the collector's state directory.
 
 mod arguments;
+#[cfg(test)]
+mod fuzz;
 mod list;
 mod replay;
 

@@ -4,6 +4,7 @@
 //! together), and the pipeline runs until it is told to stop.
 
 pub mod admin;
+pub mod announced;
 pub mod check;
 pub mod cli;
 pub mod compile;

@@ -115,9 +115,9 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
             let parts = Arc::new(parts);
             let live = Live::begin(Arc::clone(&parts), changes, &mut pipeline, (&arguments.config, as_read), document).await?;
             shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
-            anyhow::Ok((pipeline, live, election))
+            anyhow::Ok((pipeline, live, election, Arc::clone(&parts.announced)))
         };
-        let (pipeline, live, mut election) = tokio::select! {
+        let (pipeline, live, mut election, announced) = tokio::select! {
             begun = beginning => begun?,
             () = &mut stop => return Ok(Report::default()),
         };
@@ -132,7 +132,9 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
             report = pipeline.run_until(stop, plan.shutdown_grace) => report,
             never = live.run(hangups) => match never {},
             never = campaign(election.as_mut()) => match never {},
+            never = Arc::clone(&announced).keep() => match never {},
         };
+        announced.write().await;
         if let Some(election) = &mut election {
             election.release().await;
         }

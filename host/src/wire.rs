@@ -24,6 +24,7 @@ use sluicebox_store::{LastGood, LetterBounds, Letters};
 use sluicebox_wasm::WasmShaper;
 use tracing::{info, warn};
 
+use crate::announced::Announced;
 use crate::config::store::SinkWhenFull;
 use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
@@ -51,6 +52,8 @@ pub struct Parts {
     pub last_good: Option<LastGood>,
     /// Where modules are held that may become the last good ones.
     pub on_trial: Option<LastGood>,
+    /// What was announced, and is.
+    pub announced: Arc<Announced>,
     /// Numbers for subjects.
     pub ids: Arc<SubjectIds>,
     /// Every sink by name.
@@ -111,9 +114,10 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
         let last_good = last_good(directory);
         let on_trial = directory.filter(|_| last_good.is_some()).map(|directory| directory.join("on-trial"));
         let on_trial = on_trial.and_then(|directory| self::last_good(Some(&directory)));
-        anyhow::Ok((foundry, letters(&wanted, directory), last_good, on_trial))
+        let announced = Announced::open(&wanted, &name, directory)?;
+        anyhow::Ok((foundry, letters(&wanted, directory), last_good, on_trial, announced))
     };
-    let (foundry, letters, last_good, on_trial) =
+    let (foundry, letters, last_good, on_trial, announced) =
         tokio::task::spawn_blocking(open).await.context("cannot open directories")??;
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
@@ -138,9 +142,23 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
     if let Some(leadership) = &leadership {
         meters.set_leadership(leadership.clone());
     }
-    let plan = plan.clone();
-    let parts =
-        Parts { plan, node, api, leadership, foundry, meters, letters, last_good, on_trial, ids, outlets, sink_queues, shared };
+    let (plan, announced) = (plan.clone(), Arc::new(announced));
+    let parts = Parts {
+        plan,
+        node,
+        api,
+        leadership,
+        foundry,
+        meters,
+        letters,
+        last_good,
+        on_trial,
+        announced,
+        ids,
+        outlets,
+        sink_queues,
+        shared,
+    };
     Ok(Wired { pipeline, changes, parts, election })
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use sluicebox_testkit::api_server::ApiServer;
 use support::{PATIENCE, Place, pending, running};
 
-fn config(meta: &std::path::Path, retention: &str) -> String {
+fn config(meta: &std::path::Path, at_start: &str, retention: &str) -> String {
     format!(
-        "sources: {{pods: {{}}}}\nmodules: {{meta: {{use: fluent-bit-meta, settings: {{retention: {retention}}}, to: [folder]}}}}\n\
+        "sources: {{pods: {{at-start: {at_start}}}}}\nmodules: {{meta: {{use: fluent-bit-meta, settings: {{retention: {retention}}}, to: [folder]}}}}\n\
          sinks: {{folder: {{files: {{directory: \"{}\", remove-unclaimed: {{suffix: .meta, after: 1s}}}}}}}}\n",
         meta.display()
     )
@@ -27,24 +27,27 @@ async fn until(what: &str, good: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn b9_b12_what_vanished_while_the_collector_was_away_goes_and_what_is_there_stays() {
-    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
-    let meta = place.path("meta");
-    let there = |name: &str| meta.join(name).exists();
-    for name in ["stays", "vanishes"] {
-        api.create_pod(pending(name)).unwrap();
-    }
-    let config = place.configure(&api.url(), &config(&meta, "1h"));
-    let mut program = place.run(&config);
-    until("no files", || there("shop_stays.meta") && there("shop_vanishes.meta")).await;
-    assert!(program.stop(PATIENCE).await.unwrap().success());
+    // A replay does not tell what has gone: its file belongs to nothing then. Told that it has gone, it has its retention.
+    for (at_start, retention) in [("replay", "1h"), ("reconcile", "1s")] {
+        let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
+        let meta = place.path("meta");
+        let there = |name: &str| meta.join(name).exists();
+        for name in ["stays", "vanishes"] {
+            api.create_pod(pending(name)).unwrap();
+        }
+        let config = place.configure(&api.url(), &config(&meta, at_start, retention));
+        let mut program = place.run(&config);
+        until("no files", || there("shop_stays.meta") && there("shop_vanishes.meta")).await;
+        assert!(program.stop(PATIENCE).await.unwrap().success());
 
-    api.delete_pod("shop", "vanishes").unwrap();
-    std::fs::write(meta.join("test-file.meta"), "stale").unwrap();
-    std::fs::write(meta.join("default.namespace_meta"), "kept").unwrap();
-    let mut program = place.run(&config);
-    until("stale files stay", || !there("shop_vanishes.meta") && !there("test-file.meta")).await;
-    assert!(there("shop_stays.meta") && there("default.namespace_meta"));
-    assert!(program.stop(PATIENCE).await.unwrap().success());
+        api.delete_pod("shop", "vanishes").unwrap();
+        std::fs::write(meta.join("test-file.meta"), "stale").unwrap();
+        std::fs::write(meta.join("default.namespace_meta"), "kept").unwrap();
+        let mut program = place.run(&config);
+        until("stale files stay", || !there("shop_vanishes.meta") && !there("test-file.meta")).await;
+        assert!(there("shop_stays.meta") && there("default.namespace_meta"));
+        assert!(program.stop(PATIENCE).await.unwrap().success());
+    }
 }
 
 #[tokio::test]
@@ -52,7 +55,7 @@ async fn a_retention_that_has_begun_goes_on_after_a_restart() {
     let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
     let meta = place.path("meta");
     let file = meta.join("shop_web.meta");
-    let config = place.configure(&api.url(), &config(&meta, "6s"));
+    let config = place.configure(&api.url(), &config(&meta, "reconcile", "6s"));
     let mut program = place.run(&config);
     program.until_ready(PATIENCE).await.unwrap();
     api.create_pod(pending("web")).unwrap();
@@ -76,7 +79,7 @@ async fn a_retention_that_has_begun_goes_on_after_a_restart() {
 async fn kill_9_under_load_never_leaves_a_broken_file() {
     let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
     let meta = place.path("meta");
-    let config = place.configure(&api.url(), &config(&meta, "1h"));
+    let config = place.configure(&api.url(), &config(&meta, "reconcile", "1h"));
     for number in 0..20 {
         api.create_pod(pending(&format!("pod-{number}"))).unwrap();
     }

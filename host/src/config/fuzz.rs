@@ -104,7 +104,7 @@ fn what_is_written_as_json_is_read_as_what_it_says() {
         let Ok((document, problems)) = parse(&text, &environment) else { return };
         // Infinite numbers have no JSON, and large ones no short one.
         let json = serde_json::to_string(&document.value).expect("it can be written");
-        if !problems.is_empty() || json.contains("e") && json.contains("+") || json.contains('\u{feff}') {
+        if !problems.is_empty() || json.contains('e') && json.contains('+') || json.contains('\u{feff}') {
             return;
         }
         let (again, problems) = parse(&json, &environment).unwrap_or_else(|problems| panic!("{problems:?}: {json}"));

@@ -15,8 +15,10 @@ pub struct Memory {
     /// when it is free.
     ///
     /// Beside it: an item that weighs more than half of its queue's bytes goes in when nothing waits, so that a queue may hold two such items;
-    /// that subjects exist or have gone is always told, `64B` each; a module at work has what one call was given and gave (`limits.output`); a
-    /// sink has the bytes of one write in its protocol's form. What is remembered, such as objects, subjects and series, has bounds of its own.
+    /// that something exists or has gone is always told, `64B` each; a module at work has what one call was given and gave (`limits.output`) and
+    /// `256KiB` for rehearsals, beside its own memory (`limits.memory`); a sink has the bytes of one write in its protocol's form. Under a flood
+    /// four modules and four sinks take less than `32MiB` for all of this, without the memory of the modules. What is remembered, such as objects,
+    /// subjects and series, has bounds of its own. A change of this number needs a restart.
     pub queues: ByteSize,
 }
 

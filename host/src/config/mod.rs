@@ -99,7 +99,8 @@ pub struct Config {
     /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/sluicebox` or `$HOME/.cache/sluicebox` is taken, the first that is set; with none of them
     /// modules are compiled at each start, into a directory that goes with the run, or into memory where none can be written.
     pub cache_directory: Option<PathBuf>,
-    /// Where what must survive a restart is kept: dead letters, and the last good version of each module. Only the collector may write
+    /// Where what must survive a restart is kept: dead letters, the last good version of each module, and what was announced (`at-start` of the
+    /// sources `pods`, `services`, `namespaces` and `nodes`). Only the collector may write
     /// there. Without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/sluicebox` or `$HOME/.local/state/sluicebox` is taken, the first that is
     /// set; with none of them nothing is kept.
     pub state_directory: Option<PathBuf>,

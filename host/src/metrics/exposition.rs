@@ -89,7 +89,9 @@ impl Exposition {
         })?;
         gauge(encoder, &rows, "sluicebox_source_connected", "1 while the outside answers", |meter| &meter.connected)?;
         gauge(encoder, &rows, "sluicebox_source_cached_objects", "Objects remembered", |meter| &meter.cached_objects)?;
-        gauge(encoder, &rows, "sluicebox_source_cached_bytes", "Bytes that they take, roughly", |meter| &meter.cached_bytes)
+        gauge(encoder, &rows, "sluicebox_source_cached_bytes", "Bytes that they take, roughly", |meter| &meter.cached_bytes)?;
+        let remembering: Vec<_> = rows.into_iter().filter(|(_, meter)| meter.remembers.get() == 1).collect();
+        announced(encoder, &remembering)
     }
 
     fn lanes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -272,4 +274,29 @@ fn count(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, counter: &Counter)
 
 fn number(metric: &mut MetricEncoder<'_>, labels: &Labels<'_>, number: u64) -> Result<(), Error> {
     labelled(metric, labels, |metric| metric.encode_counter::<NoLabelSet, _, u64>(&number, None))
+}
+
+/// Of sources whose announcements are remembered.
+fn announced(encoder: &mut DescriptorEncoder<'_>, rows: &[(Labels<'_>, &SourceMeter)]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    gauge(encoder, rows, "sluicebox_source_announced_objects", "Objects remembered on disk as announced", |meter| {
+        &meter.announced_objects
+    })?;
+    let results: [(&str, Read<SourceMeter, Counter>); 3] = [
+        ("unchanged", |meter| &meter.found_unchanged),
+        ("changed", |meter| &meter.found_changed),
+        ("gone", |meter| &meter.found_gone),
+    ];
+    let help = "Objects announced before this run: found as they were, changed since, or gone since";
+    let mut metric = encoder.encode_descriptor("sluicebox_source_reconciled", help, None, MetricType::Counter)?;
+    for (labels, meter) in rows {
+        for (result, read) in results {
+            let mut labels = labels.clone();
+            labels.push(("result", result));
+            count(&mut metric, &labels, read(meter))?;
+        }
+    }
+    Ok(())
 }

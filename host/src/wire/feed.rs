@@ -4,7 +4,7 @@ use std::slice;
 use std::sync::{Arc, PoisonError};
 
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::{Fault, ObjectKind, Source};
+use sluicebox_contract::{Fault, ObjectKind, Remembered, Source};
 use sluicebox_pipeline::{LaneHandle, Pipeline};
 use sluicebox_sources::kubernetes::Api;
 use sluicebox_sources::kubernetes::lease::Leadership;
@@ -13,6 +13,7 @@ use sluicebox_sources::{
 };
 
 use super::{Fed, Parts};
+use crate::announced::heard_by;
 use crate::metrics::{Meters, SourceRow};
 
 /// What a source is started with.
@@ -75,18 +76,23 @@ impl Parts {
             served.widen(&mut config.scope, &mut config.node);
             let (scope, wants) = (config.scope, wants("pods", ObjectKind::Pod, lanes));
             let (api, node, ids) = (api.clone(), node.clone(), Arc::clone(ids));
-            let make = move |meter| Pods::new(&config, api.clone(), &node, wants, Arc::clone(&ids), meter);
+            let make = move |meter, remembered| {
+                Pods::new(&config, api.clone(), &node, wants, Arc::clone(&ids), meter).remembering(remembered)
+            };
             self.start_source(pipeline, "pods", served, scope, make);
         }
         if let Some(config) = &plan.sources.services {
             let wants = wants("services", ObjectKind::Service, lanes);
             let (config, api, ids) = (config.clone(), api.clone(), Arc::clone(ids));
-            let make = move |meter| Services::new(&config, api.clone(), wants, Arc::clone(&ids), meter);
+            let make = move |meter, remembered| {
+                Services::new(&config, api.clone(), wants, Arc::clone(&ids), meter).remembering(remembered)
+            };
             self.start_source(pipeline, "services", served, scope, make);
         }
         if let Some(config) = &plan.sources.namespaces {
             let (config, api, ids) = (config.clone(), api.clone(), Arc::clone(ids));
-            let make = move |meter| Namespaces::new(&config, api.clone(), Arc::clone(&ids), meter);
+            let make =
+                move |meter, remembered| Namespaces::new(&config, api.clone(), Arc::clone(&ids), meter).remembering(remembered);
             self.start_source(pipeline, "namespaces", served, scope, make);
         }
         if let Some(config) = &plan.sources.nodes {
@@ -94,7 +100,9 @@ impl Parts {
             served.widen(&mut config.scope, &mut config.node);
             let (scope, wants) = (config.scope, wants("nodes", ObjectKind::Node, lanes));
             let (api, node, ids) = (api.clone(), node.clone(), Arc::clone(ids));
-            let make = move |meter| Nodes::new(&config, api.clone(), &node, wants, Arc::clone(&ids), meter);
+            let make = move |meter, remembered| {
+                Nodes::new(&config, api.clone(), &node, wants, Arc::clone(&ids), meter).remembering(remembered)
+            };
             self.start_source(pipeline, "nodes", served, scope, make);
         }
     }
@@ -106,17 +114,30 @@ impl Parts {
         name: &'static str,
         served: &Served<'_>,
         scope: Scope,
-        mut make: impl FnMut(Arc<SourceMeter>) -> S + Send + 'static,
+        mut make: impl FnMut(Arc<SourceMeter>, Option<Remembered>) -> S + Send + 'static,
     ) {
         let Some(place) = self.place(name, served.lanes, served.of) else { return };
         let meter = Arc::clone(&place.meter);
         match self.leadership(scope) {
             Some(leadership) => {
-                let source = Elected::looking_on(leadership, meter, move |meter| Ok(make(meter)));
+                // Another collector may have announced meanwhile.
+                let source = Elected::looking_on(leadership, meter, move |meter| Ok(make(meter, None)));
                 pipeline.source_and_then(name, source, &place.lanes, place.at_end());
             }
-            None => pipeline.source_and_then(name, make(meter), &place.lanes, place.at_end()),
+            None => {
+                let remembered = self.remembered(name, served, &meter);
+                pipeline.source_and_then(name, make(meter, remembered), &place.lanes, place.at_end());
+            }
         }
+    }
+
+    /// What a source has announced before. One that a lane has alone tells it everything.
+    fn remembered(&self, name: &str, served: &Served<'_>, meter: &Arc<SourceMeter>) -> Option<Remembered> {
+        if served.of.is_some() {
+            return None;
+        }
+        let names: Vec<&str> = fed_by(name, served.lanes).iter().map(|lane| lane.name.as_str()).collect();
+        self.announced.take(name, &heard_by(&self.plan, &names), meter)
     }
 
     /// What decides whether a source of this scope works here. None where it does in any case.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionReport, Inventory, NodeEvent, Pod, SeriesOrigin, SeriesReport, ServiceEvent, Subject, SubjectId, Tick, UnixNanos,
+    ConnectionReport, Inventory, NodeEvent, Pod, Receipt, SeriesOrigin, SeriesReport, ServiceEvent, Subject, SubjectId, Tick,
+    UnixNanos,
 };
 
 /// One thing that a source tells the lanes. Order matters and is kept.
@@ -15,10 +16,22 @@ pub enum Notice {
     Defined(Arc<Subject>),
     /// A fact was observed.
     Event(Event),
+    /// A fact was observed, and its source wants to know that it was dealt with.
+    Tracked(Event, Receipt),
     /// No later event names this subject.
     Forgotten(SubjectId),
     /// The source has told everything that was there when it began; comes once for each source and run.
     Listed,
+}
+
+impl Notice {
+    /// The event that it is, if it is one.
+    pub fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event(event) | Self::Tracked(event, _) => Some(event),
+            Self::Defined(_) | Self::Forgotten(_) | Self::Listed => None,
+        }
+    }
 }
 
 /// A fact observed on this node or in the cluster.

@@ -3,6 +3,7 @@
 //! Read in this order: [`subject`] (what an event is about), [`event`] (what was observed), [`entry`] (what goes out),
 //! [`fault`] (what can go wrong and who reacts), then the three traits [`Source`], [`Shaper`] and [`Sink`].
 
+pub mod announced;
 pub mod backlog;
 pub mod backoff;
 pub mod connection;
@@ -18,6 +19,7 @@ pub mod node;
 pub mod pod;
 pub mod problem;
 pub mod quantity;
+pub mod receipt;
 pub mod series;
 pub mod service;
 pub mod shaper;
@@ -27,7 +29,9 @@ pub mod subject;
 pub mod text;
 pub mod tick;
 pub mod time;
+pub mod typed;
 
+pub use announced::{Announced, Announcement, Known, Ledger, Remembered};
 pub use backlog::{Appended, Backlog, Record, Waiting};
 pub use backoff::Backoff;
 pub use connection::{Connection, ConnectionReport, Direction, End, Protocol, Traffic};
@@ -42,6 +46,7 @@ pub use node::{Node, NodeEvent};
 pub use pod::Pod;
 pub use problem::Problem;
 pub use quantity::{ByteSize, TimeSpan};
+pub use receipt::Receipt;
 pub use series::{Bounds, NativeBucket, NativeHistogram, SeriesOrigin, SeriesQuery, SeriesReport, SeriesSample};
 pub use service::{Service, ServiceEvent, ServicePort};
 pub use shaper::{Handlers, Saved, Shaper};
@@ -50,3 +55,4 @@ pub use source::{Closed, Feed, Source};
 pub use subject::{Subject, SubjectId, SubjectIds, SubjectKind};
 pub use tick::{Increase, Reading, Sample, Tick};
 pub use time::UnixNanos;
+pub use typed::Typed;

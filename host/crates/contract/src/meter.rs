@@ -171,6 +171,16 @@ pub struct SourceMeter {
     pub cached_bytes: Gauge,
     /// Objects that were not remembered because the cache was full: their vanishing while not watched goes unseen.
     pub uncached: Counter,
+    /// Objects that are remembered on the disk as announced.
+    pub announced_objects: Gauge,
+    /// Objects announced before this run that were found as they were announced.
+    pub found_unchanged: Counter,
+    /// Such objects that had changed since.
+    pub found_changed: Counter,
+    /// Such objects that had gone since.
+    pub found_gone: Counter,
+    /// 1 for a source whose announcements are remembered, which the four before this are about.
+    pub remembers: Gauge,
     /// Of a source that reads at times: how long each reading took.
     pub ticks: Durations,
     /// Times at which it should have read and had not finished the reading before.

@@ -98,7 +98,7 @@ impl Known {
             Notice::Defined(subject) => drop(self.subjects.insert(subject.id, Arc::clone(subject))),
             Notice::Forgotten(subject) => drop(self.subjects.remove(subject)),
             Notice::Listed => self.listed = true,
-            Notice::Event(_) => {}
+            Notice::Event(_) | Notice::Tracked(..) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluicebox_contract::{Event, Notice, Subject, SubjectId};
+use sluicebox_contract::{Event, Notice, Receipt, Subject, SubjectId};
 
 /// A batch in the order in which it is told: subjects that come first, subjects that go last, so that they do not divide the events.
 /// Nothing is said too early by that: a subject is defined before its first event and forgotten after its last one.
@@ -15,8 +15,8 @@ pub(crate) struct Batch {
 
 /// A part of a batch that is dealt with at once.
 pub(crate) enum Run {
-    /// Events of one kind.
-    Events(Vec<Event>),
+    /// Events of one kind, and the receipts of those that have one.
+    Events(Vec<Event>, Vec<(SubjectId, Receipt)>),
     Listed,
 }
 
@@ -28,18 +28,27 @@ impl Batch {
                 Notice::Defined(subject) => batch.defined.push(subject),
                 Notice::Forgotten(subject) => batch.forgotten.push(subject),
                 Notice::Listed => batch.runs.push(Run::Listed),
-                Notice::Event(event) => match batch.runs.last_mut() {
-                    Some(Run::Events(run)) if run.first().is_some_and(|first| same_kind(first, &event)) => run.push(event),
-                    _ => batch.runs.push(Run::Events(vec![event])),
-                },
+                Notice::Event(event) => batch.push(event, None),
+                Notice::Tracked(event, receipt) => batch.push(event, Some(receipt)),
             }
         }
         batch
     }
+
+    fn push(&mut self, event: Event, receipt: Option<Receipt>) {
+        let receipt = event.subject().zip(receipt);
+        match self.runs.last_mut() {
+            Some(Run::Events(run, receipts)) if run.first().is_some_and(|first| same_kind(first, &event)) => {
+                run.push(event);
+                receipts.extend(receipt);
+            }
+            _ => self.runs.push(Run::Events(vec![event], receipt.into_iter().collect())),
+        }
+    }
 }
 
 pub(crate) fn events_in(notices: &[Notice]) -> u64 {
-    notices.iter().filter(|notice| matches!(notice, Notice::Event(_))).count() as u64
+    notices.iter().filter(|notice| notice.event().is_some()).count() as u64
 }
 
 /// Whether both can be handed over in one call. What is about many subjects is a call of its own.
@@ -87,7 +96,7 @@ mod tests {
         let lengths: Vec<usize> = runs
             .iter()
             .map(|run| match run {
-                Run::Events(events) => events.len(),
+                Run::Events(events, _) => events.len(),
                 Run::Listed => 0,
             })
             .collect();

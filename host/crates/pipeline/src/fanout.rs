@@ -54,9 +54,13 @@ impl Item for Notice {
     fn worth(&self) -> Worth {
         match self {
             Self::Event(event) if event.is_superseded() => Worth::Sample,
-            Self::Event(_) => Worth::Fact,
+            Self::Event(_) | Self::Tracked(..) => Worth::Fact,
             Self::Defined(_) | Self::Forgotten(_) | Self::Listed => Worth::Kept,
         }
+    }
+
+    fn ends(&self) -> bool {
+        matches!(self, Self::Forgotten(_))
     }
 
     fn undoes(&self, earlier: &Self) -> bool {
@@ -64,13 +68,16 @@ impl Item for Notice {
     }
 
     fn needs(&self, earlier: &Self) -> bool {
-        matches!((self, earlier), (Self::Event(event), Self::Defined(subject)) if event.names(|id| id == subject.id))
+        let Self::Defined(subject) = earlier else { return false };
+        self.event().is_some_and(|event| event.names(|id| id == subject.id))
     }
 }
 
 /// The [`Feed`] of one source.
 pub struct Fanout {
     branches: Vec<Branch>,
+    /// One of them has ended: what is told from then on was not told to all.
+    incomplete: bool,
     /// For a source that lanes can join.
     audience: Option<(Audience, Known)>,
 }
@@ -78,12 +85,12 @@ pub struct Fanout {
 impl Fanout {
     /// Feeds these lanes.
     pub fn new(branches: Vec<Branch>) -> Self {
-        Self { branches, audience: None }
+        Self { branches, incomplete: false, audience: None }
     }
 
     /// Feeds these lanes, and those that join.
     pub(crate) fn joined(branches: Vec<Branch>, audience: Audience) -> Self {
-        Self { branches, audience: Some((audience, Known::default())) }
+        Self { branches, incomplete: false, audience: Some((audience, Known::default())) }
     }
 
     /// Tells those that have joined what exists; from then on they are told what the others are.
@@ -114,8 +121,14 @@ impl Feed for Fanout {
                 ended.push(index);
             }
         }
+        self.incomplete |= !ended.is_empty();
         for index in ended.into_iter().rev() {
             self.branches.remove(index);
+        }
+        if let Notice::Tracked(_, receipt) = notice
+            && !self.incomplete
+        {
+            receipt.done();
         }
         let joined = |(audience, _): &(Audience, Known)| !audience.end_unless_joined();
         if self.branches.is_empty() && !self.audience.as_ref().is_some_and(joined) { Err(Closed) } else { Ok(()) }
@@ -126,14 +139,16 @@ impl Feed for Fanout {
 fn wants(handlers: Handlers, notice: &Notice) -> bool {
     match notice {
         Notice::Defined(_) | Notice::Forgotten(_) => handlers.subjects,
-        Notice::Event(Event::Pod(_)) => handlers.pods,
-        Notice::Event(Event::Service(_)) => handlers.services,
-        Notice::Event(Event::Node(_)) => handlers.nodes,
-        Notice::Event(Event::Object(event)) => handlers.takes_json(event.kind),
-        Notice::Event(Event::Tick(_)) => handlers.samples,
-        Notice::Event(Event::Connections(_)) => handlers.connections,
-        Notice::Event(Event::Inventory(_)) => handlers.inventory,
-        Notice::Event(Event::Series(_)) => handlers.series,
+        Notice::Event(event) | Notice::Tracked(event, _) => match event {
+            Event::Pod(_) => handlers.pods,
+            Event::Service(_) => handlers.services,
+            Event::Node(_) => handlers.nodes,
+            Event::Object(event) => handlers.takes_json(event.kind),
+            Event::Tick(_) => handlers.samples,
+            Event::Connections(_) => handlers.connections,
+            Event::Inventory(_) => handlers.inventory,
+            Event::Series(_) => handlers.series,
+        },
         Notice::Listed => true,
     }
 }
@@ -141,7 +156,7 @@ fn wants(handlers: Handlers, notice: &Notice) -> bool {
 /// What is known of a subject the lane remembers in any case: only that it is told of it counts.
 fn weight(notice: &Notice) -> usize {
     match notice {
-        Notice::Event(event) => event.weight(),
+        Notice::Event(event) | Notice::Tracked(event, _) => event.weight(),
         Notice::Defined(_) | Notice::Forgotten(_) | Notice::Listed => 64,
     }
 }

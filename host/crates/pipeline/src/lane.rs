@@ -15,6 +15,7 @@ use crate::letters::Letterbox;
 use crate::order::Order;
 use crate::outlet::{Inlet, Origin, Parcel};
 use crate::queue::Receiver;
+use crate::receipts::InHand;
 use crate::revive::SUBJECTS;
 use crate::share::Account;
 use crate::trouble::{Patience, Trouble};
@@ -98,6 +99,8 @@ pub(crate) struct Lane<S> {
     pub(crate) alive: bool,
     /// A part of the last batch that was shaped, for the rehearsal of a successor.
     pub(crate) last: Vec<Event>,
+    /// The receipts of what is being shaped.
+    pub(crate) in_hand: InHand,
     /// What the instance before has saved for the next one.
     pub(crate) carried: Option<Saved>,
     pub(crate) account: Account,
@@ -178,7 +181,11 @@ impl<S: Shaper> Lane<S> {
         }
         for run in runs {
             match run {
-                Run::Events(events) => self.shape_all(events)?,
+                Run::Events(events, receipts) => {
+                    self.in_hand = InHand::new(receipts);
+                    self.shape_all(events)?;
+                    std::mem::take(&mut self.in_hand).done();
+                }
                 Run::Listed => self.listed(),
             }
         }
@@ -254,7 +261,7 @@ impl<S: Shaper> Lane<S> {
         // Whoever replays one wants one answer of each sink.
         let whole = origin.replay.is_some();
         for entries in if whole { vec![entries] } else { parts(entries) } {
-            self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at });
+            self.hand_on(Parcel::Entries { origin: Arc::clone(origin), entries, observed_at, receipt: self.in_hand.share() });
         }
     }
 

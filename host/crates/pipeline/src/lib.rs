@@ -14,6 +14,7 @@ pub mod order;
 pub mod outlet;
 mod part;
 pub mod queue;
+mod receipts;
 mod rehearse;
 mod replay;
 mod revive;

@@ -7,72 +7,11 @@ use sluicebox_contract::Closed;
 use sluicebox_contract::meter::QueueMeter;
 use tokio::sync::Notify;
 
-use state::{Offered, State};
-
+mod item;
 mod state;
 
-/// What a queue may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Items.
-    pub items: usize,
-    /// Bytes, as the senders weigh them: of what waits and of what was taken and is in work. When nothing waits one item goes in whatever it
-    /// weighs, so that more is held only where an item weighs more than half of this.
-    pub bytes: usize,
-    /// What happens when an item does not fit.
-    pub when_full: WhenFull,
-}
-
-/// What happens when an item does not fit.
-///
-/// Where the oldest are dropped, an item for which nothing can make room is dropped itself, and what is never dropped does not wait either, or others would wait because of it. There is no more of it than
-/// of what exists: an end takes its beginning out again when nothing between them is left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// Its sender waits.
-    #[default]
-    Wait,
-    /// The oldest samples make room, and are counted. All other facts wait.
-    DropSamples,
-    /// The oldest facts make room, and are counted.
-    DropOldest,
-    /// A fact or a sample that does not fit is dropped itself, and counted. What is never dropped waits.
-    DropNewest,
-}
-
-/// How much an item is missed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
-    /// It is never dropped.
-    Kept,
-    /// It is dropped where the oldest are.
-    Fact,
-    /// The next one of its kind tells more: it is dropped before others have to wait for it.
-    Sample,
-}
-
-/// What a queue can hold.
-pub trait Item {
-    /// How much it is missed.
-    fn worth(&self) -> Worth;
-
-    /// How many things are dropped with it.
-    fn things(&self) -> u64 {
-        1
-    }
-
-    /// Whether nobody needs to know of this one if they do not know of the earlier one: the end of what began with it.
-    fn undoes(&self, earlier: &Self) -> bool {
-        let _ = earlier;
-        false
-    }
-
-    /// Whether it makes no sense without the earlier one.
-    fn needs(&self, earlier: &Self) -> bool {
-        let _ = earlier;
-        false
-    }
-}
+pub use item::{Bounds, Item, WhenFull, Worth};
+use state::{Offered, State};
 
 struct Shared<T> {
     state: Mutex<State<T>>,
@@ -128,13 +67,16 @@ impl<T> Shared<T> {
     }
 
     fn measure(&self, state: &State<T>) {
-        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.meter.length.set(number(state.length()));
         self.meter.bytes.set(number(state.bytes()));
         self.meter.droppable.set(number(state.droppable()));
         self.meter.bytes_in_work.set(number(state.in_work()));
         self.meter.bytes_held.set(number(state.held()));
     }
+}
+
+fn number(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Counts a sender that waits, for as long as it waits.
@@ -170,7 +112,7 @@ pub struct Valve<T>(Arc<Shared<T>>);
 
 /// A queue with its two ends.
 pub fn queue<T>(bounds: Bounds, meter: Arc<QueueMeter>) -> (Sender<T>, Receiver<T>) {
-    meter.most_bytes.set(i64::try_from(bounds.bytes).unwrap_or(i64::MAX));
+    meter.most_bytes.set(number(bounds.bytes));
     let (state, filled, drained) = (Mutex::new(State::new(bounds)), Notify::new(), Notify::new());
     let (pressure, pressing, ended) = (Condvar::new(), Notify::new(), Notify::new());
     let shared = Arc::new(Shared { state, filled, drained, pressure, pressing, ended, meter });
@@ -277,7 +219,7 @@ impl<T: Item> Adjust for Valve<T> {
     fn set_bounds(&self, bounds: Bounds) {
         let mut state = self.0.lock();
         state.bounds = bounds;
-        self.0.meter.most_bytes.set(i64::try_from(bounds.bytes).unwrap_or(i64::MAX));
+        self.0.meter.most_bytes.set(number(bounds.bytes));
         self.0.meter.dropped.add(state.shrink());
         self.0.measure(&state);
         self.0.relieve(state);
@@ -404,3 +346,7 @@ impl<T> Drop for Receiver<T> {
 #[cfg(test)]
 #[path = "queue_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "queue_model_tests.rs"]
+mod model_tests;

@@ -12,6 +12,10 @@ impl Item for u32 {
         }
     }
 
+    fn ends(&self) -> bool {
+        *self >= 200
+    }
+
     /// 201 is the end of 101, and so on.
     fn undoes(&self, earlier: &Self) -> bool {
         *self >= 200 && *earlier == self - 100
@@ -276,6 +280,20 @@ async fn what_is_in_work_takes_room_until_more_is_taken_or_it_is_released() {
 }
 
 #[tokio::test]
+async fn what_is_in_work_is_waited_for_where_nothing_waits_but_not_by_what_weighs_more_than_half() {
+    let (sender, mut receiver) = small(10, 10);
+    sender.send(1, 8).await.unwrap();
+    receiver.take(1).await;
+    let mut light = Box::pin(sender.send(2, 3));
+    assert!(futures::poll!(&mut light).is_pending());
+    sender.send(3, 6).await.unwrap();
+    assert!(futures::poll!(&mut light).is_pending());
+    assert_eq!(receiver.take(9).await, Some(vec![3]));
+    light.await.unwrap();
+    assert_eq!(receiver.take(9).await, Some(vec![2]));
+}
+
+#[tokio::test]
 async fn no_more_than_half_of_the_bytes_is_taken_at_once_or_else_one_item() {
     let (sender, mut receiver) = small(10, 10);
     for item in [1, 2, 3] {
@@ -350,4 +368,26 @@ async fn what_is_never_dropped_takes_the_bytes_of_what_is() {
     sender.send(104, 3).await.unwrap();
     assert_eq!((meter.dropped.get(), meter.bytes.get()), (1, 9));
     assert_eq!(receiver.take_now(9).0, [2, 3, 104]);
+}
+
+#[tokio::test]
+async fn what_comes_and_goes_does_not_pile_up_though_something_about_it_waited_for_a_while() {
+    let meter = Arc::<QueueMeter>::default();
+    let bounds = Bounds { items: 2, bytes: 1000, when_full: WhenFull::DropOldest };
+    let (sender, mut receiver) = queue(bounds, Arc::clone(&meter));
+    sender.send(149, 1).await.unwrap();
+    let mut most = 0;
+    for number in (1..49).cycle().take(1000) {
+        for item in [100 + number, number, 200 + number] {
+            sender.send(item, 1).await.unwrap();
+        }
+        most = most.max(meter.length.get());
+    }
+    assert!(most <= 16, "{most} items");
+    assert_eq!(meter.dropped.get(), 998);
+    let left = receiver.take_now(99).0;
+    assert!(left.ends_with(&[139, 39, 239, 140, 40, 240]) && left.first() == Some(&149), "{left:?}");
+    for (index, item) in left.iter().enumerate().filter(|(_, item)| **item >= 200) {
+        assert!(left.iter().take(index).any(|begin| *begin == item - 100), "{item} has no beginning in {left:?}");
+    }
 }

@@ -68,7 +68,7 @@ impl Writing {
         let EntryAgain { lane, module, entry, observed_at } = again;
         let (writing, answer) = Self::new(1);
         let origin = Arc::new(Origin { lane: lane.into(), module, again: true, replay: Some(answer) });
-        let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at };
+        let parcel = Parcel::Entries { origin, entries: vec![entry], observed_at, receipt: None };
         let sending = async move {
             // A sink that has ended does not answer.
             let _ended = outlet.send(parcel).await;

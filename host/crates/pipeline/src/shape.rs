@@ -202,7 +202,13 @@ impl<S: Shaper> Lane<S> {
 
     /// Keeps an event that stops the module, for whoever mends it; says whether dead letters are kept at all.
     fn bury(&self, event: &Event, reason: String) -> bool {
-        let Some(letterbox) = &self.letterbox else { return false };
+        let Some(letterbox) = &self.letterbox else {
+            // Whoever mends the module is told of it at the next start.
+            if let Some(subject) = event.subject() {
+                self.in_hand.lose(subject);
+            }
+            return false;
+        };
         letterbox.post_blocking(DeadLetter {
             at: UnixNanos::now(),
             lane: self.origin.lane.to_string(),

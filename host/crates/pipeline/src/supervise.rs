@@ -22,6 +22,7 @@ use crate::order::{LaneControl, orders};
 use crate::outlet::{Inlet, Origin, Outlet, OutletSettings, StoreTerms};
 use crate::part::{AtEnd, Kind, Part, Report};
 use crate::queue::{Adjust, Bounds, queue};
+use crate::receipts::InHand;
 use crate::replay::{EntryAgain, Writing};
 use crate::share::Account;
 use crate::trouble::Trouble;
@@ -173,6 +174,7 @@ impl Pipeline {
             crowded: 0,
             alive: false,
             last: Vec::new(),
+            in_hand: InHand::default(),
             carried: None,
             account: Account::new(CpuShare { millicores: 1000 }),
             unsaved: 0,

@@ -77,6 +77,10 @@ impl<S: Shaper> Lane<S> {
     /// Takes the oldest notices out of the queue without asking the module; says how many events were among them.
     pub(crate) fn make_room(&mut self) -> u64 {
         let notices = self.queue.take_now(self.settings.batch).0;
+        if notices.is_empty() {
+            // Whoever waits does so for what is in work, which may take as long as the lane waits.
+            self.queue.release();
+        }
         let missed = events_in(&notices);
         self.incomplete |= missed > 0 && self.unlisted > 0;
         self.meter.missed.add(missed);
@@ -92,7 +96,8 @@ impl<S: Shaper> Lane<S> {
                         forgotten.insert(subject);
                     }
                 }
-                Notice::Event(_) => {}
+                // With its receipt: nobody has dealt with it.
+                Notice::Event(_) | Notice::Tracked(..) => {}
                 Notice::Listed => self.listed(),
             }
         }

@@ -5,9 +5,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sluicebox_contract::Notice;
 use sluicebox_contract::meter::LaneMeter;
-use sluicebox_pipeline::{Bounds, LaneTerms, Pipeline, Report, WhenFull};
+use sluicebox_contract::{Event, Notice, ObjectEvent};
+use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, Patience, Pipeline, Report, WhenFull};
+use support::stage::{PATIENCE, tap, until};
 use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
 
 async fn beside(bad: Scripted) -> Arc<LaneMeter> {
@@ -79,6 +80,36 @@ async fn a_module_that_cannot_be_brought_back_at_the_stop_makes_the_end_unclean(
     let (written, report, meter) = alone(bad, (0..100).map(event).collect()).await;
     assert_eq!(report.faults, ["module `lane`: cannot shape what was accepted: 100 events were left when the host stopped"]);
     assert_eq!((written.len(), meter.missed.get()), (0, 100));
+}
+
+#[tokio::test]
+async fn an_event_that_fills_its_queue_holds_up_nobody_while_the_lane_rests_with_it_in_hand() {
+    let mut pipeline = Pipeline::default();
+    let terms = lane_terms(&[]);
+    let patience = Patience { events: 1, ..terms.settings.patience };
+    let rest = Duration::from_mins(10);
+    let settings = LaneSettings { batch: 1, patience, first_rest: rest, longest_rest: rest, ..terms.settings };
+    let bounds = Bounds { bytes: 1000, ..terms.bounds };
+    let (meter, other) = (Arc::clone(&terms.meter), lane_terms(&[]));
+    let beside = Arc::clone(&other.meter);
+    let bad = Scripted { deadly: [0].into(), ..Scripted::default() };
+    let bad = pipeline.lane("bad", bad, LaneTerms { settings, bounds, ..terms }).unwrap().handle();
+    let other = pipeline.lane("other", Scripted::default(), other).unwrap().handle();
+    let (tell, tap) = tap();
+    pipeline.source("tap", tap, &[bad, other]);
+    let stop = async {
+        let Notice::Event(Event::Object(heavy)) = event(0) else { panic!("an object") };
+        let heavy = ObjectEvent { json: Some("x".repeat(700).into()), ..heavy };
+        tell.send(Notice::Event(Event::Object(heavy))).await.unwrap();
+        until("the lane rests", || meter.resting.get() == 1).await;
+        for number in 1..=100 {
+            tell.send(event(number)).await.unwrap();
+        }
+        until("the other lane has all", || beside.events.get() == 101).await;
+        assert_eq!(meter.resting.get(), 1);
+    };
+    let report = pipeline.run_until(stop, PATIENCE).await;
+    assert!(report.late.is_empty(), "{report:?}");
 }
 
 #[tokio::test]

@@ -162,14 +162,13 @@ async fn nothing_at_all_is_asked_while_the_server_asks_to_wait_whatever_it_was_t
     for refused in ["GET", "POST", "PATCH"] {
         let server = Server::start().await;
         let mut sink = server.sink().await;
-        match refused {
-            "PATCH" => server.say(WAIT, &status(429, "slow down")),
-            _ => {
-                if refused == "POST" {
-                    server.say_to_reads("404 No", &status(404, "configmaps \"m\" not found"));
-                }
-                server.say_to_reads(WAIT, &status(429, "slow down"));
+        if refused == "PATCH" {
+            server.say(WAIT, &status(429, "slow down"));
+        } else {
+            if refused == "POST" {
+                server.say_to_reads("404 No", &status(404, "configmaps \"m\" not found"));
             }
+            server.say_to_reads(WAIT, &status(429, "slow down"));
         }
         let met = fault(&mut sink, &[document("a", "1")]).await;
         assert!(met.hint.as_ref().is_some_and(|hint| hint.contains("more to do than it can")), "{met}");

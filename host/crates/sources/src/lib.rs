@@ -7,6 +7,7 @@
 //! [`scrape`] reads pages of metrics where they are served, [`prometheus`] asks a Prometheus for series; both share `http` and `series`.
 //! [`Elected`] has any of them work on one collector of several only.
 
+mod at_start;
 mod attributes;
 pub mod cgroups;
 mod elected;
@@ -32,6 +33,7 @@ mod turns;
 mod wants;
 mod watch;
 
+pub use at_start::AtStart;
 pub use attributes::Attributes;
 pub use cgroups::Cgroups;
 pub use elected::Elected;

@@ -163,6 +163,25 @@ impl Directory {
         }
     }
 
+    /// As [`Directory::open_file`], for writing as well.
+    pub(crate) fn open_to_write(&self, name: &str) -> Result<Option<File>, StoreError> {
+        if self.size(name).is_none() {
+            return Ok(None);
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(cause) => Err(self.failed("open", name, cause)),
+        }
+    }
+
+    /// Gives a file another name, in place of what has that name.
+    pub(crate) fn put_in_place(&self, new: &str, name: &str) -> Result<(), StoreError> {
+        let renamed = rustix::fs::renameat(&self.handle, new, &self.handle, name);
+        renamed.map_err(|cause| self.failed("put in place", name, cause))
+    }
+
     /// Cuts a file back to so many bytes.
     pub(crate) fn cut(&self, name: &str, bytes: u64) -> Result<(), StoreError> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

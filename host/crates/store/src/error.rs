@@ -37,6 +37,19 @@ pub enum StoreError {
         /// The largest size in bytes.
         most: u64,
     },
+    /// A later version of the program has written it.
+    #[error(
+        "cannot use {}: a later version of sluicebox has written it (format {version}) (hint: run that version again, or move the file away: {without})",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its form.
+        version: u32,
+        /// What comes of doing without it.
+        without: &'static str,
+    },
     /// Another program works on it.
     #[error("another program works on {} (hint: is a collector running? each needs a state directory of its own)", path.display())]
     InUse {
@@ -79,9 +92,12 @@ impl StoreError {
                 Fault::retry(tried, self).hint("the directory was taken away: restart the collector, which makes it again")
             }
             Self::Io { .. } => Fault::retry(tried, self).hint("see to it that the collector can write `state-directory`"),
-            Self::TooLarge { .. } | Self::Unsafe { .. } | Self::Damaged { .. } | Self::Unknown(_) | Self::InUse { .. } => {
-                Fault::skip(tried, self)
-            }
+            Self::TooLarge { .. }
+            | Self::Unsafe { .. }
+            | Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::Unknown(_)
+            | Self::InUse { .. } => Fault::skip(tried, self),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What must survive a restart: the dead letters, the last good module of each lane, and entries that wait for their sink.
+//! What must survive a restart: the dead letters, the last good module of each lane, what was announced, and entries that wait for their sink.
 //!
 //! Everything lies in one directory of the collector's own, the state directory:
 //!
@@ -7,11 +7,13 @@
 //! <state>/dead-letters/replay/<id>.json     a letter that somebody wants to be tried again
 //! <state>/last-good/lane-<name>/good.json   which module, with which settings
 //! <state>/last-good/lane-<name>/<sha256>.wasm
+//! <state>/announced/<source>.announced      the objects that a source has announced, as they were told last
 //! ```
 //!
 //! A file comes into being under another name and is then renamed, so whoever reads finds it whole or not at all. The command line
 //! program works on the same files while the collector runs: nothing is locked, because renaming and removing need no lock.
 
+mod announced;
 mod dead_letters;
 mod directory;
 mod error;
@@ -22,6 +24,7 @@ mod listed;
 mod queue;
 mod replay;
 
+pub use announced::{Announcements, Book, Recalled, mark};
 pub use dead_letters::{LetterBounds, Letters};
 pub use error::StoreError;
 pub use id::Id;

@@ -52,5 +52,5 @@ fn a_small_component_that_is_damaged_is_refused_or_runs_within_its_limits() {
 fn a_module_that_is_damaged_is_refused_or_runs_within_its_limits() {
     let engine = Engine::new().unwrap();
     let telemd = component("telemd");
-    Fuzz::of([&telemd]).longest(telemd.len() + 4096).slowest(Duration::from_secs(60)).run(|input, _| tried(&engine, input));
+    Fuzz::of([&telemd]).longest(telemd.len() + 4096).slowest(Duration::from_mins(1)).run(|input, _| tried(&engine, input));
 }

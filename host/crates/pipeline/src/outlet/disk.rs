@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicebox_contract::meter::StoreMeter;
-use sluicebox_contract::{Appended, Backlog, Fault, Record, Waiting};
+use sluicebox_contract::{Appended, Backlog, Fault, Receipt, Record, Waiting};
 use tracing::warn;
 
 use super::gathered::{Gathered, Parcel};
@@ -22,6 +22,8 @@ pub(super) struct Disk {
     pub(super) backlog: Box<dyn Backlog>,
     /// Parcels that are not stored, each with the number of the entry before which it has come.
     pub(super) markers: VecDeque<(u64, Parcel)>,
+    /// Of the events of what is put away and not flushed.
+    pub(super) receipts: Vec<Receipt>,
 }
 
 /// What lies between the outlet and the disk. Never held for long.
@@ -55,43 +57,48 @@ impl Disk {
                     held(table).inbox.push_front(rest);
                     room = Room::Full;
                 }
-                Err((rest, fault)) => {
+                Err(refused) => {
+                    let (rest, fault) = *refused;
                     held(table).inbox.push_front(rest);
                     return Err(fault);
                 }
             }
         }
         self.backlog.flush()?;
+        self.receipts.drain(..).for_each(Receipt::done);
         Ok(if self.markers.len() < MARKERS { room } else { Room::Full })
     }
 
     /// Puts a parcel away; gives back what there is no room for.
-    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, (Parcel, Fault)> {
+    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
         if !parcel.is_stored() {
             meter.arriving.add(-arriving(std::slice::from_ref(&parcel)));
             self.markers.push_back((self.backlog.waiting().next, parcel));
             return Ok(None);
         }
-        let Parcel::Entries { origin, mut entries, observed_at } = parcel else { return Ok(None) };
+        let Parcel::Entries { origin, mut entries, observed_at, mut receipt } = parcel else { return Ok(None) };
         while !entries.is_empty() {
             let Some(encoded) = encode(&origin, observed_at, &entries, self.backlog.largest()) else {
                 let rest = entries.split_off(1);
                 let large = std::mem::replace(&mut entries, rest);
                 meter.arriving.add(-1);
                 meter.too_large.increment();
-                held(table).too_large.push(Parcel::Entries { origin: Arc::clone(&origin), entries: large, observed_at });
+                let (origin, receipt) = (Arc::clone(&origin), receipt.clone());
+                held(table).too_large.push(Parcel::Entries { origin, entries: large, observed_at, receipt });
                 continue;
             };
             match self.backlog.append(encoded.entries, &encoded.record) {
-                Ok(Appended::Full) => return Ok(Some(Parcel::Entries { origin, entries, observed_at })),
+                Ok(Appended::Full) => return Ok(Some(Parcel::Entries { origin, entries, observed_at, receipt })),
                 Ok(Appended::Kept(_)) => meter.stored.add(u64::from(encoded.entries.get())),
-                Ok(Appended::Dropped) => {}
-                Err(fault) => return Err((Parcel::Entries { origin, entries, observed_at }, fault)),
+                // It is told again at the next start.
+                Ok(Appended::Dropped) => drop(receipt.take()),
+                Err(fault) => return Err(Box::new((Parcel::Entries { origin, entries, observed_at, receipt }, fault))),
             }
             let stored = encoded.entries.get();
             meter.arriving.add(-i64::from(stored));
             entries.drain(..usize::try_from(stored).unwrap_or(usize::MAX).min(entries.len()));
         }
+        self.receipts.extend(receipt);
         Ok(None)
     }
 

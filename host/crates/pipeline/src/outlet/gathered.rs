@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Entry, ModuleIdentity, UnixNanos};
+use sluicebox_contract::{Entry, ModuleIdentity, Receipt, UnixNanos};
 use tokio::sync::mpsc;
 
 use crate::queue::{Item, Worth};
@@ -22,8 +22,8 @@ pub(crate) struct Origin {
 /// What a lane hands to an outlet.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
-    /// What one call of the module made.
-    Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos },
+    /// What one call of the module made. The receipt is done once all of it is written, refused or put away.
+    Entries { origin: Arc<Origin>, entries: Vec<Entry>, observed_at: UnixNanos, receipt: Option<Receipt> },
     /// The lane of this name has shaped everything that was there when its sources began.
     Settled(Arc<str>),
     /// A lane that was added while the program runs: it has everything to shape yet.
@@ -43,6 +43,14 @@ impl Parcel {
         match self {
             Self::Entries { entries, .. } => entries.len() as u64,
             Self::Settled(_) | Self::Joined(_) => 0,
+        }
+    }
+
+    /// The receipt of the events that it was made of.
+    pub(super) fn take_receipt(&mut self) -> Option<Receipt> {
+        match self {
+            Self::Entries { receipt, .. } => receipt.take(),
+            Self::Settled(_) | Self::Joined(_) => None,
         }
     }
 
@@ -89,11 +97,12 @@ pub(super) enum Progress {
 }
 
 impl Gathered {
+    /// Whoever has taken their receipts knows when all is dealt with.
     pub(super) fn new(parcels: impl IntoIterator<Item = Parcel>) -> Self {
         let mut gathered = Self::default();
         for parcel in parcels {
             match parcel {
-                Parcel::Entries { origin, entries, observed_at } => {
+                Parcel::Entries { origin, entries, observed_at, receipt: _ } => {
                     gathered.entries.extend(entries);
                     gathered.made.push(Made { end: gathered.entries.len(), origin, observed_at });
                 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use sluicebox_contract::Receipt;
+use sluicebox_contract::meter::OutletMeter;
+
 use super::gathered::{Gathered, Parcel};
 
 /// Entries that are written now.
@@ -12,6 +15,8 @@ pub(super) struct Hand {
     pub(super) done: usize,
     /// Where they stand in the store; none while they are only in memory.
     place: Option<Place>,
+    /// Of the events that they were made of.
+    receipts: Vec<Receipt>,
 }
 
 /// Where entries stand in the store.
@@ -24,8 +29,9 @@ pub(super) struct Place {
 }
 
 impl Hand {
-    pub(super) fn new(parcels: Vec<Parcel>) -> Self {
-        Self { gathered: Arc::new(Gathered::new(parcels)), ..Self::default() }
+    pub(super) fn new(mut parcels: Vec<Parcel>) -> Self {
+        let receipts = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
+        Self { gathered: Arc::new(Gathered::new(parcels)), receipts, ..Self::default() }
     }
 
     /// Of parcels that were read from the store, each with the number after its last entry, and of others that do not stand there.
@@ -38,7 +44,7 @@ impl Hand {
         }
         let parcels = parcels.into_iter().map(|(parcel, _)| parcel).chain(others);
         let place = Some(Place { numbers, too_large: Vec::new() }).filter(|place| !place.numbers.is_empty());
-        Self { gathered: Arc::new(Gathered::new(parcels)), done: 0, place }
+        Self { gathered: Arc::new(Gathered::new(parcels)), place, ..Self::default() }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -57,13 +63,28 @@ impl Hand {
 
     /// They stand in the store from here on.
     pub(super) fn stands(&mut self, place: Place) {
+        let is_whole = place.too_large.is_empty();
         self.place = Some(place);
+        if is_whole {
+            self.dealt_with();
+        }
     }
 
     /// Those that are not done and would be lost with the program.
     pub(super) fn only_here(&self) -> impl Iterator<Item = usize> {
         let too_large = self.place.iter().flat_map(|place| place.too_large.iter().copied());
         too_large.filter(|index| *index >= self.done)
+    }
+
+    /// All of it is written or refused.
+    pub(super) fn finished(&mut self, meter: &OutletMeter) {
+        self.gathered.finished(meter);
+        self.dealt_with();
+    }
+
+    /// What is left of it survives the end of the program, or is kept as a dead letter.
+    pub(super) fn dealt_with(&mut self) {
+        self.receipts.drain(..).for_each(Receipt::done);
     }
 
     /// The number of the first entry that is not done; none where nothing stands in the store.
@@ -91,7 +112,7 @@ mod tests {
     fn parcel(entries: usize) -> Parcel {
         let origin = Arc::new(Origin { lane: "l".into(), module: ModuleIdentity::default(), again: false, replay: None });
         let entries = vec![Entry::Message(Message::default()); entries];
-        Parcel::Entries { origin, entries, observed_at: UnixNanos(1) }
+        Parcel::Entries { origin, entries, observed_at: UnixNanos(1), receipt: None }
     }
 
     #[test]

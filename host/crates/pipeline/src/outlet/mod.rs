@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::{OutletMeter, StoreMeter};
-use sluicebox_contract::{Backlog, Fault, Sink};
+use sluicebox_contract::{Backlog, Fault, Receipt, Sink};
 use tokio::time::{sleep, timeout};
 
 use crate::letters::Letterbox;
@@ -101,14 +101,14 @@ impl<K: Sink> Outlet<K> {
         while let Some(mut hand) = self.next().await? {
             let is_done = self.write(&mut hand).await?;
             if !is_done {
-                self.leave(&hand).await;
+                self.leave(&mut hand).await;
                 break;
             }
             self.in_hand(0);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
             }
-            hand.gathered.finished(&self.meter);
+            hand.finished(&self.meter);
             self.writer.settle(&hand.gathered.lanes).await?;
         }
         if let Some(store) = &mut self.store {
@@ -118,11 +118,12 @@ impl<K: Sink> Outlet<K> {
     }
 
     /// Leaves what is in hand in the store.
-    async fn leave(&mut self, hand: &Hand) {
+    async fn leave(&mut self, hand: &mut Hand) {
         let Some(store) = &mut self.store else { return };
         let too_large = store.leave(hand).await;
         store.count_too_large(too_large.len());
         self.writer.bury_each(&hand.gathered, &too_large, TOO_LARGE).await;
+        hand.dealt_with();
         self.in_hand(0);
     }
 
@@ -131,9 +132,12 @@ impl<K: Sink> Outlet<K> {
         loop {
             if let Some(store) = &mut self.store {
                 store.catch_up().await;
-                let too_large = Gathered::new(store.take_too_large());
+                let mut parcels = store.take_too_large();
+                let receipts: Vec<_> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
+                let too_large = Gathered::new(parcels);
                 let all: Vec<usize> = (0..too_large.entries.len()).collect();
                 self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
+                receipts.into_iter().for_each(Receipt::done);
             }
             match self.stored().await {
                 Stored::Hand(hand) => return Ok(Some(hand)),

@@ -72,7 +72,7 @@ pub(super) fn encode(origin: &Origin, observed_at: UnixNanos, entries: &[Entry],
 pub(super) fn decode(record: &[u8], without: usize) -> Result<Parcel, serde_json::Error> {
     let Stored { lane, module, again, observed_at_unix_nanos: observed_at, mut entries } = serde_json::from_slice(record)?;
     entries.drain(..without.min(entries.len()));
-    Ok(Parcel::Entries { origin: Arc::new(Origin { lane, module, again, replay: None }), entries, observed_at })
+    Ok(Parcel::Entries { origin: Arc::new(Origin { lane, module, again, replay: None }), entries, observed_at, receipt: None })
 }
 
 #[cfg(test)]
@@ -103,7 +103,8 @@ mod tests {
         let encoded = encode(&origin(), UnixNanos(5), &entries(), u64::MAX).unwrap();
         assert_eq!(encoded.entries.get(), 3);
         for without in 0..4 {
-            let Parcel::Entries { origin, entries: back, observed_at } = decode(&encoded.record, without).unwrap() else {
+            let Parcel::Entries { origin, entries: back, observed_at, receipt: None } = decode(&encoded.record, without).unwrap()
+            else {
                 panic!("entries")
             };
             assert_eq!((&*origin.lane, origin.module.digest.as_str(), observed_at), ("lane", "ab", UnixNanos(5)));

@@ -51,7 +51,7 @@ impl Store {
     pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
         let waiting = backlog.waiting();
         meter.recovered.add(waiting.unread + waiting.damaged);
-        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new() }));
+        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new() }));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
         let mut store = Self { settings, disk, table, meter, name, waiting: seen, markers, untidy, refuses, next_read };

@@ -13,6 +13,8 @@ pub(super) struct State<T> {
     in_work: usize,
     /// How many of the items are never dropped.
     kept: usize,
+    /// So many of these there may be before it is looked through for what has come and gone.
+    tidy_at: usize,
     pub(super) senders: usize,
     /// Senders that wait for room.
     pub(super) waiting: usize,
@@ -69,6 +71,7 @@ impl<T> State<T> {
             bytes: 0,
             in_work: 0,
             kept: 0,
+            tidy_at: 0,
             senders: 1,
             waiting: 0,
             pressed: false,
@@ -129,6 +132,9 @@ impl<T> State<T> {
             items.push(held.item);
         }
         self.bytes -= taken;
+        if self.kept == 0 {
+            self.tidy_at = 0;
+        }
         (items, taken)
     }
 
@@ -147,12 +153,14 @@ impl<T> State<T> {
         self.held().saturating_add(weight) <= self.bounds.bytes
     }
 
-    /// What is never dropped counts as no item where others are dropped: else nothing would be told while much begins to exist. One item
-    /// goes in whatever it weighs.
+    /// What is never dropped counts as no item where others are dropped: else nothing would be told while much begins to exist. When nothing waits
+    /// one item goes in that weighs more than half of all bytes; any other then waits no longer than what is in work.
     fn has_room(&self, weight: usize) -> bool {
         let kept = if self.bounds.when_full.lets_pass() { self.kept } else { 0 };
-        let items = self.items.len().saturating_sub(kept);
-        items == 0 || items < self.bounds.items && self.fits(weight)
+        match self.items.len().saturating_sub(kept) {
+            0 => self.in_work == 0 || weight > self.bounds.bytes / 2 || self.fits(weight),
+            items => items < self.bounds.items && self.fits(weight),
+        }
     }
 
     fn remove(&mut self, index: usize) -> Option<T> {
@@ -170,6 +178,10 @@ impl<T: Item> State<T> {
         let passes = worth == Worth::Kept && when_full.lets_pass();
         if passes && self.kept >= self.bounds.items && self.undo(&item) {
             return (Offered::Taken, 0);
+        }
+        if passes && self.kept >= self.tidy_at.max(self.bounds.items.saturating_mul(2)) {
+            self.tidy();
+            self.tidy_at = self.kept.saturating_mul(2);
         }
         let mut dropped = 0;
         while !(if passes { self.fits(weight) } else { self.has_room(weight) }) {
@@ -207,13 +219,33 @@ impl<T: Item> State<T> {
         Some(self.remove(oldest?)?.things())
     }
 
+    /// Takes out what has come and gone, and of which what stood between has been dropped since. It takes long where much is held, and is done
+    /// when that has doubled.
+    fn tidy(&mut self) {
+        let mut index = 0;
+        while let Some(end) = self.items.get(index) {
+            if end.item.ends()
+                && let Some(begin) = self.begin_of(&end.item, index)
+            {
+                self.remove(index);
+                self.remove(begin);
+                index = index.saturating_sub(1);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Where that stands, before this place, which the item undoes; if nothing between needs it.
+    fn begin_of(&self, item: &T, before: usize) -> Option<usize> {
+        let begin = self.items.iter().take(before).rposition(|earlier| item.undoes(&earlier.item))?;
+        let earlier = self.items.get(begin)?;
+        let mut between = self.items.iter().take(before).skip(begin + 1);
+        (!between.any(|later| later.item.needs(&earlier.item))).then_some(begin)
+    }
+
     /// Takes out what this item undoes, if nothing that is left needs it; says whether that was so.
     fn undo(&mut self, item: &T) -> bool {
-        let Some(begin) = self.items.iter().rposition(|earlier| item.undoes(&earlier.item)) else { return false };
-        let Some(earlier) = self.items.get(begin) else { return false };
-        if self.items.iter().skip(begin + 1).any(|later| later.item.needs(&earlier.item)) {
-            return false;
-        }
-        self.remove(begin).is_some()
+        self.begin_of(item, self.items.len()).is_some_and(|begin| self.remove(begin).is_some())
     }
 }

@@ -24,7 +24,7 @@ fn whatever_an_error_says_it_is_tried_again_unless_it_lies_in_the_entry() {
         assert!(words.chars().count() <= 10 * 801 && !words.contains(char::is_control), "{words}");
         match to_error(&error, "cannot write".to_owned()) {
             Obstacle::Stopped(fault) => {
-                assert!(fault.class == Class::Retry && fault.tried == "cannot write" && fault.cause == words)
+                assert!(fault.class == Class::Retry && fault.tried == "cannot write" && fault.cause == words);
             }
             Obstacle::Refused(reason) => {
                 assert!(

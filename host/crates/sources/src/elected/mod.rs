@@ -177,7 +177,7 @@ impl Told {
             Notice::Defined(subject) => drop(self.subjects.insert(subject.id)),
             Notice::Forgotten(subject) => drop(self.subjects.remove(subject)),
             Notice::Listed if std::mem::replace(&mut self.listed, true) => return Ok(()),
-            Notice::Listed | Notice::Event(_) => {}
+            Notice::Listed | Notice::Event(_) | Notice::Tracked(..) => {}
         }
         feed.send(notice).await
     }

@@ -85,8 +85,8 @@ impl Seen {
             Notice::Forgotten(subject) => drop(self.subjects.remove(&subject)),
             Notice::Listed => {}
             // What was there when we began to look on has not happened since.
-            Notice::Event(event) if change(&event) == Some(Change::Listed) => {}
-            Notice::Event(event) => {
+            Notice::Event(event) | Notice::Tracked(event, _) if change(&event) == Some(Change::Listed) => {}
+            Notice::Event(event) | Notice::Tracked(event, _) => {
                 let Some(subject) = event.subject().and_then(|id| self.subjects.get(&id)) else { return };
                 self.bytes += event.weight();
                 self.events.push_back(Happened { at: now, subject: Arc::clone(subject), event });

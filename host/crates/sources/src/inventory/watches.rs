@@ -67,6 +67,7 @@ impl Watches {
                 refresh: None,
                 ids: Arc::clone(ids),
                 meter: Arc::clone(meter),
+                remembered: None,
             };
             (follow, Teller { kind, to: to.clone() })
         };
@@ -100,16 +101,16 @@ impl Feed for Teller {
             Notice::Defined(subject) => Heard::Defined(subject),
             Notice::Forgotten(subject) => Heard::Forgotten(subject),
             Notice::Listed => Heard::Listed(self.kind),
-            Notice::Event(Event::Pod(event)) if event.change != Change::Deleted => {
+            Notice::Event(Event::Pod(event)) | Notice::Tracked(Event::Pod(event), _) if event.change != Change::Deleted => {
                 let is_new = event.previous.as_ref() != Some(&event.pod);
                 Heard::Pod(event.subject, event.pod, is_new)
             }
-            Notice::Event(Event::Node(event)) if event.change != Change::Deleted => {
+            Notice::Event(Event::Node(event)) | Notice::Tracked(Event::Node(event), _) if event.change != Change::Deleted => {
                 let is_new = event.previous.as_ref() != Some(&event.node);
                 Heard::Node(event.subject, event.node, is_new)
             }
             // What has gone is forgotten next.
-            Notice::Event(_) => return Ok(()),
+            Notice::Event(_) | Notice::Tracked(..) => return Ok(()),
         };
         self.to.send(heard).await.map_err(|_| Closed)
     }

@@ -42,9 +42,9 @@ fn check_with_each_beginning(path: &str) {
         return;
     }
     let places = || ends.iter().filter_map(|end| place(&path[..*end]));
-    let outermost = places().find(|place| matches!(place, Place::Container { .. })).or_else(|| places().last());
+    let outermost = places().find(|place| matches!(place, Place::Container { .. })).or_else(|| places().next_back());
     assert_eq!(lies_in(path), outermost, "{path}");
-    assert_eq!(innermost(path), place(path).or_else(|| places().last()), "{path}");
+    assert_eq!(innermost(path), place(path).or_else(|| places().next_back()), "{path}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ mod tests {
     fn a_path_is_looked_at_once_however_deep_it_is() {
         let path = format!("/kubepods/besteffort/pod{UID}/{ID}");
         let deep = "/a".repeat((4096 - path.len()) / 2);
-        let lines: String = (0..16).map(|number| format!("{number}:c{number}:{path}{deep}\n")).collect();
+        let lines = format!("4:memory:{path}{deep}\n").repeat(16);
         let begun = std::time::Instant::now();
         for _ in 0..20 {
             assert_eq!(whose(lines.as_bytes()), Some(container(Qos::BestEffort)));

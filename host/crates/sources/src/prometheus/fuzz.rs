@@ -52,10 +52,13 @@ fn answers_are_read_within_their_limits_or_refused_with_words() {
     });
 }
 
+/// Subjects, times and bits of values; how many histograms; how many series were not told.
+type Told = (Vec<(u32, i64, u64)>, usize, u64, u64);
+
 /// White space between the parts of an answer means nothing.
 #[test]
 fn answers_are_the_same_however_they_are_laid_out() {
-    let body = |text: &[u8]| -> Result<(Vec<(u32, i64, u64)>, usize, u64, u64), String> {
+    let body = |text: &[u8]| -> Result<Told, String> {
         let mut next = 0;
         let answer = read(text, Limits { samples: 100 }, |json| {
             labels(json)?;

@@ -16,7 +16,9 @@ const PAGE_FOR_PEOPLE: &str = "<html>\n<body>up 1</body>\n</html>\n";
 
 /// What a page tells: names, labels, values by their bits, times, types, units.
 #[derive(Debug, Default, PartialEq)]
-struct Told(Vec<(String, Vec<(String, String)>, u64, Option<i64>, &'static str, String, bool)>);
+struct Told(Vec<Line>);
+
+type Line = (String, Vec<(String, String)>, u64, Option<i64>, &'static str, String, bool);
 
 impl Reader for Told {
     fn wants(&mut self, name: &str) -> bool {
@@ -117,13 +119,14 @@ fn what_is_told_is_told_again_when_it_is_written_as_a_page() {
         let mut read_once = read(&[input], Format::Text, LIMITS, true);
         // A name that cannot stand in quotes.
         read_once.told.0.retain(|(name, ..)| name != "__name__");
-        let mut page = String::new();
+        let mut lines = Vec::new();
         for (name, labels, value, millis, ..) in &read_once.told.0 {
             let labels: Vec<String> =
                 labels.iter().map(|(label, value)| format!("{}={}", in_quotes(label), in_quotes(value))).collect();
             let (value, millis) = (f64::from_bits(*value), millis.map(|millis| millis.to_string()).unwrap_or_default());
-            page.push_str(&format!("{{{},{}}} {value} {millis}\n", in_quotes(name), labels.join(",")));
+            lines.push(format!("{{{},{}}} {value} {millis}\n", in_quotes(name), labels.join(",")));
         }
+        let page = lines.concat();
         let again = read(&[page.as_bytes()], Format::Text, LIMITS, false);
         let essence = |told: &Told| -> Vec<_> {
             let is_number = |bits: &u64| (!f64::from_bits(*bits).is_nan()).then_some(*bits);

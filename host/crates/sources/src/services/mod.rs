@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
-use sluicebox_contract::{Fault, Feed, ObjectKind, Source, SubjectIds};
+use sluicebox_contract::{Fault, Feed, ObjectKind, Remembered, Source, SubjectIds};
 
 use crate::kubernetes::Api;
 use crate::watch::{Bounds, Follow, Forms, Target, Typed, check_refresh, check_sizes, length, names};
-use crate::{Attributes, Problem, Wants};
+use crate::{AtStart, Attributes, Problem, Wants};
 
 /// How services are watched, and how much is remembered of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,11 @@ pub struct Config {
     pub max_cached_objects: usize,
     /// How many bytes they take at most, roughly.
     pub max_cached_bytes: ByteSize,
+    /// What is told at the start of services that were told of before, where a state directory keeps what was announced: with `reconcile` what has
+    /// come, changed and gone since, and nothing twice that was written; with `replay` everything that is there, as if for the first time.
+    /// What is kept takes as many bytes on the disk as `max-cached-bytes` says, at most. A source that works on one of several collectors (see
+    /// `lease`) always replays: another one may have announced meanwhile.
+    pub at_start: AtStart,
     /// Fields that are told with the subject of each, whichever form its events have: a name of one's own, and where the field stands in
     /// the API's JSON, as a JSON Pointer, such as `app: /metadata/labels/app` or `zone: /metadata/labels/topology.kubernetes.io~1zone`,
     /// where `~1` is a slash. At most 32; a value of more than 4 KiB is left out and counted.
@@ -47,6 +52,7 @@ impl Default for Config {
             max_object_bytes: ByteSize(4 << 20),
             max_cached_objects: 20_000,
             max_cached_bytes: ByteSize(32 << 20),
+            at_start: AtStart::default(),
             attributes: Attributes::default(),
         }
     }
@@ -96,8 +102,18 @@ impl Services {
                 refresh,
                 ids,
                 meter,
+                remembered: None,
             },
         }
+    }
+}
+
+impl Services {
+    /// Begins with what was announced before, and has it known what is announced.
+    #[must_use]
+    pub fn remembering(mut self, remembered: Option<Remembered>) -> Self {
+        self.follow.remembered = remembered;
+        self
     }
 }
 

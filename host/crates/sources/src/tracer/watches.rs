@@ -97,6 +97,7 @@ fn follow(kind: ObjectKind, config: &Config, api: &Api, node: &str, meter: Arc<S
         // Subjects of their own, which nobody is told.
         ids: Arc::new(SubjectIds::default()),
         meter,
+        remembered: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use kube::api::{ListParams, WatchParams};
+use kube::api::{ListParams, VersionMatch, WatchParams};
 use kube::client::Body;
 use kube::core::Request;
 use sluicebox_contract::ObjectKind;
@@ -48,6 +48,8 @@ pub(super) enum PageError {
 pub(super) struct Fetch {
     pub(super) api: Api,
     pub(super) target: Target,
+    /// What comes from the server's cache must not be older than this version: it is known what was there then.
+    pub(super) not_older_than: Option<String>,
 }
 
 impl Fetch {
@@ -61,15 +63,17 @@ impl Fetch {
     }
 
     async fn untimed_page(&self, token: Option<&str>, extent: Extent) -> Result<Page, PageError> {
-        let (limit, version) = match extent {
-            Extent::Cached => (None, Some("0".to_owned())),
-            Extent::Page(size) => (Some(size), None),
+        let (limit, version, version_match) = match (extent, &self.not_older_than) {
+            (Extent::Cached, Some(version)) => (None, Some(version.clone()), Some(VersionMatch::NotOlderThan)),
+            (Extent::Cached, None) => (None, Some("0".to_owned()), None),
+            (Extent::Page(size), _) => (Some(size), None, None),
         };
         let parameters = ListParams {
             field_selector: self.target.field_selector.clone(),
             limit,
             continue_token: token.map(ToOwned::to_owned),
             resource_version: version,
+            version_match,
             ..ListParams::default()
         };
         let trouble = |cause: String| PageError::Trouble(self.trouble("list", cause));

@@ -49,11 +49,11 @@ pub(super) enum Heard {
     Trouble(Trouble),
 }
 
-/// Everything that the API says, without end.
-pub(super) fn listen(api: Api, target: Target) -> impl Stream<Item = Heard> + Send {
+/// Everything that the API says, without end. What it says first is not older than a version, where one is given.
+pub(super) fn listen(api: Api, target: Target, not_older_than: Option<String>) -> impl Stream<Item = Heard> + Send {
     let listener = Listener {
         page_size: target.page_size,
-        fetch: Fetch { api, target },
+        fetch: Fetch { api, target, not_older_than },
         state: State::Unlisted,
         nothing_heard: true,
         refusals: 0,
@@ -128,8 +128,10 @@ impl Listener {
             Err(PageError::TooBig(text)) => self.shrink(token, extent, &text),
             Err(PageError::Trouble(trouble)) => {
                 let another = self.needs_another_request(&trouble);
+                // The server may never come to a version of another cluster, or of one that was restored.
+                let asks_too_much = from_cache && self.fetch.not_older_than.is_some() && trouble.is_about_the_request();
                 self.trouble(trouble);
-                if another {
+                if another || asks_too_much {
                     self.nothing_heard = false;
                 }
                 // A list that is at its first page is new already.

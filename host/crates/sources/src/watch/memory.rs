@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
 
-use sluicebox_contract::{
-    Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Subject, SubjectId, SubjectIds, SubjectKind, UnixNanos,
-};
+use sluicebox_contract::{Announced, Change, Fault, Notice, ObjectKind, Subject, SubjectId, SubjectIds, UnixNanos};
 
 use super::cut::Identity;
 use super::read::{Object, Verb};
+use super::recall::{Found, Recall};
+use super::tell::Told;
 use super::typed::{ReadTyped, Typed};
 use crate::Attributes;
 use crate::end::out_of_ids;
@@ -36,10 +36,11 @@ pub(crate) struct Forms {
 
 /// What is known of the objects of one kind.
 pub(super) struct Memory {
-    kind: ObjectKind,
+    pub(super) kind: ObjectKind,
     bounds: Bounds,
-    forms: Forms,
-    ids: Arc<SubjectIds>,
+    pub(super) forms: Forms,
+    pub(super) ids: Arc<SubjectIds>,
+    pub(super) recall: Recall,
     entries: HashMap<String, Entry>,
     bytes: usize,
     /// Counts the lists that were begun.
@@ -50,26 +51,27 @@ pub(super) struct Memory {
     refused: Vec<String>,
 }
 
-struct Entry {
-    subject: SubjectId,
-    uid: Arc<str>,
-    namespace: Arc<str>,
-    name: Arc<str>,
-    version: Box<str>,
-    attributes: Vec<(String, String)>,
-    typed: Option<Typed>,
-    json: Option<Arc<str>>,
-    weight: usize,
-    seen_in_list: u64,
+pub(super) struct Entry {
+    pub(super) subject: SubjectId,
+    pub(super) uid: Arc<str>,
+    pub(super) namespace: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) version: Box<str>,
+    pub(super) attributes: Vec<(String, String)>,
+    pub(super) typed: Option<Typed>,
+    pub(super) json: Option<Arc<str>>,
+    pub(super) weight: usize,
+    pub(super) seen_in_list: u64,
 }
 
 impl Memory {
-    pub(super) fn new(kind: ObjectKind, bounds: Bounds, forms: Forms, ids: Arc<SubjectIds>) -> Self {
+    pub(super) fn new(kind: ObjectKind, bounds: Bounds, forms: Forms, ids: Arc<SubjectIds>, recall: Recall) -> Self {
         Self {
             kind,
             bounds,
             forms,
             ids,
+            recall,
             entries: HashMap::new(),
             bytes: 0,
             list: 0,
@@ -97,6 +99,11 @@ impl Memory {
         std::mem::take(&mut self.refused)
     }
 
+    /// How what was announced before this run was found since the last question.
+    pub(super) fn take_found(&mut self) -> Found {
+        self.recall.take_found()
+    }
+
     /// A list begins: whatever is not in it has gone.
     pub(super) fn begin_list(&mut self) {
         self.list += 1;
@@ -110,6 +117,7 @@ impl Memory {
 
     /// An object stands in the list, of which nothing could be read but who it is.
     pub(super) fn remains(&mut self, identity: &Identity) {
+        self.recall.remains(identity);
         let entry = self.entries.get_mut(&key(&identity.namespace, &identity.name));
         // The uid may be missing; another one is that of another object.
         if let Some(entry) = entry.filter(|entry| identity.uid.is_empty() || *entry.uid == *identity.uid) {
@@ -118,7 +126,7 @@ impl Memory {
     }
 
     /// The list has come to its end.
-    pub(super) fn end_list(&mut self, now: UnixNanos, notices: &mut Vec<Notice>) {
+    pub(super) fn end_list(&mut self, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
         let list = self.list;
         let mut gone: Vec<Entry> =
             self.entries.extract_if(|_, entry| entry.seen_in_list != list).map(|(_, entry)| entry).collect();
@@ -128,10 +136,14 @@ impl Memory {
             self.bytes -= entry.weight;
             self.tell_vanished(&entry, now, notices);
         }
+        for announcement in self.recall.take_gone() {
+            self.tell_gone(announcement, now, notices)?;
+        }
         if !self.complete {
             self.complete = true;
             notices.push(Notice::Listed);
         }
+        Ok(())
     }
 
     /// An object has changed, says a watch.
@@ -150,7 +162,8 @@ impl Memory {
         entries.sort_by_key(|entry| entry.subject);
         for entry in entries {
             let typed = entry.typed.clone().map(|typed| (typed.clone(), Some(typed)));
-            self.tell(entry, Change::Modified, typed, entry.json.clone(), now, notices);
+            let told = Told { change: Change::Modified, typed, json: entry.json.clone(), announced: None };
+            self.tell(entry, told, now, notices);
         }
     }
 
@@ -175,23 +188,47 @@ impl Memory {
             }
             hash_map::Entry::Vacant(_) => None,
         };
+        let (recalled, gone) = if known.is_none() { self.recall.take(&key, &object.uid) } else { (None, Vec::new()) };
+        for announcement in gone {
+            self.tell_gone(announcement, now, notices)?;
+        }
         let change = if known.is_some() { Change::Modified } else { new };
-        let (entry, previous) = self.settle(known, &object, notices)?;
+        let (entry, mut previous) = self.settle(known, &object, notices)?;
+        let mut announced = self.recall.is_kept().then(|| self.announcement(&entry));
+        if let (Some(before), Some(now)) = (recalled, &announced) {
+            let is_known_to_all = before.to_all;
+            // What all have heard so already is no news to be remembered.
+            if self.recall.compare(&before, now) {
+                announced = None;
+            }
+            // Of what is the same version, what was read of it then may have had another form.
+            let is_same = before.announcement.version == entry.version;
+            let before = if is_same { entry.typed.clone() } else { before.announcement.typed };
+            previous = before.filter(|_| is_known_to_all);
+        }
         let typed = entry.typed.clone().map(|typed| (typed, previous));
-        self.tell(&entry, change, typed, Some(object.json), now, notices);
+        let announced = announced.map(|announcement| Announced::There(Box::new(announcement)));
+        self.tell(&entry, Told { change, typed, json: Some(object.json), announced }, now, notices);
         self.remember(key, entry, notices);
         Ok(())
     }
 
     fn absent(&mut self, object: &Object, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
         let key = key(&object.namespace, &object.name);
+        // Whatever was announced of it before is settled by this.
+        let (_, gone) = self.recall.take(&key, &object.uid);
+        for announcement in gone {
+            self.tell_gone(announcement, now, notices)?;
+        }
         let known = match self.entries.entry(key) {
             hash_map::Entry::Occupied(entry) if entry.get().uid == object.uid => Some(entry.remove()),
             _ => None,
         };
         let (entry, previous) = self.settle(known, object, notices)?;
         let typed = entry.typed.clone().or_else(|| previous.clone()).map(|typed| (typed, previous));
-        self.tell(&entry, Change::Deleted, typed, Some(Arc::clone(&object.json)), now, notices);
+        let announced = Some(Announced::Gone(Arc::clone(&entry.uid)));
+        let told = Told { change: Change::Deleted, typed, json: Some(Arc::clone(&object.json)), announced };
+        self.tell(&entry, told, now, notices);
         notices.push(Notice::Forgotten(entry.subject));
         Ok(())
     }
@@ -220,19 +257,14 @@ impl Memory {
         Ok((self.entry(subject, attributes, object), previous))
     }
 
-    fn number(&self) -> Result<SubjectId, Fault> {
+    pub(super) fn number(&self) -> Result<SubjectId, Fault> {
         self.ids.next().ok_or_else(|| out_of_ids("object"))
     }
 
     fn subject(&self, id: SubjectId, object: &Object, attributes: Vec<(String, String)>) -> Subject {
         Subject {
             id,
-            kind: match self.kind {
-                ObjectKind::Pod => SubjectKind::Pod,
-                ObjectKind::Namespace => SubjectKind::Namespace,
-                ObjectKind::Node => SubjectKind::Node,
-                ObjectKind::Service => SubjectKind::Service,
-            },
+            kind: self.subject_kind(),
             uid: object.uid.to_string(),
             namespace: object.namespace.to_string(),
             name: object.name.to_string(),
@@ -286,47 +318,17 @@ impl Memory {
             notices.push(Notice::Forgotten(entry.subject));
         }
     }
-
-    /// It has gone while nobody watched: its last known state is told.
-    fn tell_vanished(&self, entry: &Entry, now: UnixNanos, notices: &mut Vec<Notice>) {
-        let typed = entry.typed.clone().map(|typed| (typed.clone(), Some(typed)));
-        self.tell(entry, Change::Deleted, typed, entry.json.clone(), now, notices);
-        notices.push(Notice::Forgotten(entry.subject));
-    }
-
-    fn tell(
-        &self,
-        entry: &Entry,
-        change: Change,
-        typed: Option<(Typed, Option<Typed>)>,
-        json: Option<Arc<str>>,
-        now: UnixNanos,
-        notices: &mut Vec<Notice>,
-    ) {
-        let subject = entry.subject;
-        if let Some((typed, previous)) = typed {
-            notices.push(Notice::Event(typed.event(previous, subject, change, now)));
-        }
-        if self.forms.json {
-            notices.push(Notice::Event(Event::Object(ObjectEvent {
-                subject,
-                kind: self.kind,
-                change,
-                observed_at: now,
-                uid: Arc::clone(&entry.uid),
-                namespace: Arc::clone(&entry.namespace),
-                name: Arc::clone(&entry.name),
-                json,
-            })));
-        }
-    }
 }
 
 /// Neither part can hold a slash.
-fn key(namespace: &str, name: &str) -> String {
+pub(super) fn key(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
 #[cfg(test)]
 #[path = "memory_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "recall_tests.rs"]
+mod recall_tests;

@@ -1,21 +1,21 @@
 //! What is told for what is heard, as a script of both.
 
-use sluicebox_contract::{Node, Pod, Service};
+use sluicebox_contract::{Event, Node, Pod, Service};
 
 use super::*;
 
-const NOW: UnixNanos = UnixNanos(1);
+pub(super) const NOW: UnixNanos = UnixNanos(1);
 
-fn typed(json: &str) -> Result<Typed, String> {
+pub(super) fn typed(json: &str) -> Result<Typed, String> {
     if json.contains("broken") { Err("broken".to_owned()) } else { Ok(Pod { name: json.to_owned(), ..Pod::default() }.into()) }
 }
 
 fn memory(objects: usize) -> Memory {
     let forms = Forms { typed: Some(typed), json: false, keep_json: false, attributes: Attributes::default() };
-    Memory::new(ObjectKind::Pod, Bounds { objects, bytes: 1 << 20 }, forms, Arc::default())
+    Memory::new(ObjectKind::Pod, Bounds { objects, bytes: 1 << 20 }, forms, Arc::default(), Recall::default())
 }
 
-fn object(name: &str, uid: &str, version: &str) -> Object {
+pub(super) fn object(name: &str, uid: &str, version: &str) -> Object {
     Object {
         uid: uid.into(),
         namespace: "n".into(),
@@ -25,8 +25,17 @@ fn object(name: &str, uid: &str, version: &str) -> Object {
     }
 }
 
-fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
-    let words = notices.drain(..).map(|notice| match notice {
+/// What is tracked has a star, and is dealt with.
+pub(super) fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
+    notices.drain(..).map(describe_one).collect()
+}
+
+fn describe_one(notice: Notice) -> String {
+    match notice {
+        Notice::Tracked(event, receipt) => {
+            receipt.done();
+            format!("{} *", describe_one(Notice::Event(event)))
+        }
         Notice::Defined(subject) => {
             let pairs = subject.attributes.iter().map(|(name, value)| format!("{name}={value}"));
             let words: Vec<String> = std::iter::once(subject.uid.clone()).chain(pairs).collect();
@@ -48,22 +57,21 @@ fn describe(notices: &mut Vec<Notice>) -> Vec<String> {
         Notice::Event(event) => format!("{event:?}"),
         Notice::Forgotten(id) => format!("forget {}", id.0),
         Notice::Listed => "listed".to_owned(),
-    });
-    words.collect()
+    }
 }
 
 /// Lists these objects from beginning to end.
-fn list(memory: &mut Memory, objects: &[Object]) -> Vec<String> {
+pub(super) fn list(memory: &mut Memory, objects: &[Object]) -> Vec<String> {
     let mut notices = Vec::new();
     memory.begin_list();
     for object in objects {
         memory.listed(object.clone(), NOW, &mut notices).expect("an id");
     }
-    memory.end_list(NOW, &mut notices);
+    memory.end_list(NOW, &mut notices).expect("an id");
     describe(&mut notices)
 }
 
-fn watch(memory: &mut Memory, verb: Verb, object: Object) -> Vec<String> {
+pub(super) fn watch(memory: &mut Memory, verb: Verb, object: Object) -> Vec<String> {
     let mut notices = Vec::new();
     memory.changed(verb, object, NOW, &mut notices).expect("an id");
     describe(&mut notices)
@@ -178,7 +186,8 @@ fn a_pod_that_is_not_understood_is_left_out_and_named() {
 #[test]
 fn what_is_kept_as_json_can_be_repeated() {
     let forms = Forms { typed: None, json: true, keep_json: true, attributes: Attributes::default() };
-    let mut memory = Memory::new(ObjectKind::Node, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default());
+    let mut memory =
+        Memory::new(ObjectKind::Node, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default(), Recall::default());
     list(&mut memory, &[object("a", "u1", "1"), object("b", "u2", "2")]);
     let mut notices = Vec::new();
     memory.repeat(NOW, &mut notices);
@@ -189,7 +198,8 @@ fn what_is_kept_as_json_can_be_repeated() {
 #[test]
 fn both_forms_are_told_if_both_are_wanted() {
     let forms = Forms { typed: Some(typed), json: true, keep_json: false, attributes: Attributes::default() };
-    let mut memory = Memory::new(ObjectKind::Pod, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default());
+    let mut memory =
+        Memory::new(ObjectKind::Pod, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default(), Recall::default());
     let told = watch(&mut memory, Verb::Added, object("a", "u1", "1"));
     assert_eq!(told, ["define 1 u1", "Added 1 a-1", "Added 1 json Some(\"a-1\")"]);
     // The JSON of what vanishes unseen is not kept: the typed pod is.
@@ -197,7 +207,7 @@ fn both_forms_are_told_if_both_are_wanted() {
 }
 
 fn memory_of(kind: ObjectKind, forms: Forms) -> Memory {
-    Memory::new(kind, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default())
+    Memory::new(kind, Bounds { objects: 9, bytes: 1 << 20 }, forms, Arc::default(), Recall::default())
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! `listen.rs` decides what is asked when and yields what the API says, with all its retries; `fetch.rs` does the asking; `read.rs`,
 //! `lines.rs` and `cut.rs` turn bytes into objects;
-//! `memory.rs` compares them with what was known and makes notices, `typed.rs` has the forms in which they are told; `outage.rs` decides what an operator reads,
-//! `mirror.rs` shows what was counted. The loop of kube's
+//! `memory.rs` compares them with what was known, `recall.rs` has what was known in an earlier run, `tell.rs` makes notices and `typed.rs` has
+//! the forms in which they are told; `outage.rs` decides what an operator reads, `mirror.rs` shows what was counted. The loop of kube's
 //! own watcher is not used: it puts no bound on what a server sends, keeps asking for a version that was answered with status 410,
 //! reopens a watch that ends at once without a pause, and does not say when the API is back.
 
@@ -17,6 +17,8 @@ mod memory;
 mod mirror;
 mod outage;
 mod read;
+mod recall;
+mod tell;
 mod typed;
 
 use std::pin::pin;
@@ -26,7 +28,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
-use sluicebox_contract::{Fault, Feed, Notice, ObjectKind, SubjectIds, UnixNanos};
+use sluicebox_contract::{Fault, Feed, Notice, ObjectKind, Remembered, SubjectIds, UnixNanos};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::Problem;
@@ -35,6 +37,7 @@ use crate::kubernetes::Api;
 use listen::Heard;
 use memory::Memory;
 use outage::Outage;
+use recall::Recall;
 
 pub(crate) use fetch::Target;
 pub(crate) use memory::{Bounds, Forms};
@@ -54,6 +57,8 @@ pub(crate) struct Follow {
     pub(crate) refresh: Option<Duration>,
     pub(crate) ids: Arc<SubjectIds>,
     pub(crate) meter: Arc<SourceMeter>,
+    /// What was announced before, and whoever is to know what is announced now.
+    pub(crate) remembered: Option<Remembered>,
 }
 
 impl Follow {
@@ -67,11 +72,13 @@ impl Follow {
     }
 
     async fn follow(self, mut feed: impl Feed) -> End {
-        let Self { api, target, bounds, forms, refresh, ids, meter } = self;
+        let Self { api, target, bounds, forms, refresh, ids, meter, remembered } = self;
         let mut outage = Outage::new(target.source, api.server(), Arc::clone(&meter));
-        let memory = Memory::new(target.kind, bounds, forms, ids);
+        let recall = Recall::new(remembered);
+        let newest = recall.newest();
+        let memory = Memory::new(target.kind, bounds, forms, ids, recall);
         let mut teller = Teller { memory, meter, source: target.source, notices: Vec::new() };
-        let mut heard = pin!(listen::listen(api, target));
+        let mut heard = pin!(listen::listen(api, target, newest));
         let mut refresh = refresh.map(ticks);
         loop {
             let result = tokio::select! {
@@ -140,7 +147,7 @@ impl Teller {
                 }
             }
             Heard::ListEnds => {
-                self.memory.end_list(now, &mut self.notices);
+                self.memory.end_list(now, &mut self.notices)?;
                 self.meter.listed.set(1);
             }
             Heard::Changed(verb, object) => {
@@ -177,8 +184,12 @@ impl Teller {
             }
             self.meter.uncached.add(uncached);
         }
+        let found = self.memory.take_found();
+        self.meter.found_unchanged.add(found.unchanged);
+        self.meter.found_changed.add(found.changed);
+        self.meter.found_gone.add(found.gone);
         for notice in self.notices.drain(..) {
-            let is_event = matches!(notice, Notice::Event(_));
+            let is_event = notice.event().is_some();
             feed.send(notice).await?;
             if is_event {
                 self.meter.events.increment();

@@ -101,7 +101,7 @@ impl Record {
                 assert!(!self.listed, "everything is listed once");
                 self.listed = true;
             }
-            Notice::Defined(_) | Notice::Event(_) => {}
+            Notice::Defined(_) | Notice::Event(_) | Notice::Tracked(..) => {}
         }
     }
 

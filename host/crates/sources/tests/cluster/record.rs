@@ -66,6 +66,7 @@ impl Recorder {
                 }
                 Notice::Forgotten(id) => format!("forget {}", name(id)),
                 Notice::Listed => "complete".to_owned(),
+                Notice::Tracked(..) => panic!("nobody remembers what is announced here"),
                 Notice::Event(Event::Object(event)) => {
                     format!(
                         "{} {} json{}",

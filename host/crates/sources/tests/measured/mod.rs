@@ -115,7 +115,7 @@ pub(crate) fn told(recorder: &Recorder) -> Told {
                 assert!(tick.samples.is_sorted_by(|one, other| order(one) < order(other)), "in order, each once");
                 told.ticks.push(tick);
             }
-            Notice::Event(other) => panic!("{other:?}"),
+            Notice::Event(other) | Notice::Tracked(other, _) => panic!("{other:?}"),
         }
     }
     told

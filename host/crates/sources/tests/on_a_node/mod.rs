@@ -117,7 +117,7 @@ pub(crate) fn told(recorder: &Recorder) -> Vec<Whole> {
                     whole.push(Whole { parts: std::mem::take(&mut parts), end });
                 }
             }
-            Notice::Event(other) => panic!("{other:?}"),
+            Notice::Event(other) | Notice::Tracked(other, _) => panic!("{other:?}"),
         }
     }
     whole

@@ -35,7 +35,7 @@ impl Feed for Told {
                 assert!(report.subjects().all(|subject| state.subjects.contains_key(&subject)), "told before it was defined");
                 state.reports.push(report);
             }
-            Notice::Event(event) => panic!("another kind of event: {event:?}"),
+            Notice::Event(event) | Notice::Tracked(event, _) => panic!("another kind of event: {event:?}"),
             Notice::Forgotten(id) => assert!(state.subjects.remove(&id).is_some(), "forgotten, and was never defined"),
             Notice::Listed => state.listed += 1,
         }

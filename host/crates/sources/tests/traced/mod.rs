@@ -39,7 +39,7 @@ impl Feed for Told {
         match notice {
             Notice::Defined(subject) => drop(state.subjects.insert(subject.id, subject)),
             Notice::Event(Event::Connections(report)) => state.reports.push(report),
-            Notice::Event(event) => panic!("another kind of event: {event:?}"),
+            Notice::Event(event) | Notice::Tracked(event, _) => panic!("another kind of event: {event:?}"),
             Notice::Forgotten(id) => {
                 assert!(state.subjects.remove(&id).is_some(), "forgotten, and was never defined");
                 state.forgotten += 1;

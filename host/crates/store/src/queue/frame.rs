@@ -1,7 +1,7 @@
 //! How entries stand in a file, one after the other. Pure.
 //!
 //! ```text
-//! file    "sluiceq\n" version:u32 crc:u32 frame*
+//! file    magic version:u32 crc:u32 frame*
 //! frame   length:u32 entries:u32 crc:u32 payload
 //! ```
 //!
@@ -13,16 +13,24 @@ use std::num::NonZeroU32;
 
 use crc32fast::Hasher;
 
-const MAGIC: &[u8; 8] = b"sluiceq\n";
-const VERSION: u32 = 1;
+/// Which kind of file it is, and in which version we write it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// What every file of the kind begins with.
+    pub(crate) magic: &'static [u8; 8],
+    pub(crate) version: u32,
+}
+
+/// A file of a queue.
+pub(crate) const QUEUE: Form = Form { magic: b"sluiceq\n", version: 1 };
 /// Bytes before the first frame.
-pub(super) const HEADER: u64 = 16;
+pub(crate) const HEADER: u64 = 16;
 /// Bytes of a frame besides its payload.
-pub(super) const OVERHEAD: u64 = 12;
+pub(crate) const OVERHEAD: u64 = 12;
 
 /// What a file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Header {
+pub(crate) enum Header {
     Ours,
     /// A later version has written it.
     Newer(u32),
@@ -31,7 +39,7 @@ pub(super) enum Header {
 
 /// What comes next in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// So many entries.
     Whole(u32, Vec<u8>),
     /// The file ends here.
@@ -41,15 +49,15 @@ pub(super) enum Frame {
 }
 
 /// The beginning of a file.
-pub(super) fn header() -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(VERSION.to_le_bytes());
+pub(crate) fn header(form: Form) -> Vec<u8> {
+    let mut bytes = form.magic.to_vec();
+    bytes.extend(form.version.to_le_bytes());
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     bytes
 }
 
 /// Reads the beginning of a file.
-pub(super) fn read_header(file: &mut impl Read) -> Result<Header> {
+pub(crate) fn read_header(file: &mut impl Read, form: Form) -> Result<Header> {
     let (mut magic, mut version, mut sum) = ([0; 8], [0; 4], [0; 4]);
     for part in [&mut magic[..], &mut version, &mut sum] {
         if !fill(file, part)? {
@@ -59,15 +67,15 @@ pub(super) fn read_header(file: &mut impl Read) -> Result<Header> {
     let mut hasher = Hasher::new();
     hasher.update(&magic);
     hasher.update(&version);
-    if magic != *MAGIC || hasher.finalize() != u32::from_le_bytes(sum) {
+    if magic != *form.magic || hasher.finalize() != u32::from_le_bytes(sum) {
         return Ok(Header::Damaged);
     }
     let version = u32::from_le_bytes(version);
-    Ok(if version > VERSION { Header::Newer(version) } else { Header::Ours })
+    Ok(if version > form.version { Header::Newer(version) } else { Header::Ours })
 }
 
 /// Appends a frame; the payload is shorter than 4 GiB, as whoever calls has seen to.
-pub(super) fn put(bytes: &mut Vec<u8>, entries: NonZeroU32, payload: &[u8]) {
+pub(crate) fn put(bytes: &mut Vec<u8>, entries: NonZeroU32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
     let entries = entries.get().to_le_bytes();
     bytes.extend(length);
@@ -77,7 +85,7 @@ pub(super) fn put(bytes: &mut Vec<u8>, entries: NonZeroU32, payload: &[u8]) {
 }
 
 /// Reads a frame with a payload of at most so many bytes.
-pub(super) fn next(file: &mut impl Read, most: u64) -> Result<Frame> {
+pub(crate) fn next(file: &mut impl Read, most: u64) -> Result<Frame> {
     let (mut length, mut entries, mut expected) = ([0; 4], [0; 4], [0; 4]);
     let Some(first) = length.get_mut(..1) else { return Ok(Frame::Damaged) };
     if !fill(file, first)? {
@@ -115,7 +123,7 @@ mod tests {
     use super::*;
 
     fn frames(mut bytes: &[u8]) -> (Header, Vec<Vec<u8>>, bool) {
-        let header = read_header(&mut bytes).unwrap();
+        let header = read_header(&mut bytes, QUEUE).unwrap();
         let mut frames = Vec::new();
         loop {
             match next(&mut bytes, 1 << 20).unwrap() {
@@ -127,7 +135,7 @@ mod tests {
     }
 
     fn file() -> Vec<u8> {
-        let mut bytes = header();
+        let mut bytes = header(QUEUE);
         for (entries, payload) in [(1, &b"one"[..]), (2, b""), (3, b"three")] {
             put(&mut bytes, NonZeroU32::new(entries).unwrap(), payload);
         }
@@ -168,9 +176,9 @@ mod tests {
 
     #[test]
     fn a_later_version_is_known_as_such() {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = QUEUE.magic.to_vec();
         bytes.extend(7_u32.to_le_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        assert_eq!(read_header(&mut &bytes[..]).unwrap(), Header::Newer(7));
+        assert_eq!(read_header(&mut &bytes[..], QUEUE).unwrap(), Header::Newer(7));
     }
 }

@@ -12,7 +12,7 @@
 //! grow at their end or go as a whole, so that a crash costs no more than what was being written, and a small disk is given back at once.
 
 mod backlog;
-mod frame;
+pub(crate) mod frame;
 #[cfg(test)]
 mod fuzz;
 mod look;

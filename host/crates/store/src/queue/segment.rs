@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::io::Errno;
 use sluicebox_contract::Record;
 
-use super::frame::{self, Frame, HEADER, Header, OVERHEAD};
+use super::frame::{self, Frame, HEADER, Header, OVERHEAD, QUEUE};
 use crate::StoreError;
 use crate::directory::Directory;
 
@@ -69,7 +69,7 @@ pub(super) fn first_of(name: &str) -> Option<u64> {
 pub(super) fn create(directory: &Directory, first: u64) -> Result<(File, Segment), StoreError> {
     let file = directory.create(&name(first))?;
     let segment = Segment::empty(first);
-    if let Err(error) = file.write_all_at(&frame::header(), 0) {
+    if let Err(error) = file.write_all_at(&frame::header(QUEUE), 0) {
         let _gone = directory.remove(segment.name());
         return Err(failed(directory, "write", segment, &error));
     }
@@ -85,7 +85,7 @@ pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, S
     let broken = |error: &std::io::Error| failed(directory, "read", segment, error);
     let size = file.metadata().map_err(|error| broken(&error))?.len();
     let mut reader = BufReader::new(file);
-    match frame::read_header(&mut reader).map_err(|error| broken(&error))? {
+    match frame::read_header(&mut reader, QUEUE).map_err(|error| broken(&error))? {
         Header::Ours => {}
         Header::Newer(version) => {
             let reason = format!(
@@ -119,7 +119,7 @@ impl Reading {
         let segment = Segment { first, entries: 0, bytes: 0 };
         file.seek(SeekFrom::Start(0)).map_err(|error| failed(directory, "read", segment, &error))?;
         let mut file = BufReader::new(file);
-        let header = frame::read_header(&mut file).map_err(|error| failed(directory, "read", segment, &error))?;
+        let header = frame::read_header(&mut file, QUEUE).map_err(|error| failed(directory, "read", segment, &error))?;
         Ok((header == Header::Ours).then_some(Self { file, segment: first, next: first }))
     }
 

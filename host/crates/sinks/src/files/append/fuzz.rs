@@ -46,9 +46,7 @@ fn a_line_ends_with_its_only_line_break_or_is_refused_with_words() {
                 assert!(line.bytes.is_empty() || line.bytes.ends_with(b"\n"));
                 assert!(line.bytes.len() <= input.len() + 1);
                 assert!(
-                    line.heading.is_none_or(
-                        |heading| heading.iter().filter(|byte| **byte == b'\n').count() == 1 && heading.ends_with(b"\n")
-                    )
+                    line.heading.is_none_or(|heading| heading.iter().position(|byte| *byte == b'\n') == Some(heading.len() - 1))
                 );
             }
             Ok(None) => assert!(input.is_empty() || input == b"\n", "{}", input.escape_ascii()),

@@ -31,10 +31,12 @@ pub(in crate::cgroups) struct Teller(pub(in crate::cgroups) mpsc::Sender<Heard>)
 impl Feed for Teller {
     async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
         let heard = match notice {
-            Notice::Event(Event::Pod(event)) if event.change == Change::Deleted => Heard::Deleted(event.pod),
-            Notice::Event(Event::Pod(event)) => Heard::Present(event.pod),
+            Notice::Event(Event::Pod(event)) | Notice::Tracked(Event::Pod(event), _) if event.change == Change::Deleted => {
+                Heard::Deleted(event.pod)
+            }
+            Notice::Event(Event::Pod(event)) | Notice::Tracked(Event::Pod(event), _) => Heard::Present(event.pod),
             Notice::Listed => Heard::Listed,
-            Notice::Event(_) | Notice::Defined(_) | Notice::Forgotten(_) => return Ok(()),
+            Notice::Event(_) | Notice::Tracked(..) | Notice::Defined(_) | Notice::Forgotten(_) => return Ok(()),
         };
         self.0.send(heard).await.map_err(|_| Closed)
     }
@@ -67,6 +69,7 @@ pub(in crate::cgroups) fn follow(config: &Config, api: Api, node: &str, meter: A
         // Subjects of their own, which nobody is told.
         ids: Arc::new(SubjectIds::default()),
         meter,
+        remembered: None,
     }
 }
 

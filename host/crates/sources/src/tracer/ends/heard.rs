@@ -105,7 +105,7 @@ impl Feed for Teller {
     async fn send(&mut self, notice: Notice) -> Result<(), Closed> {
         let last = self.last.take();
         let heard = match notice {
-            Notice::Event(Event::Object(event)) => self.heard(&event),
+            Notice::Event(Event::Object(event)) | Notice::Tracked(Event::Object(event), _) => self.heard(&event),
             Notice::Listed => Some(Heard::Listed(self.kind)),
             Notice::Forgotten(id) => {
                 let gone = last.filter(|(subject, _)| *subject == id).map(|(_, gone)| gone);
@@ -115,7 +115,7 @@ impl Feed for Teller {
                 }
                 gone
             }
-            Notice::Event(_) | Notice::Defined(_) => None,
+            Notice::Event(_) | Notice::Tracked(..) | Notice::Defined(_) => None,
         };
         match heard {
             Some(heard) => self.to.send(heard).await.map_err(|_| Closed),
