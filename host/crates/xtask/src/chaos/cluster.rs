@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use sluicebox_testkit::api_server::ApiServer;
 use tokio::time::sleep;
 
+use super::clock::now_milliseconds;
+use super::events::Change;
 use super::random::Random;
 
 pub(super) const NAMESPACE: &str = "shop";
@@ -22,6 +24,8 @@ pub(super) struct Truth {
     pub(super) addresses: BTreeMap<String, String>,
     /// Changes so far.
     pub(super) changes: u64,
+    /// Those that have put a pod, by number.
+    pub(super) put: BTreeMap<u64, Change>,
     /// Pods so far.
     pods: u64,
 }
@@ -55,12 +59,14 @@ impl Cluster {
         let name = format!("web-{}", random.index(self.most));
         truth.changes += 1;
         let number = truth.changes;
+        let change = Change { name: name.clone(), at: now_milliseconds() };
         if !truth.there.contains_key(&name) {
             truth.pods += 1;
             let address = format!("10.{}.{}.{}", truth.pods >> 16 & 255, truth.pods >> 8 & 255, truth.pods & 255);
             self.api.create_pod(pod(&name, &address, number))?;
             truth.addresses.insert(address, name.clone());
             truth.there.insert(name, number);
+            truth.put.insert(number, change);
         } else if random.percent(15) {
             self.api.delete_pod(NAMESPACE, &name)?;
             truth.there.remove(&name);
@@ -71,6 +77,7 @@ impl Cluster {
             });
             self.api.patch(sluicebox_testkit::api_server::Kind::Pods, NAMESPACE, &name, &patch)?;
             truth.there.insert(name, number);
+            truth.put.insert(number, change);
         }
         Ok(())
     }

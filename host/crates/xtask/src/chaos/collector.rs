@@ -1,5 +1,6 @@
 //! The program in one seed: started, killed and stopped, and what it said of itself while it lived.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use sluicebox_testkit::program::{Program, ask};
 use tokio::time::{sleep, timeout};
 
 use super::clock::now_milliseconds;
+use super::config::RUN;
 use super::metrics::Metrics;
 
 /// How long it may take until its probes answer.
@@ -21,6 +23,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Run {
     pub(super) began: i64,
+    /// When it was ready for the first time, and when it ended.
+    pub(super) ready: Option<i64>,
+    pub(super) ended: Option<i64>,
     /// What it said last.
     pub(super) last: Option<Metrics>,
     /// Whether it has ended by itself, with nothing lost.
@@ -32,11 +37,14 @@ pub(super) struct Run {
 pub(super) struct Watcher {
     now: Mutex<(usize, String)>,
     seen: Mutex<Option<(usize, Metrics)>>,
+    /// When which run was ready for the first time.
+    ready: Mutex<Option<(usize, i64)>>,
 }
 
 pub(super) struct Collector {
     binary: PathBuf,
-    config: PathBuf,
+    /// With a place for the number of the run.
+    configuration: String,
     folder: PathBuf,
     pub(super) program: Option<Program>,
     pub(super) runs: Vec<Run>,
@@ -52,10 +60,26 @@ impl Watcher {
             if !address.is_empty()
                 && let Ok(Ok((true, page))) = timeout(Duration::from_secs(2), ask(&address, "/metrics")).await
             {
-                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((run, Metrics::parse(&page)));
+                let metrics = Metrics::parse(&page);
+                self.note_ready(run, &metrics);
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((run, metrics));
             }
             sleep(BETWEEN_LOOKS).await;
         }
+    }
+
+    /// A run is ready once all sources have told what was there.
+    fn note_ready(&self, run: usize, metrics: &Metrics) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.is_none_or(|(known, _)| known != run) && metrics.sum("sluicebox_source_listed", &["\"pods\""]) > 0.5 {
+            *ready = Some((run, now_milliseconds()));
+        }
+    }
+
+    /// When a run was ready, if it ever was.
+    pub(super) fn ready(&self, run: usize) -> Option<i64> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.filter(|(known, _)| *known == run).map(|(_, at)| at)
     }
 
     fn look_at(&self, run: usize, address: &str) {
@@ -69,10 +93,10 @@ impl Watcher {
 }
 
 impl Collector {
-    pub(super) fn new(binary: &Path, config: &Path, folder: &Path) -> Self {
+    pub(super) fn new(binary: &Path, configuration: String, folder: &Path) -> Self {
         Self {
             binary: binary.to_owned(),
-            config: config.to_owned(),
+            configuration,
             folder: folder.to_owned(),
             program: None,
             runs: Vec::new(),
@@ -81,12 +105,13 @@ impl Collector {
         }
     }
 
-    /// Starts it, without waiting. `run` is where the number of the run is noted before anything can happen.
-    pub(super) fn launch(&mut self, run: &std::sync::atomic::AtomicUsize) -> Result<()> {
+    /// Starts it, without waiting.
+    pub(super) fn launch(&mut self) -> Result<()> {
         let number = self.runs.len();
-        run.store(number, std::sync::atomic::Ordering::Relaxed);
+        let config = self.folder.join("sluicebox.yaml");
+        fs::write(&config, self.configuration.replace(RUN, &number.to_string()))?;
         self.runs.push(Run { began: now_milliseconds(), ..Run::default() });
-        self.program = Some(Program::start(&self.binary, &self.config, &self.log(number), |_| {})?);
+        self.program = Some(Program::start(&self.binary, &config, &self.log(number), |_| {})?);
         Ok(())
     }
 
@@ -132,7 +157,8 @@ impl Collector {
         let last = self.watcher.seen(number);
         self.watcher.look_at(number, "");
         if let Some(run) = self.runs.last_mut() {
-            (run.last, run.well) = (last, well);
+            (run.last, run.well, run.ended) = (last, well, Some(now_milliseconds()));
+            run.ready = self.watcher.ready(number);
         }
     }
 

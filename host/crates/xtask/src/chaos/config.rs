@@ -26,6 +26,10 @@ pub(super) fn own(what: &str, seed: u64) -> String {
     format!("{what}-{seed}")
 }
 
+/// Stands where the number of the run does.
+pub(super) const RUN: &str = "RUN-NUMBER";
+
+/// Whoever asks for a page says which run of the program he is.
 pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     let mut text = format!(
         "node-name: n1\n\
@@ -42,7 +46,10 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     };
     let seed = plan.seed;
     for target in TARGETS {
-        line(format_args!("      s{seed}{target}: {{url: \"http://{}/{target}\", period: {}ms}}", places.pages, plan.period));
+        line(format_args!(
+            "      s{seed}{target}: {{url: \"http://{}/{target}/{RUN}\", period: {}ms}}",
+            places.pages, plan.period
+        ));
     }
     line(format_args!("modules:"));
     line(format_args!(

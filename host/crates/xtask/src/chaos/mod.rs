@@ -10,6 +10,7 @@ mod collector;
 mod config;
 mod disk;
 mod documents;
+mod events;
 mod metrics;
 mod pages;
 mod plan;
@@ -50,6 +51,9 @@ pub(crate) struct Arguments {
     /// Only this one, and say what happens
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Nothing but so many kills at random moments, in seeds of 25
+    #[arg(long, value_name = "KILLS", conflicts_with = "seeds")]
+    kills: Option<u64>,
     /// Begin no seed later than so many seconds after the first
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     time_limit: u64,
@@ -73,10 +77,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         return enter();
     }
-    let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
-    let campaign = Campaign::new(from, seeds, Duration::from_secs(arguments.time_limit));
+    let seeds = arguments.kills.map_or(arguments.seeds, |kills| kills.div_ceil(KILLS_OF_A_SEED));
+    let (from, seeds) = arguments.seed.map_or((arguments.from, seeds), |seed| (seed, 1));
+    let campaign = Campaign::new(from, seeds, Duration::from_secs(arguments.time_limit), arguments.kills);
     if arguments.seed.is_some() {
-        say(format!("seed {from}: {}", Plan::new(from, campaign.disks)));
+        say(format!("seed {from}: {}", campaign.plan(from)));
     }
     let workers = arguments.workers.clamp(1, seeds.max(1));
     std::thread::scope(|scope| {
@@ -101,6 +106,8 @@ fn enter() -> Result<()> {
     must(command.args(std::env::args_os().skip(1)).arg("--inside"))
 }
 
+/// More would make a seed long, and what is left of it hard to read.
+const KILLS_OF_A_SEED: u64 = 25;
 /// Whether disks can be mounted.
 const DISKS: &str = "SLUICEBOX_CHAOS_DISKS";
 
@@ -112,11 +119,13 @@ struct Campaign {
     begin: Instant,
     disks: bool,
     folder: PathBuf,
+    /// Nothing but kills.
+    kills: Option<u64>,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
 impl Campaign {
-    fn new(from: u64, seeds: u64, limit: Duration) -> Self {
+    fn new(from: u64, seeds: u64, limit: Duration, kills: Option<u64>) -> Self {
         let begin = Instant::now();
         Self {
             next: AtomicU64::new(from),
@@ -126,8 +135,14 @@ impl Campaign {
             begin,
             disks: std::env::var_os(DISKS).is_some(),
             folder: workspace::target().join("chaos"),
+            kills,
             outcomes: Mutex::default(),
         }
+    }
+
+    fn plan(&self, seed: u64) -> Plan {
+        let Some(kills) = self.kills else { return Plan::new(seed, self.disks) };
+        Plan::kills(seed, kills.min(KILLS_OF_A_SEED), self.disks)
     }
 
     fn work(&self, worker: u64) -> Result<()> {
@@ -141,7 +156,7 @@ impl Campaign {
                 }
                 let folder = self.folder.join(format!("worker-{worker}"));
                 let post = Post { binary: &binary, folder, cache: &cache, disks: self.disks };
-                let outcome = scene::play(seed, &post, &mut servers).await;
+                let outcome = scene::play(self.plan(seed), &post, &mut servers).await;
                 self.note(outcome, &post.folder)?;
             }
             Ok(())
@@ -160,8 +175,9 @@ impl Campaign {
             for note in &outcome.notes {
                 say(format!("  note: {note}"));
             }
-            say(format!("  {}", Plan::new(outcome.seed, self.disks).to_string().replace('\n', "\n  ")));
-            say(format!("  again: cargo xtask chaos --seed {}", outcome.seed));
+            say(format!("  {}", self.plan(outcome.seed).to_string().replace('\n', "\n  ")));
+            let kills = self.kills.map(|kills| format!(" --kills {}", kills.min(KILLS_OF_A_SEED))).unwrap_or_default();
+            say(format!("  again: cargo xtask chaos --seed {}{kills}", outcome.seed));
         }
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         Ok(())

@@ -1,7 +1,7 @@
 //! Pages of metrics whose values are numbers in order, so that it is known of each what must come out on the other side.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -20,8 +20,6 @@ pub(super) struct Pages {
     series: usize,
     /// For each target, which run of the program was given the page of each number; the first number is 1.
     given: [Mutex<Given>; TARGETS.len()],
-    /// The run of the program that is going on.
-    pub(super) run: AtomicUsize,
     /// Pages stay as they are.
     pub(super) over: AtomicBool,
 }
@@ -34,7 +32,7 @@ struct Given {
 
 impl Pages {
     pub(super) fn new(series: usize) -> Arc<Self> {
-        Arc::new(Self { series, given: Default::default(), run: AtomicUsize::new(0), over: false.into() })
+        Arc::new(Self { series, given: Default::default(), over: false.into() })
     }
 
     /// Serves them on a port of its own; tells where.
@@ -64,17 +62,22 @@ impl Pages {
             }
         }
         let head = String::from_utf8_lossy(&head);
-        let target = TARGETS.iter().position(|target| head.starts_with(&format!("GET /{target} "))).unwrap_or(0);
-        let body = self.page(target);
+        // What a run that is dead by now has asked for is not the next one's.
+        let asked = head.strip_prefix("GET /").and_then(|rest| rest.split_once(' ')?.0.split_once('/'));
+        let Some((target, run)) =
+            asked.and_then(|(name, run)| Some((TARGETS.iter().position(|target| *target == name)?, run.parse().ok()?)))
+        else {
+            return Ok(());
+        };
+        let body = self.page(target, run);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n";
         stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
         stream.shutdown().await
     }
 
-    fn page(&self, target: usize) -> String {
+    fn page(&self, target: usize, run: usize) -> String {
         let Some(given) = self.given.get(target) else { return String::new() };
         let mut given = lock(given);
-        let run = self.run.load(Ordering::Relaxed);
         // A program that has just started is told something new, since it cannot know what was told before.
         if !self.over.load(Ordering::Relaxed) || given.runs.last() != Some(&run) {
             given.runs.push(run);

@@ -21,6 +21,10 @@ pub(super) enum Trouble {
     KillAndDamage(Damage),
     /// It is killed, starts, and is killed again before it has said anything.
     KillTwice,
+    /// So many milliseconds after it has begun to answer it is killed, and starts again at once.
+    KillLater(u64),
+    /// So many milliseconds after it has been started it is killed, wherever it is with starting, and starts again.
+    KillStarting(u64),
     /// It is asked to end, and starts again.
     Stop,
     /// It stands still.
@@ -121,6 +125,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Nothing but kills, one after the other, under as much load as there can be.
+    pub(super) fn kills(seed: u64, kills: u64, disks: bool) -> Self {
+        let mut random = Random::new(seed);
+        let random = &mut random;
+        let mut kill = || {
+            let trouble = if random.percent(25) {
+                Trouble::KillStarting(random.between(0, 80))
+            } else {
+                Trouble::KillLater(random.between(5, 300))
+            };
+            Step { at: 0, lasts: 0, trouble }
+        };
+        let steps = (0..kills).map(|_| kill()).collect();
+        Self { pods: 12, pace: 10, period: 100, series: 30, span: 0, steps, ..Self::new(seed, disks) }
+    }
+}
+
 fn store(random: &mut Random) -> StorePlan {
     StorePlan {
         always: random.percent(60),
@@ -167,7 +189,8 @@ impl Trouble {
             Self::KillAndDamage(Damage::Cut) => "kill and cut a file",
             Self::KillAndDamage(Damage::Append) => "kill and append to a file",
             Self::KillAndDamage(Damage::NoPlace) => "kill and remove the place",
-            Self::KillTwice => "kill at start-up",
+            Self::KillTwice | Self::KillStarting(_) => "kill at start-up",
+            Self::KillLater(_) => "kill",
             Self::Stop => "stop",
             Self::Freeze => "freeze",
             Self::Pause(_) => "pause a server",

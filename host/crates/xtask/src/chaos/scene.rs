@@ -18,6 +18,7 @@ use super::collector::{Collector, Run};
 use super::config::{self, Places, SINKS, own};
 use super::disk::{self, Disk};
 use super::documents;
+use super::events::{self, Listener, Span};
 use super::metrics::Metrics;
 use super::pages::{Pages, TARGETS};
 use super::plan::{Plan, Server, Step, Trouble};
@@ -65,6 +66,7 @@ pub(super) struct Scene<'a> {
     is_damaged: bool,
     arrived: Vec<Line>,
     broken: Arc<Mutex<BTreeSet<String>>>,
+    listener: Listener,
     outcome: Outcome,
     tasks: JoinSet<()>,
 }
@@ -78,8 +80,8 @@ pub(super) struct Post<'a> {
 }
 
 /// Plays a seed. An error is one of ours, or of a program that does not start or end.
-pub(super) async fn play(seed: u64, post: &Post<'_>, servers: &mut Servers) -> Outcome {
-    let plan = Plan::new(seed, post.disks);
+pub(super) async fn play(plan: Plan, post: &Post<'_>, servers: &mut Servers) -> Outcome {
+    let seed = plan.seed;
     let mut scene = match Scene::new(plan, post, servers).await {
         Ok(scene) => scene,
         Err(error) => return Outcome { seed, faults: vec![format!("cannot begin: {error:#}")], ..Outcome::default() },
@@ -115,11 +117,10 @@ impl<'a> Scene<'a> {
                 cache: post.cache,
             },
         );
-        let config = post.folder.join("sluicebox.yaml");
-        fs::write(&config, text)?;
-        let collector = Collector::new(post.binary, &config, &post.folder);
+        let collector = Collector::new(post.binary, text, &post.folder);
         let cluster = Cluster::new(Arc::clone(&api), plan.pods, plan.pace);
         let broken = Arc::default();
+        let listener = Listener::start(&servers.redis, &own("events", plan.seed), &mut tasks).await?;
         tasks.spawn(Arc::clone(&collector.watcher).watch());
         tasks.spawn(Arc::clone(&cluster).live(plan.seed));
         tasks.spawn(documents::watch(output.path.join("meta"), Arc::clone(&broken)));
@@ -142,6 +143,7 @@ impl<'a> Scene<'a> {
             is_damaged: false,
             arrived,
             broken,
+            listener,
             outcome,
             tasks,
         })
@@ -171,7 +173,7 @@ impl<'a> Scene<'a> {
 
     async fn start(&mut self) -> Result<()> {
         if !self.collector.is_there() {
-            self.collector.launch(&self.pages.run)?;
+            self.collector.launch()?;
             self.collector.until_alive().await?;
         }
         Ok(())
@@ -192,9 +194,21 @@ impl<'a> Scene<'a> {
             }
             Trouble::KillTwice => {
                 self.collector.kill()?;
-                self.collector.launch(&self.pages.run)?;
+                self.collector.launch()?;
                 sleep(Duration::from_millis(step.lasts.min(120))).await;
                 self.collector.kill()?;
+            }
+            Trouble::KillLater(milliseconds) => {
+                sleep(Duration::from_millis(milliseconds)).await;
+                self.collector.kill()?;
+                self.start().await?;
+            }
+            Trouble::KillStarting(milliseconds) => {
+                self.collector.kill()?;
+                self.collector.launch()?;
+                sleep(Duration::from_millis(milliseconds)).await;
+                self.collector.kill()?;
+                self.start().await?;
             }
             Trouble::Stop => {
                 let (was_there, well) = (self.collector.is_there(), self.collector.stop().await?);
@@ -257,6 +271,7 @@ impl<'a> Scene<'a> {
             Trouble::FullState => self.state.empty(),
             Trouble::FullOutput => self.output.empty(),
             Trouble::Cut(_) | Trouble::BreakWatches | Trouble::Compact | Trouble::Stop => {}
+            Trouble::KillLater(_) | Trouble::KillStarting(_) => {}
         }
         Ok(())
     }
@@ -319,6 +334,10 @@ impl<'a> Scene<'a> {
         let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
         faults.extend(documents::hash_faults(&hash, &truth, self.collector.runs.len() > 1));
         self.outcome.changes = truth.changes;
+        if let Some(heard) = self.listener.heard() {
+            self.outcome.told += heard.len();
+            faults.extend(events::faults(&heard, &truth.put, &truth.there, &self.spans()));
+        }
         faults.extend(self.broken.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         Ok(faults)
     }
@@ -344,6 +363,20 @@ impl<'a> Scene<'a> {
             RunFacts { began: run.began, safe: count(safe), most, end }
         };
         self.collector.runs.iter().enumerate().map(facts).collect()
+    }
+
+    /// In which times each run must have told everything; none where something was lost on purpose.
+    fn spans(&self) -> Vec<Span> {
+        if self.is_damaged || self.plan.steps.iter().any(|step| step.trouble == Trouble::Compact) {
+            return Vec::new();
+        }
+        let last = self.collector.runs.len().saturating_sub(1);
+        let runs = self.collector.runs.iter().enumerate();
+        runs.filter_map(|(number, run)| {
+            let from = if number == last { self.collector.watcher.ready(number) } else { run.ready };
+            Some(Span { from: from?, to: run.ended.unwrap_or(i64::MAX) })
+        })
+        .collect()
     }
 
     /// Tidies up, whatever has happened.

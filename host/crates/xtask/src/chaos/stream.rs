@@ -97,7 +97,7 @@ pub(super) fn parse(text: &str, seed: u64) -> Option<Line> {
 }
 
 /// `2026-11-29T10:19:21.803000000Z` as milliseconds since 1970.
-fn time(text: &str) -> Option<i64> {
+pub(super) fn time(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     // Days since the first of March of the year 0, as leap days come last then.
