@@ -20,6 +20,12 @@ pub trait Sink: Send + 'static {
         64
     }
 
+    /// Everything that was written so far had waited from an earlier run, in a store: whether any of it is of something that is there now,
+    /// nobody knows before it is written again.
+    fn begins(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Everything that was there when the sources began has been written: what is kept from an earlier run and was not written
     /// again belongs to nothing any more.
     fn settled(&mut self) -> impl Future<Output = Result<(), Fault>> + Send {

@@ -109,7 +109,9 @@ fn whatever_its_bounds_and_the_weight_of_what_comes_all_of_it_comes_through_in_t
                 taken += receiver.take_now(1).0.len();
             }
         }
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
         drop(receiver);
         narrow.join().unwrap();
         assert_eq!((taken, meter.offered.get(), meter.dropped.get()), (6000, 6000, 0));

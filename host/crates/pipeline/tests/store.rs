@@ -71,6 +71,10 @@ impl Sink for Door {
         }
     }
 
+    async fn begins(&mut self) {
+        self.log.lock().unwrap().push("begins".into());
+    }
+
     async fn settled(&mut self) -> Result<(), Fault> {
         self.log.lock().unwrap().push("settled".into());
         Ok(())
@@ -196,8 +200,10 @@ async fn at_the_end_everything_is_in_the_store_and_the_next_run_writes_it_first(
         let run = Run::new(&door, &drawer.reopened(), overflow());
         run.say(50..60).await;
         let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
-        run.until("all is written", move || log.lock().unwrap().len() == 60).await;
-        assert_eq!(lines(&door.log), numbers(0..60), "{way:?}");
+        run.until("all is written", move || log.lock().unwrap().len() == 61).await;
+        // The sink knows which of it was left by the earlier run.
+        let expected = [numbers(0..50), vec!["begins".to_owned()], numbers(50..60)].concat();
+        assert_eq!(lines(&door.log), expected, "{way:?}");
         assert_eq!(meter.store.get().unwrap().recovered.get(), 50);
         balances(&meter);
     }
@@ -390,10 +396,10 @@ async fn what_is_in_the_store_comes_out_no_faster_than_it_may() {
     let run = Run::new(&door, &drawer.reopened(), StoreSettings { always: false, entries_per_second: 200 });
     let log = Arc::clone(&door.log);
     let begin = Instant::now();
-    run.until("all is written", move || log.lock().unwrap().len() == 600).await;
+    run.until("all is written", move || log.lock().unwrap().len() == 601).await;
     // What one second gives may come at once, and what is read at a time.
     assert!(begin.elapsed() > Duration::from_millis(1200), "{:?}", begin.elapsed());
-    assert_eq!(lines(&door.log), numbers(0..600));
+    assert_eq!(lines(&door.log), [numbers(0..600), vec!["begins".to_owned()]].concat());
 }
 
 #[tokio::test]
@@ -440,6 +446,6 @@ async fn a_run_that_is_killed_loses_nothing_that_was_put_away() {
     door.set(Way::Up);
     let run = Run::new(&door, &drawer.reopened(), overflow());
     let log = Arc::clone(&door.log);
-    run.until("all is written", move || log.lock().unwrap().len() == 100).await;
-    assert_eq!(lines(&door.log), numbers(0..100));
+    run.until("all is written", move || log.lock().unwrap().len() == 101).await;
+    assert_eq!(lines(&door.log), [numbers(0..100), vec!["begins".to_owned()]].concat());
 }

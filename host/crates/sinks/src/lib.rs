@@ -173,6 +173,17 @@ impl Sink for AnySink {
         }
     }
 
+    async fn begins(&mut self) {
+        match self {
+            Self::Redis(sink) => sink.begins().await,
+            Self::Kafka(sink) => sink.begins().await,
+            Self::Files(sink) => sink.begins().await,
+            Self::ConfigMaps(sink) => sink.begins().await,
+            Self::Prometheus(sink) => sink.begins().await,
+            Self::Stdout(sink) => sink.begins().await,
+        }
+    }
+
     async fn settled(&mut self) -> Result<(), Fault> {
         match self {
             Self::Redis(sink) => sink.settled().await,

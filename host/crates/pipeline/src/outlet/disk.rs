@@ -143,8 +143,13 @@ impl Disk {
         self.backlog.flush().map(|()| true)
     }
 
-    pub(super) fn read(&mut self, meter: &StoreMeter) -> Result<Hand, Fault> {
-        let records = self.backlog.read(READ_RECORDS, READ_BYTES)?;
+    /// Reads what comes next: nothing of this run together with what an earlier one has left, which is everything before that number.
+    pub(super) fn read(&mut self, earlier: u64, meter: &StoreMeter) -> Result<Hand, Fault> {
+        let records = if self.backlog.waiting().next_read < earlier {
+            self.read_before(earlier)?
+        } else {
+            self.backlog.read(READ_RECORDS, READ_BYTES)?
+        };
         let first_open = self.backlog.waiting().first_open;
         let mut parcels = Vec::new();
         for record in &records {
@@ -157,10 +162,23 @@ impl Disk {
                 }
             }
         }
+        if let (true, Some(last)) = (parcels.is_empty(), records.last()) {
+            self.backlog.done_before(last.next())?;
+        }
         let up_to = self.backlog.waiting().next_read;
         let due = self.markers.iter().take_while(|(number, _)| *number <= up_to).count();
         let markers = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
         Ok(Hand::stored(parcels, markers))
+    }
+
+    fn read_before(&mut self, end: u64) -> Result<Vec<Record>, Fault> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < READ_BYTES && records.len() < READ_RECORDS && self.backlog.waiting().next_read < end {
+            let Some(record) = self.backlog.read(1, READ_BYTES)?.pop() else { break };
+            bytes += record.payload.len();
+            records.push(record);
+        }
+        Ok(records)
     }
 
     pub(super) fn shown(&self, table: &Mutex<Table>) {

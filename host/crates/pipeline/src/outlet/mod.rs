@@ -107,6 +107,9 @@ impl<K: Sink> Outlet<K> {
             self.in_hand(0);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
+                if store.is_done_with_earlier() {
+                    self.writer.begins().await;
+                }
             }
             hand.finished(&self.meter);
             self.writer.settle(&hand.gathered.lanes).await?;

@@ -38,6 +38,8 @@ pub(super) struct Store {
     name: Arc<str>,
     /// As it was when it was last looked at.
     waiting: Waiting,
+    /// Everything before this number was left by an earlier run.
+    earlier: u64,
     markers: usize,
     /// Something is being put away, and nobody waits for it: what it holds is not known.
     untidy: bool,
@@ -54,7 +56,19 @@ impl Store {
         let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new() }));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
-        let mut store = Self { settings, disk, table, meter, name, waiting: seen, markers, untidy, refuses, next_read };
+        let mut store = Self {
+            settings,
+            disk,
+            table,
+            meter,
+            name,
+            waiting: seen,
+            earlier: waiting.next,
+            markers,
+            untidy,
+            refuses,
+            next_read,
+        };
         store.look();
         if waiting.unread > 0 {
             info!(sink = %store.name, entries = waiting.unread, bytes = waiting.bytes, "entries of an earlier run wait in the store: they are written first");
@@ -154,6 +168,15 @@ impl Store {
         hand.is_stored()
     }
 
+    /// Whether what an earlier run has left is done just now; says so once.
+    pub(super) fn is_done_with_earlier(&mut self) -> bool {
+        let is_done = self.earlier > 0 && self.waiting.first_open >= self.earlier;
+        if is_done {
+            self.earlier = 0;
+        }
+        is_done
+    }
+
     /// Waits until the next records may be read.
     pub(super) fn pace(&self) -> impl Future<Output = ()> + use<> {
         sleep_until(self.next_read)
@@ -162,9 +185,10 @@ impl Store {
     /// Reads what comes next. The hand is empty where it could not be read.
     pub(super) async fn read(&mut self) -> Hand {
         let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
+        let earlier = self.earlier;
         let work = move || {
             let mut disk = lock(&disk);
-            let read = disk.read(&meter);
+            let read = disk.read(earlier, &meter);
             disk.shown(&table);
             read
         };

@@ -166,6 +166,11 @@ impl<K: Sink> Writer<K> {
         }
     }
 
+    /// Tells the sink that what an earlier run has left is written.
+    pub(super) async fn begins(&mut self) {
+        self.sink.begins().await;
+    }
+
     /// Takes note of how far the lanes are, and tells the sink when all of them have settled.
     pub(super) async fn settle(&mut self, lanes: &[(Arc<str>, Progress)]) -> Result<(), Fault> {
         let mut settled = false;

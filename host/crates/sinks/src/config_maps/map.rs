@@ -163,6 +163,11 @@ impl Map {
         Some((key, self.documents.get(key)?.put))
     }
 
+    /// What was put so far had waited from an earlier run.
+    pub(super) fn adopt_all(&mut self) {
+        self.documents.values_mut().for_each(|document| document.adopted = true);
+    }
+
     /// Removes what an earlier run has left and nobody has put since, but for what is excepted.
     pub(super) fn remove_adopted(&mut self, except: impl Fn(&str) -> bool) {
         let left = self.documents.iter().filter(|(key, document)| document.adopted && !except(key));

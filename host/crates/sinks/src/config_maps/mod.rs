@@ -237,6 +237,12 @@ impl Sink for ConfigMaps {
         MOST_ENTRIES
     }
 
+    async fn begins(&mut self) {
+        if !self.settled {
+            self.maps.values_mut().for_each(Map::adopt_all);
+        }
+    }
+
     async fn settled(&mut self) -> Result<(), Fault> {
         // What is there is taken over first, so that what is waiting to be forgotten is not removed before its time.
         self.flush_or_fault().await?;

@@ -54,6 +54,11 @@ impl Sink for Files {
         written.unwrap_or_else(|fault| Outcome::stopped_at(0, fault))
     }
 
+    async fn begins(&mut self) {
+        // Where the worker has ended, the next write says so.
+        let _ended = self.writer.call(Writer::begins).await;
+    }
+
     async fn settled(&mut self) -> Result<(), Fault> {
         let now = Moment::now();
         self.writer.call(move |writer| writer.settled(now)).await?

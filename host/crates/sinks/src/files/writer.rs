@@ -112,6 +112,13 @@ impl Writer {
         outcome
     }
 
+    /// See [`sluicebox_contract::Sink::begins`].
+    pub(super) fn begins(&mut self) {
+        if let Some(claimed) = &mut self.claimed {
+            claimed.clear();
+        }
+    }
+
     /// See [`sluicebox_contract::Sink::settled`].
     pub(super) fn settled(&mut self, now: Moment) -> Result<(), Fault> {
         let (Some(unclaimed), Some(claimed)) = (self.config.remove_unclaimed.clone(), &self.claimed) else {

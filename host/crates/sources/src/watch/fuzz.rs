@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sluicebox_contract::{Notice, ObjectKind, SubjectIds, UnixNanos};
+use sluicebox_contract::{Announcement, Known, Notice, ObjectKind, Pod, Remembered, SubjectIds, UnixNanos};
 use sluicebox_testkit::fuzz::{Dice, Fuzz};
 
 use super::cut::{Cut, cut};
 use super::lines::{Line, Lines};
 use super::memory::{Bounds, Forms, Memory};
 use super::read::{Object, WatchLine, page, watch_line};
+use super::recall::Recall;
 use super::typed::Typed;
 use crate::Attributes;
 
@@ -144,7 +145,28 @@ fn memory(dice: &mut Dice) -> (Memory, Bounds) {
     let attributes: Attributes = serde_json::from_str(r#"{"app": "/metadata/labels/app", "all": "/metadata"}"#).unwrap();
     let forms =
         Forms { typed: dice.one_in(2).then_some(typed as _), json: dice.one_in(2), keep_json: dice.one_in(2), attributes };
-    (Memory::new(ObjectKind::Pod, bounds, forms, Arc::new(SubjectIds::default())), bounds)
+    let recall = Recall::new(dice.one_in(2).then(|| remembered(dice)));
+    (Memory::new(ObjectKind::Pod, bounds, forms, Arc::new(SubjectIds::default()), recall), bounds)
+}
+
+/// What was announced before: some with a name that another has as well, and some that are not there.
+fn remembered(dice: &mut Dice) -> Remembered {
+    let mut known = || {
+        let name = *dice.pick(&["a", "b", "d"]).unwrap();
+        let announcement = Announcement {
+            kind: ObjectKind::Pod,
+            uid: format!("u{}", dice.below(3)).into(),
+            namespace: if dice.one_in(4) { "" } else { "n" }.into(),
+            name: name.into(),
+            version: dice.below(3).to_string().into(),
+            attributes: Vec::new(),
+            typed: dice.one_in(2).then(|| Pod::default().into()),
+            json: dice.one_in(4).then(|| "{}".into()),
+        };
+        Known { announcement, to_all: dice.one_in(2) }
+    };
+    let objects = std::iter::repeat_with(&mut known).take(5).collect();
+    Remembered { objects, ledger: Arc::default() }
 }
 
 /// An event is of a subject that exists, and each subject ends once.
@@ -152,7 +174,9 @@ fn check_notices(notices: &[Notice], subjects: &mut HashSet<u32>) {
     for notice in notices {
         match notice {
             Notice::Defined(subject) => drop(subjects.insert(subject.id.0)),
-            Notice::Event(event) => assert!(subjects.contains(&event.subject().expect("objects have one").0)),
+            Notice::Event(event) | Notice::Tracked(event, _) => {
+                assert!(subjects.contains(&event.subject().expect("objects have one").0))
+            }
             Notice::Forgotten(subject) => assert!(subjects.remove(&subject.0), "{subject:?} did not exist"),
             Notice::Listed => {}
         }
@@ -188,7 +212,7 @@ fn whatever_a_server_tells_of_objects_memory_stays_bounded_and_notices_make_sens
                     {
                         memory.remains(&cut.identity);
                     }
-                    memory.end_list(now, &mut notices);
+                    memory.end_list(now, &mut notices).unwrap();
                     let listed = notices.iter().filter(|notice| matches!(notice, Notice::Listed)).count();
                     assert_eq!(listed, usize::from(!std::mem::replace(&mut is_complete, true)));
                 }
