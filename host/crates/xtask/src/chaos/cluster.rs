@@ -26,8 +26,19 @@ pub(super) struct Truth {
     pub(super) changes: u64,
     /// Those that have put a pod, by number.
     pub(super) put: BTreeMap<u64, Change>,
+    /// Pods that have gone.
+    pub(super) gone: Vec<Gone>,
+    /// When each pod that is there came, and its address.
+    came: BTreeMap<String, (i64, String)>,
     /// Pods so far.
     pods: u64,
+}
+
+/// A pod that has gone, and when.
+pub(super) struct Gone {
+    pub(super) address: String,
+    pub(super) came: i64,
+    pub(super) went: i64,
 }
 
 /// Changes pods until it is told that it is over.
@@ -64,12 +75,16 @@ impl Cluster {
             truth.pods += 1;
             let address = format!("10.{}.{}.{}", truth.pods >> 16 & 255, truth.pods >> 8 & 255, truth.pods & 255);
             self.api.create_pod(pod(&name, &address, number))?;
-            truth.addresses.insert(address, name.clone());
+            truth.addresses.insert(address.clone(), name.clone());
+            truth.came.insert(name.clone(), (change.at, address));
             truth.there.insert(name, number);
             truth.put.insert(number, change);
         } else if random.percent(15) {
             self.api.delete_pod(NAMESPACE, &name)?;
             truth.there.remove(&name);
+            if let Some((came, address)) = truth.came.remove(&name) {
+                truth.gone.push(Gone { address, came, went: change.at });
+            }
         } else {
             let patch = json!({
                 "metadata": {"annotations": {"number": number.to_string()}},

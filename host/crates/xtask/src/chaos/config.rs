@@ -35,10 +35,11 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         "node-name: n1\n\
          kubernetes: {{access: url, url: \"http://{}\", token-retrieval: none, connect-timeout: 1s, request-timeout: 2s, watch-idle-timeout: 5s}}\n\
          admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\nshutdown-grace: 4s\n\
-         cache-directory: {}\nstate-directory: {}\nsources:\n  pods: {{}}\n  scrape:\n    targets:\n",
+         cache-directory: {}\nstate-directory: {}\nsources:\n  pods: {{at-start: {}}}\n  scrape:\n    targets:\n",
         places.api,
         places.cache.display(),
         places.state.display(),
+        if plan.reconciles { "reconcile" } else { "replay" },
     );
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
@@ -58,7 +59,7 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     line(format_args!("  copies: {{use: json-lines, from: [scrape], when-full: wait, to: [lines]}}"));
     line(format_args!("  meta: {{use: fluent-bit-meta, settings: {{retention: 300ms}}, to: [meta]}}"));
     line(format_args!(
-        "  metadata: {{use: pod-metadata, from: [pods], settings: {{retention: 300ms, collection: {}}}, to: [redis]}}",
+        "  metadata: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: {}}}, to: [redis]}}",
         own("metadata", seed)
     ));
     line(format_args!(

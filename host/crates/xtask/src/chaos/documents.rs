@@ -78,8 +78,8 @@ fn short(pod: &Value) -> String {
     format!("{} at {}", at("/metadata/annotations/number"), at("/metadata/resourceVersion"))
 }
 
-/// How the documents in Redis differ from the cluster; with `leftovers`, what is there of pods that have gone is let pass.
-pub(super) fn hash_faults(found: &BTreeMap<String, String>, truth: &Truth, leftovers: bool) -> Vec<String> {
+/// How the documents in Redis differ from the cluster. Of pods that have gone, those at these addresses may be there; none means any.
+pub(super) fn hash_faults(found: &BTreeMap<String, String>, truth: &Truth, leftovers: Option<&BTreeSet<&String>>) -> Vec<String> {
     let mut faults = Vec::new();
     let mut wanted = BTreeSet::new();
     for (name, number) in &truth.there {
@@ -95,8 +95,8 @@ pub(super) fn hash_faults(found: &BTreeMap<String, String>, truth: &Truth, lefto
             faults.push(format!("the document of {name} at {address} should have the image {}: {document}", image(*number)));
         }
     }
-    if !leftovers {
-        let others = found.keys().filter(|address| !wanted.contains(address));
+    if let Some(leftovers) = leftovers {
+        let others = found.keys().filter(|address| !wanted.contains(address) && !leftovers.contains(address));
         faults.extend(others.map(|address| format!("the document at {address} is left of a pod that has gone")));
     }
     faults

@@ -92,6 +92,8 @@ pub(super) struct Plan {
     /// Of those that keep documents, which need none.
     pub(super) meta: Option<StorePlan>,
     pub(super) redis: Option<StorePlan>,
+    /// Whether only what has changed is told after a restart.
+    pub(super) reconciles: bool,
     /// Pods that there are at most at a time.
     pub(super) pods: usize,
     /// Milliseconds between two changes of pods, at most.
@@ -113,15 +115,16 @@ impl Plan {
         let (broker, lines) = (store(random), store(random));
         let meta = random.percent(40).then(|| store(random));
         let redis = random.percent(60).then(|| store(random));
+        let reconciles = random.percent(75);
         let (pods, pace) = (random.index(12) + 2, random.between(5, 80));
         let (period, series) = (random.pick(100, &[150, 200]), random.index(20) + 1);
-        let span = random.between(1200, 2600);
+        let span = if random.percent(15) { random.between(3000, 5000) } else { random.between(1200, 2600) };
         let mut steps: Vec<Step> = (0..random.between(1, 6)).map(|_| step(random, span)).collect();
         if !disks {
             steps.retain(|step| !matches!(step.trouble, Trouble::FullState | Trouble::FullOutput));
         }
         steps.sort_by_key(|step| step.at);
-        Self { seed, broker, lines, meta, redis, pods, pace, period, series, span, steps }
+        Self { seed, broker, lines, meta, redis, reconciles, pods, pace, period, series, span, steps }
     }
 }
 
@@ -220,6 +223,7 @@ impl fmt::Display for Plan {
             let takes = if store.always { "everything" } else { "what the sink does not take" };
             writeln!(formatter, "the store of {sink}: {takes}, {} MiB, sync {}", store.mebibytes, store.sync)?;
         }
+        writeln!(formatter, "after a restart {} is told", if self.reconciles { "what has changed" } else { "everything" })?;
         for step in &self.steps {
             writeln!(formatter, "at {:>4} ms for {:>4} ms: {:?}", step.at, step.lasts, step.trouble)?;
         }
