@@ -17,8 +17,9 @@ use tracing::{info, warn};
 
 use crate::plan::Plan;
 
-/// Time between two times that it is written down.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Time between two looks for what is to be written down. What was announced for less and goes while the collector is away after `kill -9`
+/// is not told as gone.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// What was announced by each source, and what is.
 #[derive(Debug, Default)]
@@ -99,6 +100,9 @@ impl Announced {
     /// Writes down what was announced since the last time.
     pub async fn write(self: &Arc<Self>) {
         let kept = lock(&self.kept).clone();
+        if !kept.iter().any(|kept| kept.ledger.has_news()) {
+            return;
+        }
         let work = move || kept.iter().for_each(|kept| kept.write());
         let _unless_the_runtime_ends = spawn_blocking(work).await;
     }

@@ -105,6 +105,11 @@ impl Ledger {
         Receipt::new(Arc::clone(self), number, announced)
     }
 
+    /// Whether there is something to be remembered.
+    pub fn has_news(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// What is to be remembered, by uid. It is not kept here any more.
     pub fn take(&self) -> Vec<Announced> {
         std::mem::take(&mut self.lock().waiting).into_values().map(|(_, announced)| announced).collect()
