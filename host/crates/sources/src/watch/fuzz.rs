@@ -175,7 +175,7 @@ fn check_notices(notices: &[Notice], subjects: &mut HashSet<u32>) {
         match notice {
             Notice::Defined(subject) => drop(subjects.insert(subject.id.0)),
             Notice::Event(event) | Notice::Tracked(event, _) => {
-                assert!(subjects.contains(&event.subject().expect("objects have one").0))
+                assert!(subjects.contains(&event.subject().expect("objects have one").0));
             }
             Notice::Forgotten(subject) => assert!(subjects.remove(&subject.0), "{subject:?} did not exist"),
             Notice::Listed => {}
