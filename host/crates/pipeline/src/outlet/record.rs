@@ -128,6 +128,21 @@ mod tests {
         assert!(encode(&origin(), UnixNanos(5), &large, 90_000).is_none());
     }
 
+    /// As the first version wrote it: whoever upgrades finds what was there.
+    #[test]
+    fn a_record_of_the_first_format_is_read() {
+        let text = r#"{"lane":"events","module":{"name":"galileo-events","version":"1.0.0","digest":"ab"},"observed-at-unix-nanos":1700000000000000000,"entries":[{"message":{"channel":"c","key":"k","headers":[["h","v"]],"body":"one"}},{"document":{"collection":"x","name":"n","body":[0,255]}},{"forget":{"name":"n","after-milliseconds":7000}}]}"#;
+        let Parcel::Entries { origin, entries, observed_at, .. } = decode(text.as_bytes(), 0).unwrap() else { panic!("entries") };
+        assert_eq!(
+            (&*origin.lane, origin.module.name.as_str(), observed_at.0),
+            ("events", "galileo-events", 1_700_000_000_000_000_000)
+        );
+        assert_eq!(entries.len(), 3);
+        // And it is written so today.
+        let again = encode(&origin, observed_at, &entries, u64::MAX).unwrap();
+        assert_eq!(String::from_utf8(again.record).unwrap(), text);
+    }
+
     #[test]
     fn what_is_no_record_is_refused() {
         for odd in [&b""[..], b"{}", b"[1]", b"\xff", b"{\"lane\":\"a\",\"more\":1}"] {

@@ -147,6 +147,27 @@ fn a_store_that_was_made_smaller_still_gives_what_is_in_it() {
     assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(2));
 }
 
+/// As the first version wrote it: whoever upgrades finds what was there.
+#[test]
+fn what_the_first_format_has_left_is_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("queue");
+    drop(open(&folder, WhenFull::Block));
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::DirBuilder::new().create(&path).unwrap();
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/queue-format-1");
+    for name in ["0000000000000007.entries", "place"] {
+        std::fs::copy(fixtures.join(name), path.join(name)).unwrap();
+    }
+    let (mut queue, recovered) = open(&folder, WhenFull::Block);
+    // Of four entries one is done.
+    assert_eq!(recovered, Recovered { entries: 3, cut: 0, missing: 0 });
+    let records = queue.read(9, usize::MAX).unwrap();
+    assert_eq!((records[0].first, records[0].entries, queue.first_open()), (7, 3, 8));
+    assert!(records[0].payload.starts_with(b"{\"lane\":\"events\""));
+    assert_eq!(records[1], Record { first: 10, entries: 1, payload: b"second".to_vec() });
+}
+
 #[test]
 fn a_look_changes_nothing_and_sees_what_is_wrong() {
     let folder = TempDir::new().unwrap();
