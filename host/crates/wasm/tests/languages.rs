@@ -6,9 +6,11 @@
 
 #[path = "support/languages.rs"]
 mod languages;
+mod support;
 
+use sluicebox_contract::Shaper as _;
 use sluicebox_testkit::servers;
-use sluicebox_wasm::Engine;
+use sluicebox_wasm::{Engine, Module, WasmShaper};
 
 #[test]
 fn the_example_in_rust_does_what_the_cases_say() {
@@ -61,4 +63,28 @@ fn check(language: &str) {
     assert!(!handlers.objects && !handlers.series && !module.describe().state, "{handlers:?}");
     let failures = languages::failures(&module);
     assert!(failures.is_empty(), "{} cases do not hold\n\n{}\n", failures.len(), failures.join("\n\n"));
+    does_not_grow(&module);
+}
+
+/// What a module is given and gives must be freed, by hand or by a collector: linear memory grows at first, and then no more.
+#[track_caller]
+fn does_not_grow(module: &Module) {
+    let mut shaper = WasmShaper::new(module.clone(), "{}".to_owned(), support::context(), languages::generous());
+    shaper.renew().unwrap();
+    let container = support::container(1, "app");
+    let pods = vec![support::pod_event(support::rich_pod()); 64];
+    let tick = [support::tick(vec![support::gauge(1, sluicebox_contract::Metric::MemoryUsage, 9)])];
+    let mut calls = |count: usize| {
+        for _ in 0..count {
+            shaper.define(std::slice::from_ref(&container)).unwrap();
+            assert_eq!(shaper.shape(&pods).unwrap().len(), 64);
+            assert_eq!(shaper.shape(&tick).unwrap().len(), 1);
+            shaper.forget(&[container.id]).unwrap();
+            shaper.shape(&tick).unwrap_err();
+        }
+        shaper.memory_bytes()
+    };
+    // A hundred batches have several megabytes.
+    let (first, last) = (calls(20), calls(100));
+    assert!(last <= first + (1 << 20), "{first} bytes, then {last}");
 }

@@ -1,0 +1,5 @@
+package export_sluicebox_module_pod_handler
+
+import "wit_component/lines"
+
+var Handle = lines.HandlePods
