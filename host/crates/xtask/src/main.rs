@@ -11,6 +11,7 @@ mod demo;
 mod footprint;
 mod fuzz;
 mod lab;
+mod languages;
 mod modules;
 mod test;
 mod toolchain;
@@ -42,6 +43,7 @@ enum Command {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
+    Languages(languages::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Languages(arguments) => languages::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

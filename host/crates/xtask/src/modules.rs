@@ -36,19 +36,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Compiles the modules that we ship; `all` adds those of the tests.
 pub(crate) fn compile(all: bool, compiler: Compiler) -> Result<()> {
     let names = names(&workspace::root().join("modules"), all)?;
+    compile_into(&names, compiler, &workspace::target().join("modules"))
+}
+
+/// Compiles the packages of these names to `<name>.wasm` in this place.
+pub(crate) fn compile_into(names: &[String], compiler: Compiler, place: &Path) -> Result<()> {
     let mut wasm = toolchain::wasm(compiler.toolchain)?;
 
     wasm.cargo.args(["build", "--profile", "module"]).args(&wasm.flags);
     wasm.cargo.arg("--target-dir").arg(&wasm.target);
-    for name in &names {
+    for name in names {
         wasm.cargo.args(["--package", name]);
     }
     command::must(&mut wasm.cargo)?;
 
     let built = wasm.target.join("wasm32-unknown-unknown/module");
-    let place = workspace::target().join("modules");
-    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    for name in &names {
+    fs::create_dir_all(place).with_context(|| format!("cannot make {}", place.display()))?;
+    for name in names {
         let from = built.join(format!("{}.wasm", name.replace('-', "_")));
         let to = place.join(format!("{name}.wasm"));
         let (size, state) = bring(&from, &to)?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::say;
 use crate::modules::Compiler;
-use crate::{check, lab, modules, workspace};
+use crate::{check, lab, languages, modules, workspace};
 
 /// Run all tests, those against real servers too
 ///
@@ -18,7 +18,7 @@ use crate::{check, lab, modules, workspace};
 /// that is a failure, and `cargo xtask check` runs before the tests.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Leave the heavy servers out: etcd and kube-apiserver
+    /// Leave the heavy servers out, etcd and kube-apiserver, and the examples in other languages
     #[arg(long)]
     quick: bool,
     #[command(flatten)]
@@ -52,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
     modules::compile(true, arguments.compiler)?;
+    if !arguments.quick {
+        languages::make(None, arguments.compiler)?;
+    }
     let lab = lab::provide(arguments.quick)?;
     let list = workspace::target().join("not-run.txt");
     fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;

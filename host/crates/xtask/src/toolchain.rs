@@ -118,6 +118,12 @@ fn older_compiler(cache: &Cache, rustc: &Path) -> Result<PathBuf> {
     )
 }
 
+/// The folders with the toolchain's own `wasm-component-ld` and the `wasm-ld` that it calls.
+pub(crate) fn linkers() -> Result<Vec<PathBuf>> {
+    let linkers = toolchain_in_use()?;
+    Ok([linkers.component, linkers.module].iter().filter_map(|linker| Some(linker.parent()?.to_owned())).collect())
+}
+
 struct Linkers {
     component: PathBuf,
     module: PathBuf,

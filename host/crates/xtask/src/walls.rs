@@ -26,7 +26,7 @@ const BELOW_ONLY: [(&str, &[&str]); 2] = [("openssl-sys", &["rdkafka-sys"]), ("n
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
-const NEIGHBOURS: [(&str, &[&str]); 15] = [
+const NEIGHBOURS: [(&str, &[&str]); 16] = [
     ("sluicebox-contract", &[]),
     // The way to the API server, which both sources and sinks need: neither may name the other.
     ("sluicebox-kubernetes", &["sluicebox-contract"]),
@@ -44,6 +44,8 @@ const NEIGHBOURS: [(&str, &[&str]); 15] = [
     // The SDK reads the modules' case files: one reader for the native and the compiled way.
     ("sluicebox-testkit", &["sluicebox-contract", "sluicebox-sdk"]),
     ("sluicebox-sdk", &[]),
+    // The example of the SDK: as modules are.
+    ("namespace-lines", &["sluicebox-sdk"]),
     (
         "sluicebox",
         &[
