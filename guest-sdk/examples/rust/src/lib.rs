@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sluicebox_sdk::{
-    Change, Context, Entries, Message, Metric, MetricId, Module, Packed, Phase, PodEvent, Pods, Samples, Subject, SubjectId,
-    SubjectKind, Subjects, Tick,
+    Change, Context, Entries, Message, Metric, MetricId, Module, Packed, Phase, PodEvent, Pods, Sample, Samples, Subject,
+    SubjectId, SubjectKind, Subjects, Tick,
 };
 
 /// A second.
@@ -159,8 +159,8 @@ impl Samples for NamespaceLines {
                 continue;
             };
             let find = |metric| samples.iter().find(|sample| Some(sample.metric) == metric);
-            let cpu = find(self.cpu_usage).and_then(|sample| sample.increase());
-            let memory = find(self.memory_usage).and_then(|sample| sample.value());
+            let cpu = find(self.cpu_usage).and_then(Sample::increase);
+            let memory = find(self.memory_usage).and_then(Sample::value);
             if cpu.is_none() && memory.is_none() {
                 continue;
             }

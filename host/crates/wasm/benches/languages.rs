@@ -45,11 +45,11 @@ fn main() {
         "{PODS} pods in a call, and ticks of {CONTAINERS} containers; each makes one line. Compiled in the process, on one thread.\n"
     );
     println!(
-        "{:<12} {:>11} {:>9} {:>11} {:>10} {:>11} {:>12}",
-        "language", "component", "compiled", "start", "memory", "ns / pod", "ns / container"
+        "{:<12} {:>11} {:>9} {:>11} {:>10} {:>10} {:>9} {:>15}",
+        "language", "component", "compiled", "started", "linear", "resident", "ns / pod", "ns / container"
     );
     let (pod, container) = native::measure();
-    println!("{:<12} {:>11} {:>9} {:>11} {:>10} {pod:>11.0} {container:>12.0}", "native Rust", "-", "-", "-", "-");
+    println!("{:<12} {:>11} {:>9} {:>11} {:>10} {:>10} {pod:>9.0} {container:>15.0}", "native Rust", "-", "-", "-", "-", "-");
     let engine = Engine::new().expect("the engine starts");
     let mut broken = Vec::new();
     for language in languages::LANGUAGES {
@@ -80,10 +80,11 @@ fn row(engine: &Engine, language: &str, component: &[u8]) -> Vec<String> {
     let container = nanos(|| shaper.shape(&tick).expect("a tick").len(), CONTAINERS as usize);
     let memory = support::resident().saturating_sub(resident);
     println!(
-        "{language:<12} {:>8} kB {:>6.0} ms {:>8.2} ms {:>7.1} MB {pod:>11.0} {container:>12.0}",
+        "{language:<12} {:>8} kB {:>6.0} ms {:>8.2} ms {:>7.1} MB {:>7.1} MB {pod:>9.0} {container:>15.0}",
         component.len() / 1000,
         millis(compiled),
         millis(started),
+        shaper.memory_bytes() as f64 / 1e6,
         memory as f64 / 1e6,
     );
     failures
