@@ -70,7 +70,7 @@ fn row(engine: &Engine, language: &str, component: &[u8]) -> Vec<String> {
     let failures: Vec<_> = failures.into_iter().map(|failure| format!("{language}: {failure}")).collect();
 
     let resident = support::resident();
-    let mut shaper = WasmShaper::new(module, "{}".to_owned(), support::context(), languages::generous());
+    let mut shaper = WasmShaper::new(module, "{}".to_owned(), support::context(), languages::patient());
     let begun = Instant::now();
     shaper.renew().expect("it starts");
     let started = begun.elapsed();

@@ -69,7 +69,7 @@ fn check(language: &str) {
 /// What a module is given and gives must be freed, by hand or by a collector: linear memory grows at first, and then no more.
 #[track_caller]
 fn does_not_grow(module: &Module) {
-    let mut shaper = WasmShaper::new(module.clone(), "{}".to_owned(), support::context(), languages::generous());
+    let mut shaper = WasmShaper::new(module.clone(), "{}".to_owned(), support::context(), languages::patient());
     shaper.renew().unwrap();
     let container = support::container(1, "app");
     let pods = vec![support::pod_event(support::rich_pod()); 64];

@@ -41,15 +41,15 @@ pub(crate) fn failures(module: &Module) -> Vec<String> {
     let failure = |case: &Case| {
         let cases::Context { lane, node_name, sources } = cases::context(case).expect("a context");
         let context = Context { lane, node_name, sources };
-        let mut shaper = WasmShaper::new(module.clone(), case.settings.to_string(), context, generous());
+        let mut shaper = WasmShaper::new(module.clone(), case.settings.to_string(), context, patient());
         let mismatch = cases::run(case, &mut shaper).err()?;
         Some(format!("case `{}`\n{}: {mismatch}", case.name, case.about))
     };
     every_case().iter().filter_map(failure).collect()
 }
 
-/// Limits for interpreters, which want more memory; and what a case proves is not how fast a loaded machine is.
-pub(crate) fn generous() -> Limits {
+/// The memory that every module has by default. What a case proves is not how fast a loaded machine is.
+pub(crate) fn patient() -> Limits {
     let patience = Duration::from_mins(1);
-    Limits { memory_bytes: 256 << 20, call_deadline: patience, start_deadline: patience, ..Limits::default() }
+    Limits { call_deadline: patience, start_deadline: patience, ..Limits::default() }
 }
