@@ -30,13 +30,11 @@ async fn a_pod_is_told_by_the_example_in_every_language() {
     if made.is_empty() {
         return;
     }
-    let lanes: String = made
-        .iter()
-        .map(|language| {
-            let component = component(language).canonicalize().unwrap();
-            format!("  {language}: {{use: {}, settings: {{channel: {language}}}, to: [out]}}\n", component.display())
-        })
-        .collect();
+    let lane = |language: &&str| {
+        let component = component(language).canonicalize().unwrap();
+        format!("  {language}: {{use: {}, settings: {{channel: {language}}}, to: [out]}}\n", component.display())
+    };
+    let lanes = made.iter().map(lane).collect::<Vec<_>>().concat();
     let api = ApiServer::start().await.unwrap();
     let place = Place::new();
     let rest = format!("sources: {{pods: {{}}}}\nmodules:\n{lanes}sinks: {{out: {{stdout: {{}}}}}}\n");
