@@ -41,8 +41,7 @@ const NEIGHBOURS: [(&str, &[&str]); 15] = [
     // What the store and the cache share: neither may know the other.
     ("sluicebox-private-directory", &[]),
     ("sluicebox-trim", &[]),
-    // The SDK reads the modules' case files: one reader for the native and the compiled way.
-    ("sluicebox-testkit", &["sluicebox-contract", "sluicebox-sdk"]),
+    ("sluicebox-testkit", &["sluicebox-contract"]),
     ("sluicebox-sdk", &[]),
     (
         "sluicebox",
@@ -52,6 +51,8 @@ const NEIGHBOURS: [(&str, &[&str]); 15] = [
             "sluicebox-sources",
             "sluicebox-wasm",
             "sluicebox-pipeline",
+            // The SDK reads the modules' case files: one reader for the native and the compiled way.
+            "sluicebox-sdk",
             "sluicebox-sinks",
             "sluicebox-store",
             "sluicebox-trim",

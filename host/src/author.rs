@@ -1,0 +1,32 @@
+//! `sluicebox module`: the tools of those who write modules. Works on files, with the same engine that runs modules in production.
+
+mod arguments;
+mod bless;
+pub mod cases;
+mod difference;
+mod layout;
+mod load;
+mod test;
+
+use std::process::ExitCode;
+
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_wasm::Module;
+
+pub use arguments::{Action, ModuleArguments, TestArguments};
+
+/// Does what the author wants.
+pub fn module(arguments: &ModuleArguments) -> ExitCode {
+    match &arguments.action {
+        Action::Test(arguments) => test::test(arguments),
+    }
+}
+
+/// Runs one case, with the limits of a lane that says nothing: none when it holds, else what is not as expected. The error says which
+/// part of the case cannot be read.
+pub fn check(module: &Module, case: &cases::Case) -> Result<Option<String>, String> {
+    let script = cases::script(case)?;
+    let mismatches = test::run(&script, module, &load::limits(ByteSize(64 << 20)));
+    let described: Vec<String> = mismatches.iter().map(test::described).collect();
+    Ok((!described.is_empty()).then(|| described.join("\n")))
+}
