@@ -1,11 +1,16 @@
 //! `sluicebox module`: the tools of those who write modules. Works on files, with the same engine that runs modules in production.
 
 mod arguments;
+mod bench;
 mod bless;
 pub mod cases;
 mod difference;
+mod events;
+mod inspect;
 mod layout;
 mod load;
+mod measure;
+mod paths;
 mod test;
 
 use std::process::ExitCode;
@@ -13,12 +18,14 @@ use std::process::ExitCode;
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_wasm::Module;
 
-pub use arguments::{Action, ModuleArguments, TestArguments};
+pub use arguments::{Action, BenchArguments, InspectArguments, ModuleArguments, TestArguments};
 
 /// Does what the author wants.
 pub fn module(arguments: &ModuleArguments) -> ExitCode {
     match &arguments.action {
         Action::Test(arguments) => test::test(arguments),
+        Action::Inspect(arguments) => inspect::inspect(arguments),
+        Action::Bench(arguments) => bench::bench(arguments),
     }
 }
 

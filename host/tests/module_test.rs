@@ -3,23 +3,10 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use sluicebox::presets::PRESETS;
-use support::{Place, binary, module};
-
-struct Said {
-    code: i32,
-    out: String,
-    error: String,
-}
-
-fn run(arguments: &[&str]) -> Said {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author-cache");
-    let output = Command::new(binary()).arg("module").args(arguments).env("XDG_CACHE_HOME", cache).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
-}
+use support::author::run;
+use support::{Place, module};
 
 /// A case of `json-lines` that expects this of a pod.
 fn case(expect: &str) -> String {
@@ -58,7 +45,9 @@ fn a_difference_is_shown_line_by_line() {
         "{}",
         said.out
     );
-    for line in ["    - ", "    + ", "^", "1 case: 0 as expected, 1 with differences", "`--bless`"] {
+    for line in
+        ["    -     \"key\": \"v\",", "    +     \"key\": \"u\",", "^", "1 case: 0 as expected, 1 with differences", "`--bless`"]
+    {
         assert!(said.out.contains(line), "{line} is missing in {}", said.out);
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), case(expected));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use sluicebox_contract::TimeSpan;
 use sluicebox_contract::quantity::ByteSize;
 
 /// What a module's author wants to do.
@@ -40,6 +41,31 @@ pub enum Action {
     /// Exit codes: 0 everything came as expected, 1 something else came, 2 wrong command line, module or case.
     #[command(verbatim_doc_comment)]
     Test(TestArguments),
+    /// Show what a component is made of, what it asks for, and what it would get
+    ///
+    /// Its handlers, everything that it exports and imports, size and digest, the interface version that it was made for, the language and
+    /// the tools that made it, whether a backtrace would have names, and the limits of a lane that says nothing. A component that would be
+    /// refused is shown, too, with the reason.
+    ///
+    ///   sluicebox module inspect ./hello.wasm
+    ///   sluicebox module inspect telemd json-lines
+    ///
+    /// Exit codes: 0 each would be accepted, 2 one would be refused or cannot be read.
+    #[command(verbatim_doc_comment)]
+    Inspect(InspectArguments),
+    /// Measure how fast a module is and what it holds, and fail above a budget
+    ///
+    /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64 objects, 700 samples of 100 containers,
+    /// 1000 connections, 200 values of series. With it, the steps of the cases are taken again and again; cases that are refused are left
+    /// out. What is timed are the handlers with the border around them, in time of the processor, so that a busy machine does not count.
+    ///
+    ///   sluicebox module bench ./hello.wasm
+    ///   sluicebox module bench ./hello.wasm --events cases --time 5s
+    ///   sluicebox module bench ./hello.wasm --budget-ns-per-event 5000 --budget-memory 4MiB --budget-size 300KiB
+    ///
+    /// Exit codes: 0 within every budget, 1 above one, 2 wrong command line, module or case.
+    #[command(verbatim_doc_comment)]
+    Bench(BenchArguments),
 }
 
 /// Which cases, and which module.
@@ -54,6 +80,43 @@ pub struct TestArguments {
     /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
     #[arg(long)]
     pub bless: bool,
+    /// Memory that the module may have; modules in Python need about `256MiB`
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub memory: ByteSize,
+}
+
+/// Which components.
+#[derive(Args, Debug)]
+pub struct InspectArguments {
+    /// Component files, or presets by their names
+    #[arg(value_name = "FILE|PRESET", required = true)]
+    pub modules: Vec<String>,
+}
+
+/// What is measured, and what it may come to.
+#[derive(Args, Debug)]
+pub struct BenchArguments {
+    /// A component file, or a preset by its name
+    #[arg(value_name = "FILE|PRESET")]
+    pub module: String,
+    /// Case files, or folders of them, whose events are used
+    #[arg(long, value_name = "CASES|DIR", num_args = 1..)]
+    pub events: Vec<PathBuf>,
+    /// What the module is started with, where `--events` does not say it
+    #[arg(long, value_name = "JSON", default_value = "{}", conflicts_with = "events")]
+    pub settings: String,
+    /// How long each kind of event, or each case, is measured
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub time: TimeSpan,
+    /// Nanoseconds that an event may take, in the middle of all rounds
+    #[arg(long, value_name = "N")]
+    pub budget_ns_per_event: Option<f64>,
+    /// Linear memory that the instance may hold at the end
+    #[arg(long, value_name = "SIZE")]
+    pub budget_memory: Option<ByteSize>,
+    /// How large the component may be
+    #[arg(long, value_name = "SIZE")]
+    pub budget_size: Option<ByteSize>,
     /// Memory that the module may have; modules in Python need about `256MiB`
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sluicebox_contract::{Class, Entry, Event, Fault, Shaper, Subject, SubjectId};
+use sluicebox_contract::{Class, Entry, Event, Fault, Handlers, Shaper, Subject, SubjectId};
 use sluicebox_sdk::cases as files;
 pub use sluicebox_sdk::cases::{Case, Expect, load, read};
 use sluicebox_wasm::Context;
@@ -222,7 +222,7 @@ fn swap(subjects: &[Arc<Subject>], shaper: &mut impl Shaper) -> Result<(), Fault
 }
 
 fn shape(events: &[Event], shaper: &mut impl Shaper) -> Made {
-    if let Some(event) = events.first().filter(|event| !is_wanted(event, shaper)) {
+    if let Some(event) = events.first().filter(|event| !is_taken(event, shaper.handlers())) {
         return Made::Failure(format!("the module takes no event of the kind {}", event.kind()));
     }
     match shaper.shape(events) {
@@ -238,9 +238,8 @@ fn json(entry: &Entry) -> serde_json::Result<Value> {
     serde_json::to_value(entry)
 }
 
-/// Whether the module exports a handler for events of this kind.
-pub fn is_wanted(event: &Event, shaper: &impl Shaper) -> bool {
-    let handlers = shaper.handlers();
+/// Whether a module with these handlers takes events of this kind.
+pub fn is_taken(event: &Event, handlers: Handlers) -> bool {
     match event {
         Event::Pod(_) => handlers.pods,
         Event::Service(_) => handlers.services,

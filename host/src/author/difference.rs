@@ -37,11 +37,12 @@ pub(super) fn difference(wanted: &[Value], made: &[Value], margin: &str) -> Stri
     lines.join("\n")
 }
 
-/// The entries, each as a case file writes it.
+/// The entries with every field on a line of its own, so that equal fields stand beside each other however long the others are.
 fn page(entries: &[Value]) -> String {
     let mut page = String::new();
     for entry in entries {
-        page.push_str(&harmless::json(&layout::lay_out(&layout::entry(entry), 0)));
+        let entry = layout::entry(entry);
+        page.push_str(&harmless::json(&serde_json::to_string_pretty(&entry).unwrap_or_else(|_| entry.to_string())));
         page.push('\n');
     }
     page
@@ -70,11 +71,15 @@ mod tests {
         let wanted = [json!({"message": {"body": "hello web"}}), json!({"message": {"body": "bye"}})];
         let made = [json!({"message": {"body": "hello x7"}}), json!({"message": {"body": "bye"}})];
         let expected = concat!(
-            "  - {\"message\": {\"body\": \"hello web\"}}\n",
-            "                                ^^^\n",
-            "  + {\"message\": {\"body\": \"hello x7\"}}\n",
-            "                                ^^\n",
-            "    {\"message\": {\"body\": \"bye\"}}",
+            "    {\n",
+            "      \"message\": {\n",
+            "  -     \"body\": \"hello web\"\n",
+            "                     ^^^\n",
+            "  +     \"body\": \"hello x7\"\n",
+            "                     ^^\n",
+            "      }\n",
+            "    }\n",
+            "    {",
         );
         assert_eq!(difference(&wanted, &made, "  "), expected);
     }
@@ -84,15 +89,15 @@ mod tests {
         let body =
             |value: u32| json!({"message": {"body": json!({"name": "x".repeat(80), "value": value, "b": "\u{9b}"}).to_string()}});
         let text = difference(&[body(1)], &[body(2)], "");
-        assert!(text.contains("\"value\": 1"), "{text}");
+        assert!(text.contains("\n-           \"value\": 1") && text.contains("\n+           \"value\": 2"), "{text}");
         assert!(!text.contains('\u{9b}'), "{text}");
     }
 
     #[test]
     fn an_entry_too_few_or_too_many_is_a_line_of_its_own() {
-        let entry = json!({"forget": {"name": "a", "after-milliseconds": 0}});
-        let line = "{\"forget\": {\"name\": \"a\", \"after-milliseconds\": 0}}";
-        assert_eq!(difference(std::slice::from_ref(&entry), &[], ""), format!("- {line}"));
-        assert_eq!(difference(&[], &[entry], ""), format!("+ {line}"));
+        let entry = json!({"forget": {"name": "a"}});
+        let lines = ["{", "  \"forget\": {", "    \"name\": \"a\"", "  }", "}"];
+        assert_eq!(difference(std::slice::from_ref(&entry), &[], ""), lines.map(|line| format!("- {line}")).join("\n"));
+        assert_eq!(difference(&[], &[entry], ""), lines.map(|line| format!("+ {line}")).join("\n"));
     }
 }

@@ -1,6 +1,6 @@
 //! `sluicebox module test`: cases, run through a component as a lane would run it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use sluicebox_wasm::{Limits, Module, WasmShaper};
@@ -9,7 +9,7 @@ use super::arguments::TestArguments;
 use super::bless::bless;
 use super::cases::{self, Case, Made, Mismatch, Script, Wanted};
 use super::difference::difference;
-use super::load;
+use super::{load, paths};
 use crate::{foundry, harmless, say};
 
 const MARGIN: &str = "  ";
@@ -33,7 +33,7 @@ pub(super) fn test(arguments: &TestArguments) -> ExitCode {
         Ok(module) => module,
         Err(code) => return code,
     };
-    let paths = match files(&arguments.cases) {
+    let paths = match paths::cases(&arguments.cases) {
         Ok(paths) => paths,
         Err(error) => return say::wrong(error),
     };
@@ -43,37 +43,6 @@ pub(super) fn test(arguments: &TestArguments) -> ExitCode {
         one(path, &module, &limits, arguments.bless, &mut tally);
     }
     conclude(&tally, paths.len(), arguments.bless)
-}
-
-/// The case files that are meant, in the order of their names within each folder.
-fn files(meant: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut all = Vec::new();
-    for path in meant {
-        if !path.is_dir() {
-            all.push(path.clone());
-            continue;
-        }
-        let mut found = listed(path)?;
-        if found.is_empty() && path.join("cases").is_dir() {
-            found = listed(&path.join("cases"))?;
-        }
-        if found.is_empty() {
-            return Err(format!("there are no cases in {}\nhint: a case is a file whose name ends with .json", path.display()));
-        }
-        all.append(&mut found);
-    }
-    Ok(all)
-}
-
-fn listed(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let tried = |error: std::io::Error| format!("cannot list the cases in {}: {error}", folder.display());
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(tried)? {
-        paths.push(entry.map_err(tried)?.path());
-    }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    paths.sort();
-    Ok(paths)
 }
 
 /// Runs one case, blesses it if asked to, and says how it went.
