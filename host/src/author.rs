@@ -10,6 +10,7 @@ mod inspect;
 mod layout;
 mod load;
 mod measure;
+mod new;
 mod paths;
 mod test;
 
@@ -18,11 +19,12 @@ use std::process::ExitCode;
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_wasm::Module;
 
-pub use arguments::{Action, BenchArguments, InspectArguments, ModuleArguments, TestArguments};
+pub use arguments::{Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, TestArguments};
 
 /// Does what the author wants.
 pub fn module(arguments: &ModuleArguments) -> ExitCode {
     match &arguments.action {
+        Action::New(arguments) => new::new(arguments),
         Action::Test(arguments) => test::test(arguments),
         Action::Inspect(arguments) => inspect::inspect(arguments),
         Action::Bench(arguments) => bench::bench(arguments),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use sluicebox_contract::TimeSpan;
 use sluicebox_contract::quantity::ByteSize;
 
@@ -17,6 +17,18 @@ pub struct ModuleArguments {
 /// What a module's author wants to do.
 #[derive(Debug, Subcommand)]
 pub enum Action {
+    /// Make a module that compiles and whose tests hold, to be changed
+    ///
+    /// The folder has the module's code, two cases, the settings of the linker, and a README with every command up to the module running in
+    /// a collector. Nothing that is there already is written over.
+    ///
+    ///   sluicebox module new pod-greeter
+    ///   sluicebox module new pod-greeter --sdk ../sluicebox/guest-sdk
+    ///   sluicebox module new pod-greeter --sdk https://git.example/sluicebox
+    ///
+    /// Exit codes: 0 made, 2 no good name, a folder that is there already, or no SDK.
+    #[command(verbatim_doc_comment)]
+    New(NewArguments),
     /// Run case files through a module: events in, entries expected
     ///
     /// A case is a JSON file that needs no Rust to write:
@@ -66,6 +78,28 @@ pub enum Action {
     /// Exit codes: 0 within every budget, 1 above one, 2 wrong command line, module or case.
     #[command(verbatim_doc_comment)]
     Bench(BenchArguments),
+}
+
+/// What is made, and where.
+#[derive(Args, Debug)]
+pub struct NewArguments {
+    /// The name of the module, or the path of its folder: small letters, digits and hyphens
+    #[arg(value_name = "NAME")]
+    pub folder: PathBuf,
+    /// What it is written in
+    #[arg(long, value_enum, default_value = "rust")]
+    pub language: Language,
+    /// Where the SDK is: the folder `guest-sdk` of sluicebox's sources, or the git address of these. Without it, it is looked for in and
+    /// beside the folders above
+    #[arg(long, value_name = "PATH|URL")]
+    pub sdk: Option<String>,
+}
+
+/// What a module may be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// With the SDK.
+    Rust,
 }
 
 /// Which cases, and which module.

@@ -58,14 +58,14 @@ fn pod(number: usize) -> Value {
 fn service(number: usize) -> Value {
     json!({"change": "modified", "service": {
         "uid": uid(number), "namespace": "shop", "name": format!("web-{number}"), "labels": [["app", "web"]],
-        "cluster-ips": [format!("10.96.0.{number}")], "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
+        "service-type": "ClusterIP", "selector": [["app", "web"]], "cluster-ips": [format!("10.96.0.{number}")], "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
     }})
 }
 
 fn node(number: usize) -> Value {
     json!({"change": "modified", "node": {
         "uid": uid(number), "name": format!("node-{number}"), "labels": [["kubernetes.io/arch", "amd64"]],
-        "internal-ips": [format!("10.0.1.{number}")],
+        "addresses": [["InternalIP", format!("10.0.1.{number}")]], "ready": true, "kernel-version": "6.12.0", "architecture": "amd64",
     }})
 }
 
@@ -123,13 +123,17 @@ fn report() -> Vec<Value> {
 }
 
 fn inventory() -> Value {
+    let container = json!({
+        "name": "app", "kind": "app", "image": "registry.example/shop/web:1.27.3", "pids": [4711, 4712], "ports": [{"port": 8080, "protocol": "TCP"}],
+    });
+    let owners = json!([{"api-version": "apps/v1", "kind": "Deployment", "name": "web", "uid": uid(0)}]);
     let pod = |number: usize| {
         json!({
-            "uid": uid(number), "namespace": "shop", "name": format!("web-7d4b9c6f5-{number:05}"), "ips": [format!("10.42.1.{number}")],
-            "phase": "running", "owners": [], "containers": [], "attributes": [],
+            "uid": uid(number), "namespace": "shop", "name": format!("web-7d4b9c6f5-{number:05}"), "pod-ips": [format!("10.42.1.{number}")],
+            "phase": "running", "owners": owners, "containers": [container],
         })
     };
-    let node = json!({"uid": uid(0), "name": "node-1", "ips": ["10.0.1.2"], "attributes": []});
+    let node = json!({"uid": uid(0), "name": "node-1", "addresses": [["InternalIP", "10.0.1.2"]]});
     json!({"inventory": {"node": node, "pods": (0..OBJECTS).map(pod).collect::<Vec<_>>()}})
 }
 

@@ -71,7 +71,9 @@ fn one(path: &Path, module: &Module, limits: &Limits, is_to_bless: bool, tally: 
         say::line(format_args!("{name} ... DIFFERS"));
         tally.differ += 1;
     }
-    say::line(format_args!("{MARGIN}{}", harmless::line(&case.about, 200)));
+    if !case.about.is_empty() {
+        say::line(format_args!("{MARGIN}{}", harmless::line(&case.about, 200)));
+    }
     for mismatch in &mismatches {
         say::line(described(mismatch));
     }
