@@ -12,6 +12,11 @@ mod load;
 mod measure;
 mod new;
 mod paths;
+mod record;
+mod recorded;
+pub mod recording;
+mod redact;
+mod requests;
 mod test;
 
 use std::process::ExitCode;
@@ -19,15 +24,25 @@ use std::process::ExitCode;
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_wasm::Module;
 
-pub use arguments::{Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, TestArguments};
+use crate::config::{Level, Log};
+use crate::log;
+
+pub use arguments::{
+    Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, RecordArguments, ReplayArguments,
+    TestArguments,
+};
 
 /// Does what the author wants.
 pub fn module(arguments: &ModuleArguments) -> ExitCode {
+    // What a module warns of belongs to what its author wants to know; `RUST_LOG=debug` shows every line that it logs.
+    log::start(&Log { level: Level::Warn, ..Log::default() });
     match &arguments.action {
         Action::New(arguments) => new::new(arguments),
         Action::Test(arguments) => test::test(arguments),
         Action::Inspect(arguments) => inspect::inspect(arguments),
         Action::Bench(arguments) => bench::bench(arguments),
+        Action::Record(arguments) => record::record(arguments),
+        Action::Replay(arguments) => record::replay(arguments),
     }
 }
 

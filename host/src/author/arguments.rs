@@ -6,7 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use sluicebox_contract::TimeSpan;
 use sluicebox_contract::quantity::ByteSize;
 
-/// What a module's author wants to do.
+use crate::place::Place;
+
+/// What a module's author wants to do. Warnings of a module stand on standard error; `RUST_LOG=debug` shows every line that it logs.
 #[derive(Args, Debug)]
 pub struct ModuleArguments {
     /// What to do.
@@ -24,7 +26,6 @@ pub enum Action {
     ///
     ///   sluicebox module new pod-greeter
     ///   sluicebox module new pod-greeter --sdk ../sluicebox/guest-sdk
-    ///   sluicebox module new pod-greeter --sdk https://git.example/sluicebox
     ///
     /// Exit codes: 0 made, 2 no good name, a folder that is there already, or no SDK.
     #[command(verbatim_doc_comment)]
@@ -67,7 +68,7 @@ pub enum Action {
     Inspect(InspectArguments),
     /// Measure how fast a module is and what it holds, and fail above a budget
     ///
-    /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64 objects, 700 samples of 100 containers,
+    /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64 objects, 700 samples of 50 pods and their containers,
     /// 1000 connections, 200 values of series. With it, the steps of the cases are taken again and again; cases that are refused are left
     /// out. What is timed are the handlers with the border around them, in time of the processor, so that a busy machine does not count.
     ///
@@ -78,6 +79,25 @@ pub enum Action {
     /// Exit codes: 0 within every budget, 1 above one, 2 wrong command line, module or case.
     #[command(verbatim_doc_comment)]
     Bench(BenchArguments),
+    /// Record events of a running collector as a case
+    ///
+    /// The collector looks at a lane's last batch twenty times a second until it has seen so many events, or the time is over: a busy lane
+    /// shapes more than is recorded, and none of it is slowed down. What `--redact` names is taken out before anything is written: every
+    /// field of that name, and every label or attribute. The same text becomes the same word, an address another address.
+    ///
+    ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
+    ///   sluicebox module record --lane galileo --redact annotations --redact env --output cases/real.json
+    ///
+    /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
+    #[command(verbatim_doc_comment)]
+    Record(RecordArguments),
+    /// Hand the events of cases to a module, and print what comes as JSON, an entry a line
+    ///
+    ///   sluicebox module replay cases/real.json --module ./hello.wasm | jq .message.body
+    ///
+    /// Exit codes: 0 all were shaped, 1 some were refused or stopped the module, 2 wrong command line, module or case.
+    #[command(verbatim_doc_comment)]
+    Replay(ReplayArguments),
 }
 
 /// What is made, and where.
@@ -114,6 +134,43 @@ pub struct TestArguments {
     /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
     #[arg(long)]
     pub bless: bool,
+    /// Memory that the module may have; modules in Python need about `256MiB`
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub memory: ByteSize,
+}
+
+/// What is recorded, and where it goes.
+#[derive(Args, Debug)]
+pub struct RecordArguments {
+    /// Which collector.
+    #[command(flatten)]
+    pub place: Place,
+    /// The lane: a name under `modules` in the collector's configuration
+    #[arg(long)]
+    pub lane: String,
+    /// The case file that is written; it must not be there yet
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Events, at most: objects, samples, connections, values
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub number: usize,
+    /// How long to wait for them
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub time: TimeSpan,
+    /// A field, a label or an attribute whose text is taken out; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub redact: Vec<String>,
+}
+
+/// What is handed over, and to which module.
+#[derive(Args, Debug)]
+pub struct ReplayArguments {
+    /// Case files, folders of them, or folders that have a folder `cases`
+    #[arg(value_name = "CASES|DIR", required = true)]
+    pub cases: Vec<PathBuf>,
+    /// A component file, or a preset by its name
+    #[arg(long, short, value_name = "FILE|PRESET")]
+    pub module: String,
     /// Memory that the module may have; modules in Python need about `256MiB`
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,

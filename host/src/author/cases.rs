@@ -189,7 +189,8 @@ fn made(fault: &Fault) -> Made {
     }
 }
 
-fn take(step: &Step, shaper: &mut impl Shaper) -> Made {
+/// Does one step, whatever it expects.
+pub(super) fn take(step: &Step, shaper: &mut impl Shaper) -> Made {
     let done = match step {
         Step::Define(subjects) => define(subjects, shaper),
         Step::Forget(ids) if shaper.handlers().subjects => shaper.forget(ids),

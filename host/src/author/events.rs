@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 /// Events of one batch, about as many objects as change at once.
 const OBJECTS: usize = 64;
-/// Containers whose samples make one tick.
-const CONTAINERS: usize = 100;
+/// Pods and containers whose samples make one tick.
+const MEASURED: usize = 100;
 /// Connections of one report.
 const CONNECTIONS: usize = 1000;
 /// Series that one query finds.
@@ -82,16 +82,28 @@ fn uid(number: usize) -> String {
     format!("12b379f7-ef99-46e5-8125-{number:012x}")
 }
 
-/// A container of a pod for each number.
+/// Pods and the container of each, by turns.
 fn subjects(count: usize) -> Value {
     let subject = |number: usize| {
-        json!({
-            "id": number + 1, "kind": "container", "uid": format!("{number:064x}"), "namespace": "shop", "name": "app",
-            "attributes": {
-                "pod-name": format!("web-7d4b9c6f5-{number:05}"), "pod-uid": uid(number), "workload-name": "web", "workload-kind": "Deployment",
-                "qos-class": "Burstable", "cgroup": format!("/kubepods.slice/pod{number}"),
-            },
-        })
+        let pod = number / 2;
+        let common =
+            json!({"workload-name": "web", "workload-kind": "Deployment", "qos-class": "Burstable", "node-name": "node-1"});
+        let name = format!("web-7d4b9c6f5-{pod:05}");
+        let mut subject = if number.is_multiple_of(2) {
+            json!({"kind": "pod", "uid": uid(pod), "name": name, "attributes": common})
+        } else {
+            let mut subject = json!({"kind": "container", "uid": format!("{pod:064x}"), "name": "app", "attributes": common});
+            if let Some(Value::Object(attributes)) = subject.get_mut("attributes") {
+                attributes.insert("pod-name".to_owned(), name.into());
+                attributes.insert("pod-uid".to_owned(), uid(pod).into());
+            }
+            subject
+        };
+        if let Value::Object(fields) = &mut subject {
+            fields.insert("id".to_owned(), (number + 1).into());
+            fields.insert("namespace".to_owned(), "shop".into());
+        }
+        subject
     };
     json!({"define": (0..count).map(subject).collect::<Vec<_>>()})
 }
@@ -106,20 +118,20 @@ fn tick() -> Vec<Value> {
             "pids-current": 12, "io-reads": {"total": 1200, "increase": {"amount": 3}},
         })
     };
-    let samples: Vec<_> = (0..CONTAINERS).map(sample).collect();
-    vec![subjects(CONTAINERS), json!({"tick": {"online-cpus": 8, "samples": samples}})]
+    let samples: Vec<_> = (0..MEASURED).map(sample).collect();
+    vec![subjects(MEASURED), json!({"tick": {"online-cpus": 8, "samples": samples}})]
 }
 
 fn report() -> Vec<Value> {
     let connection = |number: usize| {
         json!({
-            "source": {"subject": number % CONTAINERS + 1, "address": format!("10.42.1.{}", number % 200), "port": 32_768 + number},
-            "destination": {"subject": (number * 7) % CONTAINERS + 1, "address": format!("10.42.2.{}", number % 80), "port": 8080},
+            "source": {"subject": number % MEASURED + 1, "address": format!("10.42.1.{}", number % 200), "port": 32_768 + number},
+            "destination": {"subject": (number * 7) % MEASURED + 1, "address": format!("10.42.2.{}", number % 80), "port": 8080},
             "pid": 1000 + number, "sent": {"total": 900_000 + number, "increase": 79}, "received": {"total": 5_849_000, "increase": 4000},
         })
     };
     let connections: Vec<_> = (0..CONNECTIONS).map(connection).collect();
-    vec![subjects(CONTAINERS), json!({"report": {"over-nanoseconds": 5_000_000_000_u64, "connections": connections}})]
+    vec![subjects(MEASURED), json!({"report": {"over-nanoseconds": 5_000_000_000_u64, "connections": connections}})]
 }
 
 fn inventory() -> Value {

@@ -36,7 +36,8 @@ fn part(line: &str) -> Value {
     }
 }
 
-fn is_same(value: &Value, text: &str) -> bool {
+/// Whether JSON is written as just this text.
+pub(super) fn is_same(value: &Value, text: &str) -> bool {
     let written = value.to_string();
     (value.is_object() || value.is_array()) && written == text
 }
