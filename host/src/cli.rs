@@ -46,15 +46,15 @@ pub enum Command {
     Modules(ModulesArguments),
     /// Make, test, inspect and measure a module that you write
     ///
-    ///   sluicebox module new pod-greeter                              a folder that compiles and whose tests hold
-    ///   sluicebox module test cases --module ./hello.wasm       events in, entries expected
-    ///   sluicebox module inspect ./hello.wasm                   what it exports, imports, weighs and would get
-    ///   sluicebox module bench ./hello.wasm                     how fast it is; fails above a budget
-    ///   sluicebox module record --lane NAME --output cases/real.json   events of a running collector as a case
-    ///   sluicebox module replay cases/real.json --module ./hello.wasm what a module makes of them
+    ///   sluicebox module new pod-greeter                       a folder that compiles and whose tests hold
+    ///   sluicebox module test cases --module ./hello.wasm      events in, entries expected
+    ///   sluicebox module inspect ./hello.wasm                  what it exports, imports and would get
+    ///   sluicebox module bench ./hello.wasm                    how fast it is; fails above a budget
+    ///   sluicebox module record --lane web --output real.json  events of a running collector as a case
+    ///   sluicebox module replay real.json --module ./hello.wasm   what a module makes of them
     ///
-    /// A module may be written in any language that makes components. What it warns of stands on standard error; `RUST_LOG=debug` shows
-    /// every line that it logs.
+    /// A module may be written in any language that makes components. What it warns of stands on
+    /// standard error; `RUST_LOG=debug` shows every line that it logs.
     #[command(verbatim_doc_comment)]
     Module(ModuleArguments),
     /// List, show, replay or drop what a module or a sink could not deal with

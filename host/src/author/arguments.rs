@@ -21,8 +21,8 @@ pub struct ModuleArguments {
 pub enum Action {
     /// Make a module that compiles and whose tests hold, to be changed
     ///
-    /// The folder has the module's code, two cases, the settings of the linker, and a README with every command up to the module running in
-    /// a collector. Nothing that is there already is written over.
+    /// The folder has the module's code, two cases, the settings of the linker, and a README with every
+    /// command up to the module running in a collector. Nothing that is there already is written over.
     ///
     ///   sluicebox module new pod-greeter
     ///   sluicebox module new pod-greeter --sdk ../sluicebox/guest-sdk
@@ -38,27 +38,30 @@ pub enum Action {
     ///     "about": "A new pod is greeted.",
     ///     "settings": {},
     ///     "steps": [
-    ///       {"events": [{"pod": {"change": "added", "pod": {"uid": "u1", "namespace": "shop", "name": "web"}}}],
+    ///       {"events": [{"pod": {"change": "added", "pod": {"uid": "u1", "name": "web"}}}],
     ///        "expect": [{"message": {"body": "hello web"}}]}
     ///     ]
     ///   }
     ///
-    /// Steps are taken in order by one instance. Others than `events` are `tick` (samples), `report` (connections), `inventory`,
-    /// `series`, `define`, `forget`, `restart` and `swap`; `expect-error` in place of `expect` is a refusal whose text contains this.
-    /// guest-sdk/README.md says everything. Each difference is shown as lines: `-` was expected, `+` came, `^` marks the place.
+    /// Steps are taken in order by one instance. Others than `events` are `tick` (samples), `report`
+    /// (connections), `inventory`, `series`, `define`, `forget`, `restart` and `swap`; `expect-error`
+    /// in place of `expect` is a refusal whose text contains this. guest-sdk/README.md says everything.
+    /// Each difference is shown as lines: `-` was expected, `+` came, `^` marks the place.
     ///
     ///   sluicebox module test cases --module ./hello.wasm           every case of the folder
     ///   sluicebox module test cases --module ./hello.wasm --bless   what came is from now on expected
     ///   sluicebox module test modules/telemd --module telemd        a preset, with the cases beside it
     ///
-    /// Exit codes: 0 everything came as expected, 1 something else came, 2 wrong command line, module or case.
+    /// Exit codes: 0 everything came as expected, 1 something else came, 2 wrong command line, module
+    /// or case.
     #[command(verbatim_doc_comment)]
     Test(TestArguments),
     /// Show what a component is made of, what it asks for, and what it would get
     ///
-    /// Its handlers, everything that it exports and imports, size and digest, the interface version that it was made for, the language and
-    /// the tools that made it, whether a backtrace would have names, and the limits of a lane that says nothing. A component that would be
-    /// refused is shown, too, with the reason.
+    /// Its handlers, everything that it exports and imports, size and digest, the interface version
+    /// that it was made for, the language and the tools that made it, whether a backtrace would have
+    /// names, and the limits of a lane that says nothing. A component that would be refused is shown,
+    /// too, with the reason.
     ///
     ///   sluicebox module inspect ./hello.wasm
     ///   sluicebox module inspect telemd json-lines
@@ -68,25 +71,30 @@ pub enum Action {
     Inspect(InspectArguments),
     /// Measure how fast a module is and what it holds, and fail above a budget
     ///
-    /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64 objects, 700 samples of 50 pods and their containers,
-    /// 1000 connections, 200 values of series. With it, the steps of the cases are taken again and again; cases that are refused are left
-    /// out. What is timed are the handlers with the border around them, in time of the processor, so that a busy machine does not count.
+    /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64
+    /// objects, 700 samples of 50 pods and their containers, 1000 connections, 200 values of series.
+    /// With it, the steps of the cases are taken again and again; cases that are refused are left out.
+    /// What is timed are the handlers with the border around them, in time of the processor, so that a
+    /// busy machine does not count.
     ///
     ///   sluicebox module bench ./hello.wasm
     ///   sluicebox module bench ./hello.wasm --events cases --time 5s
-    ///   sluicebox module bench ./hello.wasm --budget-ns-per-event 5000 --budget-memory 4MiB --budget-size 300KiB
+    ///   sluicebox module bench ./hello.wasm --budget-ns-per-event 5000 --budget-memory 4MiB
     ///
     /// Exit codes: 0 within every budget, 1 above one, 2 wrong command line, module or case.
     #[command(verbatim_doc_comment)]
     Bench(BenchArguments),
     /// Record events of a running collector as a case
     ///
-    /// The collector looks at a lane's last batch twenty times a second until it has seen so many events, or the time is over: a busy lane
-    /// shapes more than is recorded, and none of it is slowed down. What `--redact` names is taken out before anything is written: every
-    /// field of that name, and every label or attribute. The same text becomes the same word, an address another address.
+    /// The collector looks at a lane's last batch twenty times a second until it has seen so many
+    /// events, or the time is over: a busy lane shapes more than is recorded, and none of it is slowed
+    /// down. What `--redact` names is taken out before anything is written: every field of that name,
+    /// and every label or attribute. The same text becomes the same word, an address another address.
+    /// A text that stands within another one, such as a name in a path, is not found: look at the file
+    /// before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
-    ///   sluicebox module record --lane galileo --redact annotations --redact env --output cases/real.json
+    ///   sluicebox module record --lane galileo --redact annotations --output cases/real.json
     ///
     /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
     #[command(verbatim_doc_comment)]
@@ -95,7 +103,8 @@ pub enum Action {
     ///
     ///   sluicebox module replay cases/real.json --module ./hello.wasm | jq .message.body
     ///
-    /// Exit codes: 0 all were shaped, 1 some were refused or stopped the module, 2 wrong command line, module or case.
+    /// Exit codes: 0 all were shaped, 1 some were refused or stopped the module, 2 wrong command line,
+    /// module or case.
     #[command(verbatim_doc_comment)]
     Replay(ReplayArguments),
 }

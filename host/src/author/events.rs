@@ -48,7 +48,7 @@ fn pod(number: usize) -> Value {
             },
         })
     };
-    json!({"change": "modified", "pod": {
+    json!({"change": change(number), "pod": {
         "uid": uid(number), "namespace": "shop", "name": name, "labels": [["app", "web"], ["tier", "front"], ["team", "blue"]],
         "node-name": "node-1", "qos-class": "burstable", "phase": "running", "host-ip": "10.0.1.2",
         "pod-ips": [format!("10.42.1.{number}")], "start-time": "2026-01-01T12:00:00Z", "containers": [container("app"), container("proxy")],
@@ -56,26 +56,31 @@ fn pod(number: usize) -> Value {
 }
 
 fn service(number: usize) -> Value {
-    json!({"change": "modified", "service": {
+    json!({"change": change(number), "service": {
         "uid": uid(number), "namespace": "shop", "name": format!("web-{number}"), "labels": [["app", "web"]],
         "service-type": "ClusterIP", "selector": [["app", "web"]], "cluster-ips": [format!("10.96.0.{number}")], "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
     }})
 }
 
 fn node(number: usize) -> Value {
-    json!({"change": "modified", "node": {
+    json!({"change": change(number), "node": {
         "uid": uid(number), "name": format!("node-{number}"), "labels": [["kubernetes.io/arch", "amd64"]],
         "addresses": [["InternalIP", format!("10.0.1.{number}")]], "ready": true, "kernel-version": "6.12.0", "architecture": "amd64",
     }})
 }
 
 fn object(number: usize) -> Value {
-    json!({"change": "modified", "json": {
+    json!({"change": change(number), "json": {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"uid": uid(number), "namespace": "shop", "name": format!("web-7d4b9c6f5-{number:05}"), "labels": {"app": "web", "team": "blue"}},
         "spec": {"nodeName": "node-1", "containers": [{"name": "app", "image": "registry.example/shop/web:1.27.3"}]},
         "status": {"phase": "Running", "hostIP": "10.0.1.2", "podIP": format!("10.42.1.{number}")},
     }})
+}
+
+/// Half of them have come, half have changed.
+fn change(number: usize) -> &'static str {
+    if number.is_multiple_of(2) { "added" } else { "modified" }
 }
 
 fn uid(number: usize) -> String {

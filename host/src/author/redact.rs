@@ -18,6 +18,7 @@ impl Redactor {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
+                    unfold(name, value);
                     if is_named(name) { self.clear(value) } else { self.redact(value, names) }
                 }
             }
@@ -34,10 +35,15 @@ impl Redactor {
         match value {
             Value::String(text) => *text = self.word(text),
             Value::Number(_) => *value = 0.into(),
-            Value::Array(items) => match items.as_mut_slice() {
-                [Value::String(_), value @ Value::String(_)] => self.clear(value),
-                items => items.iter_mut().for_each(|item| self.clear(item)),
-            },
+            Value::Array(items) => {
+                for item in items {
+                    // A list within a list is a pair, such as a label: a list of two texts alone is none.
+                    match item.as_array_mut().map(Vec::as_mut_slice) {
+                        Some([Value::String(_), value @ Value::String(_)]) => self.clear(value),
+                        _ => self.clear(item),
+                    }
+                }
+            }
             Value::Object(fields) => fields.iter_mut().for_each(|(_, value)| self.clear(value)),
             Value::Null | Value::Bool(_) => {}
         }
@@ -55,6 +61,16 @@ impl Redactor {
             Err(_) => format!("redacted-{number}"),
         };
         self.words.entry(text.to_owned()).or_insert_with(word).clone()
+    }
+}
+
+/// An object that stands as text hides its fields.
+fn unfold(name: &str, value: &mut Value) {
+    if name == "json"
+        && let Some(object) = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok())
+        && object.is_object()
+    {
+        *value = object;
     }
 }
 
@@ -77,6 +93,13 @@ mod tests {
             "deep": [{"name": "redacted-5", "token": 0, "kept": "web"}],
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn an_object_that_stands_as_text_is_redacted_too() {
+        let mut value = json!({"object": {"json": "{ \"metadata\": {\"name\": \"web\"} }"}});
+        Redactor::default().redact(&mut value, &["name".to_owned()]);
+        assert_eq!(value, json!({"object": {"json": {"metadata": {"name": "redacted-1"}}}}));
     }
 
     #[test]

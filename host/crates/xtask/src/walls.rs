@@ -41,7 +41,7 @@ const NEIGHBOURS: [(&str, &[&str]); 15] = [
     // What the store and the cache share: neither may know the other.
     ("sluicebox-private-directory", &[]),
     ("sluicebox-trim", &[]),
-    ("sluicebox-testkit", &["sluicebox-contract"]),
+    ("sluicebox-testkit", &[]),
     ("sluicebox-sdk", &[]),
     (
         "sluicebox",
