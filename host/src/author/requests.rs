@@ -13,6 +13,9 @@ const DIRECTORY: &str = "recordings";
 /// A longer request is none of ours.
 const LONGEST: u64 = 64 << 10;
 
+/// After so long nobody waits any more; longer than any recording may take.
+const FORGOTTEN: Duration = Duration::from_hours(2);
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -72,8 +75,16 @@ impl Asked {
     /// What the collector does: takes the oldest request, if there is one. One that cannot be read is answered at once.
     pub fn take(state: &Path) -> Option<(Self, Request)> {
         let directory = state.join(DIRECTORY);
-        let names = fs::read_dir(&directory).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let id = names.filter_map(|name| name.strip_suffix(".asked").map(str::to_owned)).min()?;
+        let mut first: Option<String> = None;
+        for entry in fs::read_dir(&directory).ok()?.flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            match name.strip_suffix(".asked") {
+                Some(id) if first.as_deref().is_none_or(|first| id < first) => first = Some(id.to_owned()),
+                None if is_old(&entry) => drop(fs::remove_file(entry.path())),
+                Some(_) | None => {}
+            }
+        }
+        let id = first?;
         let asked = Self { directory, id };
         fs::rename(asked.file("asked"), asked.file("taken")).ok()?;
         match asked.request() {
@@ -113,8 +124,70 @@ impl Request {
     }
 }
 
+/// What nobody has fetched: whoever has asked was killed meanwhile.
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed().unwrap_or_default());
+    age.is_ok_and(|age| age > FORGOTTEN)
+}
+
 /// Only the owner may read it: it holds what the cluster's objects say.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn request(lane: &str) -> Request {
+        Request { lane: lane.to_owned(), events: 3, seconds: 1, redact: vec!["name".to_owned()] }
+    }
+
+    #[test]
+    fn requests_are_taken_in_their_order_and_answered_once() {
+        let state = TempDir::new().unwrap();
+        assert!(Asked::take(state.path()).is_none());
+        let second = Asked::ask(state.path(), "2", &request("b")).unwrap();
+        let first = Asked::ask(state.path(), "1", &request("a")).unwrap();
+        let (taken, found) = Asked::take(state.path()).unwrap();
+        assert_eq!(found, request("a"));
+        assert!(first.is_taken() && !second.is_taken());
+        assert!(first.answer().is_none());
+        taken.reply(&Ok(json!({"about": ""}))).unwrap();
+        assert_eq!(first.answer().unwrap().unwrap(), Ok(json!({"about": ""})));
+        first.end();
+        second.end();
+        assert!(Asked::take(state.path()).is_none());
+        assert_eq!(fs::read_dir(state.path().join(DIRECTORY)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_is_answered_with_the_reason() {
+        let state = TempDir::new().unwrap();
+        let asked = Asked::ask(state.path(), "1", &request("a")).unwrap();
+        fs::write(asked.file("asked"), "{}").unwrap();
+        assert!(Asked::take(state.path()).is_none());
+        let answer = asked.answer().unwrap().unwrap();
+        assert!(answer.unwrap_err().starts_with("cannot read the request: missing field"));
+    }
+
+    #[test]
+    fn what_nobody_has_fetched_goes_after_a_while() {
+        let state = TempDir::new().unwrap();
+        let asked = Asked::ask(state.path(), "1", &request("a")).unwrap();
+        let (taken, _) = Asked::take(state.path()).unwrap();
+        taken.reply(&Err("no".to_owned())).unwrap();
+        assert!(Asked::take(state.path()).is_none());
+        assert!(asked.answer().is_some());
+        let long_ago = SystemTime::now() - FORGOTTEN - Duration::from_secs(1);
+        fs::File::options().write(true).open(asked.file("answer")).unwrap().set_modified(long_ago).unwrap();
+        assert!(Asked::take(state.path()).is_none());
+        assert!(asked.answer().is_none());
+    }
 }
