@@ -40,6 +40,7 @@ async fn events_of_a_running_collector_become_a_case_without_what_is_redacted() 
     assert!(!text.contains("secret-name") && !text.contains("\"app\": \"web\"") && text.contains("redacted-"), "{text}");
     let recorded: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(recorded["settings"]["fields"], "compact");
+    assert_eq!(recorded["context"]["node-name"], "n1");
     let left: Vec<_> = std::fs::read_dir(Path::new(state).join("recordings")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 

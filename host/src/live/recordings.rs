@@ -25,19 +25,20 @@ impl Live {
             return;
         }
         let running: Vec<Running> = self.lanes.values().filter_map(|lane| lane.running.clone()).collect();
+        let node = self.parts.node.clone();
         self.work.push(Box::pin(async move {
-            serve(&state, &running).await;
+            serve(&state, &running, &node).await;
             Done::Recorded
         }));
     }
 }
 
-async fn serve(state: &Path, running: &[Running]) {
+async fn serve(state: &Path, running: &[Running], node: &str) {
     let place = state.to_owned();
     let Ok(Some((asked, request))) = tokio::task::spawn_blocking(move || Asked::take(&place)).await else { return };
     let lane = request.lane.clone();
     let answer = if let Some(running) = running.iter().find(|running| running.row.name == lane) {
-        record(running, &request).await
+        record(running, &request, node).await
     } else {
         let names: Vec<&str> = running.iter().map(|running| running.row.name.as_str()).collect();
         Err(format!("no lane `{lane}` runs; there are {}", names.join(", ")))
@@ -52,7 +53,7 @@ async fn serve(state: &Path, running: &[Running]) {
     }
 }
 
-async fn record(running: &Running, request: &Request) -> Answer {
+async fn record(running: &Running, request: &Request, node: &str) -> Answer {
     let end = Instant::now() + request.patience();
     let mut recorded = Recorded::new(request.events);
     loop {
@@ -70,6 +71,6 @@ async fn record(running: &Running, request: &Request) -> Answer {
     }
     let plan = &running.tried.lane;
     let settings: Value = serde_json::from_str(&plan.settings).map_err(|error| format!("cannot read the settings: {error}"))?;
-    let context = json!({"lane": plan.name, "node-name": "", "sources": plan.from});
+    let context = json!({"lane": plan.name, "node-name": node, "sources": plan.from});
     finish(recorded, &settings, &context, &request.redact)
 }
