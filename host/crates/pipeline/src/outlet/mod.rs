@@ -325,12 +325,19 @@ async fn meanwhile<T>(
 /// Puts away what comes. Can be dropped and asked again.
 async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taking<'_>) {
     if store.is_tidy() {
-        let Some(parcels) = queue.take(BATCH).await else {
-            taking.ended.get_or_insert_with(Instant::now);
-            return;
-        };
-        taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
-        store.accept(parcels);
+        tokio::select! {
+            biased;
+            parcels = queue.take(BATCH) => {
+                let Some(parcels) = parcels else {
+                    taking.ended.get_or_insert_with(Instant::now);
+                    return;
+                };
+                taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
+                store.accept(parcels);
+            }
+            // What was taken and is not on the disk yet does not wait for what comes next.
+            () = store.tries_again() => {}
+        }
     }
     store.put_away().await;
 }

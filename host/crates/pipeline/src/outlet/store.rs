@@ -53,7 +53,7 @@ impl Store {
     pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
         let waiting = backlog.waiting();
         meter.recovered.add(waiting.unread + waiting.damaged);
-        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new() }));
+        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new(), unflushed: 0 }));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
         let mut store = Self {
@@ -137,6 +137,14 @@ impl Store {
         if !self.is_tidy() {
             sleep(pause).await;
         }
+    }
+
+    /// Ready when the disk has refused something and it is time to try it again.
+    pub(super) async fn tries_again(&self) {
+        if !self.refuses {
+            std::future::pending::<()>().await;
+        }
+        sleep(REFUSED).await;
     }
 
     /// Waits until nothing is being put away any more.
