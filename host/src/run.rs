@@ -10,7 +10,7 @@ use sluicebox_pipeline::Report;
 use sluicebox_sources::kubernetes::lease::{Election, Leadership};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::admin::Shown;
 use crate::cli::ConfigArguments;
@@ -19,6 +19,7 @@ use crate::config::load::{Checked, load};
 use crate::config::yaml::Document;
 use crate::live::Live;
 use crate::live::watch::{Fingerprint, fingerprint};
+use crate::metrics::{LaneRow, SinkRow};
 use crate::plan::Plan;
 use crate::say;
 use crate::wire::{self, Wired};
@@ -146,16 +147,38 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         () = serving => return Ok(false),
         never = tidy() => match never {},
         () = hurry => {
-            error!("asked to stop a second time: what is not written yet is lost");
+            error!("asked to stop a second time");
+            account(shown.get());
             return Ok(false);
         }
     };
+    account(shown.get());
     if report.is_clean() {
         info!("stopped");
     } else {
         error!(faults = ?report.faults, late = ?report.late, "stopped, but not as asked");
     }
     Ok(report.is_clean())
+}
+
+/// Says what was not dealt with at the end: what is lost, and what the next run goes on with.
+fn account(shown: Option<&Shown>) {
+    let Some(Shown { meters, .. }) = shown else { return };
+    for LaneRow { name, meter, .. } in meters.lanes() {
+        let events = meter.fates.in_work.get() + meter.queue.droppable.get();
+        if events > 0 {
+            warn!(lane = %name, events, hint = "objects are told again at the next start; samples are not", "events were not shaped");
+        }
+    }
+    for SinkRow { name, meter } in meters.sinks() {
+        let (stored, lost) = (meter.stored(), meter.held() - meter.stored());
+        if stored > 0 {
+            info!(sink = %name, entries = stored, "entries stay in the store: the next start writes them first");
+        }
+        if lost > 0 {
+            error!(sink = %name, entries = lost, hint = "with a `store` they would be kept on the disk", "entries were not written and are lost");
+        }
+    }
 }
 
 /// Prints the problems of a configuration for people.

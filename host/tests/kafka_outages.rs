@@ -136,8 +136,10 @@ async fn a_broker_that_is_dead_at_the_end_is_named_with_what_is_lost() {
     let (took, log) = (begin.elapsed(), program.log().unwrap());
     assert!(took < Duration::from_secs(10), "{took:?} for a grace of 2 s");
     assert_eq!(status.code(), Some(1), "something accepted was lost:\n{log}");
-    let end = log.lines().find(|line| line.contains("what they held is lost")).unwrap_or_else(|| panic!("{log}"));
-    assert!(end.contains("ERROR") && end.contains("sink broker"), "{end}");
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {log}"));
+    let (late, lost) = (line("not finished at the deadline"), line("entries were not written and are lost"));
+    assert!(late.contains("ERROR") && late.contains("sink broker"), "{late}");
+    assert!(lost.contains("ERROR") && lost.contains("\"sink\":\"broker\""), "{lost}");
     broker.restart().await.unwrap();
     let (kept, acknowledged) = (kafka::read(&broker, TOPIC).await.len(), format!("{acknowledged:.0}").parse().unwrap());
     assert!(kept >= acknowledged, "{kept} of {acknowledged} that were written are there");

@@ -5,12 +5,10 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use sluicebox_contract::{Announced, Announcement, ObjectKind, Pod};
-use sluicebox_store::Announcements;
 use sluicebox_testkit::api_server::{RequestFault, RequestFaultKind};
 use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{KubeApiServer, Need, require};
-use support::announced::{News, Town, news, until_gone, until_told, until_written};
+use support::announced::{News, Town, crc32, news, remember_a_pod_of_the_future, until_gone, until_told, until_written};
 use support::{PATIENCE, pending, running, sluicebox};
 
 /// Four pods of which everybody has heard.
@@ -244,13 +242,6 @@ async fn what_is_remembered_and_cannot_be_used_is_told_again_or_refused() {
     assert_eq!(std::fs::read(&file).unwrap(), newer);
 }
 
-/// CRC-32 (IEEE 802.3), bit by bit.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
-    })
-}
-
 #[tokio::test]
 async fn files_of_what_has_gone_are_forgotten_after_their_retention_and_the_others_stay() {
     let place = support::Place::new();
@@ -337,23 +328,6 @@ async fn the_same_with_a_real_api_server() {
     api.create_pod(&pod("last")).await.unwrap();
     assert_eq!(until_told(&mut heard, "last").await, what_happened());
     end(program).await;
-}
-
-/// A pod of another cluster, or of this one before it was restored: its version lies in a future that may never come.
-fn remember_a_pod_of_the_future(town: &Town) {
-    let (mut book, _) = Announcements::open(&town.place.path("state")).unwrap().book("pods", "node n1", 1 << 20).unwrap();
-    let pod = Pod { uid: "u".to_owned(), namespace: "shop".to_owned(), name: "elsewhere".to_owned(), ..Pod::default() };
-    let announcement = Announcement {
-        kind: ObjectKind::Pod,
-        uid: "u".into(),
-        namespace: "shop".into(),
-        name: "elsewhere".into(),
-        version: "999999999999".into(),
-        attributes: Vec::new(),
-        typed: Some(pod.into()),
-        json: None,
-    };
-    book.write(&[Announced::There(Box::new(announcement))], 0).unwrap();
 }
 
 #[tokio::test]

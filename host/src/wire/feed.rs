@@ -118,16 +118,13 @@ impl Parts {
     ) {
         let Some(place) = self.place(name, served.lanes, served.of) else { return };
         let meter = Arc::clone(&place.meter);
-        match self.leadership(scope) {
-            Some(leadership) => {
-                // Another collector may have announced meanwhile.
-                let source = Elected::looking_on(leadership, meter, move |meter| Ok(make(meter, None)));
-                pipeline.source_and_then(name, source, &place.lanes, place.at_end());
-            }
-            None => {
-                let remembered = self.remembered(name, served, &meter);
-                pipeline.source_and_then(name, make(meter, remembered), &place.lanes, place.at_end());
-            }
+        if let Some(leadership) = self.leadership(scope) {
+            // Another collector may have announced meanwhile.
+            let source = Elected::looking_on(leadership, meter, move |meter| Ok(make(meter, None)));
+            pipeline.source_and_then(name, source, &place.lanes, place.at_end());
+        } else {
+            let remembered = self.remembered(name, served, &meter);
+            pipeline.source_and_then(name, make(meter, remembered), &place.lanes, place.at_end());
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sluicebox_contract::{Announced, Announcement, ObjectKind, Pod};
+use sluicebox_store::Announcements;
 use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{RedisOptions, RedisServer, Subscription};
@@ -117,4 +119,28 @@ pub async fn until_written(program: &Program, objects: f64) {
         assert!(begin.elapsed() < PATIENCE, "{written} objects are written down, not {objects}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+}
+
+/// CRC-32 (IEEE 802.3), bit by bit.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
+    })
+}
+
+/// A pod of another cluster, or of this one before it was restored: its version lies in a future that may never come.
+pub fn remember_a_pod_of_the_future(town: &Town) {
+    let (mut book, _) = Announcements::open(&town.place.path("state")).unwrap().book("pods", "node n1", 1 << 20).unwrap();
+    let pod = Pod { uid: "u".to_owned(), namespace: "shop".to_owned(), name: "elsewhere".to_owned(), ..Pod::default() };
+    let announcement = Announcement {
+        kind: ObjectKind::Pod,
+        uid: "u".into(),
+        namespace: "shop".into(),
+        name: "elsewhere".into(),
+        version: "999999999999".into(),
+        attributes: Vec::new(),
+        typed: Some(pod.into()),
+        json: None,
+    };
+    book.write(&[Announced::There(Box::new(announcement))], 0).unwrap();
 }

@@ -37,6 +37,11 @@ impl OutletMeter {
         let stored = self.store.get().map_or(0, |store| store.entries.get() + store.arriving.get());
         queued + self.in_hand.get() + stored
     }
+
+    /// Of these, entries that survive the end of the program.
+    pub fn stored(&self) -> i64 {
+        self.store.get().map_or(0, |store| store.entries.get() + store.in_hand.get())
+    }
 }
 
 impl Gauge {
@@ -342,6 +347,8 @@ pub struct StoreMeter {
     pub entries: Gauge,
     /// Entries on their way into it.
     pub arriving: Gauge,
+    /// Entries that are in it and in hand, too.
+    pub in_hand: Gauge,
     /// Bytes that it takes.
     pub bytes: Gauge,
     /// Entries that were in it when the program began.

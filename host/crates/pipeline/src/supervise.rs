@@ -332,7 +332,7 @@ impl Pipeline {
         if drained.is_err() {
             report.late = self.parts.values().map(|part| format!("{} {}", part.kind, part.name)).collect();
             report.late.sort();
-            error!(late = ?report.late, "not finished at the deadline: what they held is lost");
+            error!(late = ?report.late, "not finished at the deadline");
         }
         report
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluicebox_contract::{Announced, Announcement, Ledger, Notice, ObjectKind};
-use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, Patience, Pipeline, WhenFull};
+use sluicebox_pipeline::{Bounds, LaneSettings, LaneTerms, OutletTerms, Patience, Pipeline, StoreSettings, StoreTerms, WhenFull};
+use support::drawer::{Drawer, Full};
 use support::stage::{PATIENCE, Shelf, Stage, tap, until};
 use support::{Recorder, Scripted, event, event_about, fact, lane_terms, numbers, outlet_terms, subject};
 
@@ -185,4 +186,50 @@ async fn after_a_lane_was_removed_nothing_counts_as_told_to_all() {
         assert_eq!(book.announced(), [1]);
     };
     assert!(pipeline.run_until(script, PATIENCE).await.is_clean());
+}
+
+/// Has a sink that takes nothing put away these events one by one; gives what is announced in the end.
+async fn put_away(drawer: &Drawer, events: u32, is_so: impl Fn(&Book) -> bool) -> Vec<usize> {
+    let book = Book::default();
+    let sink = Recorder { bad_writes: Arc::new(Mutex::new(usize::MAX)), ..Recorder::default() };
+    let settings = StoreSettings { always: false, entries_per_second: 1_000_000 };
+    let store = Some(StoreTerms { backlog: Box::new(drawer.clone()), settings });
+    let mut pipeline = Pipeline::default();
+    let outlet = pipeline.outlet("out", sink, OutletTerms { store, ..outlet_terms(&["lane"]) });
+    let settings = LaneSettings { batch: 1, ..patient() };
+    let lane = pipeline.lane("lane", Scripted::default(), LaneTerms { settings, ..lane_terms(&[outlet]) }).unwrap();
+    let (tell, tap) = tap();
+    pipeline.source("tap", tap, &[lane.handle()]);
+    let script = async {
+        for number in 0..events {
+            tell.send(tracked(&book.ledger, number)).await.unwrap();
+        }
+        until("put away", || is_so(&book)).await;
+    };
+    pipeline.run_until(script, Duration::from_millis(500)).await;
+    book.announced()
+}
+
+#[tokio::test]
+async fn what_is_put_away_is_announced_and_what_there_is_no_room_for_is_not() {
+    let drawer = Drawer::default();
+    let all: Vec<usize> = (0..20).collect();
+    assert_eq!(put_away(&drawer, 20, |book| book.announced() == all).await, all);
+
+    let drawer = Drawer::default();
+    {
+        let mut contents = drawer.0.lock().unwrap();
+        (contents.most, contents.full) = (Some(5), Full::DropNewest);
+    }
+    let announced = put_away(&drawer, 20, |_| drawer.0.lock().unwrap().dropped > 0).await;
+    let stored = usize::try_from(drawer.entries()).unwrap();
+    assert!(announced.len() == stored && announced.iter().copied().eq(0..stored), "{announced:?}, and {stored} are put away");
+}
+
+#[tokio::test]
+async fn what_the_disk_refuses_is_not_announced() {
+    let drawer = Drawer::default();
+    drawer.0.lock().unwrap().refuses = true;
+    let tried = std::time::Instant::now();
+    assert_eq!(put_away(&drawer, 5, |_| tried.elapsed() > Duration::from_secs(1)).await, [0_usize; 0]);
 }

@@ -104,7 +104,7 @@ impl<K: Sink> Outlet<K> {
                 self.leave(&mut hand).await;
                 break;
             }
-            self.in_hand(0);
+            self.in_hand(None);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
                 if store.is_done_with_earlier() {
@@ -127,7 +127,7 @@ impl<K: Sink> Outlet<K> {
         store.count_too_large(too_large.len());
         self.writer.bury_each(&hand.gathered, &too_large, TOO_LARGE).await;
         hand.dealt_with();
-        self.in_hand(0);
+        self.in_hand(None);
     }
 
     /// What is to be written next. None when there is nothing more, or when the rest is in the store and there is no time for it.
@@ -154,7 +154,7 @@ impl<K: Sink> Outlet<K> {
             };
             let mut hand = Hand::new(parcels);
             self.meter.taken.add(hand.left() as u64);
-            self.in_hand(hand.left());
+            self.in_hand(Some(&hand));
             if let Some(store) = self.store.as_mut().filter(|store| store.settings.always) {
                 store.keep(&mut hand).await;
             }
@@ -177,7 +177,7 @@ impl<K: Sink> Outlet<K> {
             store.catch_up().await;
             let hand = store.read().await;
             let is_empty = hand.is_done() && hand.gathered.lanes.is_empty() && !hand.is_stored();
-            self.in_hand(hand.left());
+            self.in_hand(Some(&hand));
             return if is_empty { Stored::Again } else { Stored::Hand(hand) };
         }
         // The disk does not take it: it is written from memory.
@@ -186,7 +186,7 @@ impl<K: Sink> Outlet<K> {
             return if self.ended.is_some() { Stored::Over } else { Stored::Nothing };
         }
         let hand = Hand::new(parcels);
-        self.in_hand(hand.left());
+        self.in_hand(Some(&hand));
         Stored::Hand(hand)
     }
 
@@ -218,7 +218,7 @@ impl<K: Sink> Outlet<K> {
             let Some(written) = written else { return Ok(false) };
             let written = written?;
             hand.done += written.entries;
-            self.in_hand(hand.left());
+            self.in_hand(Some(hand));
             let is_late = |since: Instant| written.wait.is_some() || since.elapsed() >= self.drain;
             if hand.is_stored() && self.ended.is_some_and(is_late) && self.is_tidy().await {
                 return Ok(hand.is_done());
@@ -252,8 +252,12 @@ impl<K: Sink> Outlet<K> {
         }
     }
 
-    fn in_hand(&self, entries: usize) {
-        self.meter.in_hand.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    fn in_hand(&self, hand: Option<&Hand>) {
+        let entries = hand.map_or(0, |hand| i64::try_from(hand.left()).unwrap_or(i64::MAX));
+        self.meter.in_hand.set(entries);
+        if let Some(store) = self.meter.store.get() {
+            store.in_hand.set(if hand.is_some_and(Hand::is_stored) { entries } else { 0 });
+        }
     }
 }
 

@@ -169,7 +169,10 @@ impl Store {
         let kept = spawn_blocking(work).await.unwrap_or(Ok(None));
         self.look();
         match kept {
-            Ok(Some(place)) => hand.stands(place),
+            Ok(Some(place)) => {
+                hand.stands(place);
+                self.meter.in_hand.set(i64::try_from(hand.left()).unwrap_or(i64::MAX));
+            }
             Ok(None) => {}
             Err(fault) => self.refused(&fault),
         }
@@ -243,9 +246,6 @@ impl Store {
         self.work(Backlog::close).await;
         let entries = self.waiting.next - self.waiting.first_open;
         self.meter.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
-        if entries > 0 {
-            info!(sink = %self.name, entries, "entries stay in the store: the next start writes them first");
-        }
     }
 
     async fn work(&mut self, work: impl FnOnce(&mut dyn Backlog) -> Result<(), Fault> + Send + 'static) {

@@ -314,3 +314,23 @@ fn whatever_is_written_and_however_it_ends_it_is_known_as_it_once_was() {
         }
     }
 }
+
+#[test]
+fn whatever_stands_in_the_file_at_the_start_it_opens_and_what_is_written_then_is_known() {
+    let folder = TempDir::new().unwrap();
+    let (mut book, _) = open(&folder, MOST);
+    book.write(&[there("a", "1"), there("b", "1")], 0).unwrap();
+    book.write(&[gone("a"), there("b", "2")], 0).unwrap();
+    drop(book);
+    let good = std::fs::read(path(&folder)).unwrap();
+    let head = head("node n1");
+    sluicebox_testkit::fuzz::Fuzz::of([good, head]).words(["sluicea\n", "{\"gone\":\"b\"}", "{\"there\":[0,"]).run(|input, _| {
+        std::fs::write(path(&folder), input).unwrap();
+        let announcements = Announcements::open(folder.path()).unwrap();
+        let Ok((mut book, recalled)) = announcements.book("pods", "node n1", MOST) else { return };
+        assert_eq!(book.len(), recalled.objects.len());
+        book.write(&[there("new", "7")], 3).unwrap();
+        drop((book, announcements));
+        assert!(found(&folder).0.contains(&"new-7@3".to_owned()));
+    });
+}
