@@ -482,3 +482,19 @@ async fn what_is_not_flushed_does_not_count_as_stored() {
     assert!(report.is_clean(), "{report:?}");
     balances(&meter);
 }
+
+#[tokio::test]
+async fn a_sink_is_told_that_an_earlier_run_is_over_before_anything_of_this_one() {
+    let (door, drawer) = (Door::is(Way::Up), Drawer::default());
+    for (run, always) in [(0, true), (10, true), (20, false)] {
+        let tried = Run::new(&door, &drawer.reopened(), StoreSettings { always, ..overflow() });
+        tried.say(run..run + 10).await;
+        let log = Arc::clone(&door.log);
+        let written =
+            tried.until("all is written", move || log.lock().unwrap().iter().any(|line| *line == (run + 9).to_string())).await;
+        assert!(written.is_clean(), "{written:?}");
+    }
+    let log: Vec<String> = lines(&door.log).into_iter().filter(|line| line != "settled").collect();
+    let begins = || vec!["begins".to_owned()];
+    assert_eq!(log, [numbers(0..10), begins(), numbers(10..20), begins(), numbers(20..30)].concat());
+}

@@ -99,6 +99,9 @@ impl<K: Sink> Outlet<K> {
     /// Works until the queue is closed and empty; ends early when the sink cannot work as configured, or when what is left is in the store.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         while let Some(mut hand) = self.next().await? {
+            if self.store.as_mut().is_some_and(|store| store.is_done_with_earlier(Some(&hand))) {
+                self.writer.begins().await;
+            }
             let is_done = self.write(&mut hand).await?;
             if !is_done {
                 self.leave(&mut hand).await;
@@ -107,7 +110,7 @@ impl<K: Sink> Outlet<K> {
             self.in_hand(None);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
-                if store.is_done_with_earlier() {
+                if store.is_done_with_earlier(None) {
                     self.writer.begins().await;
                 }
             }

@@ -179,9 +179,10 @@ impl Store {
         hand.is_stored()
     }
 
-    /// Whether what an earlier run has left is done just now; says so once.
-    pub(super) fn is_done_with_earlier(&mut self) -> bool {
-        let is_done = self.earlier > 0 && self.waiting.first_open >= self.earlier;
+    /// Whether what an earlier run has left is done just now; says so once, and in any case before anything of this run is written.
+    pub(super) fn is_done_with_earlier(&mut self, next: Option<&Hand>) -> bool {
+        let is_new = next.is_some_and(|hand| !hand.is_before(self.earlier));
+        let is_done = self.earlier > 0 && (is_new || self.waiting.first_open >= self.earlier);
         if is_done {
             self.earlier = 0;
         }
