@@ -63,7 +63,7 @@ impl Hand {
 
     /// Whether they stand in the store, and before this number.
     pub(super) fn is_before(&self, number: u64) -> bool {
-        self.place.iter().flat_map(|place| place.numbers.first()).any(|(_, next)| *next <= number)
+        self.place.as_ref().and_then(|place| place.numbers.first()).is_some_and(|(_, next)| *next <= number)
     }
 
     /// They stand in the store from here on.
