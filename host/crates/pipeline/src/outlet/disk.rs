@@ -24,6 +24,8 @@ pub(super) struct Disk {
     pub(super) markers: VecDeque<(u64, Parcel)>,
     /// Of the events of what is put away and not flushed.
     pub(super) receipts: Vec<Receipt>,
+    /// Entries that are put away and not flushed: only what is flushed survives the end of the program, and counts as stored.
+    pub(super) unflushed: u64,
 }
 
 /// What lies between the outlet and the disk. Never held for long.
@@ -65,6 +67,7 @@ impl Disk {
             }
         }
         self.backlog.flush()?;
+        meter.stored.add(std::mem::take(&mut self.unflushed));
         self.receipts.drain(..).for_each(Receipt::done);
         Ok(if self.markers.len() < MARKERS { room } else { Room::Full })
     }
@@ -89,7 +92,7 @@ impl Disk {
             };
             match self.backlog.append(encoded.entries, &encoded.record) {
                 Ok(Appended::Full) => return Ok(Some(Parcel::Entries { origin, entries, observed_at, receipt })),
-                Ok(Appended::Kept(_)) => meter.stored.add(u64::from(encoded.entries.get())),
+                Ok(Appended::Kept(_)) => self.unflushed += u64::from(encoded.entries.get()),
                 // It is told again at the next start.
                 Ok(Appended::Dropped) => drop(receipt.take()),
                 Err(fault) => return Err(Box::new((Parcel::Entries { origin, entries, observed_at, receipt }, fault))),

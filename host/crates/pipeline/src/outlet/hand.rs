@@ -61,6 +61,11 @@ impl Hand {
         self.place.is_some()
     }
 
+    /// Whether they stand in the store, and before this number.
+    pub(super) fn is_before(&self, number: u64) -> bool {
+        self.place.as_ref().and_then(|place| place.numbers.first()).is_some_and(|(_, next)| *next <= number)
+    }
+
     /// They stand in the store from here on.
     pub(super) fn stands(&mut self, place: Place) {
         let is_whole = place.too_large.is_empty();

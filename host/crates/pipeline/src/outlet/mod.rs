@@ -99,6 +99,9 @@ impl<K: Sink> Outlet<K> {
     /// Works until the queue is closed and empty; ends early when the sink cannot work as configured, or when what is left is in the store.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         while let Some(mut hand) = self.next().await? {
+            if self.store.as_mut().is_some_and(|store| store.is_done_with_earlier(Some(&hand))) {
+                self.writer.begins().await;
+            }
             let is_done = self.write(&mut hand).await?;
             if !is_done {
                 self.leave(&mut hand).await;
@@ -107,7 +110,7 @@ impl<K: Sink> Outlet<K> {
             self.in_hand(None);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
-                if store.is_done_with_earlier() {
+                if store.is_done_with_earlier(None) {
                     self.writer.begins().await;
                 }
             }
@@ -329,12 +332,19 @@ async fn meanwhile<T>(
 /// Puts away what comes. Can be dropped and asked again.
 async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taking<'_>) {
     if store.is_tidy() {
-        let Some(parcels) = queue.take(BATCH).await else {
-            taking.ended.get_or_insert_with(Instant::now);
-            return;
-        };
-        taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
-        store.accept(parcels);
+        tokio::select! {
+            biased;
+            parcels = queue.take(BATCH) => {
+                let Some(parcels) = parcels else {
+                    taking.ended.get_or_insert_with(Instant::now);
+                    return;
+                };
+                taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
+                store.accept(parcels);
+            }
+            // What was taken and is not on the disk yet does not wait for what comes next.
+            () = store.tries_again() => {}
+        }
     }
     store.put_away().await;
 }

@@ -53,7 +53,7 @@ impl Store {
     pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
         let waiting = backlog.waiting();
         meter.recovered.add(waiting.unread + waiting.damaged);
-        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new() }));
+        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new(), unflushed: 0 }));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
         let mut store = Self {
@@ -139,6 +139,14 @@ impl Store {
         }
     }
 
+    /// Ready when the disk has refused something and it is time to try it again.
+    pub(super) async fn tries_again(&self) {
+        if !self.refuses {
+            std::future::pending::<()>().await;
+        }
+        sleep(REFUSED).await;
+    }
+
     /// Waits until nothing is being put away any more.
     pub(super) async fn catch_up(&mut self) {
         if self.untidy {
@@ -171,9 +179,10 @@ impl Store {
         hand.is_stored()
     }
 
-    /// Whether what an earlier run has left is done just now; says so once.
-    pub(super) fn is_done_with_earlier(&mut self) -> bool {
-        let is_done = self.earlier > 0 && self.waiting.first_open >= self.earlier;
+    /// Whether what an earlier run has left is done just now; says so once, and in any case before anything of this run is written.
+    pub(super) fn is_done_with_earlier(&mut self, next: Option<&Hand>) -> bool {
+        let is_new = next.is_some_and(|hand| !hand.is_before(self.earlier));
+        let is_done = self.earlier > 0 && (is_new || self.waiting.first_open >= self.earlier);
         if is_done {
             self.earlier = 0;
         }

@@ -61,6 +61,11 @@ impl Listener {
         }
     }
 
+    /// What was heard, whether it was all or not.
+    pub(super) fn so_far(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+    }
+
     /// What was heard; none where it was not all.
     pub(super) fn heard(&self) -> Option<Vec<String>> {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -351,13 +351,14 @@ impl<'a> Scene<'a> {
     fn facts(&self, sink: &str, taken_in: &Metrics, now: &Metrics) -> Vec<RunFacts> {
         let count = |number: f64| format!("{number:.0}").parse::<u64>().unwrap_or_default();
         let last = self.collector.runs.len().saturating_sub(1);
+        let disk_is_full = self.plan.steps.iter().any(|step| step.trouble == Trouble::FullState);
         let facts = |(number, run): (usize, &Run)| {
             let is_last = number == last;
             let account = run.last.as_ref().map(|metrics| metrics.account(sink)).unwrap_or_default();
             let safe = match (is_last, run.well) {
                 (true, _) => taken_in.account(sink).entries,
                 (_, true) => account.entries,
-                _ => account.safe(),
+                _ => account.safe(disk_is_full),
             };
             let end = match (is_last, run.well) {
                 (true, _) => End::None,
@@ -400,6 +401,10 @@ impl<'a> Scene<'a> {
         self.outcome.runs = self.collector.runs.len();
         self.outcome.slowest_start = self.collector.slowest;
         if !self.outcome.faults.is_empty() {
+            let heard = self.listener.so_far();
+            let _written = fs::write(self.state.path.with_file_name("heard.jsonl"), heard.join("\n"));
+            let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+            let _written = fs::write(self.state.path.with_file_name("cluster.txt"), truth.log.join("\n"));
             for folder in ["state", "output"] {
                 let kept = self.state.path.with_file_name(format!("{folder}-kept"));
                 let _copied =
