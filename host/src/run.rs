@@ -176,7 +176,11 @@ fn account(shown: Option<&Shown>) {
             info!(sink = %name, entries = stored, "entries stay in the store: the next start writes them first");
         }
         if lost > 0 {
-            error!(sink = %name, entries = lost, hint = "with a `store` they would be kept on the disk", "entries were not written and are lost");
+            let hint = match meter.store.get() {
+                Some(_) => "its store had no room for them: give it more `bytes`, or see to the disk",
+                None => "with a `store` they would be kept on the disk",
+            };
+            error!(sink = %name, entries = lost, hint, "entries were not written and are lost");
         }
     }
 }

@@ -145,6 +145,9 @@ async fn a_store_is_inspected_verified_repaired_and_drained() {
         "{}",
         said.out
     );
+    // Nothing that cannot be read is thrown away unseen.
+    let said = store(&state, &["drain", "out"]);
+    assert!(said.code == 2 && said.error.contains("is damaged") && said.out.is_empty(), "{} {}", said.out, said.error);
     let said = store(&state, &["repair", "out"]);
     assert!(said.code == 0 && said.out.contains("entries wait") && said.out.contains("damaged"), "{} {}", said.out, said.error);
     assert_eq!(std::fs::read(file.join("damaged").join(files[0].file_name().unwrap())).unwrap(), bytes);
@@ -186,8 +189,21 @@ async fn what_is_not_there_or_in_use_is_named_with_the_cure() {
     let error = String::from_utf8(second.stderr).unwrap();
     assert!(second.status.code() == Some(1) && error.contains("another program works on"), "{error}");
     program.stop(PATIENCE).await.unwrap();
-    let said = store(&place.path("state"), &["inspect", "nothing"]);
-    assert!(said.code == 2 && said.error.contains("there is no store in"), "{}", said.error);
+    // A name is that of a sink and no path: nothing else is touched.
+    let victim = place.path("victim");
+    std::fs::create_dir(&victim).unwrap();
+    std::fs::write(victim.join("0000000000000000.entries"), "of somebody else").unwrap();
+    for name in ["nothing", "../../victim", victim.to_str().unwrap()] {
+        for action in [&["inspect"][..], &["verify"], &["repair"], &["drain"]] {
+            let said = store(&place.path("state"), &[action, &[name]].concat());
+            assert!(
+                said.code == 2 && said.error.contains("has a store in") && said.error.contains("these have one: out"),
+                "{}",
+                said.error
+            );
+        }
+    }
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ impl Store {
             }
             Some(Ok(Room::Full)) => FULL,
             Some(Ok(Room::Enough)) | None => {
-                self.refuses = false;
+                self.works_again();
                 return;
             }
         };
@@ -282,6 +282,13 @@ impl Store {
             warn!(sink = %self.name, so_far = waiting.damaged, hint = "see to the disk", "stored entries cannot be read any more and are lost");
         }
         (self.waiting, self.markers) = (waiting, markers);
+    }
+
+    fn works_again(&mut self) {
+        if self.refuses {
+            info!(sink = %self.name, "the store can be used again");
+        }
+        self.refuses = false;
     }
 
     /// One warning for each time that the disk is in trouble, not one for each try.

@@ -147,6 +147,34 @@ fn a_store_that_was_made_smaller_still_gives_what_is_in_it() {
     assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(2));
 }
 
+#[test]
+fn what_is_lost_with_the_first_or_the_last_file_is_counted_and_only_once() {
+    // Which file is damaged, how, and how many of its entries are still there.
+    for (which, cut) in [(0, 0), (0, 5000), (usize::MAX, 0), (usize::MAX, 5000)] {
+        let folder = TempDir::new().unwrap();
+        let (mut queue, _) = open(&folder, WhenFull::Block);
+        fill(&mut queue, 700, 1000);
+        queue.close().unwrap();
+        let path = folder.path().join("queue");
+        let looks = Queue::look(&path).unwrap();
+        let files: Vec<_> = looks.files.iter().filter(|file| file.entries > 0).collect();
+        let file = files[which.min(files.len() - 1)];
+        std::fs::OpenOptions::new().write(true).open(path.join(&file.name)).unwrap().set_len(cut).unwrap();
+        let left = Queue::look(&path).unwrap();
+        assert_eq!(left.entries + left.missing, 700, "{which} {cut}: {left:?}");
+        assert!(!left.is_whole() && left.missing > file.entries - 6, "{left:?}");
+        let (mut queue, recovered) = open(&folder, WhenFull::Block);
+        assert_eq!((recovered.entries, recovered.missing), (left.entries, left.missing), "{which} {cut}");
+        assert_eq!(numbers(&mut queue).len() as u64, left.entries);
+        // No number is used twice.
+        assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(700));
+        queue.close().unwrap();
+        let again = open(&folder, WhenFull::Block).1;
+        // What is missing between two files is seen until what is before it is done.
+        assert_eq!((again.entries, again.missing), (left.entries + 1, if which == 0 && cut == 0 { 0 } else { left.missing }));
+    }
+}
+
 /// As the first version wrote it: whoever upgrades finds what was there.
 #[test]
 fn what_the_first_format_has_left_is_read() {
