@@ -177,7 +177,9 @@ fn account(shown: Option<&Shown>) {
         }
         if lost > 0 {
             let hint = match meter.store.get() {
-                Some(_) => "its store had no room for them: give it more `bytes`, or see to the disk",
+                Some(_) => {
+                    "its store did not take them: it is full, or there was no time; give it more `bytes`, or a longer `shutdown-grace`"
+                }
                 None => "with a `store` they would be kept on the disk",
             };
             error!(sink = %name, entries = lost, hint, "entries were not written and are lost");

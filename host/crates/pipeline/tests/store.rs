@@ -431,6 +431,39 @@ async fn an_entry_that_is_too_large_for_the_store_is_counted_and_those_around_it
 }
 
 #[tokio::test]
+async fn an_entry_that_is_too_large_for_the_store_waits_in_memory_at_its_place() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    drawer.0.lock().unwrap().largest = Some(300);
+    let mut pipeline = Pipeline::default();
+    let terms = terms(&drawer, StoreSettings { always: true, ..overflow() });
+    let meter = Arc::clone(&terms.meter);
+    let outlet = pipeline.outlet("out", door.clone(), terms);
+    let long: &'static str = "x".repeat(400).leak();
+    let mut lane = lane_terms(&[outlet]);
+    lane.settings.batch = 1;
+    // Every third event is a large one.
+    let control = pipeline.lane("lane", Scripted { large: Some((3, long)), ..Scripted::default() }, lane).unwrap();
+    let (tell, source) = tap();
+    pipeline.source("tap", source, &[control.handle()]);
+    for number in 0..30 {
+        tell.send(event(number)).await.unwrap();
+    }
+    let (counted, gate) = (Arc::clone(&meter), door.clone());
+    let all = until("all is written", move || {
+        if counted.accepted.get() == 30 && counted.queue.length.get() == 0 {
+            gate.set(Way::Up);
+        }
+        counted.written.get() == 30
+    });
+    let report = soon(pipeline.run_until(all, Duration::from_secs(5))).await;
+    assert!(report.is_clean(), "{report:?}");
+    let written: Vec<String> = lines(&door.log).iter().map(|line| line.trim_start_matches('x').to_owned()).collect();
+    assert_eq!(written, numbers(0..30));
+    assert_eq!(meter.store.get().unwrap().too_large.get(), 0);
+    balances(&meter);
+}
+
+#[tokio::test]
 async fn a_run_that_is_killed_loses_nothing_that_was_put_away() {
     let (door, drawer) = (Door::is(Way::Down), Drawer::default());
     let run = Run::new(&door, &drawer, StoreSettings { always: true, ..overflow() });

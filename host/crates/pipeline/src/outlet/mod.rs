@@ -118,7 +118,8 @@ impl<K: Sink> Outlet<K> {
             self.writer.settle(&hand.gathered.lanes).await?;
         }
         if let Some(store) = &mut self.store {
-            store.close().await;
+            let too_large = store.close().await;
+            self.bury(too_large).await;
         }
         Ok(())
     }
@@ -133,17 +134,22 @@ impl<K: Sink> Outlet<K> {
         self.in_hand(None);
     }
 
+    /// Keeps what is too large for the store as dead letters.
+    async fn bury(&mut self, mut parcels: Vec<Parcel>) {
+        let receipts: Vec<_> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
+        let too_large = Gathered::new(parcels);
+        let all: Vec<usize> = (0..too_large.entries.len()).collect();
+        self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
+        receipts.into_iter().for_each(Receipt::done);
+    }
+
     /// What is to be written next. None when there is nothing more, or when the rest is in the store and there is no time for it.
     async fn next(&mut self) -> Result<Option<Hand>, Fault> {
         loop {
             if let Some(store) = &mut self.store {
                 store.catch_up().await;
-                let mut parcels = store.take_too_large();
-                let receipts: Vec<_> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
-                let too_large = Gathered::new(parcels);
-                let all: Vec<usize> = (0..too_large.entries.len()).collect();
-                self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
-                receipts.into_iter().for_each(Receipt::done);
+                let too_large = store.take_too_large();
+                self.bury(too_large).await;
             }
             match self.stored().await {
                 Stored::Hand(hand) => return Ok(Some(hand)),

@@ -1,7 +1,6 @@
 //! An outlet's store on the disk: what the sink does not take is put away there, and read again in the order in which it came. All work with
 //! the disk is done beside the executor, and goes on to its end when whoever waited for it waits no more.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ impl Store {
     pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
         let waiting = backlog.waiting();
         meter.recovered.add(waiting.unread + waiting.damaged);
-        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new(), unflushed: 0 }));
+        let disk = Arc::new(Mutex::new(Disk::new(backlog)));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
         let mut store = Self {
@@ -242,11 +241,15 @@ impl Store {
         hand.only_here().collect()
     }
 
-    /// Writes down everything.
-    pub(super) async fn close(&mut self) {
+    /// Writes down everything; gives what cannot stay, because it is too large.
+    pub(super) async fn close(&mut self) -> Vec<Parcel> {
+        let (disk, meter) = (Arc::clone(&self.disk), Arc::clone(&self.meter));
+        let too_large = spawn_blocking(move || lock(&disk).abandon(&meter)).await.unwrap_or_default();
+        self.count_too_large(too_large.len());
         self.work(Backlog::close).await;
         let entries = self.waiting.next - self.waiting.first_open;
         self.meter.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        too_large
     }
 
     async fn work(&mut self, work: impl FnOnce(&mut dyn Backlog) -> Result<(), Fault> + Send + 'static) {
