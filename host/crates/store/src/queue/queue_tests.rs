@@ -291,7 +291,7 @@ fn numbers_that_no_queue_reaches_have_not_come_from_us() {
     drop(open(&folder, WhenFull::Block));
     let file = folder.path().join("queue").join(segment::name(u64::MAX));
     std::fs::write(&file, frame::header(frame::QUEUE)).unwrap();
-    place::keep(&Directory::open(&folder.path().join("queue")).unwrap(), u64::MAX).unwrap();
+    place::keep(&Directory::open(&folder.path().join("queue")).unwrap(), Place { first_open: u64::MAX, next: u64::MAX }).unwrap();
     let (mut queue, recovered) = open(&folder, WhenFull::Block);
     assert_eq!((recovered, queue.append(ONE, b"0").unwrap()), (Recovered::default(), Appended::Kept(0)));
     assert!(file.exists(), "it is left alone");
