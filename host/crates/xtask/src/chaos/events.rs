@@ -51,13 +51,11 @@ impl Listener {
         loop {
             let next = subscription.next().await;
             let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match next {
-                Ok((_, line)) => heard.lines.push(line),
-                Err(_) => {
-                    heard.deaf = true;
-                    return;
-                }
-            }
+            let Ok((_, line)) = next else {
+                heard.deaf = true;
+                return;
+            };
+            heard.lines.push(line);
         }
     }
 
@@ -91,7 +89,7 @@ pub(super) fn faults(
     let told: Vec<Told> = lines.iter().filter_map(|line| parse(line)).collect();
     let (mut newest, mut seen): (BTreeMap<&str, u64>, BTreeSet<u64>) = Default::default();
     for line in &told {
-        if !changes.get(&line.number).is_some_and(|change| change.name == line.name) {
+        if changes.get(&line.number).is_none_or(|change| change.name != line.name) {
             faults.push(format!("change {} of {} never was", line.number, line.name));
         }
         let newest = newest.entry(&line.name).or_default();

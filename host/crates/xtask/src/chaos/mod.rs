@@ -21,6 +21,7 @@ mod servers;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     time_limit: u64,
     /// How many seeds are played side by side, each worker with servers of its own
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 5)]
     workers: u64,
     /// Take the program as it is in target/debug
     #[arg(long)]
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             must(workspace::cargo().args(["build", "--package", "sluicebox"]))?;
             lab::provide(false)?;
         }
-        return enter();
+        return enter(std::env::args_os().skip(1).collect());
     }
     let seeds = arguments.kills.map_or(arguments.seeds, |kills| kills.div_ceil(KILLS_OF_A_SEED));
     let (from, seeds) = arguments.seed.map_or((arguments.from, seeds), |seed| (seed, 1));
@@ -95,15 +96,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     campaign.tell(arguments.seed.is_some())
 }
 
+/// What belongs to every run of the tests, with the program as they have built it.
+pub(crate) fn as_test() -> Result<()> {
+    let words = |words: &str| words.split(' ').map(OsString::from).collect();
+    enter(words("chaos --as-built --seeds 200 --time-limit 240"))?;
+    enter(words("chaos --as-built --kills 50 --time-limit 60"))
+}
+
 /// Goes on in a mount namespace of its own, where that is possible: what is mounted there ends with it.
-fn enter() -> Result<()> {
+fn enter(arguments: Vec<OsString>) -> Result<()> {
     let this = std::env::current_exe().context("cannot tell who this is")?;
     let apart = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
     let mut command = if apart { Command::new("unshare") } else { Command::new(&this) };
     if apart {
         command.args(["--mount", "--propagation", "private"]).arg(&this).env(DISKS, "true");
     }
-    must(command.args(std::env::args_os().skip(1)).arg("--inside"))
+    must(command.args(arguments).arg("--inside"))
 }
 
 /// More would make a seed long, and what is left of it hard to read.

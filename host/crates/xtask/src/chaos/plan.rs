@@ -187,13 +187,12 @@ impl Trouble {
     /// One word, to count by.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Kill => "kill",
+            Self::Kill | Self::KillLater(_) => "kill",
             Self::KillAndDamage(Damage::Flip) => "kill and flip a bit",
             Self::KillAndDamage(Damage::Cut) => "kill and cut a file",
             Self::KillAndDamage(Damage::Append) => "kill and append to a file",
             Self::KillAndDamage(Damage::NoPlace) => "kill and remove the place",
             Self::KillTwice | Self::KillStarting(_) => "kill at start-up",
-            Self::KillLater(_) => "kill",
             Self::Stop => "stop",
             Self::Freeze => "freeze",
             Self::Pause(_) => "pause a server",
