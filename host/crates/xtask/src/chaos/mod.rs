@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     /// Take the program as it is in target/debug
     #[arg(long)]
     as_built: bool,
+    /// Another program than target/debug/sluicebox
+    #[arg(long, value_name = "PATH", requires = "as_built")]
+    program: Option<PathBuf>,
     /// What it runs in has been prepared already
     #[arg(long, hide = true)]
     inside: bool,
@@ -80,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let seeds = arguments.kills.map_or(arguments.seeds, |kills| kills.div_ceil(KILLS_OF_A_SEED));
     let (from, seeds) = arguments.seed.map_or((arguments.from, seeds), |seed| (seed, 1));
-    let campaign = Campaign::new(from, seeds, Duration::from_secs(arguments.time_limit), arguments.kills);
+    let campaign = Campaign::new(from, seeds, arguments);
     if arguments.seed.is_some() {
         say(format!("seed {from}: {}", campaign.plan(from)));
     }
@@ -127,23 +130,25 @@ struct Campaign {
     begin: Instant,
     disks: bool,
     folder: PathBuf,
+    binary: PathBuf,
     /// Nothing but kills.
     kills: Option<u64>,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
 impl Campaign {
-    fn new(from: u64, seeds: u64, limit: Duration, kills: Option<u64>) -> Self {
+    fn new(from: u64, seeds: u64, arguments: &Arguments) -> Self {
         let begin = Instant::now();
         Self {
             next: AtomicU64::new(from),
             from,
             end: from.saturating_add(seeds),
-            until: begin + limit,
+            until: begin + Duration::from_secs(arguments.time_limit),
             begin,
             disks: std::env::var_os(DISKS).is_some(),
             folder: workspace::target().join("chaos"),
-            kills,
+            binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
+            kills: arguments.kills,
             outcomes: Mutex::default(),
         }
     }
@@ -156,14 +161,14 @@ impl Campaign {
     fn work(&self, worker: u64) -> Result<()> {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
             let mut servers = Servers::start().await.context("cannot start the servers")?;
-            let (binary, cache) = (workspace::target().join("debug/sluicebox"), self.folder.join("compiled"));
+            let cache = self.folder.join("compiled");
             while Instant::now() < self.until {
                 let seed = self.next.fetch_add(1, Ordering::Relaxed);
                 if seed >= self.end {
                     break;
                 }
                 let folder = self.folder.join(format!("worker-{worker}"));
-                let post = Post { binary: &binary, folder, cache: &cache, disks: self.disks };
+                let post = Post { binary: &self.binary, folder, cache: &cache, disks: self.disks };
                 let outcome = scene::play(self.plan(seed), &post, &mut servers).await;
                 self.note(outcome, &post.folder)?;
             }
