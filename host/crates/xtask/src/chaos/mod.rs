@@ -221,6 +221,12 @@ impl Campaign {
             longest(|outcome| outcome.slowest_start),
             longest(|outcome| outcome.recovery)
         ));
+        let outages = outcomes.iter().filter(|outcome| outcome.slowest_beside > 0);
+        say(format!(
+            "chaos: {} times one server was away for long: what was for others took at most {} ms",
+            outages.clone().count(),
+            outages.map(|outcome| outcome.slowest_beside).max().unwrap_or(0)
+        ));
         if !self.disks {
             say("chaos: NOT DONE: full disks, since none can be mounted here");
         }

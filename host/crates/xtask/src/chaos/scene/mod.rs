@@ -3,7 +3,7 @@
 mod troubles;
 mod verdict;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ use super::pages::Pages;
 use super::plan::{Plan, Server, Step};
 use super::random::Random;
 use super::servers::Servers;
-use super::stream::Line;
+use super::stream::{Item, Line};
 
 /// How long everything may take to arrive once all troubles are over.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,6 +48,8 @@ pub(super) struct Outcome {
     pub(super) slowest_start: Duration,
     /// From the end of the troubles until everything had arrived.
     pub(super) recovery: Duration,
+    /// The longest that anything took, in milliseconds, while a server was away that it was not for.
+    pub(super) slowest_beside: i64,
     pub(super) notes: Vec<String>,
 }
 
@@ -67,6 +69,8 @@ pub(super) struct Scene<'a> {
     /// Whether a store was damaged on purpose.
     is_damaged: bool,
     arrived: Vec<Line>,
+    /// When each value was read from the topic for the first time, in milliseconds since 1970.
+    first_seen: BTreeMap<Item, i64>,
     broken: Arc<Mutex<BTreeSet<String>>>,
     listener: Listener,
     outcome: Outcome,
@@ -144,6 +148,7 @@ impl<'a> Scene<'a> {
             excused,
             is_damaged: false,
             arrived,
+            first_seen: BTreeMap::new(),
             broken,
             listener,
             outcome,

@@ -18,10 +18,21 @@ use super::Scene;
 /// For how long, in milliseconds, it may not be known that a pod was told of.
 const NOT_KNOWN_YET: i64 = 1500;
 
+/// The same where it ends as it should: what is under way then is told.
+const KNOWN_WITHIN: i64 = 300;
+/// How long, in milliseconds, what is for one server may take while another one is away: less than it is away.
+const LATE: i64 = 2500;
+
 impl Scene<'_> {
     /// What is not as it should be, given what the program had taken in a while ago.
     pub(super) async fn faults(&mut self, taken_in: &Metrics) -> Result<Vec<String>> {
-        self.arrived.extend(self.servers.reader.take().iter().filter_map(|line| stream::parse(line, self.plan.seed)));
+        for (at, line) in self.servers.reader.take() {
+            let Some(line) = stream::parse(&line, self.plan.seed) else { continue };
+            if let Line::Value(item) = &line {
+                self.first_seen.entry(*item).or_insert(at);
+            }
+            self.arrived.push(line);
+        }
         let given: Vec<Vec<usize>> = (0..TARGETS.len()).map(|target| self.pages.given(target)).collect();
         let written = fs::read_to_string(self.output.path.join("lines/lines.jsonl")).unwrap_or_default();
         let written: Vec<Line> = written.lines().filter_map(|line| stream::parse(line, self.plan.seed)).collect();
@@ -45,8 +56,28 @@ impl Scene<'_> {
             self.outcome.told += heard.len();
             faults.extend(events::faults(&heard, &truth.put, &truth.there, &self.spans()));
         }
+        drop(truth);
+        faults.extend(self.late());
         faults.extend(self.broken.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         Ok(faults)
+    }
+
+    /// What took too long to arrive where it could, because another server was away.
+    fn late(&mut self) -> Option<String> {
+        let away = self.plan.outage()?;
+        let mut slowest = 0;
+        if away != Server::Broker {
+            let ages = self.first_seen.iter().filter_map(|(item, at)| Some(at - self.pages.time(item.target, item.number)?));
+            slowest = slowest.max(ages.max().unwrap_or(0));
+        }
+        if away == Server::Broker
+            && let Some(heard) = self.listener.heard()
+        {
+            let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+            slowest = slowest.max(events::slowest(&heard, &self.listener.times(), &truth.put));
+        }
+        self.outcome.slowest_beside = slowest;
+        (slowest > LATE).then(|| format!("while {away:?} was away, what was for others took up to {slowest} ms"))
     }
 
     /// What is known of the runs, as far as this sink is concerned.
@@ -86,10 +117,27 @@ impl Scene<'_> {
             | Trouble::Cut(server) => server == Server::Redis,
             _ => false,
         };
-        let is_held_up = self.plan.steps.iter().any(|step| is_held_up(step.trouble));
-        let window = if is_held_up { i64::MAX / 2 } else { NOT_KNOWN_YET };
-        let mut ends = self.collector.runs.iter().filter(|run| is_held_up || !run.well).filter_map(|run| run.ended);
-        ends.any(|end| (end - window..end).contains(&gone.came) && gone.went > end - window)
+        if self.plan.steps.iter().any(|step| is_held_up(step.trouble)) {
+            return true;
+        }
+        // Some run has known it for long enough, or has known it and ended as it should.
+        let is_known = |(number, run): (usize, &Run)| {
+            let Some(ready) = self.ready(number) else { return false };
+            let known_for = run.ended.unwrap_or(i64::MAX).min(gone.went) - gone.came.max(ready);
+            known_for
+                >= match run.ended {
+                    Some(_) if run.well => KNOWN_WITHIN,
+                    Some(_) => NOT_KNOWN_YET,
+                    None => 0,
+                }
+        };
+        !self.collector.runs.iter().enumerate().any(is_known)
+    }
+
+    /// When a run was ready for the first time, if it ever was.
+    fn ready(&self, run: usize) -> Option<i64> {
+        let known = self.collector.runs.get(run).and_then(|run| run.ready);
+        known.or_else(|| self.collector.watcher.ready(run))
     }
 
     /// In which times each run must have told everything; none where something was lost on purpose.
@@ -97,13 +145,9 @@ impl Scene<'_> {
         if self.is_damaged || self.plan.steps.iter().any(|step| step.trouble == Trouble::Compact) {
             return Vec::new();
         }
-        let last = self.collector.runs.len().saturating_sub(1);
         let runs = self.collector.runs.iter().enumerate();
-        runs.filter_map(|(number, run)| {
-            let from = if number == last { self.collector.watcher.ready(number) } else { run.ready };
-            Some(events::Span { from: from?, to: run.ended.unwrap_or(i64::MAX) })
-        })
-        .collect()
+        runs.filter_map(|(number, run)| Some(events::Span { from: self.ready(number)?, to: run.ended.unwrap_or(i64::MAX) }))
+            .collect()
     }
 }
 
