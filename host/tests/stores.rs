@@ -238,3 +238,17 @@ fn settings_of_a_store_that_cannot_be_meant_are_refused() {
         assert!(output.status.code() == Some(2) && error.contains(expected), "{settings}: {error}");
     }
 }
+
+#[test]
+fn no_name_of_a_sink_leads_out_of_its_directory() {
+    let place = Place::new();
+    for name in ["..", ".", ".hidden", "a/b"] {
+        let rest = rest("redis://127.0.0.1:1", "store: {}")
+            .replace("{out: {redis", &format!("{{\"{name}\": {{redis"))
+            .replace("to: [out]", &format!("to: [\"{name}\"]"));
+        let config = place.configure("http://127.0.0.1:1", &rest);
+        let output = sluicebox(&["check", config.to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains("not a usable name"), "{name}: {error}");
+    }
+}

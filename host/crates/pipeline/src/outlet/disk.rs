@@ -165,17 +165,15 @@ impl Disk {
     }
 
     /// Reads what comes next, which may be a parcel that is not stored: nothing of this run together with what an earlier one has left, which is everything before that number.
-    pub(super) fn read(&mut self, earlier: u64, meter: &StoreMeter) -> Result<Hand, Fault> {
+    pub(super) fn read(&mut self, earlier: u64, most: u32, meter: &StoreMeter) -> Result<Hand, Fault> {
         let next_read = self.backlog.waiting().next_read;
         if self.markers.front().is_some_and(|(number, _)| *number <= next_read) {
             return Ok(Hand::stored(Vec::new(), self.due(next_read, meter)));
         }
         let is_before = |number: &u64| next_read < *number;
         let large = self.markers.iter().filter(|(_, parcel)| parcel.is_stored()).map(|(number, _)| *number);
-        let records = match large.chain([earlier]).filter(is_before).min() {
-            Some(end) => self.read_before(end)?,
-            None => self.backlog.read(READ_RECORDS, READ_BYTES)?,
-        };
+        let end = large.chain([earlier]).filter(is_before).min().unwrap_or(u64::MAX);
+        let records = self.read_before(end, u64::from(most))?;
         let first_open = self.backlog.waiting().first_open;
         let mut parcels = Vec::new();
         for record in &records {
@@ -211,11 +209,14 @@ impl Disk {
         parcels
     }
 
-    fn read_before(&mut self, end: u64) -> Result<Vec<Record>, Fault> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while bytes < READ_BYTES && records.len() < READ_RECORDS && self.backlog.waiting().next_read < end {
+    /// Records before this number, and about so many entries at most.
+    fn read_before(&mut self, end: u64, most: u64) -> Result<Vec<Record>, Fault> {
+        let (mut records, mut bytes, mut entries) = (Vec::new(), 0, 0);
+        let is_before = |waiting: Waiting| waiting.unread > 0 && waiting.next_read < end;
+        while bytes < READ_BYTES && records.len() < READ_RECORDS && entries < most && is_before(self.backlog.waiting()) {
             let Some(record) = self.backlog.read(1, READ_BYTES)?.pop() else { break };
             bytes += record.payload.len();
+            entries += u64::from(record.entries);
             records.push(record);
         }
         Ok(records)

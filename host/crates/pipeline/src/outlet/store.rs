@@ -196,10 +196,11 @@ impl Store {
     /// Reads what comes next. The hand is empty where it could not be read.
     pub(super) async fn read(&mut self) -> Hand {
         let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
-        let earlier = self.earlier;
+        // A fraction of what may come out in a second.
+        let (earlier, most) = (self.earlier, (self.settings.entries_per_second / 4).max(1));
         let work = move || {
             let mut disk = lock(&disk);
-            let read = disk.read(earlier, &meter);
+            let read = disk.read(earlier, most, &meter);
             disk.shown(&table);
             read
         };

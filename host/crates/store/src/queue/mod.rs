@@ -225,7 +225,10 @@ impl Queue {
 
     /// Writes down up to where the entries are done, so that fewer are written again after a crash, and how many there are.
     pub fn keep_place(&mut self) -> Result<(), StoreError> {
-        let place = Place { first_open: self.first_open, next: self.last().next().max(self.first_open) };
+        let (first_open, next) = (self.first_open, self.last().next().max(self.first_open));
+        let gaps = self.files.iter().zip(self.files.iter().skip(1));
+        let lost = gaps.map(|(one, two)| two.first.max(first_open).saturating_sub(one.next().max(first_open))).sum();
+        let place = Place { first_open, next, lost };
         if self.placed.1 != place {
             place::keep(&self.directory, place)?;
             self.placed = (Instant::now(), place);

@@ -2,7 +2,7 @@
 //! again, and what is lost at the end is not known to be.
 //!
 //! ```text
-//! <the first entry that is not done> <the entry that comes next> <CRC-32 of both, in hexadecimal>
+//! <the first entry that is not done> <the entry that comes next> <entries between them that are known to be lost> <CRC-32 of these, in hexadecimal>
 //! ```
 
 use super::segment::HIGHEST;
@@ -10,8 +10,8 @@ use crate::StoreError;
 use crate::directory::{Directory, Endures};
 
 const NAME: &str = "place";
-/// Two numbers in decimal and their check sum.
-const LONGEST: u64 = 64;
+/// Three numbers in decimal and their check sum.
+const LONGEST: u64 = 96;
 
 /// Where a queue is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,11 +20,13 @@ pub(super) struct Place {
     pub(super) first_open: u64,
     /// The number of the entry that is written next.
     pub(super) next: u64,
+    /// Entries between these that are known to be lost, and were counted.
+    pub(super) lost: u64,
 }
 
 /// Writes it down.
 pub(super) fn keep(directory: &Directory, place: Place) -> Result<(), StoreError> {
-    let numbers = format!("{} {}", place.first_open, place.next);
+    let numbers = format!("{} {} {}", place.first_open, place.next, place.lost);
     let text = format!("{numbers} {:08x}\n", crc32fast::hash(numbers.as_bytes()));
     directory.write(NAME, text.as_bytes(), Endures::Program)
 }
@@ -39,8 +41,9 @@ pub(super) fn kept(directory: &Directory) -> Result<Option<Place>, StoreError> {
     let text = str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n')?.rsplit_once(' '));
     Ok(text.and_then(|(numbers, sum)| {
         let is_whole = u32::from_str_radix(sum, 16).ok()? == crc32fast::hash(numbers.as_bytes());
-        let (first_open, next) = numbers.split_once(' ').filter(|_| is_whole)?;
-        let place = Place { first_open: first_open.parse().ok()?, next: next.parse().ok()? };
+        let mut numbers = numbers.split(' ').filter(|_| is_whole).map(str::parse);
+        let mut number = || numbers.next()?.ok();
+        let place = Place { first_open: number()?, next: number()?, lost: number()? };
         Some(place).filter(|place| place.first_open <= place.next && place.next <= HIGHEST)
     }))
 }

@@ -82,7 +82,7 @@ pub(super) fn numbers(directory: &Directory) -> Result<Vec<u64>, StoreError> {
 pub(super) struct Contents {
     /// Entries that wait.
     pub(super) entries: u64,
-    /// Entries that are known to be missing: before, between and behind what can be read.
+    /// Entries that are missing before, between and behind what can be read, but for those that were known to be.
     pub(super) missing: u64,
     /// The number of the first entry that waits.
     pub(super) first_open: u64,
@@ -108,6 +108,7 @@ impl Contents {
         }
         missing += place.next.saturating_sub(next);
         next = next.max(place.next);
+        let missing = missing.saturating_sub(place.lost);
         Self { entries, missing, first_open: first_open.unwrap_or(next), next }
     }
 }
