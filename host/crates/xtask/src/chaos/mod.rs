@@ -227,6 +227,10 @@ impl Campaign {
             outages.clone().count(),
             outages.map(|outcome| outcome.slowest_beside).max().unwrap_or(0)
         ));
+        let asked = usize::try_from(self.end - self.from).unwrap_or(usize::MAX);
+        if outcomes.len() < asked {
+            say(format!("chaos: NOT DONE: {} seeds, for want of time", asked - outcomes.len()));
+        }
         if !self.disks {
             say("chaos: NOT DONE: full disks, since none can be mounted here");
         }
