@@ -213,7 +213,7 @@ async fn what_a_later_version_has_left_is_neither_read_nor_lost() {
     let directory = place.path("state").join("store/out");
     std::fs::DirBuilder::new().recursive(true).create(&directory).unwrap();
     // The beginning of a file of format 9, and its CRC-32.
-    let bytes = [b"sluiceq\n\x09\0\0\0".as_slice(), &0xe243a5e2_u32.to_le_bytes()].concat();
+    let bytes = [b"sluiceq\n\x09\0\0\0".as_slice(), &0xe243_a5e2_u32.to_le_bytes()].concat();
     std::fs::write(directory.join("0000000000000000.entries"), &bytes).unwrap();
     let mut program = place.run(&config);
     let status = program.ended(Duration::from_secs(20)).await.unwrap();

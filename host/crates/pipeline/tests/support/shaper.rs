@@ -164,7 +164,8 @@ impl Shaper for Scripted {
         }
         self.step("shape")?;
         self.instance().count += names.len() as u64;
-        let before = |name: &usize| self.large.filter(|(each, _)| name % each == 0).map_or(self.version, |(_, text)| text);
+        let before =
+            |name: &usize| self.large.filter(|(each, _)| name.is_multiple_of(*each)).map_or(self.version, |(_, text)| text);
         let body = |name: &usize| format!("{}{name}", before(name)).into_bytes();
         Ok(names.iter().map(|name| Entry::Message(Message { body: body(name), ..Message::default() })).collect())
     }

@@ -293,7 +293,7 @@ fn whatever_is_written_and_however_it_ends_it_is_known_as_it_once_was() {
                     match change {
                         Announced::Gone(_) => drop(model.remove(uid)),
                         Announced::There(object) | Announced::Told(object) => {
-                            drop(model.insert(uid.clone(), object.version.to_string()))
+                            drop(model.insert(uid.clone(), object.version.to_string()));
                         }
                     }
                 }
