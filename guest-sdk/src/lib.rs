@@ -447,8 +447,8 @@
 //!
 //! # Tests that prove the component, too
 //!
-//! Files in a folder `cases/` say what goes in and what must come out. [`cases`] runs them natively, in `cargo test`; the same
-//! files can be run through the engine, against the component.
+//! Files in a folder `cases/` say what goes in and what must come out. [`cases`] runs them natively, in `cargo test`; `sluicebox module test`
+//! runs the same files through the engine, against the component. The author's guide, `README.md` beside this crate, has every command.
 
 /// The README's example is tested as well.
 #[cfg(doctest)]

@@ -10,7 +10,7 @@ use serde_json::json;
 use sluicebox_contract::meter::SourceMeter;
 use sluicebox_contract::{Known, Ledger, Remembered};
 use sluicebox_sources::{AtStart, Scope};
-use sluicebox_store::{Announcements, Book, Recalled, StoreError, mark};
+use sluicebox_store::{Announcements, Book, NOBODY, Recalled, StoreError, mark};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -71,8 +71,8 @@ impl Announced {
         let (book, recalled) = lock(&self.found).remove(source)?;
         let (mark, ledger) = (mark(heard_by), Arc::<Ledger>::default());
         let known = |(announcement, of)| Known { announcement, to_all: of == mark };
+        let strangers = recalled.objects.iter().filter(|(_, of)| ![mark, NOBODY].contains(of)).count();
         let objects: Vec<Known> = recalled.objects.into_iter().map(known).collect();
-        let strangers = objects.iter().filter(|object| !object.to_all).count();
         if strangers > 0 {
             info!(%source, objects = strangers, "other modules or sinks hear of it than in the run before: what is there is announced once more");
         }

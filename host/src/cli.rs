@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::author::ModuleArguments;
 use crate::compile::CompileArguments;
 use crate::dead_letters::DeadLettersArguments;
 use crate::stores::StoreArguments;
@@ -15,6 +16,7 @@ use crate::stores::StoreArguments;
 ///   sluicebox check config.yaml      says what is wrong with a configuration
 ///   sluicebox run config.yaml        runs it until SIGTERM
 ///   sluicebox modules                lists the modules that the program carries
+///   sluicebox module --help          says how a module is written and tested
 ///   sluicebox dead-letters list      lists what a module or a sink could not deal with
 ///   sluicebox store inspect          shows what waits on the disk for sinks that do not take it
 ///   sluicebox schema --reference     explains every field of a configuration
@@ -42,6 +44,19 @@ pub enum Command {
     Check(ConfigArguments),
     /// List the modules that the program carries, or describe component files
     Modules(ModulesArguments),
+    /// Make, test, inspect and measure a module that you write
+    ///
+    ///   sluicebox module new pod-greeter                       a folder that compiles and whose tests hold
+    ///   sluicebox module test cases --module ./hello.wasm      events in, entries expected
+    ///   sluicebox module inspect ./hello.wasm                  what it exports, imports and would get
+    ///   sluicebox module bench ./hello.wasm                    how fast it is; fails above a budget
+    ///   sluicebox module record --lane web --output real.json  events of a running collector as a case
+    ///   sluicebox module replay real.json --module ./hello.wasm   what a module makes of them
+    ///
+    /// A module may be written in any language that makes components. What it warns of stands on
+    /// standard error; `RUST_LOG=debug` shows every line that it logs.
+    #[command(verbatim_doc_comment)]
+    Module(ModuleArguments),
     /// List, show, replay or drop what a module or a sink could not deal with
     DeadLetters(DeadLettersArguments),
     /// Inspect, verify, repair or drain what waits on the disk for sinks that do not take it

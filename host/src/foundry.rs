@@ -114,7 +114,7 @@ fn bytes(size: sluicebox_contract::quantity::ByteSize) -> usize {
 }
 
 /// Where compiled modules are kept. Without a usable directory they are kept for this run only.
-fn cache(directory: Option<&Path>) -> Option<Cache> {
+pub fn cache(directory: Option<&Path>) -> Option<Cache> {
     if let Some(directory) = directories::cache(directory) {
         match Cache::open(&directory, Bounds::default()) {
             Ok(cache) => return Some(cache),

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod announced;
+pub mod author;
 pub mod check;
 pub mod cli;
 pub mod compile;

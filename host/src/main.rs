@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => sluicebox::run::run(&arguments),
         Command::Check(arguments) => sluicebox::check::check(&arguments),
         Command::Modules(arguments) => sluicebox::modules::modules(&arguments),
+        Command::Module(arguments) => sluicebox::author::module(&arguments),
         Command::DeadLetters(arguments) => sluicebox::dead_letters::dead_letters(&arguments),
         Command::Store(arguments) => sluicebox::stores::store_command(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),

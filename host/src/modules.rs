@@ -53,10 +53,8 @@ fn describe(engine: &Engine, name: &str) -> Result<Description, LoadError> {
     Ok(module.describe().clone())
 }
 
-fn page(description: &Description) -> String {
-    let list = |names: &[String]| {
-        if names.is_empty() { "nothing".to_owned() } else { names.join("\n            ") }
-    };
+/// What there is to say about a module, in lines.
+pub(crate) fn page(description: &Description) -> String {
     let handlers = [
         (description.handlers.subjects, "subjects"),
         (description.handlers.pods, "pods"),
@@ -81,4 +79,9 @@ fn page(description: &Description) -> String {
         list(&description.exports),
         list(&description.imports),
     )
+}
+
+/// Names below each other.
+pub(crate) fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join("\n            ") }
 }

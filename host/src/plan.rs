@@ -291,8 +291,9 @@ impl Check<'_> {
     /// Names become labels of metrics and names of threads.
     fn name(&mut self, path: &str, name: &str) {
         let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-        if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
-            self.problem(path, "not a usable name", "use 1 to 63 letters, digits, `-`, `_` and `.`");
+        // Directories have such names: none may lead out of its own.
+        if name.is_empty() || name.len() > 63 || name.starts_with('.') || !name.chars().all(good) {
+            self.problem(path, "not a usable name", "use 1 to 63 letters, digits, `-`, `_` and `.`, and begin with no `.`");
         }
     }
 

@@ -176,7 +176,13 @@ fn account(shown: Option<&Shown>) {
             info!(sink = %name, entries = stored, "entries stay in the store: the next start writes them first");
         }
         if lost > 0 {
-            error!(sink = %name, entries = lost, hint = "with a `store` they would be kept on the disk", "entries were not written and are lost");
+            let hint = match meter.store.get() {
+                Some(_) => {
+                    "its store did not take them: it is full, or there was no time; give it more `bytes`, or a longer `shutdown-grace`"
+                }
+                None => "with a `store` they would be kept on the disk",
+            };
+            error!(sink = %name, entries = lost, hint, "entries were not written and are lost");
         }
     }
 }

@@ -23,8 +23,8 @@ pub fn store_command(arguments: &StoreArguments) -> ExitCode {
     let done = match &arguments.action {
         Action::Inspect(inspect) => inspecting(&state, inspect),
         Action::Verify(verify) => verifying(&state, &verify.sinks),
-        Action::Repair(repair) => repairing(&store(&state, &repair.sink)),
-        Action::Drain(drain) => drain::drain(&store(&state, &drain.sink), drain.to.as_deref()),
+        Action::Repair(repair) => of(&state, &repair.sink).and_then(|path| repairing(&path)),
+        Action::Drain(drain) => of(&state, &drain.sink).and_then(|path| drain::drain(&path, drain.to.as_deref())),
     };
     match done {
         Ok(code) => code,
@@ -56,12 +56,22 @@ fn sinks(state: &Path) -> Result<Vec<String>, StoreError> {
     Ok(sinks)
 }
 
+/// Where the store of this sink is; nothing else than a store is ever touched.
+fn of(state: &Path, sink: &str) -> Result<PathBuf, StoreError> {
+    let sinks = sinks(state)?;
+    if sinks.iter().any(|known| known == sink) {
+        return Ok(store(state, sink));
+    }
+    let text = format!("no sink `{sink}` has a store in {}\nhint: these have one: {}", state.display(), sinks.join(", "));
+    Err(StoreError::Unknown(text))
+}
+
 fn inspecting(state: &Path, arguments: &InspectArguments) -> Result<ExitCode, StoreError> {
     let Some(sink) = &arguments.sink else {
         table(["SINK", "ENTRIES", "SIZE", "MISSING", "STATE"], sinks(state)?.iter().map(|sink| row(state, sink)));
         return Ok(ExitCode::SUCCESS);
     };
-    let looks = Queue::look(&store(state, sink))?;
+    let looks = Queue::look(&of(state, sink)?)?;
     if let Some(most) = arguments.entries {
         drain::show(&looks, most)?;
         return Ok(ExitCode::SUCCESS);
@@ -83,7 +93,12 @@ fn row(state: &Path, sink: &str) -> [String; 5] {
     match Queue::look(&store(state, sink)) {
         Ok(looks) => {
             let bytes = looks.files.iter().map(|file| file.bytes).sum();
-            let is_whole = if looks.is_whole() { "whole" } else { "damaged" };
+            let is_later = looks.files.iter().any(|file| file.is_later);
+            let is_whole = match (is_later, looks.is_whole()) {
+                (true, _) => "of a later version",
+                (false, true) => "whole",
+                (false, false) => "damaged",
+            };
             let in_use = if looks.in_use { ", in use" } else { "" };
             let (entries, missing) = (looks.entries.to_string(), looks.missing.to_string());
             [sink.to_owned(), entries, ByteSize(bytes).to_string(), missing, format!("{is_whole}{in_use}")]
@@ -110,16 +125,20 @@ fn verifying(state: &Path, named: &[String]) -> Result<ExitCode, StoreError> {
     let sinks = if named.is_empty() { sinks(state)? } else { named.to_vec() };
     let mut all_whole = true;
     for sink in sinks {
-        let looks = Queue::look(&store(state, &sink))?;
+        let looks = Queue::look(&of(state, &sink)?)?;
         all_whole &= looks.is_whole();
         if looks.is_whole() {
             say::line(format_args!("{sink}: whole, {} entries wait", looks.entries));
         } else {
             say::line(format_args!("{sink}: damaged, {} entries wait, {} are missing", looks.entries, looks.missing));
             damage(&looks);
-            say::line(format_args!(
-                "hint: the next start leaves out what cannot be read; `sluicebox store repair {sink}` does so now"
-            ));
+            if looks.files.iter().any(|file| file.is_later) {
+                say::line("hint: run the version again that has written it; this one does not start with it");
+            } else {
+                say::line(format_args!(
+                    "hint: the next start leaves out what cannot be read; `sluicebox store repair {sink}` does so now"
+                ));
+            }
         }
     }
     Ok(if all_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -144,6 +163,9 @@ fn repairing(path: &Path) -> Result<ExitCode, StoreError> {
     if looks.in_use {
         return Err(StoreError::InUse { path: path.to_owned() });
     }
+    if let Some(trouble) = looks.files.iter().filter(|file| file.is_later).find_map(|file| file.trouble.clone()) {
+        return Err(StoreError::Unknown(trouble));
+    }
     if looks.is_whole() {
         say::line(format_args!("nothing is damaged, {} entries wait", looks.entries));
         return Ok(ExitCode::SUCCESS);
@@ -166,9 +188,21 @@ fn open(path: &Path) -> Result<(Queue, sluicebox_store::Recovered), StoreError> 
     Queue::open(path, QueueSettings { bytes: u64::MAX, when_full: WhenFull::Block, sync: Sync::Always })
 }
 
-/// As [`open`], and says when there is none.
-fn existing(path: &Path) -> Result<Queue, StoreError> {
-    Queue::look(path)?;
+/// As [`open`], and refuses what is damaged: opening it would take away what cannot be read.
+fn whole(path: &Path) -> Result<Queue, StoreError> {
+    let looks = Queue::look(path)?;
+    if looks.in_use {
+        return Err(StoreError::InUse { path: path.to_owned() });
+    }
+    if !looks.is_whole() {
+        let sink = named(path);
+        let sink = sink.display();
+        let text = format!(
+            "the store of {sink} is damaged\nhint: `sluicebox store verify {sink}` says what, `sluicebox store repair {sink}` keeps what \
+             can be read and a copy of the rest"
+        );
+        return Err(StoreError::Unknown(text));
+    }
     open(path).map(|(queue, _)| queue)
 }
 

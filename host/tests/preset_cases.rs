@@ -7,12 +7,11 @@
 use std::env;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
+use sluicebox::author::cases::{self, Case};
 use sluicebox::presets::{PRESETS, Preset};
-use sluicebox_testkit::cases::{self, Case};
-use sluicebox_wasm::{Context, Engine, Limits, LoadOptions, Module, WasmShaper};
+use sluicebox_wasm::{Engine, LoadOptions, Module};
 
 fn main() -> ExitCode {
     match run() {
@@ -67,10 +66,8 @@ fn load(preset: &Preset) -> Result<Vec<Case>> {
 }
 
 fn check(module: &Module, case: &Case) -> Result<()> {
-    let cases::Context { lane, node_name, sources } = cases::context(case)?;
-    let context = Context { lane, node_name, sources };
-    // What a case proves is not how fast a loaded machine is.
-    let limits = Limits { call_deadline: Duration::from_mins(1), start_deadline: Duration::from_mins(1), ..Limits::default() };
-    let mut shaper = WasmShaper::new(module.clone(), case.settings.to_string(), context, limits);
-    Ok(cases::run(case, &mut shaper)?)
+    match sluicebox::author::check(module, case).map_err(anyhow::Error::msg)? {
+        None => Ok(()),
+        Some(difference) => Err(anyhow::Error::msg(difference)),
+    }
 }

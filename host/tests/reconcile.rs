@@ -77,6 +77,32 @@ async fn what_happened_while_the_collector_was_away_is_told_and_nothing_twice() 
     }
 }
 
+#[tokio::test]
+async fn what_one_sink_was_told_is_told_as_gone_though_another_one_is_dead() {
+    if !require(Need::Redis) {
+        return;
+    }
+    let mut town = Town::new().await;
+    town.sink = "}, dead: {redis: {url: \"redis://127.0.0.1:1\"}";
+    let twin = "  twin: {use: galileo-events, settings: {schema: pod, channel: news}, to: [dead]}\n";
+    let config = town.configure("", twin);
+    town.api.create_pod(pending("goes")).unwrap();
+    town.api.create_pod(pending("stays")).unwrap();
+    let mut heard = town.listen("news").await;
+    let mut program = town.run(&config).await;
+    assert_eq!(town.told(&mut heard).await, news(&[("goes", &["create"]), ("stays", &["create"])]));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    program.kill().unwrap();
+    town.api.delete_pod("shop", "goes").unwrap();
+    let mut heard = town.listen("news").await;
+    let program = town.run(&config).await;
+    let mut told = town.told(&mut heard).await;
+    // What has not been told to everybody is told once more, and what has gone as gone.
+    told.retain(|name, _| !name.starts_with("marker"));
+    assert_eq!(told, news(&[("goes", &["delete"]), ("stays", &["create"])]));
+    drop(program);
+}
+
 /// A town with four pods where Redis refuses what happens, until the collector ends in this way.
 async fn outage(sink: &'static str, kill: bool) -> (Town, std::path::PathBuf) {
     let mut town = Town::new().await;

@@ -145,6 +145,9 @@ async fn a_store_is_inspected_verified_repaired_and_drained() {
         "{}",
         said.out
     );
+    // Nothing that cannot be read is thrown away unseen.
+    let said = store(&state, &["drain", "out"]);
+    assert!(said.code == 2 && said.error.contains("is damaged") && said.out.is_empty(), "{} {}", said.out, said.error);
     let said = store(&state, &["repair", "out"]);
     assert!(said.code == 0 && said.out.contains("entries wait") && said.out.contains("damaged"), "{} {}", said.out, said.error);
     assert_eq!(std::fs::read(file.join("damaged").join(files[0].file_name().unwrap())).unwrap(), bytes);
@@ -186,8 +189,21 @@ async fn what_is_not_there_or_in_use_is_named_with_the_cure() {
     let error = String::from_utf8(second.stderr).unwrap();
     assert!(second.status.code() == Some(1) && error.contains("another program works on"), "{error}");
     program.stop(PATIENCE).await.unwrap();
-    let said = store(&place.path("state"), &["inspect", "nothing"]);
-    assert!(said.code == 2 && said.error.contains("there is no store in"), "{}", said.error);
+    // A name is that of a sink and no path: nothing else is touched.
+    let victim = place.path("victim");
+    std::fs::create_dir(&victim).unwrap();
+    std::fs::write(victim.join("0000000000000000.entries"), "of somebody else").unwrap();
+    for name in ["nothing", "../../victim", victim.to_str().unwrap()] {
+        for action in [&["inspect"][..], &["verify"], &["repair"], &["drain"]] {
+            let said = store(&place.path("state"), &[action, &[name]].concat());
+            assert!(
+                said.code == 2 && said.error.contains("has a store in") && said.error.contains("these have one: out"),
+                "{}",
+                said.error
+            );
+        }
+    }
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
 }
 
 #[tokio::test]
@@ -197,7 +213,7 @@ async fn what_a_later_version_has_left_is_neither_read_nor_lost() {
     let directory = place.path("state").join("store/out");
     std::fs::DirBuilder::new().recursive(true).create(&directory).unwrap();
     // The beginning of a file of format 9, and its CRC-32.
-    let bytes = [b"sluiceq\n\x09\0\0\0".as_slice(), &0xe243a5e2_u32.to_le_bytes()].concat();
+    let bytes = [b"sluiceq\n\x09\0\0\0".as_slice(), &0xe243_a5e2_u32.to_le_bytes()].concat();
     std::fs::write(directory.join("0000000000000000.entries"), &bytes).unwrap();
     let mut program = place.run(&config);
     let status = program.ended(Duration::from_secs(20)).await.unwrap();
@@ -220,5 +236,19 @@ fn settings_of_a_store_that_cannot_be_meant_are_refused() {
         let output = sluicebox(&["check", config.to_str().unwrap()]);
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && error.contains(expected), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn no_name_of_a_sink_leads_out_of_its_directory() {
+    let place = Place::new();
+    for name in ["..", ".", ".hidden", "a/b"] {
+        let rest = rest("redis://127.0.0.1:1", "store: {}")
+            .replace("{out: {redis", &format!("{{\"{name}\": {{redis"))
+            .replace("to: [out]", &format!("to: [\"{name}\"]"));
+        let config = place.configure("http://127.0.0.1:1", &rest);
+        let output = sluicebox(&["check", config.to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains("not a usable name"), "{name}: {error}");
     }
 }

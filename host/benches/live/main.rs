@@ -147,6 +147,8 @@ async fn measure() -> Result<()> {
         letters: None,
         last_good: None,
         on_trial: None,
+        announced: Arc::default(),
+        sink_queues: BTreeMap::new(),
         ids: Arc::default(),
         outlets,
         shared: std::sync::Mutex::default(),

@@ -24,8 +24,8 @@ pub struct Store {
     /// put away. A time such as `1s`, at most so much; `always`, nothing, at the price of a write of the disk's own for each batch; `never`
     /// leaves it to the system, which most often takes half a minute.
     pub sync: Sync,
-    /// Entries that are read from it each second, at most: a sink that has come back is not flooded. More must come out than goes in, or it
-    /// only grows.
+    /// Entries that are read from it each second, on average and at most: a sink that has come back is not flooded. What one call of a module
+    /// has made may come out at once, and so may what one second gives. More must come out than goes in, or it only grows.
     #[schemars(range(min = 1))]
     pub entries_per_second: u32,
 }

@@ -10,6 +10,7 @@ mod outcome;
 mod quiet;
 mod reading;
 mod reconfigure;
+mod recordings;
 mod replays;
 pub mod report;
 mod status;
@@ -65,6 +66,8 @@ pub struct Live {
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     /// What is known of letters that are tried again; none while that is done.
     replays: Option<Replays>,
+    /// Whether recordings are looked for, or made.
+    recording: bool,
     reading: Reading,
     /// How many modules are tried at a time.
     places: Arc<Semaphore>,
@@ -81,6 +84,7 @@ enum Done {
     Kept { lane: String, digest: String, done: bool },
     Config(Box<Result<Checked, Problem>>),
     Replayed(Replays),
+    Recorded,
     Aside,
 }
 
@@ -116,6 +120,7 @@ impl Live {
             watch: Watch::new(settings),
             work: FuturesUnordered::new(),
             replays: Some(Replays::default()),
+            recording: false,
             reading: Reading::default(),
             places: Arc::new(Semaphore::new(AT_ONCE)),
             config_reading: ConfigReading::None,

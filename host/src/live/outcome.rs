@@ -23,6 +23,7 @@ impl Live {
                 }
             }
             Done::Replayed(replays) => self.replays = Some(replays),
+            Done::Recorded => self.recording = false,
             Done::Aside => {}
             Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
                 self.late(&lane, *result, rollback);

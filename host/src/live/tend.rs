@@ -34,6 +34,7 @@ impl Live {
         self.keep_the_good();
         self.take_back_the_bad();
         self.replay();
+        self.record();
     }
 
     /// A lane whose thread has ended though nobody has removed it begins anew.

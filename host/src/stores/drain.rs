@@ -9,7 +9,7 @@ use serde_json::Value;
 use sluicebox_contract::Record;
 use sluicebox_store::{Looks, StoreError};
 
-use super::{existing, named};
+use super::{named, whole};
 use crate::harmless;
 use crate::say;
 
@@ -31,7 +31,7 @@ pub(super) fn show(looks: &Looks, most: u64) -> Result<(), StoreError> {
 
 /// Takes out everything.
 pub(super) fn drain(path: &Path, to: Option<&Path>) -> Result<ExitCode, StoreError> {
-    let mut queue = existing(path)?;
+    let mut queue = whole(path)?;
     let all = queue.len();
     let mut file = match to.map(|to| OpenOptions::new().append(true).create(true).open(to)).transpose() {
         Ok(file) => file,

@@ -32,7 +32,9 @@ pub(super) fn open(sink: &SinkPlan, store: &Store, state: Option<&Path>) -> anyh
     };
     let path = directories::store(state, name);
     let settings = QueueSettings { bytes: store.bytes.0, when_full, sync };
-    let (queue, found) = Queue::open(&path, settings).with_context(|| format!("sink `{name}`: cannot use its store"))?;
+    let (queue, found) = Queue::open(&path, settings).with_context(|| {
+        format!("sink `{name}`: cannot use its store (hint: the collector must be able to write `state-directory`; `sluicebox store verify {name}` looks at it)")
+    })?;
     if found.cut > 0 || found.missing > 0 {
         warn!(sink = %name, bytes_cut = found.cut, entries_missing = found.missing, path = %path.display(), "the store was damaged: what can be read is written, the rest is lost");
     }
@@ -50,7 +52,7 @@ pub(super) fn orphans(plan: &Plan, state: &Path) {
         }
         match Queue::look(&directories::store(state, name)) {
             Ok(found) if found.entries > 0 => {
-                warn!(sink = %name, entries = found.entries, hint = "configure the sink with its `store` again, or `sluicebox store drain` takes them out", "entries wait in the store of a sink that is not configured");
+                warn!(sink = %name, entries = found.entries, hint = "configure the sink with its `store` again, or `sluicebox store drain` takes them out", "entries wait in a store, and no sink of that name with a `store` is configured");
             }
             Ok(_) => {}
             Err(error) => info!(sink = %name, %error, "the store of a sink that is not configured cannot be read"),

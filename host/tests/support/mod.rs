@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub mod announced;
+pub mod author;
 pub mod clock;
 pub mod kafka;
 pub mod machine;

@@ -31,7 +31,14 @@ struct Book {
 impl Book {
     fn announced(&self) -> Vec<usize> {
         let mut announced = self.announced.lock().unwrap();
-        announced.extend(self.ledger.take().iter().map(Announced::uid).map(|uid| uid.parse::<usize>().unwrap()));
+        announced.extend(
+            self.ledger
+                .take()
+                .iter()
+                .filter(|announced| !matches!(announced, Announced::Told(_)))
+                .map(Announced::uid)
+                .map(|uid| uid.parse::<usize>().unwrap()),
+        );
         announced.sort_unstable();
         announced.clone()
     }

@@ -431,6 +431,39 @@ async fn an_entry_that_is_too_large_for_the_store_is_counted_and_those_around_it
 }
 
 #[tokio::test]
+async fn an_entry_that_is_too_large_for_the_store_waits_in_memory_at_its_place() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    drawer.0.lock().unwrap().largest = Some(300);
+    let mut pipeline = Pipeline::default();
+    let terms = terms(&drawer, StoreSettings { always: true, ..overflow() });
+    let meter = Arc::clone(&terms.meter);
+    let outlet = pipeline.outlet("out", door.clone(), terms);
+    let long: &'static str = "x".repeat(400).leak();
+    let mut lane = lane_terms(&[outlet]);
+    lane.settings.batch = 1;
+    // Every third event is a large one.
+    let control = pipeline.lane("lane", Scripted { large: Some((3, long)), ..Scripted::default() }, lane).unwrap();
+    let (tell, source) = tap();
+    pipeline.source("tap", source, &[control.handle()]);
+    for number in 0..30 {
+        tell.send(event(number)).await.unwrap();
+    }
+    let (counted, gate) = (Arc::clone(&meter), door.clone());
+    let all = until("all is written", move || {
+        if counted.accepted.get() == 30 && counted.queue.length.get() == 0 {
+            gate.set(Way::Up);
+        }
+        counted.written.get() == 30
+    });
+    let report = soon(pipeline.run_until(all, Duration::from_secs(5))).await;
+    assert!(report.is_clean(), "{report:?}");
+    let written: Vec<String> = lines(&door.log).iter().map(|line| line.trim_start_matches('x').to_owned()).collect();
+    assert_eq!(written, numbers(0..30));
+    assert_eq!(meter.store.get().unwrap().too_large.get(), 0);
+    balances(&meter);
+}
+
+#[tokio::test]
 async fn a_run_that_is_killed_loses_nothing_that_was_put_away() {
     let (door, drawer) = (Door::is(Way::Down), Drawer::default());
     let run = Run::new(&door, &drawer, StoreSettings { always: true, ..overflow() });
@@ -448,4 +481,53 @@ async fn a_run_that_is_killed_loses_nothing_that_was_put_away() {
     let log = Arc::clone(&door.log);
     run.until("all is written", move || log.lock().unwrap().len() == 101).await;
     assert_eq!(lines(&door.log), [numbers(0..100), vec!["begins".to_owned()]].concat());
+}
+
+#[tokio::test]
+async fn what_is_not_flushed_does_not_count_as_stored() {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    run.say(0..30).await;
+    let (meter, log) = (Arc::clone(&run.meter), Arc::clone(&door.log));
+    let (counted, stored) = (Arc::clone(&meter), drawer.clone());
+    let (tell, mut step) = (run.tell.clone(), 0);
+    let report = run
+        .until("all is written", move || {
+            let store = counted.store.get().unwrap();
+            // Nothing is counted and flushed meanwhile.
+            let mut contents = stored.0.lock().unwrap();
+            let (next, flushed) = (contents.next, contents.flushed);
+            assert!(store.stored.get() <= flushed, "{} of {flushed}", store.stored.get());
+            if step == 0 && store.stored.get() == 30 {
+                contents.forgets = true;
+                tell.try_send(event(30)).unwrap();
+                step = 1;
+            } else if step == 1 && next == 31 && store.failures.get() > 0 {
+                assert_eq!(store.stored.get(), 30);
+                contents.forgets = false;
+                step = 2;
+            } else if step == 2 && store.stored.get() == 31 {
+                door.set(Way::Up);
+            }
+            log.lock().unwrap().len() == 31
+        })
+        .await;
+    assert!(report.is_clean(), "{report:?}");
+    balances(&meter);
+}
+
+#[tokio::test]
+async fn a_sink_is_told_that_an_earlier_run_is_over_before_anything_of_this_one() {
+    let (door, drawer) = (Door::is(Way::Up), Drawer::default());
+    for (run, always) in [(0, true), (10, true), (20, false)] {
+        let tried = Run::new(&door, &drawer.reopened(), StoreSettings { always, ..overflow() });
+        tried.say(run..run + 10).await;
+        let log = Arc::clone(&door.log);
+        let written =
+            tried.until("all is written", move || log.lock().unwrap().iter().any(|line| *line == (run + 9).to_string())).await;
+        assert!(written.is_clean(), "{written:?}");
+    }
+    let log: Vec<String> = lines(&door.log).into_iter().filter(|line| line != "settled").collect();
+    let begins = || vec!["begins".to_owned()];
+    assert_eq!(log, [numbers(0..10), begins(), numbers(10..20), begins(), numbers(20..30)].concat());
 }

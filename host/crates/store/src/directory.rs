@@ -15,6 +15,8 @@ use sluicebox_private_directory::{OPEN, Obstacle, checked, writable_by_others};
 
 use crate::StoreError;
 
+/// The file that whoever works on a directory holds.
+const LOCK: &str = "lock";
 /// How long another program is waited for that works on a directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -193,25 +195,26 @@ impl Directory {
     /// Keeps other programs from working on what is in here, for as long as the answer lives; the end of the program, however it comes, lets
     /// them.
     pub(crate) fn lock(&self) -> Result<File, StoreError> {
-        self.lock_within(LOCK_PATIENCE)
-    }
-
-    /// As [`Directory::lock`], and waits no longer than this for whoever has it.
-    pub(crate) fn lock_within(&self, patience: Duration) -> Result<File, StoreError> {
-        const NAME: &str = "lock";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.handle, NAME, flags, Mode::RUSR | Mode::WUSR);
-        let file = opened.map_err(|cause| self.failed("open", NAME, cause))?;
+        let opened = rustix::fs::openat(&self.handle, LOCK, flags, Mode::RUSR | Mode::WUSR);
+        let file = opened.map_err(|cause| self.failed("open", LOCK, cause))?;
         // A program that has just ended may still hold it for a moment, or a process that it was about to start.
-        let end = Instant::now() + patience;
+        let end = Instant::now() + LOCK_PATIENCE;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(File::from(file)),
                 Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::park_timeout(LOCK_PATIENCE / 20),
                 Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse { path: self.path.clone() }),
-                Err(cause) => return Err(self.failed("lock", NAME, cause)),
+                Err(cause) => return Err(self.failed("lock", LOCK, cause)),
             }
         }
+    }
+
+    /// Whether a program works on it, without a change to anything.
+    pub(crate) fn is_locked(&self) -> bool {
+        let file = self.open_file(LOCK).ok().flatten();
+        let locked = file.map(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared));
+        locked == Some(Err(Errno::WOULDBLOCK))
     }
 
     /// Writes a file in place of what was there under this name: whole or not at all.

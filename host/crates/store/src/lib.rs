@@ -24,7 +24,7 @@ mod listed;
 mod queue;
 mod replay;
 
-pub use announced::{Announcements, Book, Recalled, mark};
+pub use announced::{Announcements, Book, NOBODY, Recalled, mark};
 pub use dead_letters::{LetterBounds, Letters};
 pub use error::StoreError;
 pub use id::Id;

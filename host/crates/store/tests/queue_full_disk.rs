@@ -97,7 +97,7 @@ fn a_program_that_is_killed_while_the_disk_is_full_loses_only_what_was_not_flush
     drop(queue);
     let settings = QueueSettings { bytes: 1 << 20, when_full: WhenFull::DropOldest, sync: Sync::Always };
     // There is not even room for the beginning of a file.
-    std::fs::write(disk.0.path().join("rest"), [0; 1 << 20]).unwrap_err();
+    std::fs::write(disk.0.path().join("rest"), vec![0; 1 << 20]).unwrap_err();
     let (mut queue, recovered) = Queue::open(&disk.0.path().join("queue"), settings).unwrap();
     let found = read(&mut queue);
     assert_eq!(found.last().copied(), there.checked_sub(2), "the last one was not flushed");
@@ -113,7 +113,7 @@ fn a_program_that_starts_while_the_disk_is_full_goes_on_where_there_is_room_agai
     }
     queue.close().unwrap();
     let ballast = disk.0.path().join("ballast");
-    std::fs::write(&ballast, [0; 1 << 20]).unwrap_err();
+    std::fs::write(&ballast, vec![0; 1 << 20]).unwrap_err();
     let mut queue = open(disk.0.path());
     assert_eq!(queue.append(NonZeroU32::MIN, b"2 ").unwrap(), Appended::Kept(2));
     assert!(queue.flush().unwrap_err().to_string().contains("No space left"));

@@ -1,8 +1,7 @@
 //! What tests, the demo and the measurements stand on: fakes that behave and misbehave, real servers, wires to them that can be cut, small
-//! machines, cgroups as a kubelet makes them, the program as a process, case files; and damaged bytes for whatever reads the outside.
+//! machines, cgroups as a kubelet makes them, the program as a process; and damaged bytes for whatever reads the outside.
 
 pub mod api_server;
-pub mod cases;
 pub mod components;
 pub mod fuzz;
 pub mod http;

@@ -1,4 +1,4 @@
-//! The example of `guest-sdk/examples` in each language: its cases, then how large it is, how long it takes to compile, what an instance
+//! The example of `guest-sdk/examples` in each language: how large it is, how long it takes to compile, what an instance
 //! holds, and what an event costs. Run by `cargo xtask languages`, which makes the components.
 
 #![allow(missing_docs, reason = "a program")]
@@ -14,8 +14,8 @@
     reason = "it measures, prints its figures, and fails by panicking"
 )]
 
-#[path = "../tests/support/languages.rs"]
-mod languages;
+#[path = "languages/made.rs"]
+mod made;
 #[path = "languages/native.rs"]
 mod native;
 #[path = "../tests/support/mod.rs"]
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use sluicebox_contract::pod::{Container, ContainerKind};
 use sluicebox_contract::{Event, Metric, PodEvent, Sample, Shaper as _, Subject};
-use sluicebox_wasm::{Engine, WasmShaper};
+use sluicebox_wasm::{Engine, Limits, LoadOptions, Module, WasmShaper};
 use support::{container, counter, gauge};
 
 /// The median of so many rounds counts.
@@ -37,6 +37,8 @@ const ROUNDS: usize = 15;
 const ROUND: Duration = Duration::from_millis(20);
 /// Pods in a call, as a lane has them when there is much to do.
 const PODS: usize = 64;
+/// What is measured is how quick a module is, and not whether it keeps a deadline on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Containers in a tick, with two samples each: a full node.
 const CONTAINERS: u32 = 100;
 
@@ -51,26 +53,27 @@ fn main() {
     let (pod, container) = native::measure();
     println!("{:<12} {:>11} {:>9} {:>11} {:>10} {:>10} {pod:>9.0} {container:>15.0}", "native Rust", "-", "-", "-", "-", "-");
     let engine = Engine::new().expect("the engine starts");
-    let mut broken = Vec::new();
-    for language in languages::LANGUAGES {
-        match languages::component(language) {
-            Ok(component) => broken.extend(row(&engine, language, &component)),
+    for language in made::LANGUAGES {
+        match made::component(language) {
+            Ok(component) => row(&engine, language, &component),
             Err(why) => println!("{language:<12} NOT RUN: {}", why.lines().next().unwrap_or_default()),
         }
     }
-    assert!(broken.is_empty(), "cases that do not hold:\n\n{}", broken.join("\n\n"));
 }
 
-/// Prints what there is to say of one; gives the cases that do not hold.
-fn row(engine: &Engine, language: &str, component: &[u8]) -> Vec<String> {
+/// Prints what there is to say of one.
+fn row(engine: &Engine, language: &str, component: &[u8]) {
     let begun = Instant::now();
-    let module = languages::load(engine, language, component);
+    let module = Module::load(engine, language, component, &LoadOptions::default()).expect("it is a module");
     let compiled = begun.elapsed();
-    let failures = languages::failures(&module);
-    let failures: Vec<_> = failures.into_iter().map(|failure| format!("{language}: {failure}")).collect();
 
     let resident = support::resident();
-    let mut shaper = WasmShaper::new(module, "{}".to_owned(), support::context(), languages::patient());
+    let mut shaper = WasmShaper::new(
+        module,
+        "{}".to_owned(),
+        support::context(),
+        Limits { call_deadline: PATIENCE, start_deadline: PATIENCE, ..Limits::default() },
+    );
     let begun = Instant::now();
     shaper.renew().expect("it starts");
     let started = begun.elapsed();
@@ -87,7 +90,6 @@ fn row(engine: &Engine, language: &str, component: &[u8]) -> Vec<String> {
         shaper.memory_bytes() as f64 / 1e6,
         memory as f64 / 1e6,
     );
-    failures
 }
 
 /// What one item of a call costs, each of which makes one entry; time of this thread only.

@@ -4,6 +4,7 @@
 //! what a lane holds: one instance of a module behind its [`Limits`]. A module may call `log` and nothing else, and nothing that it
 //! does can stop, block or fill the host: every way in which it ends badly becomes a [`sluicebox_contract::Fault`].
 
+mod anatomy;
 mod binary;
 mod bindings;
 mod compile;
@@ -26,6 +27,7 @@ mod shaper;
 mod text;
 mod ticker;
 
+pub use anatomy::{Anatomy, Producer};
 pub use compile::{COMMAND as COMPILE_COMMAND, CompileError, CompileTask, Compiler, TaskError};
 pub use description::Description;
 pub use engine::{Engine, EngineError};

@@ -41,8 +41,7 @@ const NEIGHBOURS: [(&str, &[&str]); 16] = [
     // What the store and the cache share: neither may know the other.
     ("sluicebox-private-directory", &[]),
     ("sluicebox-trim", &[]),
-    // The SDK reads the modules' case files: one reader for the native and the compiled way.
-    ("sluicebox-testkit", &["sluicebox-contract", "sluicebox-sdk"]),
+    ("sluicebox-testkit", &[]),
     ("sluicebox-sdk", &[]),
     // The example of the SDK: as modules are.
     ("namespace-lines", &["sluicebox-sdk"]),
@@ -54,6 +53,8 @@ const NEIGHBOURS: [(&str, &[&str]); 16] = [
             "sluicebox-sources",
             "sluicebox-wasm",
             "sluicebox-pipeline",
+            // The SDK reads the modules' case files: one reader for the native and the compiled way.
+            "sluicebox-sdk",
             "sluicebox-sinks",
             "sluicebox-store",
             "sluicebox-trim",

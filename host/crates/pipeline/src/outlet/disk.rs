@@ -16,14 +16,20 @@ const READ_BYTES: usize = 256 << 10;
 const READ_RECORDS: usize = 64;
 /// What stands in the store in memory only, such as that a lane has settled, at most.
 const MARKERS: usize = 1024;
+/// Bytes of entries that wait in memory at their place because they are too large for the store.
+const LARGE: usize = 8 << 20;
 
 /// What only whoever works with the disk has.
 pub(super) struct Disk {
     pub(super) backlog: Box<dyn Backlog>,
     /// Parcels that are not stored, each with the number of the entry before which it has come.
     pub(super) markers: VecDeque<(u64, Parcel)>,
+    /// Bytes of those that are too large to be stored.
+    pub(super) large: usize,
     /// Of the events of what is put away and not flushed.
     pub(super) receipts: Vec<Receipt>,
+    /// Entries that are put away and not flushed: only what is flushed survives the end of the program, and counts as stored.
+    pub(super) unflushed: u64,
 }
 
 /// What lies between the outlet and the disk. Never held for long.
@@ -47,6 +53,10 @@ pub(super) enum Room {
 }
 
 impl Disk {
+    pub(super) fn new(backlog: Box<dyn Backlog>) -> Self {
+        Self { backlog, markers: VecDeque::new(), large: 0, receipts: Vec::new(), unflushed: 0 }
+    }
+
     pub(super) fn put_away(&mut self, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Room, Fault> {
         let mut room = Room::Enough;
         while room == Room::Enough && self.markers.len() < MARKERS {
@@ -65,6 +75,7 @@ impl Disk {
             }
         }
         self.backlog.flush()?;
+        meter.stored.add(std::mem::take(&mut self.unflushed));
         self.receipts.drain(..).for_each(Receipt::done);
         Ok(if self.markers.len() < MARKERS { room } else { Room::Full })
     }
@@ -72,7 +83,6 @@ impl Disk {
     /// Puts a parcel away; gives back what there is no room for.
     fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
         if !parcel.is_stored() {
-            meter.arriving.add(-arriving(std::slice::from_ref(&parcel)));
             self.markers.push_back((self.backlog.waiting().next, parcel));
             return Ok(None);
         }
@@ -81,15 +91,13 @@ impl Disk {
             let Some(encoded) = encode(&origin, observed_at, &entries, self.backlog.largest()) else {
                 let rest = entries.split_off(1);
                 let large = std::mem::replace(&mut entries, rest);
-                meter.arriving.add(-1);
-                meter.too_large.increment();
                 let (origin, receipt) = (Arc::clone(&origin), receipt.clone());
-                held(table).too_large.push(Parcel::Entries { origin, entries: large, observed_at, receipt });
+                self.put_large(Parcel::Entries { origin, entries: large, observed_at, receipt }, table, meter);
                 continue;
             };
             match self.backlog.append(encoded.entries, &encoded.record) {
                 Ok(Appended::Full) => return Ok(Some(Parcel::Entries { origin, entries, observed_at, receipt })),
-                Ok(Appended::Kept(_)) => meter.stored.add(u64::from(encoded.entries.get())),
+                Ok(Appended::Kept(_)) => self.unflushed += u64::from(encoded.entries.get()),
                 // It is told again at the next start.
                 Ok(Appended::Dropped) => drop(receipt.take()),
                 Err(fault) => return Err(Box::new((Parcel::Entries { origin, entries, observed_at, receipt }, fault))),
@@ -100,6 +108,19 @@ impl Disk {
         }
         self.receipts.extend(receipt);
         Ok(None)
+    }
+
+    /// One entry that is too large waits in memory, as long as there are few of them.
+    fn put_large(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) {
+        let weight = parcel.weight();
+        if self.large > 0 && self.large.saturating_add(weight) > LARGE {
+            meter.arriving.add(-1);
+            meter.too_large.increment();
+            held(table).too_large.push(parcel);
+        } else {
+            self.large += weight;
+            self.markers.push_back((self.backlog.waiting().next, parcel));
+        }
     }
 
     /// Puts away all of these entries or none, but for those that are too large.
@@ -143,13 +164,16 @@ impl Disk {
         self.backlog.flush().map(|()| true)
     }
 
-    /// Reads what comes next: nothing of this run together with what an earlier one has left, which is everything before that number.
-    pub(super) fn read(&mut self, earlier: u64, meter: &StoreMeter) -> Result<Hand, Fault> {
-        let records = if self.backlog.waiting().next_read < earlier {
-            self.read_before(earlier)?
-        } else {
-            self.backlog.read(READ_RECORDS, READ_BYTES)?
-        };
+    /// Reads what comes next, which may be a parcel that is not stored: nothing of this run together with what an earlier one has left, which is everything before that number.
+    pub(super) fn read(&mut self, earlier: u64, most: u32, meter: &StoreMeter) -> Result<Hand, Fault> {
+        let next_read = self.backlog.waiting().next_read;
+        if self.markers.front().is_some_and(|(number, _)| *number <= next_read) {
+            return Ok(Hand::stored(Vec::new(), self.due(next_read, meter)));
+        }
+        let is_before = |number: &u64| next_read < *number;
+        let large = self.markers.iter().filter(|(_, parcel)| parcel.is_stored()).map(|(number, _)| *number);
+        let end = large.chain([earlier]).filter(is_before).min().unwrap_or(u64::MAX);
+        let records = self.read_before(end, u64::from(most))?;
         let first_open = self.backlog.waiting().first_open;
         let mut parcels = Vec::new();
         for record in &records {
@@ -166,16 +190,33 @@ impl Disk {
             self.backlog.done_before(last.next())?;
         }
         let up_to = self.backlog.waiting().next_read;
-        let due = self.markers.iter().take_while(|(number, _)| *number <= up_to).count();
-        let markers = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
-        Ok(Hand::stored(parcels, markers))
+        Ok(Hand::stored(parcels, self.due(up_to, meter)))
     }
 
-    fn read_before(&mut self, end: u64) -> Result<Vec<Record>, Fault> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while bytes < READ_BYTES && records.len() < READ_RECORDS && self.backlog.waiting().next_read < end {
+    /// What is not stored and has come before this entry.
+    fn due(&mut self, number: u64, meter: &StoreMeter) -> Vec<Parcel> {
+        let due = self.markers.iter().take_while(|(before, _)| *before <= number).count();
+        let parcels: Vec<Parcel> = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
+        self.large -= parcels.iter().filter(|parcel| parcel.is_stored()).map(Parcel::weight).sum::<usize>();
+        meter.arriving.add(-arriving(&parcels));
+        parcels
+    }
+
+    /// What is too large to stay when the program ends.
+    pub(super) fn abandon(&mut self, meter: &StoreMeter) -> Vec<Parcel> {
+        let mut parcels = self.due(u64::MAX, meter);
+        parcels.retain(Parcel::is_stored);
+        parcels
+    }
+
+    /// Records before this number, and about so many entries at most.
+    fn read_before(&mut self, end: u64, most: u64) -> Result<Vec<Record>, Fault> {
+        let (mut records, mut bytes, mut entries) = (Vec::new(), 0, 0);
+        let is_before = |waiting: Waiting| waiting.unread > 0 && waiting.next_read < end;
+        while bytes < READ_BYTES && records.len() < READ_RECORDS && entries < most && is_before(self.backlog.waiting()) {
             let Some(record) = self.backlog.read(1, READ_BYTES)?.pop() else { break };
             bytes += record.payload.len();
+            entries += u64::from(record.entries);
             records.push(record);
         }
         Ok(records)

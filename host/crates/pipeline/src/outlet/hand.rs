@@ -35,16 +35,19 @@ impl Hand {
     }
 
     /// Of parcels that were read from the store, each with the number after its last entry, and of others that do not stand there.
-    pub(super) fn stored(parcels: Vec<(Parcel, u64)>, others: Vec<Parcel>) -> Self {
-        let mut end = 0;
-        let mut numbers = Vec::new();
+    pub(super) fn stored(parcels: Vec<(Parcel, u64)>, mut others: Vec<Parcel>) -> Self {
+        let receipts = others.iter_mut().filter_map(Parcel::take_receipt).collect();
+        let (mut end, mut numbers) = (0, Vec::new());
         for (parcel, next) in &parcels {
             end += usize::try_from(parcel.entries()).unwrap_or(usize::MAX);
             numbers.push((end, *next));
         }
-        let parcels = parcels.into_iter().map(|(parcel, _)| parcel).chain(others);
-        let place = Some(Place { numbers, too_large: Vec::new() }).filter(|place| !place.numbers.is_empty());
-        Self { gathered: Arc::new(Gathered::new(parcels)), place, ..Self::default() }
+        let gathered = Gathered::new(parcels.into_iter().map(|(parcel, _)| parcel).chain(others));
+        // A dead letter that is tried again is where it was; all else is here because it is too large.
+        let only_here = |index: &usize| gathered.origin(*index).is_some_and(|(origin, _)| origin.replay.is_none());
+        let too_large: Vec<usize> = (end..gathered.entries.len()).filter(only_here).collect();
+        let place = (!gathered.entries.is_empty()).then_some(Place { numbers, too_large });
+        Self { gathered: Arc::new(gathered), place, receipts, ..Self::default() }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -59,6 +62,11 @@ impl Hand {
     /// Whether they are in the store, too, and survive the end of the program.
     pub(super) fn is_stored(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// Whether they stand in the store, and before this number.
+    pub(super) fn is_before(&self, number: u64) -> bool {
+        self.place.as_ref().and_then(|place| place.numbers.first()).is_some_and(|(_, next)| *next <= number)
     }
 
     /// They stand in the store from here on.

@@ -99,6 +99,9 @@ impl<K: Sink> Outlet<K> {
     /// Works until the queue is closed and empty; ends early when the sink cannot work as configured, or when what is left is in the store.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         while let Some(mut hand) = self.next().await? {
+            if self.store.as_mut().is_some_and(|store| store.is_done_with_earlier(Some(&hand))) {
+                self.writer.begins().await;
+            }
             let is_done = self.write(&mut hand).await?;
             if !is_done {
                 self.leave(&mut hand).await;
@@ -107,7 +110,7 @@ impl<K: Sink> Outlet<K> {
             self.in_hand(None);
             if let (Some(store), Some(number)) = (&mut self.store, hand.done_before()) {
                 store.done_before(number).await;
-                if store.is_done_with_earlier() {
+                if store.is_done_with_earlier(None) {
                     self.writer.begins().await;
                 }
             }
@@ -115,7 +118,8 @@ impl<K: Sink> Outlet<K> {
             self.writer.settle(&hand.gathered.lanes).await?;
         }
         if let Some(store) = &mut self.store {
-            store.close().await;
+            let too_large = store.close().await;
+            self.bury(too_large).await;
         }
         Ok(())
     }
@@ -130,17 +134,22 @@ impl<K: Sink> Outlet<K> {
         self.in_hand(None);
     }
 
+    /// Keeps what is too large for the store as dead letters.
+    async fn bury(&mut self, mut parcels: Vec<Parcel>) {
+        let receipts: Vec<_> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
+        let too_large = Gathered::new(parcels);
+        let all: Vec<usize> = (0..too_large.entries.len()).collect();
+        self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
+        receipts.into_iter().for_each(Receipt::done);
+    }
+
     /// What is to be written next. None when there is nothing more, or when the rest is in the store and there is no time for it.
     async fn next(&mut self) -> Result<Option<Hand>, Fault> {
         loop {
             if let Some(store) = &mut self.store {
                 store.catch_up().await;
-                let mut parcels = store.take_too_large();
-                let receipts: Vec<_> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
-                let too_large = Gathered::new(parcels);
-                let all: Vec<usize> = (0..too_large.entries.len()).collect();
-                self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
-                receipts.into_iter().for_each(Receipt::done);
+                let too_large = store.take_too_large();
+                self.bury(too_large).await;
             }
             match self.stored().await {
                 Stored::Hand(hand) => return Ok(Some(hand)),
@@ -329,12 +338,19 @@ async fn meanwhile<T>(
 /// Puts away what comes. Can be dropped and asked again.
 async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taking<'_>) {
     if store.is_tidy() {
-        let Some(parcels) = queue.take(BATCH).await else {
-            taking.ended.get_or_insert_with(Instant::now);
-            return;
-        };
-        taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
-        store.accept(parcels);
+        tokio::select! {
+            biased;
+            parcels = queue.take(BATCH) => {
+                let Some(parcels) = parcels else {
+                    taking.ended.get_or_insert_with(Instant::now);
+                    return;
+                };
+                taking.meter.taken.add(parcels.iter().map(Parcel::entries).sum());
+                store.accept(parcels);
+            }
+            // What was taken and is not on the disk yet does not wait for what comes next.
+            () = store.tries_again() => {}
+        }
     }
     store.put_away().await;
 }

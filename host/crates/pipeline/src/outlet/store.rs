@@ -1,7 +1,6 @@
 //! An outlet's store on the disk: what the sink does not take is put away there, and read again in the order in which it came. All work with
 //! the disk is done beside the executor, and goes on to its end when whoever waited for it waits no more.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ impl Store {
     pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
         let waiting = backlog.waiting();
         meter.recovered.add(waiting.unread + waiting.damaged);
-        let disk = Arc::new(Mutex::new(Disk { backlog, markers: VecDeque::new(), receipts: Vec::new() }));
+        let disk = Arc::new(Mutex::new(Disk::new(backlog)));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
         let mut store = Self {
@@ -130,13 +129,21 @@ impl Store {
             }
             Some(Ok(Room::Full)) => FULL,
             Some(Ok(Room::Enough)) | None => {
-                self.refuses = false;
+                self.works_again();
                 return;
             }
         };
         if !self.is_tidy() {
             sleep(pause).await;
         }
+    }
+
+    /// Ready when the disk has refused something and it is time to try it again.
+    pub(super) async fn tries_again(&self) {
+        if !self.refuses {
+            std::future::pending::<()>().await;
+        }
+        sleep(REFUSED).await;
     }
 
     /// Waits until nothing is being put away any more.
@@ -171,9 +178,10 @@ impl Store {
         hand.is_stored()
     }
 
-    /// Whether what an earlier run has left is done just now; says so once.
-    pub(super) fn is_done_with_earlier(&mut self) -> bool {
-        let is_done = self.earlier > 0 && self.waiting.first_open >= self.earlier;
+    /// Whether what an earlier run has left is done just now; says so once, and in any case before anything of this run is written.
+    pub(super) fn is_done_with_earlier(&mut self, next: Option<&Hand>) -> bool {
+        let is_new = next.is_some_and(|hand| !hand.is_before(self.earlier));
+        let is_done = self.earlier > 0 && (is_new || self.waiting.first_open >= self.earlier);
         if is_done {
             self.earlier = 0;
         }
@@ -188,10 +196,11 @@ impl Store {
     /// Reads what comes next. The hand is empty where it could not be read.
     pub(super) async fn read(&mut self) -> Hand {
         let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
-        let earlier = self.earlier;
+        // A fraction of what may come out in a second.
+        let (earlier, most) = (self.earlier, (self.settings.entries_per_second / 4).max(1));
         let work = move || {
             let mut disk = lock(&disk);
-            let read = disk.read(earlier, &meter);
+            let read = disk.read(earlier, most, &meter);
             disk.shown(&table);
             read
         };
@@ -233,11 +242,15 @@ impl Store {
         hand.only_here().collect()
     }
 
-    /// Writes down everything.
-    pub(super) async fn close(&mut self) {
+    /// Writes down everything; gives what cannot stay, because it is too large.
+    pub(super) async fn close(&mut self) -> Vec<Parcel> {
+        let (disk, meter) = (Arc::clone(&self.disk), Arc::clone(&self.meter));
+        let too_large = spawn_blocking(move || lock(&disk).abandon(&meter)).await.unwrap_or_default();
+        self.count_too_large(too_large.len());
         self.work(Backlog::close).await;
         let entries = self.waiting.next - self.waiting.first_open;
         self.meter.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        too_large
     }
 
     async fn work(&mut self, work: impl FnOnce(&mut dyn Backlog) -> Result<(), Fault> + Send + 'static) {
@@ -273,6 +286,13 @@ impl Store {
             warn!(sink = %self.name, so_far = waiting.damaged, hint = "see to the disk", "stored entries cannot be read any more and are lost");
         }
         (self.waiting, self.markers) = (waiting, markers);
+    }
+
+    fn works_again(&mut self) {
+        if self.refuses {
+            info!(sink = %self.name, "the store can be used again");
+        }
+        self.refuses = false;
     }
 
     /// One warning for each time that the disk is in trouble, not one for each try.

@@ -28,6 +28,8 @@ pub struct Contents {
     pub full: Full,
     /// The disk takes nothing.
     pub refuses: bool,
+    /// It takes something, and does not keep it.
+    pub forgets: bool,
     /// Each call takes so long.
     pub takes: std::time::Duration,
     pub largest: Option<u64>,
@@ -95,6 +97,9 @@ impl Backlog for Drawer {
 
     fn flush(&mut self) -> Result<(), Fault> {
         let mut contents = self.refused()?;
+        if contents.forgets {
+            return Err(Fault::retry("cannot store", "no space left on device"));
+        }
         contents.flushed = contents.next;
         Ok(())
     }

@@ -56,6 +56,8 @@ pub struct Scripted {
     pub held_restore: Arc<AtomicBool>,
     /// It wants to know nothing of subjects.
     pub untold: bool,
+    /// Each event whose number this divides has this text before its name.
+    pub large: Option<(usize, &'static str)>,
     /// What the instance at work has.
     pub instance: Option<Instance>,
 }
@@ -162,7 +164,9 @@ impl Shaper for Scripted {
         }
         self.step("shape")?;
         self.instance().count += names.len() as u64;
-        let body = |name: &usize| format!("{}{name}", self.version).into_bytes();
+        let before =
+            |name: &usize| self.large.filter(|(each, _)| name.is_multiple_of(*each)).map_or(self.version, |(_, text)| text);
+        let body = |name: &usize| format!("{}{name}", before(name)).into_bytes();
         Ok(names.iter().map(|name| Entry::Message(Message { body: body(name), ..Message::default() })).collect())
     }
 

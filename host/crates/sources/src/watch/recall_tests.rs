@@ -51,10 +51,12 @@ fn the_newest_version_is_the_largest_number() {
 /// What is to be remembered since the last question.
 fn written(ledger: &Ledger) -> Vec<String> {
     let words = |announced: &Announced| match announced {
-        Announced::There(object) => format!("{} {}-{}", object.uid, object.name, object.version),
-        Announced::Gone(uid) => format!("no {uid}"),
+        Announced::There(object) => Some(format!("{} {}-{}", object.uid, object.name, object.version)),
+        Announced::Gone(uid) => Some(format!("no {uid}")),
+        // It is not dealt with.
+        Announced::Told(_) => None,
     };
-    ledger.take().iter().map(words).collect()
+    ledger.take().iter().filter_map(words).collect()
 }
 
 #[test]

@@ -292,7 +292,9 @@ fn whatever_is_written_and_however_it_ends_it_is_known_as_it_once_was() {
                 for (uid, change) in &announced {
                     match change {
                         Announced::Gone(_) => drop(model.remove(uid)),
-                        Announced::There(object) => drop(model.insert(uid.clone(), object.version.to_string())),
+                        Announced::There(object) | Announced::Told(object) => {
+                            drop(model.insert(uid.clone(), object.version.to_string()));
+                        }
                     }
                 }
                 let announced: Vec<Announced> = announced.into_values().collect();
@@ -333,4 +335,21 @@ fn whatever_stands_in_the_file_at_the_start_it_opens_and_what_is_written_then_is
         drop((book, announcements));
         assert!(found(&folder).0.contains(&"new-7@3".to_owned()));
     });
+}
+
+#[test]
+fn what_was_told_is_known_until_more_is_and_never_in_place_of_more() {
+    let folder = TempDir::new().unwrap();
+    let (mut book, _) = open(&folder, MOST);
+    let told = |uid: &str, version: &str| Announced::Told(Box::new(object(uid, version)));
+    book.write(&[told("a", "1"), there("b", "1")], 7).unwrap();
+    book.write(&[told("b", "2"), told("c", "1")], 7).unwrap();
+    book.write(&[there("c", "2")], 7).unwrap();
+    drop(book);
+    let (_, recalled) = open(&folder, MOST);
+    let mut found: Vec<(String, String, u64)> =
+        recalled.objects.iter().map(|(object, mark)| (object.uid.to_string(), object.version.to_string(), *mark)).collect();
+    found.sort();
+    let known = |uid: &str, version: &str, mark| (uid.to_owned(), version.to_owned(), mark);
+    assert_eq!(found, [known("a", "1", NOBODY), known("b", "1", 7), known("c", "2", 7)]);
 }

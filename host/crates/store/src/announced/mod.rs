@@ -117,6 +117,9 @@ impl Announcements {
     }
 }
 
+/// The mark of what not everybody has heard of.
+pub const NOBODY: u64 = 0;
+
 impl Book {
     /// How many objects are remembered.
     pub fn len(&self) -> usize {
@@ -160,7 +163,10 @@ impl Book {
                     live -= known.unwrap_or(0);
                     frames.insert(Arc::clone(uid), Frame::gone(uid));
                 }
-                Announced::There(announcement) => {
+                // More is known of it.
+                Announced::Told(_) if known.is_some() => {}
+                Announced::There(announcement) | Announced::Told(announcement) => {
+                    let mark = if matches!(announced, Announced::Told(_)) { NOBODY } else { mark };
                     let frame = Frame::there(announcement, mark);
                     let after = live - known.unwrap_or(0) + frame.len() as u64;
                     if frame.len() as u64 > LARGEST || after > self.most {

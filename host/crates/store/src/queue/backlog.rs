@@ -1,14 +1,10 @@
 //! A queue as the backlog of an outlet.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use sluicebox_contract::{Appended, Backlog, Fault, Record, Waiting};
 
-use super::Queue;
-
-/// Time between two times that it is written down up to where entries are done: what is done twice after a crash, against wear.
-const PLACING: Duration = Duration::from_secs(1);
+use super::{PLACING, Queue};
 
 impl Backlog for Queue {
     fn largest(&self) -> u64 {

@@ -8,6 +8,7 @@ use sluicebox_testkit::fuzz::{Dice, Fuzz};
 use tempfile::TempDir;
 
 use super::frame::{self, Frame, Header, QUEUE};
+use super::place::Place;
 use super::{Appended, Queue, QueueSettings, Sync, WhenFull, place, segment};
 use crate::StoreError;
 use crate::directory::Directory;
@@ -118,7 +119,9 @@ fn whatever_stands_in_its_directory_a_queue_opens_and_goes_on() {
         let path = folder.path().join("queue");
         put(&path, input, dice);
         if dice.one_in(2) {
-            place::keep(&Directory::open(&path).unwrap(), dice.any() >> dice.below(64)).unwrap();
+            let first_open = dice.any() >> dice.below(64);
+            let next = first_open.saturating_add(dice.any() >> dice.below(64));
+            place::keep(&Directory::open(&path).unwrap(), Place { first_open, next, lost: dice.any() % 9 }).unwrap();
         }
         let (mut queue, recovered) = match Queue::open(&path, SETTINGS) {
             Ok(opened) => opened,
@@ -150,19 +153,23 @@ fn whatever_stands_in_its_directory_a_queue_opens_and_goes_on() {
 
 #[test]
 fn the_place_is_what_was_written_down_or_is_not_known() {
-    Fuzz::of(["4711 5a1f22c4\n", "0 f4dbdf21\n", "18446744073709551615 00000000\n"]).longest(100).run(|input, dice| {
-        let folder = folder();
-        let directory = Directory::open(&folder.path().join("queue")).unwrap();
-        let number = dice.any() >> dice.below(64);
-        place::keep(&directory, number).unwrap();
-        let written = std::fs::read(directory.path("place")).unwrap();
-        let kept = place::kept(&directory).unwrap();
-        assert!(kept == Some(number) || kept.is_none() && number > 1 << 61, "{number} {kept:?}");
-        std::fs::write(directory.path("place"), if dice.one_in(2) { input.to_vec() } else { [&written, input].concat() })
-            .unwrap();
-        if let Some(number) = place::kept(&directory).unwrap() {
-            let text = std::fs::read(directory.path("place")).unwrap();
-            assert!(text.starts_with(number.to_string().as_bytes()) || text.starts_with(b"0"), "{}", text.escape_ascii());
-        }
-    });
+    Fuzz::of(["4711 4712 0 5a1f22c4\n", "0 0 0 f4dbdf21\n", "18446744073709551615 0 0 00000000\n"]).longest(100).run(
+        |input, dice| {
+            let folder = folder();
+            let directory = Directory::open(&folder.path().join("queue")).unwrap();
+            let first_open = dice.any() >> dice.below(64);
+            let place = Place { first_open, next: first_open.saturating_add(dice.any() % 100), lost: dice.any() };
+            place::keep(&directory, place).unwrap();
+            let written = std::fs::read(directory.path("place")).unwrap();
+            let kept = place::kept(&directory).unwrap();
+            assert!(kept == Some(place) || kept.is_none() && place.next > 1 << 61, "{place:?} {kept:?}");
+            std::fs::write(directory.path("place"), if dice.one_in(2) { input.to_vec() } else { [&written, input].concat() })
+                .unwrap();
+            if let Some(Place { first_open, next, lost }) = place::kept(&directory).unwrap() {
+                let text = String::from_utf8(std::fs::read(directory.path("place")).unwrap()).unwrap();
+                let numbers: Vec<u64> = text.split(' ').take(3).map(|number| number.parse().unwrap()).collect();
+                assert_eq!(numbers, [first_open, next, lost], "{text:?}");
+            }
+        },
+    );
 }

@@ -1,12 +1,11 @@
 //! A queue looked at, without changing it: also while a program works on it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sluicebox_contract::Record;
 
-use super::recover::{missing, numbers};
-use super::segment::{self, Reading, Segment};
+use super::recover::{Contents, numbers};
+use super::segment::{self, Reading};
 use super::{Queue, place};
 use crate::StoreError;
 use crate::directory::{Directory, Endures};
@@ -42,6 +41,8 @@ pub struct LookedAt {
     pub behind: u64,
     /// Why nothing of it can be read.
     pub trouble: Option<String>,
+    /// A later version has written it: it is no damage, and nothing here can read it.
+    pub is_later: bool,
 }
 
 impl Queue {
@@ -51,26 +52,26 @@ impl Queue {
             return Err(StoreError::Unknown(format!("there is no store in {}", path.display())));
         }
         let directory = Directory::open(path)?;
-        let in_use = matches!(directory.lock_within(Duration::ZERO), Err(StoreError::InUse { .. }));
-        let done = place::kept(&directory)?.unwrap_or(0);
+        let in_use = directory.is_locked();
+        let place = place::kept(&directory)?.unwrap_or_default();
         let mut files = Vec::new();
         let mut good = Vec::new();
-        for first in numbers(&directory)? {
+        let names = numbers(&directory)?;
+        let lowest = names.first().copied();
+        for first in names {
             let name = segment::name(first);
             // What was done meanwhile has gone.
             let Some(bytes) = directory.size(&name) else { continue };
-            let (found, trouble) = match segment::look(&directory, first) {
-                Ok(Some(found)) => (Some(found), None),
-                Ok(None) => (None, Some("it does not begin as a file of a store does".to_owned())),
-                Err(error) => (None, Some(error.to_string())),
+            let (found, is_later, trouble) = match segment::look(&directory, first) {
+                Ok(Some(found)) => (Some(found), false, None),
+                Ok(None) => (None, false, Some("it does not begin as a file of a store does".to_owned())),
+                Err(error) => (None, matches!(error, StoreError::Damaged { .. }), Some(error.to_string())),
             };
             let (entries, behind) = found.as_ref().map_or((0, bytes), |found| (found.segment.entries, found.behind));
-            files.push(LookedAt { name, first, entries, bytes, behind, trouble });
+            files.push(LookedAt { name, first, entries, bytes, behind, trouble, is_later });
             good.extend(found.map(|found| found.segment));
         }
-        let first_open = good.first().map_or(done, |oldest: &Segment| oldest.first.max(done));
-        let entries = good.iter().map(|file| file.next().saturating_sub(file.first.max(first_open))).sum();
-        let missing = missing(good.as_slice(), first_open);
+        let Contents { entries, missing, first_open, .. } = Contents::new(&good, lowest, place);
         Ok(Looks { directory, files, in_use, first_open, entries, missing })
     }
 }

@@ -32,6 +32,7 @@ use sluicebox_contract::{Appended, Record};
 use crate::StoreError;
 use crate::directory::Directory;
 use frame::OVERHEAD;
+use place::Place;
 use segment::{Reading, Segment, failed};
 
 pub use look::{LookedAt, Looks};
@@ -39,6 +40,8 @@ pub use recover::Recovered;
 
 /// What is gathered before it is written, at most, in bytes.
 const GATHERED: usize = 64 << 10;
+/// Time between two times that it is written down where the queue is: what is done twice after a crash, against wear.
+const PLACING: Duration = Duration::from_secs(1);
 /// The smallest and the largest file.
 const SMALLEST_FILE: u64 = 64 << 10;
 const LARGEST_FILE: u64 = 4 << 20;
@@ -93,8 +96,8 @@ pub struct Queue {
     /// The number of the first entry that is not done.
     first_open: u64,
     unsynced_since: Option<Instant>,
-    /// When it was last written down up to where entries are done, and which entry that was.
-    placed: (Instant, u64),
+    /// When it was last written down where the queue is, and what was.
+    placed: (Instant, Place),
     dropped: u64,
     damaged: u64,
     _lock: File,
@@ -165,6 +168,10 @@ impl Queue {
             self.gathered_entries = 0;
             self.unsynced_since.get_or_insert_with(Instant::now);
         }
+        if self.placed.0.elapsed() >= PLACING {
+            // It says only what is known anyway unless something goes wrong.
+            let _on_a_full_disk = self.keep_place();
+        }
         let is_due = match self.settings.sync {
             Sync::Always => true,
             Sync::Every(span) => self.unsynced_since.is_some_and(|since| since.elapsed() >= span),
@@ -216,11 +223,15 @@ impl Queue {
         Ok(())
     }
 
-    /// Writes down up to where the entries are done, so that fewer are written again after a crash.
+    /// Writes down up to where the entries are done, so that fewer are written again after a crash, and how many there are.
     pub fn keep_place(&mut self) -> Result<(), StoreError> {
-        if self.placed.1 != self.first_open {
-            place::keep(&self.directory, self.first_open)?;
-            self.placed = (Instant::now(), self.first_open);
+        let (first_open, next) = (self.first_open, self.last().next().max(self.first_open));
+        let gaps = self.files.iter().zip(self.files.iter().skip(1));
+        let lost = gaps.map(|(one, two)| two.first.max(first_open).saturating_sub(one.next().max(first_open))).sum();
+        let place = Place { first_open, next, lost };
+        if self.placed.1 != place {
+            place::keep(&self.directory, place)?;
+            self.placed = (Instant::now(), place);
         }
         Ok(())
     }

@@ -147,6 +147,33 @@ fn a_store_that_was_made_smaller_still_gives_what_is_in_it() {
     assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(2));
 }
 
+#[test]
+fn what_is_lost_with_the_first_or_the_last_file_is_counted_and_only_once() {
+    // Which file is damaged, how, and how many of its entries are still there.
+    for (which, cut) in [(0, 0), (0, 5000), (usize::MAX, 0), (usize::MAX, 5000)] {
+        let folder = TempDir::new().unwrap();
+        let (mut queue, _) = open(&folder, WhenFull::Block);
+        fill(&mut queue, 700, 1000);
+        queue.close().unwrap();
+        let path = folder.path().join("queue");
+        let looks = Queue::look(&path).unwrap();
+        let files: Vec<_> = looks.files.iter().filter(|file| file.entries > 0).collect();
+        let file = files[which.min(files.len() - 1)];
+        std::fs::OpenOptions::new().write(true).open(path.join(&file.name)).unwrap().set_len(cut).unwrap();
+        let left = Queue::look(&path).unwrap();
+        assert_eq!(left.entries + left.missing, 700, "{which} {cut}: {left:?}");
+        assert!(!left.is_whole() && left.missing > file.entries - 6, "{left:?}");
+        let (mut queue, recovered) = open(&folder, WhenFull::Block);
+        assert_eq!((recovered.entries, recovered.missing), (left.entries, left.missing), "{which} {cut}");
+        assert_eq!(numbers(&mut queue).len() as u64, left.entries);
+        // No number is used twice.
+        assert_eq!(queue.append(ONE, b"new").unwrap(), Appended::Kept(700));
+        queue.close().unwrap();
+        let again = open(&folder, WhenFull::Block).1;
+        assert_eq!((again.entries, again.missing), (left.entries + 1, 0));
+    }
+}
+
 /// As the first version wrote it: whoever upgrades finds what was there.
 #[test]
 fn what_the_first_format_has_left_is_read() {
@@ -263,7 +290,8 @@ fn numbers_that_no_queue_reaches_have_not_come_from_us() {
     drop(open(&folder, WhenFull::Block));
     let file = folder.path().join("queue").join(segment::name(u64::MAX));
     std::fs::write(&file, frame::header(frame::QUEUE)).unwrap();
-    place::keep(&Directory::open(&folder.path().join("queue")).unwrap(), u64::MAX).unwrap();
+    place::keep(&Directory::open(&folder.path().join("queue")).unwrap(), Place { first_open: u64::MAX, next: u64::MAX, lost: 0 })
+        .unwrap();
     let (mut queue, recovered) = open(&folder, WhenFull::Block);
     assert_eq!((recovered, queue.append(ONE, b"0").unwrap()), (Recovered::default(), Appended::Kept(0)));
     assert!(file.exists(), "it is left alone");

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
+use super::place::{self, Place};
 use super::segment::{self, Segment, first_of};
-use super::{Queue, QueueSettings, place};
+use super::{Queue, QueueSettings};
 use crate::StoreError;
 use crate::directory::Directory;
 
@@ -18,15 +19,17 @@ pub struct Recovered {
     pub entries: u64,
     /// Bytes at the end of files that were cut off: they were never finished, or have changed.
     pub cut: u64,
-    /// Entries that are known to be missing, in the middle or with a file. How many were behind the last good entry of all, nothing tells.
+    /// Entries that are known to be missing. Of what was written in the last second and is behind the last good entry of all, nothing tells.
     pub missing: u64,
 }
 
 pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Queue, Recovered), StoreError> {
     let lock = directory.lock()?;
-    let place = place::kept(&directory)?;
+    let place = place::kept(&directory)?.unwrap_or_default();
+    let names = numbers(&directory)?;
+    let lowest = names.first().copied();
     let (mut files, mut recovered) = (VecDeque::<Segment>::new(), Recovered::default());
-    for first in numbers(&directory)? {
+    for first in names {
         let before = files.back().map_or(0, |last| last.next());
         // Nobody writes entries that another file has already; read as they stand they would hide what comes behind both.
         let Some(found) = segment::look(&directory, first)?.filter(|_| first >= before) else {
@@ -40,13 +43,11 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
         }
         files.push_back(found.segment);
     }
-    let done = place.unwrap_or(0);
-    let next = files.back().map_or(done, |last| last.next().max(done));
-    let first_open = files.front().map_or(next, |oldest| oldest.first.max(done));
-    recovered.missing = missing(&files, first_open);
-    recovered.entries = files.iter().map(|file| file.next().saturating_sub(file.first.max(first_open))).sum();
+    let contents = Contents::new(files.make_contiguous(), lowest, place);
+    (recovered.entries, recovered.missing) = (contents.entries, contents.missing);
+    let (next, first_open) = (contents.next, contents.first_open);
     let (tail, files) = tail(&directory, files, next)?;
-    let queue = Queue {
+    let mut queue = Queue {
         directory,
         settings,
         files,
@@ -57,11 +58,15 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
         next_read: first_open,
         first_open,
         unsynced_since: None,
-        placed: (Instant::now(), done),
+        placed: (Instant::now(), place),
         dropped: 0,
         damaged: recovered.missing,
         _lock: lock,
     };
+    if recovered.missing > 0 {
+        // They are counted once.
+        let _on_a_full_disk = queue.keep_place();
+    }
     Ok((queue, recovered))
 }
 
@@ -72,10 +77,40 @@ pub(super) fn numbers(directory: &Directory) -> Result<Vec<u64>, StoreError> {
     Ok(numbers)
 }
 
-/// What is missing between the files, of what is not done.
-pub(super) fn missing<'a>(files: impl IntoIterator<Item = &'a Segment> + Clone, first_open: u64) -> u64 {
-    let gaps = files.clone().into_iter().zip(files.into_iter().skip(1));
-    gaps.map(|(one, next)| next.first.max(first_open).saturating_sub(one.next().max(first_open))).sum()
+/// What files hold that can be read, and what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// Entries that wait.
+    pub(super) entries: u64,
+    /// Entries that are missing before, between and behind what can be read, but for those that were known to be.
+    pub(super) missing: u64,
+    /// The number of the first entry that waits.
+    pub(super) first_open: u64,
+    /// The number after all of them.
+    pub(super) next: u64,
+}
+
+impl Contents {
+    /// `files` are those that can be read, in order; `lowest` is the first number of all that are there, read or not.
+    pub(super) fn new(files: &[Segment], lowest: Option<u64>, place: Place) -> Self {
+        // What was before the first file was done, or dropped and counted.
+        let begin = place.first_open.max(lowest.unwrap_or(0));
+        let (mut next, mut missing, mut entries) = (begin, 0, 0);
+        let mut first_open = None;
+        for file in files {
+            missing += file.first.saturating_sub(next);
+            let here = file.next().saturating_sub(file.first.max(next));
+            if here > 0 {
+                first_open.get_or_insert(file.first.max(next));
+            }
+            entries += here;
+            next = next.max(file.next());
+        }
+        missing += place.next.saturating_sub(next);
+        next = next.max(place.next);
+        let missing = missing.saturating_sub(place.lost);
+        Self { entries, missing, first_open: first_open.unwrap_or(next), next }
+    }
 }
 
 /// The file that is written to from here on: a new one, so that nothing is written behind what may be broken. None where the disk is full:

@@ -65,23 +65,10 @@ pub fn require(need: Need) -> bool {
             Err(error) => format!("{error:#}"),
         }
     };
-    say_not_run(need.name(), &why, left_out);
-    false
-}
-
-/// Writes down that the test does not run for lack of something that is no server, and why. The test must return then.
-///
-/// # Panics
-///
-/// With `CI=true`, unless tests leave out on purpose what is slow to get.
-pub fn not_run(what: &str, why: &str) {
-    say_not_run(what, why, is_true("SLUICEBOX_QUICK"));
-}
-
-fn say_not_run(what: &str, why: &str, left_out: bool) {
-    let line = format!("NOT RUN: {}: {what}: {}\n", test(), why.replace('\n', " "));
+    let line = format!("NOT RUN: {}: {}: {}\n", test(), need.name(), why.replace('\n', " "));
     assert!(left_out || !is_true("CI"), "{line}");
     tell(&line);
+    false
 }
 
 /// The folder that `cargo xtask lab` keeps servers in: `SLUICEBOX_CACHE`, else one in the user's cache. A relative path is taken as it is.

@@ -30,6 +30,8 @@ pub(super) struct Truth {
     pub(super) gone: Vec<Gone>,
     /// When each pod that is there came, and its address.
     came: BTreeMap<String, (i64, String)>,
+    /// What has happened, for whoever looks for a cause.
+    pub(super) log: Vec<String>,
     /// Pods so far.
     pods: u64,
 }
@@ -75,12 +77,14 @@ impl Cluster {
             truth.pods += 1;
             let address = format!("10.{}.{}.{}", truth.pods >> 16 & 255, truth.pods >> 8 & 255, truth.pods & 255);
             self.api.create_pod(pod(&name, &address, number))?;
+            truth.log.push(format!("{} {number} {name} comes at {address}", change.at));
             truth.addresses.insert(address.clone(), name.clone());
             truth.came.insert(name.clone(), (change.at, address));
             truth.there.insert(name, number);
             truth.put.insert(number, change);
         } else if random.percent(15) {
             self.api.delete_pod(NAMESPACE, &name)?;
+            truth.log.push(format!("{} {number} {name} goes", change.at));
             truth.there.remove(&name);
             if let Some((came, address)) = truth.came.remove(&name) {
                 truth.gone.push(Gone { address, came, went: change.at });
@@ -90,6 +94,7 @@ impl Cluster {
                 "metadata": {"annotations": {"number": number.to_string()}},
                 "spec": {"containers": [{"name": "main", "image": image(number)}]},
             });
+            truth.log.push(format!("{} {number} {name} changes", change.at));
             self.api.patch(sluicebox_testkit::api_server::Kind::Pods, NAMESPACE, &name, &patch)?;
             truth.there.insert(name, number);
             truth.put.insert(number, change);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sluicebox_testkit::servers::{RedisServer, Subscription};
 use tokio::task::JoinSet;
 
+use super::clock::now_milliseconds;
 use super::stream::time;
 
 /// A change of the cluster, by its number.
@@ -31,6 +32,8 @@ pub(super) struct Span {
 #[derive(Default)]
 struct Heard {
     lines: Vec<String>,
+    /// When each has come, in milliseconds since 1970.
+    times: Vec<i64>,
     /// Why nothing more is heard.
     deaf: bool,
 }
@@ -51,14 +54,23 @@ impl Listener {
         loop {
             let next = subscription.next().await;
             let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match next {
-                Ok((_, line)) => heard.lines.push(line),
-                Err(_) => {
-                    heard.deaf = true;
-                    return;
-                }
-            }
+            let Ok((_, line)) = next else {
+                heard.deaf = true;
+                return;
+            };
+            heard.lines.push(line);
+            heard.times.push(now_milliseconds());
         }
+    }
+
+    /// What was heard, whether it was all or not.
+    pub(super) fn so_far(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+    }
+
+    /// When each line was heard that was.
+    pub(super) fn times(&self) -> Vec<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).times.clone()
     }
 
     /// What was heard; none where it was not all.
@@ -86,7 +98,7 @@ pub(super) fn faults(
     let told: Vec<Told> = lines.iter().filter_map(|line| parse(line)).collect();
     let (mut newest, mut seen): (BTreeMap<&str, u64>, BTreeSet<u64>) = Default::default();
     for line in &told {
-        if !changes.get(&line.number).is_some_and(|change| change.name == line.name) {
+        if changes.get(&line.number).is_none_or(|change| change.name != line.name) {
             faults.push(format!("change {} of {} never was", line.number, line.name));
         }
         let newest = newest.entry(&line.name).or_default();
@@ -114,6 +126,14 @@ pub(super) fn faults(
         }
     }
     faults
+}
+
+/// The longest time from a change until it was heard for the first time.
+pub(super) fn slowest(lines: &[String], times: &[i64], changes: &BTreeMap<u64, Change>) -> i64 {
+    let mut seen = BTreeSet::new();
+    let told = lines.iter().zip(times).filter_map(|(line, at)| Some((parse(line)?.number, at)));
+    let first = told.filter(|(number, _)| seen.insert(*number));
+    first.filter_map(|(number, at)| Some(at - changes.get(&number)?.at)).max().unwrap_or(0)
 }
 
 fn parse(line: &str) -> Option<Told> {

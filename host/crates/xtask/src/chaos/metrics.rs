@@ -64,10 +64,12 @@ impl Account {
         difference.abs() < 0.5
     }
 
-    /// Of what this run was handed, so many entries at least survive that it is killed: what is written or refused, and what is in the store.
-    pub(super) fn safe(&self) -> f64 {
+    /// Of what this run was handed, so many entries at least survive that it is killed: what is written or refused, and what is in the store,
+    /// where the disk takes what is given to it.
+    pub(super) fn safe(&self, disk_is_full: bool) -> f64 {
+        let waiting = if disk_is_full { 0.0 } else { self.waiting };
         // What was written of an earlier run is no entry of this one.
-        (self.written + self.refused + self.waiting - self.recovered).max(self.stored).max(0.0)
+        (self.written + self.refused + waiting - self.recovered).max(self.stored).max(0.0)
     }
 }
 
@@ -83,7 +85,7 @@ mod tests {
             sluicebox_sink_store_stored_entries_total{sink=\"a\"} 5\n";
         let account = Metrics::parse(page).account("a");
         assert!(account.is_right(), "{account:?}");
-        assert!((account.damaged - 1.0).abs() < 0.1 && (account.safe() - 5.0).abs() < 0.1, "{account:?}");
+        assert!((account.damaged - 1.0).abs() < 0.1 && (account.safe(false) - 5.0).abs() < 0.1, "{account:?}");
         assert!(!Account { held: 3.0, ..account }.is_right());
     }
 }

@@ -21,6 +21,7 @@ mod servers;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,11 +59,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     time_limit: u64,
     /// How many seeds are played side by side, each worker with servers of its own
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 5)]
     workers: u64,
     /// Take the program as it is in target/debug
     #[arg(long)]
     as_built: bool,
+    /// Another program than target/debug/sluicebox
+    #[arg(long, value_name = "PATH", requires = "as_built")]
+    program: Option<PathBuf>,
     /// What it runs in has been prepared already
     #[arg(long, hide = true)]
     inside: bool,
@@ -75,11 +79,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             must(workspace::cargo().args(["build", "--package", "sluicebox"]))?;
             lab::provide(false)?;
         }
-        return enter();
+        return enter(std::env::args_os().skip(1).collect());
     }
     let seeds = arguments.kills.map_or(arguments.seeds, |kills| kills.div_ceil(KILLS_OF_A_SEED));
     let (from, seeds) = arguments.seed.map_or((arguments.from, seeds), |seed| (seed, 1));
-    let campaign = Campaign::new(from, seeds, Duration::from_secs(arguments.time_limit), arguments.kills);
+    let campaign = Campaign::new(from, seeds, arguments);
     if arguments.seed.is_some() {
         say(format!("seed {from}: {}", campaign.plan(from)));
     }
@@ -95,15 +99,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     campaign.tell(arguments.seed.is_some())
 }
 
+/// What belongs to every run of the tests, with the program as they have built it.
+pub(crate) fn as_test() -> Result<()> {
+    let words = |words: &str| words.split(' ').map(OsString::from).collect();
+    enter(words("chaos --as-built --seeds 200 --time-limit 240"))?;
+    enter(words("chaos --as-built --kills 50 --time-limit 60"))
+}
+
 /// Goes on in a mount namespace of its own, where that is possible: what is mounted there ends with it.
-fn enter() -> Result<()> {
+fn enter(arguments: Vec<OsString>) -> Result<()> {
     let this = std::env::current_exe().context("cannot tell who this is")?;
     let apart = Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success());
     let mut command = if apart { Command::new("unshare") } else { Command::new(&this) };
     if apart {
         command.args(["--mount", "--propagation", "private"]).arg(&this).env(DISKS, "true");
     }
-    must(command.args(std::env::args_os().skip(1)).arg("--inside"))
+    must(command.args(arguments).arg("--inside"))
 }
 
 /// More would make a seed long, and what is left of it hard to read.
@@ -119,23 +130,25 @@ struct Campaign {
     begin: Instant,
     disks: bool,
     folder: PathBuf,
+    binary: PathBuf,
     /// Nothing but kills.
     kills: Option<u64>,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
 impl Campaign {
-    fn new(from: u64, seeds: u64, limit: Duration, kills: Option<u64>) -> Self {
+    fn new(from: u64, seeds: u64, arguments: &Arguments) -> Self {
         let begin = Instant::now();
         Self {
             next: AtomicU64::new(from),
             from,
             end: from.saturating_add(seeds),
-            until: begin + limit,
+            until: begin + Duration::from_secs(arguments.time_limit),
             begin,
             disks: std::env::var_os(DISKS).is_some(),
             folder: workspace::target().join("chaos"),
-            kills,
+            binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
+            kills: arguments.kills,
             outcomes: Mutex::default(),
         }
     }
@@ -148,14 +161,14 @@ impl Campaign {
     fn work(&self, worker: u64) -> Result<()> {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
             let mut servers = Servers::start().await.context("cannot start the servers")?;
-            let (binary, cache) = (workspace::target().join("debug/sluicebox"), self.folder.join("compiled"));
+            let cache = self.folder.join("compiled");
             while Instant::now() < self.until {
                 let seed = self.next.fetch_add(1, Ordering::Relaxed);
                 if seed >= self.end {
                     break;
                 }
                 let folder = self.folder.join(format!("worker-{worker}"));
-                let post = Post { binary: &binary, folder, cache: &cache, disks: self.disks };
+                let post = Post { binary: &self.binary, folder, cache: &cache, disks: self.disks };
                 let outcome = scene::play(self.plan(seed), &post, &mut servers).await;
                 self.note(outcome, &post.folder)?;
             }
@@ -208,6 +221,16 @@ impl Campaign {
             longest(|outcome| outcome.slowest_start),
             longest(|outcome| outcome.recovery)
         ));
+        let outages = outcomes.iter().filter(|outcome| outcome.slowest_beside > 0);
+        say(format!(
+            "chaos: {} times one server was away for long: what was for others took at most {} ms",
+            outages.clone().count(),
+            outages.map(|outcome| outcome.slowest_beside).max().unwrap_or(0)
+        ));
+        let asked = usize::try_from(self.end - self.from).unwrap_or(usize::MAX);
+        if outcomes.len() < asked {
+            say(format!("chaos: NOT DONE: {} seeds, for want of time", asked - outcomes.len()));
+        }
         if !self.disks {
             say("chaos: NOT DONE: full disks, since none can be mounted here");
         }

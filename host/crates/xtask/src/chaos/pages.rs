@@ -27,6 +27,8 @@ pub(super) struct Pages {
 #[derive(Debug, Default)]
 struct Given {
     runs: Vec<usize>,
+    /// When each was given, in milliseconds since 1970.
+    times: Vec<i64>,
     last: i64,
 }
 
@@ -82,6 +84,8 @@ impl Pages {
         if !self.over.load(Ordering::Relaxed) || given.runs.last() != Some(&run) {
             given.runs.push(run);
             given.last = now_milliseconds().max(given.last + 1);
+            let at = given.last;
+            given.times.push(at);
         }
         let (number, at) = (given.runs.len(), given.last);
         let name = TARGETS.get(target).copied().unwrap_or_default();
@@ -91,6 +95,12 @@ impl Pages {
             let _ = writeln!(page, "serial_{name}{{series=\"{series}\"}} {number} {at}");
         }
         page
+    }
+
+    /// When the page of this number of a target was given, in milliseconds since 1970.
+    pub(super) fn time(&self, target: usize, number: usize) -> Option<i64> {
+        let given = self.given.get(target)?;
+        lock(given).times.get(number.checked_sub(1)?).copied()
     }
 
     /// Which run was given the page of each number of a target.

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::random::Random;
 
+/// How long a server is away that is away for long, in milliseconds.
+const OUTAGE: u64 = 3500;
+
 /// A server that the program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Server {
@@ -124,11 +127,28 @@ impl Plan {
             steps.retain(|step| !matches!(step.trouble, Trouble::FullState | Trouble::FullOutput));
         }
         steps.sort_by_key(|step| step.at);
+        let span = if random.percent(6) {
+            steps = vec![outage(random)];
+            OUTAGE + 400
+        } else {
+            span
+        };
         Self { seed, broker, lines, meta, redis, reconciles, pods, pace, period, series, span, steps }
     }
 }
 
 impl Plan {
+    /// The server that is away for a long time, where nothing else goes wrong.
+    pub(super) fn outage(&self) -> Option<Server> {
+        let [Step { lasts: OUTAGE, trouble, .. }] = self.steps.as_slice() else { return None };
+        match trouble {
+            Trouble::Pause(server) | Trouble::KillServer(server) | Trouble::Refuse(server) | Trouble::Hold(server) => {
+                Some(*server)
+            }
+            _ => None,
+        }
+    }
+
     /// Nothing but kills, one after the other, under as much load as there can be.
     pub(super) fn kills(seed: u64, kills: u64, disks: bool) -> Self {
         let mut random = Random::new(seed);
@@ -160,6 +180,14 @@ fn step(random: &mut Random, span: u64) -> Step {
     Step { at, lasts, trouble: trouble(random) }
 }
 
+/// One server is away for a long time, and all else is as it should be.
+fn outage(random: &mut Random) -> Step {
+    let server = random.pick(Server::Redis, &[Server::Broker, Server::Api]);
+    let sink = random.pick(Server::Redis, &[Server::Broker]);
+    let trouble = random.pick(Trouble::Pause(sink), &[Trouble::KillServer(sink), Trouble::Refuse(server), Trouble::Hold(server)]);
+    Step { at: 200, lasts: OUTAGE, trouble }
+}
+
 fn trouble(random: &mut Random) -> Trouble {
     let sink = random.pick(Server::Redis, &[Server::Broker]);
     let server = random.pick(Server::Redis, &[Server::Broker, Server::Api]);
@@ -187,13 +215,12 @@ impl Trouble {
     /// One word, to count by.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Kill => "kill",
+            Self::Kill | Self::KillLater(_) => "kill",
             Self::KillAndDamage(Damage::Flip) => "kill and flip a bit",
             Self::KillAndDamage(Damage::Cut) => "kill and cut a file",
             Self::KillAndDamage(Damage::Append) => "kill and append to a file",
             Self::KillAndDamage(Damage::NoPlace) => "kill and remove the place",
             Self::KillTwice | Self::KillStarting(_) => "kill at start-up",
-            Self::KillLater(_) => "kill",
             Self::Stop => "stop",
             Self::Freeze => "freeze",
             Self::Pause(_) => "pause a server",

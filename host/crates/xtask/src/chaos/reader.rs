@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use sluicebox_testkit::servers::python;
 
+use super::clock::now_milliseconds;
+
 /// Reads every partition from its beginning, for ever.
 const SCRIPT: &str = r#"
 import os, sys, threading
@@ -28,7 +30,8 @@ while True:
 /// The process that reads, and what it has read. It ends with its owner.
 pub(super) struct Reader {
     child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
+    /// With the time at which each has come, in milliseconds since 1970.
+    lines: Arc<Mutex<Vec<(i64, String)>>>,
 }
 
 impl Reader {
@@ -37,19 +40,19 @@ impl Reader {
         command.args(["-c", SCRIPT, broker, topic, &partitions.to_string()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot run python")?;
         let output = child.stdout.take().context("the reader has no output")?;
-        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::<Mutex<Vec<(i64, String)>>>::default();
         let read = Arc::clone(&lines);
         // It ends when the process does.
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                read.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                read.lock().unwrap_or_else(PoisonError::into_inner).push((now_milliseconds(), line));
             }
         });
         Ok(Self { child, lines })
     }
 
     /// What has come since the last time.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<(i64, String)> {
         std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -162,7 +162,7 @@ fn order(handed: &Handed<'_>, lines: &[Line], faults: &mut Vec<String>) {
 
 /// Of a run, how many values came out, and how many were destroyed on purpose; what came out is a beginning without a hole.
 fn run_of(handed: &Handed<'_>, run: usize, distinct: &BTreeSet<&Line>, downs: u64, faults: &mut Vec<String>) -> (u64, u64) {
-    let (mut told, mut lost, mut holes) = (0, 0, Vec::new());
+    let (mut told, mut destroyed, mut holes) = (0, 0, Vec::new());
     let end = handed.runs.get(run).map(|run| run.end).unwrap_or_default();
     for (target, given) in handed.given.iter().enumerate() {
         let item = |number: usize, series: usize| Item { target, number, series };
@@ -173,7 +173,7 @@ fn run_of(handed: &Handed<'_>, run: usize, distinct: &BTreeSet<&Line>, downs: u6
             let missing: Vec<usize> = (0..handed.series).filter(|series| !has(number, *series)).collect();
             told += (handed.series - missing.len()) as u64;
             let excused = missing.iter().filter(|series| handed.excused.contains(&Line::Value(item(number, **series)))).count();
-            lost += excused as u64;
+            destroyed += excused as u64;
             if missing.len() == excused || end != End::None && last.is_none_or(|last| number > last) {
                 continue;
             }
@@ -189,7 +189,7 @@ fn run_of(handed: &Handed<'_>, run: usize, distinct: &BTreeSet<&Line>, downs: u6
             "in run {run}, pages are missing that are not its last: {holes:?}, and only {downs} could not be read"
         ));
     }
-    (told, lost)
+    (told, destroyed)
 }
 
 #[cfg(test)]

@@ -26,9 +26,9 @@ const COMPONENT: &str = "namespace-lines.wasm";
 /// then. Of which language the tools cannot be had here is said, with the reason.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Only make them, without comparing
+    /// Make them and run their cases, without the table, for which the engine is built optimised
     #[arg(long)]
-    only_make: bool,
+    without_table: bool,
     /// Only this language, and Rust
     #[arg(long)]
     language: Option<String>,
@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     make(arguments.language.as_deref(), arguments.compiler)?;
-    if arguments.only_make {
+    cases(arguments.language.as_deref())?;
+    if arguments.without_table {
         return Ok(());
     }
     let mut cargo = workspace::cargo();
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     command::must(&mut cargo)
 }
 
-/// Makes them, as far as their tools can be had; of the others it is written down why not, for the tests to say.
+/// Makes them, as far as their tools can be had; of the others it is written down why not, for the table to say.
 pub(crate) fn make(only: Option<&str>, compiler: Compiler) -> Result<()> {
     let place = place();
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
@@ -69,6 +70,22 @@ pub(crate) fn make(only: Option<&str>, compiler: Compiler) -> Result<()> {
                 let _ = fs::remove_file(place.join(format!("{language}.wasm")));
             }
         }
+    }
+    Ok(())
+}
+
+/// Runs the cases, which are the same for all, through each that was made, as an author does.
+fn cases(only: Option<&str>) -> Result<()> {
+    for language in LANGUAGES.into_iter().chain(["rust"]) {
+        let component = place().join(format!("{language}.wasm"));
+        if !component.is_file() || only.is_some_and(|only| only != language && language != "rust") {
+            continue;
+        }
+        say(format!("languages: the cases of the example in {language}"));
+        let mut cargo = workspace::cargo();
+        cargo.args(["run", "--quiet", "--package", "sluicebox", "--", "module", "test", "guest-sdk/examples/cases", "--module"]);
+        cargo.arg(component).current_dir(workspace::root());
+        command::must(&mut cargo)?;
     }
     Ok(())
 }

@@ -1,0 +1,128 @@
+//! What goes wrong in a scene, and how it is over.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sluicebox_testkit::api_server::{RequestFault, RequestFaultKind};
+use sluicebox_testkit::wire::WireState;
+use tokio::time::sleep;
+
+use super::super::disk;
+use super::super::plan::{Server, Step, Trouble};
+use super::Scene;
+
+/// How long a program that is killed while it starts may start, in milliseconds.
+const STARTING: u64 = 120;
+
+impl Scene<'_> {
+    pub(super) async fn begin(&mut self, step: Step) -> Result<()> {
+        self.outcome.done.push(step.trouble.name());
+        match step.trouble {
+            Trouble::Kill => self.collector.kill()?,
+            Trouble::KillAndDamage(damage) => {
+                self.collector.kill()?;
+                if let Some(broken) = disk::damage(&self.state.path, self.plan.seed, damage, &mut self.random)? {
+                    self.is_damaged = true;
+                    self.excused.extend(broken.lost);
+                    self.outcome.notes.push(broken.what);
+                }
+            }
+            Trouble::KillTwice => {
+                self.collector.kill()?;
+                self.collector.launch()?;
+                sleep(Duration::from_millis(step.lasts.min(STARTING))).await;
+                self.collector.kill()?;
+            }
+            Trouble::KillLater(milliseconds) => {
+                sleep(Duration::from_millis(milliseconds)).await;
+                self.collector.kill()?;
+                self.start().await?;
+            }
+            Trouble::KillStarting(milliseconds) => {
+                self.collector.kill()?;
+                self.collector.launch()?;
+                sleep(Duration::from_millis(milliseconds)).await;
+                self.collector.kill()?;
+                self.start().await?;
+            }
+            Trouble::Stop => {
+                let (was_there, well) = (self.collector.is_there(), self.collector.stop().await?);
+                if was_there && !well {
+                    self.outcome.notes.push("it has ended and said that something was lost".to_owned());
+                }
+                self.start().await?;
+            }
+            Trouble::Freeze => {
+                if let Some(program) = &self.collector.program {
+                    program.pause()?;
+                }
+            }
+            other => self.around(other)?,
+        }
+        Ok(())
+    }
+
+    /// What happens to what the program stands on.
+    fn around(&mut self, trouble: Trouble) -> Result<()> {
+        let wire = |server| self.servers.wire(&self.api_wire, server);
+        match trouble {
+            Trouble::Pause(Server::Redis) => self.servers.redis.pause(),
+            Trouble::Pause(_) => self.servers.broker.pause(),
+            Trouble::KillServer(server) => {
+                self.killed.push(server);
+                match server {
+                    Server::Redis => self.servers.redis.kill(),
+                    _ => self.servers.broker.kill(),
+                }
+            }
+            Trouble::Cut(server) => wire(server).cut(),
+            Trouble::Refuse(server) => wire(server).set(WireState::Refused),
+            Trouble::Hold(server) => wire(server).set(WireState::Held),
+            Trouble::Slow(server, milliseconds) => wire(server).set(WireState::Slow(Duration::from_millis(milliseconds))),
+            Trouble::BreakWatches => self.api.break_watches(),
+            Trouble::Compact => {
+                self.api.compact();
+                self.api.break_watches();
+            }
+            Trouble::Refusals(code) => {
+                self.api.fail(RequestFault { watches: None, times: 3, kind: RequestFaultKind::Status(code, None) });
+                self.api.break_watches();
+            }
+            Trouble::FullState => self.state.fill()?,
+            Trouble::FullOutput => self.output.fill()?,
+            // Those of the program itself.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) async fn over(&mut self, trouble: Trouble) -> Result<()> {
+        match trouble {
+            Trouble::Kill | Trouble::KillAndDamage(_) | Trouble::KillTwice => self.start().await?,
+            Trouble::Freeze => {
+                if let Some(program) = &self.collector.program {
+                    program.resume()?;
+                }
+            }
+            Trouble::Pause(Server::Redis) => self.servers.redis.resume(),
+            Trouble::Pause(_) => self.servers.broker.resume(),
+            Trouble::KillServer(server) => {
+                self.killed.retain(|killed| *killed != server);
+                self.servers.restart(server).await?;
+            }
+            Trouble::Refuse(server) | Trouble::Hold(server) | Trouble::Slow(server, _) => {
+                self.servers.wire(&self.api_wire, server).set(WireState::Whole);
+            }
+            Trouble::Refusals(_) => self.api.heal(),
+            Trouble::FullState => self.state.empty(),
+            Trouble::FullOutput => self.output.empty(),
+            Trouble::Cut(_)
+            | Trouble::BreakWatches
+            | Trouble::Compact
+            | Trouble::Stop
+            | Trouble::KillLater(_)
+            | Trouble::KillStarting(_) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! What must have come of a scene, so far.
+
+use std::fs;
+use std::sync::PoisonError;
+
+use anyhow::Result;
+
+use super::super::cluster::Gone;
+use super::super::collector::Run;
+use super::super::config::{SINKS, own};
+use super::super::metrics::Metrics;
+use super::super::pages::TARGETS;
+use super::super::plan::{Server, Trouble};
+use super::super::stream::{self, End, Handed, Line, RunFacts};
+use super::super::{documents, events};
+use super::Scene;
+
+/// For how long, in milliseconds, it may not be known that a pod was told of.
+const NOT_KNOWN_YET: i64 = 1500;
+
+/// The same where it ends as it should: what is under way then is told.
+const KNOWN_WITHIN: i64 = 300;
+/// How long, in milliseconds, what is for one server may take while another one is away: less than it is away.
+const LATE: i64 = 2500;
+
+impl Scene<'_> {
+    /// What is not as it should be, given what the program had taken in a while ago.
+    pub(super) async fn faults(&mut self, taken_in: &Metrics) -> Result<Vec<String>> {
+        for (at, line) in self.servers.reader.take() {
+            let Some(line) = stream::parse(&line, self.plan.seed) else { continue };
+            if let Line::Value(item) = &line {
+                self.first_seen.entry(*item).or_insert(at);
+            }
+            self.arrived.push(line);
+        }
+        let given: Vec<Vec<usize>> = (0..TARGETS.len()).map(|target| self.pages.given(target)).collect();
+        let written = fs::read_to_string(self.output.path.join("lines/lines.jsonl")).unwrap_or_default();
+        let written: Vec<Line> = written.lines().filter_map(|line| stream::parse(line, self.plan.seed)).collect();
+        let metrics = self.collector.metrics().await?;
+        let mut faults = accounts(&metrics, self.is_damaged);
+        for (sink, lines) in [("broker", &self.arrived), ("lines", &written)] {
+            let runs = self.facts(sink, taken_in, &metrics);
+            let handed = Handed { given: &given, series: self.plan.series, runs: &runs, excused: &self.excused };
+            faults.extend(stream::faults(&handed, lines).into_iter().map(|fault| format!("{sink}: {fault}")));
+        }
+        self.outcome.told = self.arrived.len() + written.len();
+        faults.extend(documents::meta_faults(&self.output.path.join("meta"), &self.cluster.pods()?));
+        let hash = self.servers.hash(&own("metadata", self.plan.seed)).await?;
+        let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has gone while nobody looked is not noticed where nothing is remembered.
+        let anything = self.collector.runs.len() > 1 && (!self.plan.reconciles || self.is_damaged);
+        let leftovers = truth.gone.iter().filter(|gone| self.may_be_left(gone)).map(|gone| &gone.address).collect();
+        faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
+        self.outcome.changes = truth.changes;
+        if let Some(heard) = self.listener.heard() {
+            self.outcome.told += heard.len();
+            faults.extend(events::faults(&heard, &truth.put, &truth.there, &self.spans()));
+        }
+        drop(truth);
+        faults.extend(self.late());
+        faults.extend(self.broken.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        Ok(faults)
+    }
+
+    /// What took too long to arrive where it could, because another server was away.
+    fn late(&mut self) -> Option<String> {
+        let away = self.plan.outage()?;
+        let mut slowest = 0;
+        if away != Server::Broker {
+            let ages = self.first_seen.iter().filter_map(|(item, at)| Some(at - self.pages.time(item.target, item.number)?));
+            slowest = slowest.max(ages.max().unwrap_or(0));
+        }
+        if away == Server::Broker
+            && let Some(heard) = self.listener.heard()
+        {
+            let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+            slowest = slowest.max(events::slowest(&heard, &self.listener.times(), &truth.put));
+        }
+        self.outcome.slowest_beside = slowest;
+        (slowest > LATE).then(|| format!("while {away:?} was away, what was for others took up to {slowest} ms"))
+    }
+
+    /// What is known of the runs, as far as this sink is concerned.
+    fn facts(&self, sink: &str, taken_in: &Metrics, now: &Metrics) -> Vec<RunFacts> {
+        let count = |number: f64| format!("{number:.0}").parse::<u64>().unwrap_or_default();
+        let last = self.collector.runs.len().saturating_sub(1);
+        let disk_is_full = self.plan.steps.iter().any(|step| step.trouble == Trouble::FullState);
+        let facts = |(number, run): (usize, &Run)| {
+            let is_last = number == last;
+            let account = run.last.as_ref().map(|metrics| metrics.account(sink)).unwrap_or_default();
+            let safe = match (is_last, run.well) {
+                (true, _) => taken_in.account(sink).entries,
+                (_, true) => account.entries,
+                _ => account.safe(disk_is_full),
+            };
+            let end = match (is_last, run.well) {
+                (true, _) => End::None,
+                (_, true) => End::Stopped,
+                _ => End::Killed,
+            };
+            let most = is_last.then(|| count(now.account(sink).entries));
+            RunFacts { began: run.began, safe: count(safe), most, end }
+        };
+        self.collector.runs.iter().enumerate().map(facts).collect()
+    }
+
+    /// What was announced is written down once a second, and once all sinks have it: of a pod that came shortly before a kill, or while a sink
+    /// did not take what was told of it, it is not known that anybody was told, and when it has gone before the next start, nobody notices.
+    fn may_be_left(&self, gone: &Gone) -> bool {
+        let is_held_up = |trouble| match trouble {
+            Trouble::Freeze | Trouble::FullState | Trouble::FullOutput => true,
+            Trouble::Pause(server)
+            | Trouble::KillServer(server)
+            | Trouble::Refuse(server)
+            | Trouble::Hold(server)
+            | Trouble::Slow(server, _)
+            | Trouble::Cut(server) => server == Server::Redis,
+            _ => false,
+        };
+        if self.plan.steps.iter().any(|step| is_held_up(step.trouble)) {
+            return true;
+        }
+        // Some run has known it for long enough, or has known it and ended as it should.
+        let is_known = |(number, run): (usize, &Run)| {
+            let Some(ready) = self.ready(number) else { return false };
+            let known_for = run.ended.unwrap_or(i64::MAX).min(gone.went) - gone.came.max(ready);
+            known_for
+                >= match run.ended {
+                    Some(_) if run.well => KNOWN_WITHIN,
+                    Some(_) => NOT_KNOWN_YET,
+                    None => 0,
+                }
+        };
+        !self.collector.runs.iter().enumerate().any(is_known)
+    }
+
+    /// When a run was ready for the first time, if it ever was.
+    fn ready(&self, run: usize) -> Option<i64> {
+        let known = self.collector.runs.get(run).and_then(|run| run.ready);
+        known.or_else(|| self.collector.watcher.ready(run))
+    }
+
+    /// In which times each run must have told everything; none where something was lost on purpose.
+    fn spans(&self) -> Vec<events::Span> {
+        if self.is_damaged || self.plan.steps.iter().any(|step| step.trouble == Trouble::Compact) {
+            return Vec::new();
+        }
+        let runs = self.collector.runs.iter().enumerate();
+        runs.filter_map(|(number, run)| Some(events::Span { from: self.ready(number)?, to: run.ended.unwrap_or(i64::MAX) }))
+            .collect()
+    }
+}
+
+/// What is wrong with what the program says of itself, once all is quiet.
+fn accounts(metrics: &Metrics, is_damaged: bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    for sink in SINKS {
+        let account = metrics.account(sink);
+        if !account.is_right() {
+            faults.push(format!("the account of {sink} is not right: {account:?}"));
+        }
+        if account.damaged > 0.5 && !is_damaged {
+            faults.push(format!("entries in the store of {sink} were lost, and nobody has touched it: {account:?}"));
+        }
+        if account.held > 0.5 || account.refused > 0.5 || account.dropped - account.damaged > 0.5 {
+            faults.push(format!("entries of {sink} were held, refused or dropped: {account:?}"));
+        }
+    }
+    let lanes = metrics.sum("sluicebox_lane_dropped_events_total", &[]);
+    if lanes > 0.5 {
+        faults.push(format!("lanes have dropped {lanes} events"));
+    }
+    faults
+}

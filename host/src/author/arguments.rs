@@ -1,0 +1,223 @@
+//! What can be typed after `sluicebox module`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use sluicebox_contract::TimeSpan;
+use sluicebox_contract::quantity::ByteSize;
+
+use crate::place::Place;
+
+/// What a module's author wants to do. Warnings of a module stand on standard error; `RUST_LOG=debug` shows every line that it logs.
+#[derive(Args, Debug)]
+pub struct ModuleArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What a module's author wants to do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Make a module that compiles and whose tests hold, to be changed
+    ///
+    /// The folder has the module's code, two cases, the settings of the linker, and a README with every
+    /// command up to the module running in a collector. Nothing that is there already is written over.
+    ///
+    ///   sluicebox module new pod-greeter
+    ///   sluicebox module new pod-greeter --sdk ../sluicebox/guest-sdk
+    ///
+    /// Exit codes: 0 made, 2 no good name, a folder that is there already, or no SDK.
+    #[command(verbatim_doc_comment)]
+    New(NewArguments),
+    /// Run case files through a module: events in, entries expected
+    ///
+    /// A case is a JSON file that needs no Rust to write:
+    ///
+    ///   {
+    ///     "about": "A new pod is greeted.",
+    ///     "settings": {},
+    ///     "steps": [
+    ///       {"events": [{"pod": {"change": "added", "pod": {"uid": "u1", "name": "web"}}}],
+    ///        "expect": [{"message": {"body": "hello web"}}]}
+    ///     ]
+    ///   }
+    ///
+    /// Steps are taken in order by one instance. Others than `events` are `tick` (samples), `report`
+    /// (connections), `inventory`, `series`, `define`, `forget`, `restart` and `swap`; `expect-error`
+    /// in place of `expect` is a refusal whose text contains this. guest-sdk/README.md says everything.
+    /// Each difference is shown as lines: `-` was expected, `+` came, `^` marks the place.
+    ///
+    ///   sluicebox module test cases --module ./hello.wasm           every case of the folder
+    ///   sluicebox module test cases --module ./hello.wasm --bless   what came is from now on expected
+    ///   sluicebox module test modules/telemd --module telemd        a preset, with the cases beside it
+    ///
+    /// Exit codes: 0 everything came as expected, 1 something else came, 2 wrong command line, module
+    /// or case.
+    #[command(verbatim_doc_comment)]
+    Test(TestArguments),
+    /// Show what a component is made of, what it asks for, and what it would get
+    ///
+    /// Its handlers, everything that it exports and imports, size and digest, the interface version
+    /// that it was made for, the language and the tools that made it, whether a backtrace would have
+    /// names, and the limits of a lane that says nothing. A component that would be refused is shown,
+    /// too, with the reason.
+    ///
+    ///   sluicebox module inspect ./hello.wasm
+    ///   sluicebox module inspect telemd json-lines
+    ///
+    /// Exit codes: 0 each would be accepted, 2 one would be refused or cannot be read.
+    #[command(verbatim_doc_comment)]
+    Inspect(InspectArguments),
+    /// Measure how fast a module is and what it holds, and fail above a budget
+    ///
+    /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64
+    /// objects, 700 samples of 50 pods and their containers, 1000 connections, 200 values of series.
+    /// With it, the steps of the cases are taken again and again; cases that are refused are left out.
+    /// What is timed are the handlers with the border around them, in time of the processor, so that a
+    /// busy machine does not count.
+    ///
+    ///   sluicebox module bench ./hello.wasm
+    ///   sluicebox module bench ./hello.wasm --events cases --time 5s
+    ///   sluicebox module bench ./hello.wasm --budget-ns-per-event 5000 --budget-memory 4MiB
+    ///
+    /// Exit codes: 0 within every budget, 1 above one, 2 wrong command line, module or case.
+    #[command(verbatim_doc_comment)]
+    Bench(BenchArguments),
+    /// Record events of a running collector as a case
+    ///
+    /// The collector looks at a lane's last batch twenty times a second until it has seen so many
+    /// events, or the time is over: a busy lane shapes more than is recorded, and none of it is slowed
+    /// down. What `--redact` names is taken out before anything is written: every field of that name,
+    /// and every label or attribute. The same text becomes the same word, an address another address.
+    /// A text that stands within another one, such as a name in a path, is not found: look at the file
+    /// before you give it away.
+    ///
+    ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
+    ///   sluicebox module record --lane galileo --redact annotations --output cases/real.json
+    ///
+    /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
+    #[command(verbatim_doc_comment)]
+    Record(RecordArguments),
+    /// Hand the events of cases to a module, and print what comes as JSON, an entry a line
+    ///
+    ///   sluicebox module replay cases/real.json --module ./hello.wasm | jq .message.body
+    ///
+    /// Exit codes: 0 all were shaped, 1 some were refused or stopped the module, 2 wrong command line,
+    /// module or case.
+    #[command(verbatim_doc_comment)]
+    Replay(ReplayArguments),
+}
+
+/// What is made, and where.
+#[derive(Args, Debug)]
+pub struct NewArguments {
+    /// The name of the module, or the path of its folder: small letters, digits and hyphens
+    #[arg(value_name = "NAME")]
+    pub folder: PathBuf,
+    /// What it is written in
+    #[arg(long, value_enum, default_value = "rust")]
+    pub language: Language,
+    /// Where the SDK is: the folder `guest-sdk` of sluicebox's sources, or the git address of these. Without it, it is looked for in and
+    /// beside the folders above
+    #[arg(long, value_name = "PATH|URL")]
+    pub sdk: Option<String>,
+}
+
+/// What a module may be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// With the SDK.
+    Rust,
+}
+
+/// Which cases, and which module.
+#[derive(Args, Debug)]
+pub struct TestArguments {
+    /// Case files, folders of them, or folders that have a folder `cases`
+    #[arg(value_name = "CASES|DIR", required = true)]
+    pub cases: Vec<PathBuf>,
+    /// A component file, or a preset by its name
+    #[arg(long, short, value_name = "FILE|PRESET")]
+    pub module: String,
+    /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
+    #[arg(long)]
+    pub bless: bool,
+    /// Memory that the module may have; modules in Python need about `256MiB`
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub memory: ByteSize,
+}
+
+/// What is recorded, and where it goes.
+#[derive(Args, Debug)]
+pub struct RecordArguments {
+    /// Which collector.
+    #[command(flatten)]
+    pub place: Place,
+    /// The lane: a name under `modules` in the collector's configuration
+    #[arg(long)]
+    pub lane: String,
+    /// The case file that is written; it must not be there yet
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Events, at most: objects, samples, connections, values
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub number: usize,
+    /// How long to wait for them
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub time: TimeSpan,
+    /// A field, a label or an attribute whose text is taken out; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub redact: Vec<String>,
+}
+
+/// What is handed over, and to which module.
+#[derive(Args, Debug)]
+pub struct ReplayArguments {
+    /// Case files, folders of them, or folders that have a folder `cases`
+    #[arg(value_name = "CASES|DIR", required = true)]
+    pub cases: Vec<PathBuf>,
+    /// A component file, or a preset by its name
+    #[arg(long, short, value_name = "FILE|PRESET")]
+    pub module: String,
+    /// Memory that the module may have; modules in Python need about `256MiB`
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub memory: ByteSize,
+}
+
+/// Which components.
+#[derive(Args, Debug)]
+pub struct InspectArguments {
+    /// Component files, or presets by their names
+    #[arg(value_name = "FILE|PRESET", required = true)]
+    pub modules: Vec<String>,
+}
+
+/// What is measured, and what it may come to.
+#[derive(Args, Debug)]
+pub struct BenchArguments {
+    /// A component file, or a preset by its name
+    #[arg(value_name = "FILE|PRESET")]
+    pub module: String,
+    /// Case files, or folders of them, whose events are used
+    #[arg(long, value_name = "CASES|DIR", num_args = 1..)]
+    pub events: Vec<PathBuf>,
+    /// What the module is started with, where `--events` does not say it
+    #[arg(long, value_name = "JSON", default_value = "{}", conflicts_with = "events")]
+    pub settings: String,
+    /// How long each kind of event, or each case, is measured
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub time: TimeSpan,
+    /// Nanoseconds that an event may take, in the middle of all rounds
+    #[arg(long, value_name = "N")]
+    pub budget_ns_per_event: Option<f64>,
+    /// Linear memory that the instance may hold at the end
+    #[arg(long, value_name = "SIZE")]
+    pub budget_memory: Option<ByteSize>,
+    /// How large the component may be
+    #[arg(long, value_name = "SIZE")]
+    pub budget_size: Option<ByteSize>,
+    /// Memory that the module may have; modules in Python need about `256MiB`
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub memory: ByteSize,
+}

@@ -1,0 +1,197 @@
+//! `sluicebox module bench`: how fast a module is, what it holds and weighs, and whether that is within a budget.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_contract::{Event, Fault, Shaper as _};
+use sluicebox_wasm::{Module, WasmShaper};
+
+use super::arguments::BenchArguments;
+use super::cases::{self, Expect, Script, Step};
+use super::measure::{Round, Rounds, processor_time};
+use super::{events, load, paths};
+use crate::say;
+
+/// One row of the table: a kind of event, or a case file.
+struct Row {
+    name: String,
+    rounds: Rounds,
+    /// Linear memory at the end.
+    memory: usize,
+}
+
+/// Measures, prints the table, and says what is over the budget.
+pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
+    let component = match load::component(&arguments.module) {
+        Ok(component) => component,
+        Err(error) => return load::refused(&error),
+    };
+    let began = Instant::now();
+    // Without the cache: compiling is measured, too.
+    let module = match load::module(&arguments.module, &component, None) {
+        Ok(module) => module,
+        Err(code) => return code,
+    };
+    let compiled = began.elapsed();
+    let scripts = match scripts(arguments, &module) {
+        Ok(scripts) => scripts,
+        Err(error) => return say::wrong(error),
+    };
+    let mut rows = Vec::new();
+    for (name, script) in scripts {
+        match measure(name, &script, &module, arguments) {
+            Ok(row) => rows.push(row),
+            Err(error) => return say::wrong(error),
+        }
+    }
+    if rows.is_empty() {
+        return say::wrong("nothing was measured: no case has a batch that this module takes and does not refuse");
+    }
+    print(&module, compiled, &rows);
+    judge(&over_budget(arguments, &module, &rows))
+}
+
+/// What is to be measured: the cases that are named, or one batch of each kind that the module takes.
+fn scripts(arguments: &BenchArguments, module: &Module) -> Result<Vec<(String, Script)>, String> {
+    let mut scripts = Vec::new();
+    if arguments.events.is_empty() {
+        let settings: Value =
+            serde_json::from_str(&arguments.settings).map_err(|error| format!("`--settings` is no JSON: {error}"))?;
+        for (kind, case) in events::cases(&settings) {
+            scripts.push((kind.to_owned(), cases::script(&cases::read(kind, &case.to_string())?)?));
+        }
+    } else {
+        for path in paths::cases(&arguments.events)? {
+            let (name, script) = read(&path).map_err(|error| format!("cannot read the case {}: {error}", path.display()))?;
+            scripts.push((name, script));
+        }
+    }
+    scripts.retain(|(_, script)| is_measurable(script, module));
+    Ok(scripts)
+}
+
+fn read(path: &PathBuf) -> Result<(String, Script), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let script = cases::script(&cases::read(&name, &text)?)?;
+    Ok((name, script))
+}
+
+/// A refusal costs something else than what is measured here.
+fn is_measurable(script: &Script, module: &Module) -> bool {
+    let batches = script.steps.iter().filter_map(|step| match step {
+        Step::Batch { events, expect, .. } => Some((events, expect)),
+        _ => None,
+    });
+    let takes = |events: &[Event]| events.first().is_some_and(|event| cases::is_taken(event, module.handlers()));
+    let mut any = false;
+    for (events, expect) in batches {
+        if !takes(events) || matches!(expect, Expect::Error(_)) {
+            return false;
+        }
+        any |= events.iter().any(|event| event.items() > 0);
+    }
+    any && script.start_error.is_none()
+}
+
+/// Takes the steps again and again until the time is over. What is timed is the handlers, border included, in time of the processor.
+fn measure(name: String, script: &Script, module: &Module, arguments: &BenchArguments) -> Result<Row, String> {
+    let failed = |fault: Fault| format!("cannot measure {name}: {fault}");
+    let limits = load::limits(arguments.memory);
+    let mut shaper = WasmShaper::new(module.clone(), script.settings.clone(), script.context.clone(), limits);
+    shaper.renew().map_err(failed)?;
+    let mut rounds = Rounds::default();
+    let began = Instant::now();
+    while rounds.is_empty() || began.elapsed() < arguments.time.0 {
+        rounds.push(round(script, &mut shaper).map_err(failed)?);
+    }
+    let memory = shaper.memory_bytes();
+    Ok(Row { name, rounds, memory })
+}
+
+fn round(script: &Script, shaper: &mut WasmShaper) -> Result<Round, Fault> {
+    let mut round = Round::default();
+    for step in &script.steps {
+        match step {
+            Step::Define(subjects) => shaper.define(subjects)?,
+            Step::Forget(subjects) => shaper.forget(subjects)?,
+            Step::Restart(subjects) | Step::Swap(subjects) => {
+                shaper.renew()?;
+                shaper.define(subjects)?;
+            }
+            Step::Batch { define, events, .. } => {
+                shaper.define(define)?;
+                let before = processor_time();
+                let entries = shaper.shape(events)?;
+                round.time += processor_time().saturating_sub(before);
+                round.events += events.iter().map(Event::items).sum::<usize>();
+                round.entries += entries.len();
+            }
+        }
+    }
+    Ok(round)
+}
+
+fn print(module: &Module, compiled: Duration, rows: &[Row]) {
+    let description = module.describe();
+    say::line(format_args!(
+        "{} {}: {} bytes, compiled in {} ms\n",
+        description.name,
+        module.version(),
+        description.bytes,
+        compiled.as_millis()
+    ));
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max("EVENTS".len());
+    say::line(format_args!(
+        "{:<width$}  {:>8}  {:>12}  {:>10}  {:>10}  {:>9}  {:>10}",
+        "EVENTS", "A ROUND", "EVENTS/S", "NS/EVENT", "SLOWEST", "ENTRIES", "MEMORY KB"
+    ));
+    for Row { name, rounds, memory } in rows {
+        let nanos = rounds.median();
+        let each_second = if nanos > 0.0 { 1e9 / nanos } else { 0.0 };
+        say::line(format_args!(
+            "{name:<width$}  {:>8}  {each_second:>12.0}  {nanos:>10.1}  {:>10.1}  {:>9}  {:>10}",
+            rounds.events(),
+            rounds.slowest(),
+            rounds.entries(),
+            memory / 1024
+        ));
+    }
+    say::line(
+        "\nof one processor; NS/EVENT is the median of all rounds, ENTRIES come of one round; an event is one object, sample, connection or value",
+    );
+}
+
+fn over_budget(arguments: &BenchArguments, module: &Module, rows: &[Row]) -> Vec<String> {
+    let mut over = Vec::new();
+    let bytes = |size: ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+    if let Some(budget) = arguments.budget_size
+        && module.describe().bytes > bytes(budget)
+    {
+        over.push(format!("the component weighs {} bytes, more than {budget}", module.describe().bytes));
+    }
+    for Row { name, rounds, memory } in rows {
+        let nanos = rounds.median();
+        if let Some(budget) = arguments.budget_ns_per_event
+            && nanos > budget
+        {
+            over.push(format!("{name} takes {nanos:.1} ns for each event, more than {budget}"));
+        }
+        if let Some(budget) = arguments.budget_memory
+            && *memory > bytes(budget)
+        {
+            over.push(format!("{name} needs {memory} bytes of memory, more than {budget}"));
+        }
+    }
+    over
+}
+
+fn judge(over: &[String]) -> ExitCode {
+    for over in over {
+        say::complaint(format_args!("error: over the budget: {over}"));
+    }
+    if over.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

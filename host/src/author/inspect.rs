@@ -1,0 +1,96 @@
+//! `sluicebox module inspect`: what a component is made of, what it asks for and what it would get, whether it is accepted or not.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_wasm::{Anatomy, digest};
+
+use super::arguments::InspectArguments;
+use super::load;
+use crate::{config, foundry, modules, say};
+
+/// Says what there is to say about each component, and why it is refused where it is.
+pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
+    let cache = foundry::cache(None);
+    let mut code = ExitCode::SUCCESS;
+    for name in &arguments.modules {
+        let component = match load::component(name) {
+            Ok(component) => component,
+            Err(error) => {
+                code = load::refused(&error);
+                continue;
+            }
+        };
+        let anatomy = Anatomy::of(&component);
+        let module = load::module(name, &component, cache.as_ref());
+        let mut page = match (&module, &anatomy) {
+            (Ok(module), _) => modules::page(module.describe()),
+            (Err(_), Ok(anatomy)) => stranger(name, &component, anatomy),
+            (Err(refused), Err(_)) => {
+                code = *refused;
+                continue;
+            }
+        };
+        if let Ok(anatomy) = &anatomy {
+            page.push_str(&parts(anatomy));
+        }
+        match module {
+            Ok(_) => page.push_str(&limits(&config::Limits::default())),
+            Err(refused) => {
+                page.push_str("  accepted  no: see the error\n");
+                code = refused;
+            }
+        }
+        say::line(page.trim_end());
+    }
+    code
+}
+
+/// The page of a component that is refused.
+fn stranger(name: &str, component: &[u8], anatomy: &Anatomy) -> String {
+    format!(
+        "{name}\n  digest    sha256:{}\n  weighs    {} bytes\n  exports   {}\n  imports   {}\n",
+        digest(component),
+        component.len(),
+        modules::list(&anatomy.exports),
+        modules::list(&anatomy.imports),
+    )
+}
+
+fn parts(anatomy: &Anatomy) -> String {
+    let made = |field: &str| {
+        let producers = anatomy.producers.iter().filter(|producer| producer.field == field);
+        let names = producers.map(|producer| format!("{} {}", producer.name, producer.version).trim_end().to_owned());
+        let names: Vec<String> = names.collect();
+        if names.is_empty() { "it does not say".to_owned() } else { names.join(", ") }
+    };
+    let Anatomy { code_bytes, data_bytes, name_bytes, debug_bytes, .. } = anatomy;
+    let backtraces = match (name_bytes, debug_bytes) {
+        (0, _) => "numbers of functions: it was stripped",
+        (_, 0) => "names of functions",
+        _ => "names of functions; it carries debug information, too",
+    };
+    format!(
+        "  language  {}\n  made by   {}\n  holds     {code_bytes} bytes of code, {data_bytes} of data, {name_bytes} of names, {debug_bytes} of debug \
+         information\n  backtrace {backtraces}\n",
+        made("language"),
+        made("processed-by"),
+    )
+}
+
+/// What a lane gives a module when its configuration says nothing.
+fn limits(limits: &config::Limits) -> String {
+    let config::Limits { memory, deadline, start_deadline, entries, output, log_lines_per_second, cpu, .. } = limits;
+    let mut text = String::new();
+    let ByteSize(recycled) = limits.recycle_above_memory.unwrap_or(ByteSize(memory.0 / 4 * 3));
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "  limits    unless `limits` of its lane say otherwise:\n            \
+         memory {memory} (a fresh instance above {}), deadline {deadline}, start-deadline {start_deadline},\n            \
+         entries {entries} and output {output} for each call, log-lines-per-second {log_lines_per_second}, cpu {cpu}\n",
+        ByteSize(recycled),
+    );
+    text
+}

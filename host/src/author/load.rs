@@ -1,0 +1,51 @@
+//! The module that an author's command is about: a preset by its name, or a component file.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sluicebox_contract::quantity::ByteSize;
+use sluicebox_wasm::{COMPONENT_BYTES, Cache, Engine, Limits, LoadError, LoadOptions, Module, read_component};
+
+use crate::{presets, say};
+
+/// The bytes of the component.
+pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
+    match presets::find(name) {
+        Some(preset) => Ok(Cow::Borrowed(preset.component)),
+        None => read_component(name, Path::new(name), COMPONENT_BYTES).map(Cow::Owned),
+    }
+}
+
+/// The module, compiled or taken from the cache; what is wrong was said already when there is none.
+pub(super) fn module(name: &str, component: &[u8], cache: Option<&Cache>) -> Result<Module, ExitCode> {
+    let engine = Engine::new().map_err(|error| {
+        say::complaint(format_args!("error: {error}"));
+        ExitCode::FAILURE
+    })?;
+    let options = LoadOptions { cache, ..LoadOptions::default() };
+    Module::load(&engine, name, component, &options).map_err(|error| refused(&error))
+}
+
+/// Says why a module is refused.
+pub(super) fn refused(error: &LoadError) -> ExitCode {
+    let LoadError { module, refusal } = error;
+    let or_preset = if presets::find(module).is_none() && !module.contains(['/', '.']) {
+        "; `sluicebox modules` lists the presets"
+    } else {
+        ""
+    };
+    say::wrong(format_args!("cannot load module `{module}`: {refusal}\nhint: {}{or_preset}", refusal.hint()))
+}
+
+/// The limits of a lane that says nothing, but for time: what a command finds out is not how fast a busy machine is.
+pub(super) fn limits(memory: ByteSize) -> Limits {
+    let deadline = Duration::from_mins(1);
+    Limits {
+        memory_bytes: usize::try_from(memory.0).unwrap_or(usize::MAX),
+        call_deadline: deadline,
+        start_deadline: deadline,
+        ..Limits::default()
+    }
+}

@@ -1,0 +1,129 @@
+//! `sluicebox module record` and `replay`: real events become a case, and cases become entries.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sluicebox_contract::{Shaper as _, UnixNanos};
+use sluicebox_wasm::WasmShaper;
+
+use super::arguments::{RecordArguments, ReplayArguments};
+use super::cases::{self, Made};
+use super::recording::{Answer, Asked, Request};
+use super::{layout, load, paths};
+use crate::{foundry, harmless, say};
+
+/// A collector looks for requests every second.
+const COLLECTOR: Duration = Duration::from_secs(10);
+
+/// Asks the collector, waits, and writes the case.
+pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
+    if arguments.output.exists() {
+        return say::wrong(format_args!("{} is there already\nhint: name another file", arguments.output.display()));
+    }
+    let Some(state) = arguments.place.find("recordings") else { return ExitCode::from(2) };
+    if !state.is_dir() {
+        let hint = "hint: `--state-directory` names the right one; the collector logs which it is";
+        return say::wrong(format_args!("no collector works with {}\n{hint}", state.display()));
+    }
+    let request = Request {
+        lane: arguments.lane.clone(),
+        events: arguments.number,
+        seconds: arguments.time.0.as_secs().max(1),
+        redact: arguments.redact.clone(),
+    };
+    let id = format!("{}-{}", UnixNanos::now().0, std::process::id());
+    let asked = match Asked::ask(&state, &id, &request) {
+        Ok(asked) => asked,
+        Err(error) => return say::wrong(format_args!("cannot ask for a recording in {}: {error}", state.display())),
+    };
+    let answer = wait(&asked, request.patience());
+    asked.end();
+    match answer.and_then(|case| write(&arguments.output, &case)) {
+        Ok(steps) => {
+            let (path, lane) = (arguments.output.display(), &arguments.lane);
+            say::line(format_args!("{path}: {steps} steps of lane `{lane}`, and nothing expected of them yet"));
+            say::line(format_args!(
+                "hint: `sluicebox module test {path} --module FILE --bless` adds what the module makes of them"
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say::complaint(format_args!("error: not recorded: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wait(asked: &Asked, patience: Duration) -> Answer {
+    let began = Instant::now();
+    loop {
+        match asked.answer() {
+            Some(Ok(answer)) => return answer,
+            Some(Err(error)) => return Err(format!("cannot read the collector's answer: {error}")),
+            None => {}
+        }
+        let waited = began.elapsed();
+        if waited > COLLECTOR && !asked.is_taken() {
+            return Err("no collector has taken the request: is it running, with this state directory?".to_owned());
+        }
+        if waited > patience + COLLECTOR + COLLECTOR {
+            return Err("the collector has not answered in time".to_owned());
+        }
+        #[expect(clippy::disallowed_methods, reason = "a command line tool has nothing else to do meanwhile")]
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn write(path: &Path, case: &Value) -> Result<usize, String> {
+    let text = layout::lay_out(case, 0) + "\n";
+    let written = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let written = written.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(case.get("steps").and_then(Value::as_array).map_or(0, Vec::len))
+}
+
+/// Hands the events of the cases to the module, whatever they expect, and prints what comes: one JSON object for each entry.
+pub(super) fn replay(arguments: &ReplayArguments) -> ExitCode {
+    let cache = foundry::cache(None);
+    let loaded = load::component(&arguments.module)
+        .map_err(|error| load::refused(&error))
+        .and_then(|component| load::module(&arguments.module, &component, cache.as_ref()));
+    let module = match loaded {
+        Ok(module) => module,
+        Err(code) => return code,
+    };
+    let paths = match paths::cases(&arguments.cases) {
+        Ok(paths) => paths,
+        Err(error) => return say::wrong(error),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for path in &paths {
+        let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let script = match read.and_then(|text| cases::read("replayed", &text)).and_then(|case| cases::script(&case)) {
+            Ok(script) => script,
+            Err(error) => return say::wrong(format_args!("cannot read the case {}: {error}", path.display())),
+        };
+        let limits = load::limits(arguments.memory);
+        let mut shaper = WasmShaper::new(module.clone(), script.settings.clone(), script.context.clone(), limits);
+        if let Err(fault) = shaper.renew() {
+            say::complaint(format_args!("error: {}: {}", path.display(), harmless::line(&fault.to_string(), 2000)));
+            code = ExitCode::FAILURE;
+            continue;
+        }
+        for (index, step) in script.steps.iter().enumerate() {
+            match cases::take(step, &mut shaper) {
+                Made::Success => {}
+                Made::Entries(entries) => entries.iter().for_each(|entry| say::line(harmless::json(&entry.to_string()))),
+                Made::Refusal { fault, .. } | Made::Failure(fault) => {
+                    let fault = harmless::line(&fault, 2000);
+                    say::complaint(format_args!("error: {}: step {}: {fault}", path.display(), index + 1));
+                    code = ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    code
+}

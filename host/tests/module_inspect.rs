@@ -1,0 +1,107 @@
+//! `sluicebox module inspect` and `bench`: what an author is told about a component before it goes anywhere.
+
+mod support;
+
+use sluicebox::presets::PRESETS;
+use support::author::run;
+use support::{Place, module};
+
+#[test]
+fn every_preset_is_described_with_what_it_would_get() {
+    let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    let mut arguments = vec!["inspect"];
+    arguments.extend(&names);
+    let said = run(&arguments);
+    assert_eq!(said.code, 0, "{}", said.error);
+    for name in names {
+        let start = said.out.find(&format!("{name}\n  version ")).unwrap();
+        let page = &said.out[start..];
+        for line in ["  digest    sha256:", "  made for  sluicebox:module@0.2", "  imports   sluicebox:module/", "  limits    "] {
+            assert!(page.contains(line), "{line} is missing for {name} in {page}");
+        }
+    }
+    assert!(said.out.contains("memory 64MiB (a fresh instance above 48MiB), deadline 1s, start-deadline 5s"), "{}", said.out);
+}
+
+#[test]
+fn what_a_refused_component_asks_for_is_shown_with_the_reason() {
+    let place = Place::new();
+    let path = place.path("sockets.wasm");
+    let text = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance (export "connect" (func)))) (import "wasi:cli/stdout@0.2.0" (instance (export "get" (func)))))"#;
+    std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+    let said = run(&["inspect", path.to_str().unwrap()]);
+    assert_eq!(said.code, 2);
+    assert!(said.out.contains("  imports   wasi:sockets/tcp@0.2.0\n            wasi:cli/stdout@0.2.0"), "{}", said.out);
+    assert!(said.out.contains("  accepted  no"), "{}", said.out);
+    assert!(said.error.contains("it imports wasi:sockets/tcp@0.2.0, wasi:cli/stdout@0.2.0; granted: "), "{}", said.error);
+}
+
+#[test]
+fn the_language_and_the_tools_are_told_where_the_component_says_so() {
+    // A core module within, with a section `producers`: one field, one value.
+    let mut section = b"\x09producers\x01\x08language\x01\x04Rust\x061.95.0".to_vec();
+    let mut core = b"\0asm\x01\0\0\0\0".to_vec();
+    core.push(u8::try_from(section.len()).unwrap());
+    core.append(&mut section);
+    let mut component = std::fs::read(module("json-lines")).unwrap();
+    component.push(1);
+    component.push(u8::try_from(core.len()).unwrap());
+    component.append(&mut core);
+    let place = Place::new();
+    let path = place.path("told.wasm");
+    std::fs::write(&path, component).unwrap();
+    let said = run(&["inspect", path.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    assert!(said.out.contains("Rust 1.95.0"), "{}", said.out);
+}
+
+#[test]
+fn every_preset_is_measured_with_every_kind_of_event_that_it_takes() {
+    for preset in PRESETS {
+        let said = run(&["bench", preset.name, "--time", "20ms"]);
+        assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+        assert!(said.out.contains("NS/EVENT"), "{}", said.out);
+    }
+    let said = run(&["bench", "json-lines", "--time", "20ms"]);
+    let row = |kind: &str| said.out.lines().find(|line| line.starts_with(kind)).unwrap().split_whitespace().collect::<Vec<_>>();
+    for (kind, events, entries) in
+        [("objects", "64", "64"), ("samples", "700", "100"), ("connections", "1000", "1000"), ("series", "200", "200")]
+    {
+        let row = row(kind);
+        assert_eq!((row[1], row[5]), (events, entries), "{}", said.out);
+        assert!(row[3].parse::<f64>().unwrap() > 0.0, "{}", said.out);
+    }
+}
+
+#[test]
+fn a_module_above_a_budget_is_a_failure_that_says_by_how_much() {
+    let above = ["--budget-ns-per-event", "1", "--budget-memory", "1KiB", "--budget-size", "1KiB"];
+    let mut arguments = vec!["bench", "telemd", "--time", "20ms"];
+    arguments.extend(above);
+    let said = run(&arguments);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.error);
+    for part in [
+        " ns for each event, more than 1\n",
+        " bytes of memory, more than 1KiB\n",
+        "error: over the budget: the component weighs ",
+    ] {
+        assert!(said.error.contains(part), "{part} is missing in {}", said.error);
+    }
+    let within = ["--budget-ns-per-event", "1e9", "--budget-memory", "64MiB", "--budget-size", "32MiB"];
+    let mut arguments = vec!["bench", "telemd", "--time", "20ms"];
+    arguments.extend(within);
+    assert_eq!(run(&arguments).code, 0);
+}
+
+#[test]
+fn the_events_of_cases_are_measured_and_refusals_are_left_out() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../modules/pod-metrics/cases");
+    let said = run(&["bench", "pod-metrics", "--events", cases, "--time", "1ms"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+    assert!(said.out.lines().count() > 10, "{}", said.out);
+    assert!(!said.out.contains("refused"), "{}", said.out);
+    // A kind that the module does not take is nothing to measure.
+    let said = run(&["bench", "galileo-events", "--events", cases]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.error.contains("nothing was measured"), "{}", said.error);
+}

@@ -1,0 +1,86 @@
+//! `sluicebox module new`, and every command that it names, typed through in an empty folder.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use sluicebox_testkit::api_server::ApiServer;
+use support::author::run;
+use support::{PATIENCE, Place, pending, sluicebox};
+
+/// Cargo, as a stranger starts it: without what the test's own has set.
+fn cargo(folder: &Path, arguments: &[&str]) {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
+        cargo.env_remove(name);
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
+    let done = cargo.args(arguments).current_dir(folder).env("CARGO_TARGET_DIR", target).output().unwrap();
+    assert!(done.status.success(), "{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test]
+async fn a_new_module_is_tested_built_inspected_measured_and_runs() {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk").canonicalize().unwrap();
+    let place = Place::new();
+    let folder = place.path("pod-greeter");
+    let path = folder.to_str().unwrap();
+    let said = run(&["new", path, "--sdk", sdk.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    // The versions that this repository has settled on, so that nothing new has to be fetched.
+    std::fs::copy(sdk.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+
+    cargo(&folder, &["test"]);
+    cargo(&folder, &["build", "--release", "--target", "wasm32-unknown-unknown"]);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author");
+    let component = target.join("wasm32-unknown-unknown/release/pod_greeter.wasm");
+    let component = component.to_str().unwrap();
+    let said = run(&["test", path, "--module", component]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+    assert!(said.out.ends_with("2 cases: 2 as expected\n"), "{}", said.out);
+    let said = run(&["inspect", component]);
+    assert!(said.out.contains("handles   pods\n"), "{}{}", said.out, said.error);
+    let said = run(&["bench", component, "--time", "50ms", "--budget-size", "300KiB", "--budget-memory", "4MiB"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+
+    let api = ApiServer::start().await.unwrap();
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let configuration = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let configuration = configuration.replace("./target/wasm32-unknown-unknown/release/pod_greeter.wasm", component);
+    let mut program = place.run(&place.configure(&api.url(), &configuration));
+    program.until_ready(PATIENCE).await.unwrap();
+    api.create_pod(pending("web")).unwrap();
+    program.until_lines(PATIENCE, |lines| lines == ["welcome shop/web"]).await.unwrap();
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+}
+
+#[test]
+fn nothing_that_is_there_is_written_over_and_a_missing_sdk_is_told() {
+    let place = Place::new();
+    let folder = place.path("there");
+    std::fs::create_dir(&folder).unwrap();
+    let said = run(&["new", folder.to_str().unwrap(), "--sdk", "https://git.example/sluicebox"]);
+    assert_eq!(said.code, 2);
+    assert!(said.error.contains("is there already"), "{}", said.error);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    let output = Command::new(support::binary()).args(["module", "new", "greeter"]).current_dir(&folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("hint: `--sdk` names it"), "{error}");
+    assert!(!folder.join("greeter").exists());
+}
+
+#[test]
+fn the_help_of_every_command_teaches_by_example() {
+    for (command, example) in [
+        ("new", "sluicebox module new pod-greeter"),
+        ("test", "sluicebox module test cases --module ./hello.wasm --bless"),
+        ("inspect", "sluicebox module inspect ./hello.wasm"),
+        ("bench", "--budget-ns-per-event 5000"),
+    ] {
+        let help = String::from_utf8(sluicebox(&["module", command, "--help"]).stdout).unwrap();
+        assert!(help.contains(example), "{help}");
+        assert!(help.contains("Exit codes: 0 "), "{help}");
+    }
+}
