@@ -1,14 +1,15 @@
 //! The module that an author's command is about: a preset by its name, or a component file.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_wasm::{COMPONENT_BYTES, Cache, Engine, Limits, LoadError, LoadOptions, Module, read_component};
 
-use crate::{presets, say};
+use super::paths;
+use crate::{foundry, presets, say};
 
 /// The bytes of the component.
 pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
@@ -26,6 +27,15 @@ pub(super) fn module(name: &str, component: &[u8], cache: Option<&Cache>) -> Res
     })?;
     let options = LoadOptions { cache, ..LoadOptions::default() };
     Module::load(&engine, name, component, &options).map_err(|error| refused(&error))
+}
+
+/// The module of this name, from the cache or compiled, and the case files that are meant; else what is wrong has been said.
+pub(super) fn with_cases(name: &str, meant: &[PathBuf]) -> Result<(Module, Vec<PathBuf>), ExitCode> {
+    let cache = foundry::cache(None);
+    let component = component(name).map_err(|error| refused(&error))?;
+    let module = module(name, &component, cache.as_ref())?;
+    let paths = paths::cases(meant).map_err(say::wrong)?;
+    Ok((module, paths))
 }
 
 /// Says why a module is refused.

@@ -12,8 +12,8 @@ use sluicebox_wasm::WasmShaper;
 use super::arguments::{RecordArguments, ReplayArguments};
 use super::cases::{self, Made};
 use super::recording::{Answer, Asked, Request};
-use super::{layout, load, paths};
-use crate::{foundry, harmless, say};
+use super::{layout, load};
+use crate::{harmless, say};
 
 /// A collector looks for requests every second.
 const COLLECTOR: Duration = Duration::from_secs(10);
@@ -87,17 +87,9 @@ fn write(path: &Path, case: &Value) -> Result<usize, String> {
 
 /// Hands the events of the cases to the module, whatever they expect, and prints what comes: one JSON object for each entry.
 pub(super) fn replay(arguments: &ReplayArguments) -> ExitCode {
-    let cache = foundry::cache(None);
-    let loaded = load::component(&arguments.module)
-        .map_err(|error| load::refused(&error))
-        .and_then(|component| load::module(&arguments.module, &component, cache.as_ref()));
-    let module = match loaded {
-        Ok(module) => module,
+    let (module, paths) = match load::with_cases(&arguments.module, &arguments.cases) {
+        Ok(found) => found,
         Err(code) => return code,
-    };
-    let paths = match paths::cases(&arguments.cases) {
-        Ok(paths) => paths,
-        Err(error) => return say::wrong(error),
     };
     let mut code = ExitCode::SUCCESS;
     for path in &paths {

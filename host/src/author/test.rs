@@ -9,8 +9,8 @@ use super::arguments::TestArguments;
 use super::bless::bless;
 use super::cases::{self, Case, Made, Mismatch, Script, Wanted};
 use super::difference::difference;
-use super::{load, paths};
-use crate::{foundry, harmless, say};
+use super::load;
+use crate::{harmless, say};
 
 const MARGIN: &str = "  ";
 
@@ -25,17 +25,9 @@ struct Tally {
 
 /// Runs the cases and says what is not as expected.
 pub(super) fn test(arguments: &TestArguments) -> ExitCode {
-    let cache = foundry::cache(None);
-    let loaded = load::component(&arguments.module)
-        .map_err(|error| load::refused(&error))
-        .and_then(|component| load::module(&arguments.module, &component, cache.as_ref()));
-    let module = match loaded {
-        Ok(module) => module,
+    let (module, paths) = match load::with_cases(&arguments.module, &arguments.cases) {
+        Ok(found) => found,
         Err(code) => return code,
-    };
-    let paths = match paths::cases(&arguments.cases) {
-        Ok(paths) => paths,
-        Err(error) => return say::wrong(error),
     };
     let limits = load::limits(arguments.memory);
     let mut tally = Tally::default();
