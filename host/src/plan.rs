@@ -12,7 +12,7 @@ use sluicebox_contract::TimeSpan;
 use sluicebox_pipeline::{Bounds, WhenFull};
 use sluicebox_sources::Scope;
 
-use crate::config::store::{SinkWhenFull, Store};
+use crate::config::store::{SinkWhenFull, Store, Sync};
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets;
@@ -440,6 +440,12 @@ impl Check<'_> {
         }
         if store.bytes.0 < 1 << 20 {
             self.problem(&step(path, "bytes"), format!("{} is too little", store.bytes), "give at least `1MiB`");
+        } else if store.bytes.0 > 1 << 40 {
+            let text = format!("{} is more than the disk of a node has", store.bytes);
+            self.problem(&step(path, "bytes"), text, "give at most `1TiB`");
+        }
+        if store.sync == Sync::Every(Duration::ZERO) {
+            self.problem(&step(path, "sync"), "no time is no time to wait for", "give `always`, or a time such as `1s`");
         }
         if store.entries_per_second == 0 {
             self.problem(&step(path, "entries-per-second"), "nothing would ever be read", "give at least 1, or leave it out");

@@ -228,6 +228,8 @@ fn settings_of_a_store_that_cannot_be_meant_are_refused() {
     let place = Place::new();
     for (settings, expected) in [
         ("store: {bytes: 100KiB}", "`sinks.out.store.bytes`: 100KiB is too little\n  hint: give at least `1MiB`"),
+        ("store: {bytes: 2TiB}", "2TiB is more than the disk of a node has\n  hint: give at most `1TiB`"),
+        ("store: {sync: 0s}", "hint: give `always`, or a time such as `1s`"),
         ("store: {entries-per-second: 0}", "`sinks.out.store.entries-per-second`: nothing would ever be read"),
         ("store: {sync: sometimes}", "`always` or `never`"),
         ("when-full: wait", "drop-oldest"),
