@@ -96,7 +96,7 @@ fn found(text: &str) -> Option<(u64, u64)> {
 /// A cut costs what was said for so long before it, or all of it.
 ///
 /// One machine after the other, on the same disk; each is cut off after another time.
-async fn survives(test: &str, cost: Option<Duration>) {
+async fn survives(working: &str, cost: Option<Duration>) {
     if !require(Need::UserModeLinux) {
         return;
     }
@@ -110,9 +110,9 @@ async fn survives(test: &str, cost: Option<Duration>) {
     for round in 0_u64..6 {
         let at_least = 700 + round * 97 % 160;
         let is_time = |text: &str| said(text).last().is_some_and(|[.., at]| *at >= at_least);
-        let arguments = ["--exact", test, "--nocapture"];
-        let text = run_until_power_cut(&this, &arguments, &disk, Duration::from_mins(2), is_time).await.unwrap();
-        let (first, next) = found(&text).unwrap_or_else(|| panic!("cut {round}: {text}"));
+        let arguments = ["--exact", working, "--nocapture"];
+        let heard = run_until_power_cut(&this, &arguments, &disk, Duration::from_mins(2), is_time).await.unwrap();
+        let (first, next) = found(&heard).unwrap_or_else(|| panic!("cut {round}: {heard}"));
         if let (Some(before), Some(cost)) = (&before, cost) {
             let [_, done, end] = *before.last().unwrap();
             let sure = before.iter().rev().find(|[_, _, at]| at + cost <= end);
@@ -120,7 +120,7 @@ async fn survives(test: &str, cost: Option<Duration>) {
             assert!(next >= *there, "cut {round}: {there} were there, found up to {next}");
             assert!(first <= done, "cut {round}: nothing is done that was not, {first} and {done}");
         }
-        before = Some(said(&text));
+        before = Some(said(&heard));
     }
 }
 
