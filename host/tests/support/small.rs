@@ -22,7 +22,7 @@ pub fn small(logs: bool, version: &str) -> Vec<u8> {
     wit.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
     let package = wit.push_str("small.wit", WORLD).unwrap();
     let world = wit.select_world(&[package], None).unwrap();
-    embed_component_metadata(&mut module, &wit, world, StringEncoding::UTF8).unwrap();
+    embed_component_metadata(&mut module, &wit, world, StringEncoding::UTF8, false).unwrap();
     // What the code does not call is left out of the imports.
     let component = ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap();
     version_of(&component, version)
