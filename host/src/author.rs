@@ -17,6 +17,7 @@ mod recorded;
 pub mod recording;
 mod redact;
 mod requests;
+mod sign;
 mod test;
 
 use std::process::ExitCode;
@@ -28,8 +29,8 @@ use crate::config::{Level, Log};
 use crate::log;
 
 pub use arguments::{
-    Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, RecordArguments, ReplayArguments,
-    TestArguments,
+    Action, BenchArguments, InspectArguments, KeygenArguments, Language, ModuleArguments, NewArguments, RecordArguments,
+    ReplayArguments, SignArguments, TestArguments, VerifyArguments,
 };
 
 /// Does what the author wants.
@@ -43,6 +44,9 @@ pub fn module(arguments: &ModuleArguments) -> ExitCode {
         Action::Bench(arguments) => bench::bench(arguments),
         Action::Record(arguments) => record::record(arguments),
         Action::Replay(arguments) => record::replay(arguments),
+        Action::Keygen(arguments) => sign::keygen(arguments),
+        Action::Sign(arguments) => sign::sign(arguments),
+        Action::Verify(arguments) => sign::verify(arguments),
     }
 }
 

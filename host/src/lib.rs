@@ -26,4 +26,5 @@ pub mod say;
 pub mod schema;
 pub mod signals;
 pub mod stores;
+pub mod trust;
 pub mod wire;
