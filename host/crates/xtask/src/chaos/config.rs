@@ -12,7 +12,9 @@ pub(super) const SINKS: [&str; 4] = ["broker", "lines", "meta", "redis"];
 
 /// Where everything is.
 pub(super) struct Places<'a> {
-    pub(super) api: String,
+    /// How the API server is reached, in the words of the configuration.
+    pub(super) kubernetes: String,
+    pub(super) node: &'a str,
     pub(super) pages: String,
     pub(super) broker: String,
     pub(super) redis: String,
@@ -32,11 +34,12 @@ pub(super) const RUN: &str = "RUN-NUMBER";
 /// Whoever asks for a page says which run of the program he is.
 pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     let mut text = format!(
-        "node-name: n1\n\
-         kubernetes: {{access: url, url: \"http://{}\", token-retrieval: none, connect-timeout: 1s, request-timeout: 2s, watch-idle-timeout: 5s}}\n\
+        "node-name: {}\n\
+         kubernetes: {{{}, connect-timeout: 1s, request-timeout: 2s, watch-idle-timeout: 5s}}\n\
          admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\nshutdown-grace: 4s\n\
          cache-directory: {}\nstate-directory: {}\nsources:\n  pods: {{at-start: {}}}\n  scrape:\n    targets:\n",
-        places.api,
+        places.node,
+        places.kubernetes,
         places.cache.display(),
         places.state.display(),
         if plan.reconciles { "reconcile" } else { "replay" },

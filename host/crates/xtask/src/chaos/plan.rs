@@ -6,6 +6,8 @@ use super::random::Random;
 
 /// How long a server is away that is away for long, in milliseconds.
 const OUTAGE: u64 = 3500;
+/// One of so many seeds has a real API server.
+pub(super) const REAL_EACH: u64 = 5;
 
 /// A server that the program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +15,37 @@ pub(super) enum Server {
     Redis,
     Broker,
     Api,
+}
+
+/// Which API server the program watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ApiServers {
+    /// A kube-apiserver with its etcd
+    Real,
+    /// That of the test kit, which can be made to misbehave
+    Played,
+    /// The real one in each fifth seed
+    #[default]
+    Both,
+}
+
+impl ApiServers {
+    /// Whether a seed has the real one.
+    pub(super) fn is_real(self, seed: u64) -> bool {
+        match self {
+            Self::Real => true,
+            Self::Played => false,
+            Self::Both => seed.is_multiple_of(REAL_EACH),
+        }
+    }
+}
+
+/// What a seed can have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means {
+    /// Disks of its own can be mounted.
+    pub(super) disks: bool,
+    pub(super) api_servers: ApiServers,
 }
 
 /// What goes wrong.
@@ -46,7 +79,7 @@ pub(super) enum Trouble {
     Slow(Server, u64),
     /// The API server breaks off its watches.
     BreakWatches,
-    /// It forgets its history.
+    /// It forgets its history; a real one is killed for that, and starts again.
     Compact,
     /// It answers with this status.
     Refusals(u16),
@@ -89,6 +122,8 @@ pub(super) struct StorePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) seed: u64,
+    /// Whether the API server is a real one.
+    pub(super) is_real: bool,
     /// Of the sinks that take messages, which every seed has.
     pub(super) broker: StorePlan,
     pub(super) lines: StorePlan,
@@ -111,8 +146,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The same for the same seed. Without disks of their own, nothing happens to disks.
-    pub(super) fn new(seed: u64, disks: bool) -> Self {
+    /// The same for the same seed and the same means. Without disks of their own, nothing happens to disks.
+    pub(super) fn new(seed: u64, means: Means) -> Self {
         let mut random = Random::new(seed);
         let random = &mut random;
         let (broker, lines) = (store(random), store(random));
@@ -123,7 +158,7 @@ impl Plan {
         let (period, series) = (random.pick(100, &[150, 200]), random.index(20) + 1);
         let span = if random.percent(15) { random.between(3000, 5000) } else { random.between(1200, 2600) };
         let mut steps: Vec<Step> = (0..random.between(1, 6)).map(|_| step(random, span)).collect();
-        if !disks {
+        if !means.disks {
             steps.retain(|step| !matches!(step.trouble, Trouble::FullState | Trouble::FullOutput));
         }
         steps.sort_by_key(|step| step.at);
@@ -133,7 +168,13 @@ impl Plan {
         } else {
             span
         };
-        Self { seed, broker, lines, meta, redis, reconciles, pods, pace, period, series, span, steps }
+        let is_real = means.api_servers.is_real(seed);
+        if is_real {
+            // Numbers of their own, so that the rest of a plan is the same with either server.
+            let mut random = Random::new(seed ^ 0x0A11_CE00);
+            steps.iter_mut().for_each(|step| step.trouble = step.trouble.of_a_real_api_server(&mut random));
+        }
+        Self { seed, is_real, broker, lines, meta, redis, reconciles, pods, pace, period, series, span, steps }
     }
 }
 
@@ -150,7 +191,7 @@ impl Plan {
     }
 
     /// Nothing but kills, one after the other, under as much load as there can be.
-    pub(super) fn kills(seed: u64, kills: u64, disks: bool) -> Self {
+    pub(super) fn kills(seed: u64, kills: u64, means: Means) -> Self {
         let mut random = Random::new(seed);
         let random = &mut random;
         let mut kill = || {
@@ -162,7 +203,7 @@ impl Plan {
             Step { at: 0, lasts: 0, trouble }
         };
         let steps = (0..kills).map(|_| kill()).collect();
-        Self { pods: 12, pace: 10, period: 100, series: 30, span: 0, steps, ..Self::new(seed, disks) }
+        Self { pods: 12, pace: 10, period: 100, series: 30, span: 0, steps, ..Self::new(seed, means) }
     }
 }
 
@@ -212,6 +253,17 @@ fn trouble(random: &mut Random) -> Trouble {
 }
 
 impl Trouble {
+    /// What happens in place of it where the API server is a real one, which cannot be made to say anything.
+    fn of_a_real_api_server(self, random: &mut Random) -> Self {
+        match self {
+            Self::BreakWatches => Self::Cut(Server::Api),
+            Self::Refusals(_) => Self::Pause(Server::Api),
+            Self::Pause(_) if random.percent(40) => Self::Pause(Server::Api),
+            Self::KillServer(_) if random.percent(40) => Self::KillServer(Server::Api),
+            other => other,
+        }
+    }
+
     /// One word, to count by.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -223,7 +275,9 @@ impl Trouble {
             Self::KillTwice | Self::KillStarting(_) => "kill at start-up",
             Self::Stop => "stop",
             Self::Freeze => "freeze",
+            Self::Pause(Server::Api) => "pause the API server",
             Self::Pause(_) => "pause a server",
+            Self::KillServer(Server::Api) => "kill the API server",
             Self::KillServer(_) => "kill a server",
             Self::Cut(_) => "cut",
             Self::Refuse(_) => "refuse",
@@ -242,8 +296,13 @@ impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             formatter,
-            "{} pods, one changes within {} ms; a page of {} values each {} ms; {} ms",
-            self.pods, self.pace, self.series, self.period, self.span
+            "a {} API server; {} pods, one changes within {} ms; a page of {} values each {} ms; {} ms",
+            if self.is_real { "real" } else { "played" },
+            self.pods,
+            self.pace,
+            self.series,
+            self.period,
+            self.span
         )?;
         let stores = [("broker", Some(self.broker)), ("lines", Some(self.lines)), ("meta", self.meta), ("redis", self.redis)];
         for (sink, store) in stores.into_iter().filter_map(|(sink, store)| Some((sink, store?))) {
@@ -262,21 +321,23 @@ impl fmt::Display for Plan {
 mod tests {
     use super::*;
 
+    const MEANS: Means = Means { disks: true, api_servers: ApiServers::Both };
+
     #[test]
     fn a_seed_always_is_the_same_plan() {
         for seed in 0..100 {
-            let plan = Plan::new(seed, true);
-            assert_eq!(plan, Plan::new(seed, true));
+            let plan = Plan::new(seed, MEANS);
+            assert_eq!(plan, Plan::new(seed, MEANS));
             assert!(!plan.steps.is_empty() && plan.steps.iter().all(|step| step.at < plan.span), "{plan}");
         }
-        assert_ne!(Plan::new(1, true).steps, Plan::new(2, true).steps);
+        assert_ne!(Plan::new(1, MEANS).steps, Plan::new(2, MEANS).steps);
     }
 
     #[test]
     fn two_hundred_seeds_hold_every_trouble() {
-        let plans = (0..200).map(|seed| Plan::new(seed, true));
+        let plans = (0..200).map(|seed| Plan::new(seed, MEANS));
         let names: std::collections::BTreeSet<&str> =
             plans.flat_map(|plan| plan.steps.into_iter().map(|step| step.trouble.name())).collect();
-        assert_eq!(names.len(), 19, "{names:?}");
+        assert_eq!(names.len(), 21, "{names:?}");
     }
 }

@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::servers::KubeClient;
 use sluicebox_testkit::wire::{Wire, WireState};
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::api::{Api, Way};
 use super::cluster::Cluster;
 use super::collector::Collector;
 use super::config::{self, Places, own};
@@ -56,8 +58,10 @@ pub(super) struct Outcome {
 pub(super) struct Scene<'a> {
     plan: Plan,
     servers: &'a mut Servers,
-    api: Arc<ApiServer>,
+    api: Arc<Api>,
     api_wire: Wire,
+    /// While the real API server is away for longer, nothing is changed.
+    api_held: Option<OwnedMutexGuard<KubeClient>>,
     cluster: Arc<Cluster>,
     pages: Arc<Pages>,
     collector: Collector,
@@ -106,15 +110,14 @@ impl<'a> Scene<'a> {
         }
         let state = Disk::new(post.folder.join("state"), STATE_MEBIBYTES, post.disks)?;
         let output = Disk::new(post.folder.join("output"), OUTPUT_MEBIBYTES, post.disks)?;
-        let api = Arc::new(ApiServer::start().await?);
-        let api_wire = Wire::start().await?;
-        api_wire.lead_to(api.url().trim_start_matches("http://"))?;
+        let (api, api_wire, kubernetes) = api_server(&plan, servers).await?;
         let pages = Pages::new(plan.series);
         let page_address = pages.serve(&mut tasks).await?;
         let text = config::text(
             &plan,
             &Places {
-                api: api_wire.address(),
+                kubernetes,
+                node: &api.node,
                 pages: page_address,
                 broker: servers.broker_wire.address(),
                 redis: servers.redis_wire.address(),
@@ -138,6 +141,7 @@ impl<'a> Scene<'a> {
             servers,
             api,
             api_wire,
+            api_held: None,
             cluster,
             pages,
             collector,
@@ -188,9 +192,11 @@ impl<'a> Scene<'a> {
 
     /// All troubles are over, and nothing new comes.
     async fn heal(&mut self) -> Result<()> {
-        self.servers.heal(&std::mem::take(&mut self.killed)).await?;
+        self.heal_servers().await?;
         self.api_wire.set(WireState::Whole);
-        self.api.heal();
+        if let Some(api) = self.api.as_played() {
+            api.heal();
+        }
         self.state.empty();
         self.output.empty();
         if let Some(program) = &self.collector.program {
@@ -207,6 +213,10 @@ impl<'a> Scene<'a> {
     async fn settle(&mut self) -> Result<()> {
         // The last pages may be on their way.
         sleep(Duration::from_millis(3 * self.plan.period)).await;
+        let begin = Instant::now();
+        while !self.cluster.is_quiet() && begin.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(10)).await;
+        }
         let begin = Instant::now();
         let taken_in = self.collector.metrics().await?;
         loop {
@@ -227,7 +237,7 @@ impl<'a> Scene<'a> {
 
     /// Tidies up, whatever has happened.
     async fn end(mut self) -> Outcome {
-        if let Err(error) = self.collector.kill().and(self.servers.heal(&std::mem::take(&mut self.killed)).await) {
+        if let Err(error) = self.collector.kill().and(self.heal_servers().await) {
             self.outcome.faults.push(format!("cannot tidy up: {error:#}"));
         }
         self.tasks.abort_all();
@@ -236,7 +246,7 @@ impl<'a> Scene<'a> {
         if !self.outcome.faults.is_empty() {
             let heard = self.listener.so_far();
             let _written = fs::write(self.state.path.with_file_name("heard.jsonl"), heard.join("\n"));
-            let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+            let truth = self.cluster.truth();
             let _written = fs::write(self.state.path.with_file_name("cluster.txt"), truth.log.join("\n"));
             for folder in ["state", "output"] {
                 let kept = self.state.path.with_file_name(format!("{folder}-kept"));
@@ -246,6 +256,24 @@ impl<'a> Scene<'a> {
         }
         self.outcome
     }
+}
+
+/// The API server of a seed, behind a wire, and how the program is told of it.
+async fn api_server(plan: &Plan, servers: &mut Servers) -> Result<(Arc<Api>, Wire, String)> {
+    let wire = Wire::start().await?;
+    if plan.is_real {
+        let server = servers.kubernetes().await?;
+        wire.lead_to(&format!("127.0.0.1:{}", server.port()))?;
+        let file = server.kube_config_by(wire.port(), server.admin_token())?;
+        let way = format!("access: kubeconfig, kubeconfig: \"{}\"", file.display());
+        return Ok((Arc::new(Api::real(server, plan.seed).await?), wire, way));
+    }
+    let api = Api::played().await?;
+    if let Way::Played(server) = &api.way {
+        wire.lead_to(server.url().trim_start_matches("http://"))?;
+    }
+    let way = format!("access: url, url: \"http://{}\", token-retrieval: none", wire.address());
+    Ok((Arc::new(api), wire, way))
 }
 
 /// What a seed must be for it to mean something.

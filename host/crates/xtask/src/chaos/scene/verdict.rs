@@ -44,14 +44,15 @@ impl Scene<'_> {
             faults.extend(stream::faults(&handed, lines).into_iter().map(|fault| format!("{sink}: {fault}")));
         }
         self.outcome.told = self.arrived.len() + written.len();
-        faults.extend(documents::meta_faults(&self.output.path.join("meta"), &self.cluster.pods()?));
+        faults.extend(documents::meta_faults(&self.output.path.join("meta"), &self.api.namespace, &self.cluster.pods().await?));
         let hash = self.servers.hash(&own("metadata", self.plan.seed)).await?;
-        let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+        let truth = self.cluster.truth();
         // What has gone while nobody looked is not noticed where nothing is remembered.
         let anything = self.collector.runs.len() > 1 && (!self.plan.reconciles || self.is_damaged);
         let leftovers = truth.gone.iter().filter(|gone| self.may_be_left(gone)).map(|gone| &gone.address).collect();
         faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
         self.outcome.changes = truth.changes;
+        faults.extend(truth.refused.iter().cloned());
         if let Some(heard) = self.listener.heard() {
             self.outcome.told += heard.len();
             faults.extend(events::faults(&heard, &truth.put, &truth.there, &self.spans()));
@@ -73,7 +74,7 @@ impl Scene<'_> {
         if away == Server::Broker
             && let Some(heard) = self.listener.heard()
         {
-            let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+            let truth = self.cluster.truth();
             slowest = slowest.max(events::slowest(&heard, &self.listener.times(), &truth.put));
         }
         self.outcome.slowest_beside = slowest;
