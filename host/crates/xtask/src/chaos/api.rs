@@ -9,6 +9,11 @@ use sluicebox_testkit::api_server::{ApiServer, Kind};
 use sluicebox_testkit::servers::{KubeApiServer, KubeClient};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::config::MAP;
+
+/// What somebody else has put into a ConfigMap, and its key.
+const STRANGER: &str = "strangers";
+
 /// Where pods are made.
 pub(super) struct Api {
     pub(super) namespace: String,
@@ -32,7 +37,10 @@ impl Api {
     pub(super) async fn real(server: &KubeApiServer, seed: u64) -> Result<Self> {
         let (namespace, node) = (format!("shop-{seed}"), format!("n-{seed}"));
         server.create_namespace(&namespace).await?;
-        Ok(Self { namespace, node, way: Way::Real(Arc::new(Mutex::new(server.client()))) })
+        let mut client = server.client();
+        let map = json!({"metadata": {"name": MAP}, "data": {STRANGER: STRANGER}});
+        client.create(&format!("/api/v1/namespaces/{namespace}/configmaps"), &map).await?;
+        Ok(Self { namespace, node, way: Way::Real(Arc::new(Mutex::new(client))) })
     }
 
     /// The played one.
@@ -105,6 +113,24 @@ impl Api {
                 Ok(items.iter().map(|pod| (name(pod), pod.clone())).filter(|(name, _)| names.contains(name)).collect())
             }
         }
+    }
+
+    /// What is in all ConfigMaps together, and what is wrong with them: a key of somebody else's has to stay, and each key has one place.
+    pub(super) async fn config_maps(&self) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+        let (mut data, mut faults) = (BTreeMap::new(), Vec::new());
+        let Way::Real(client) = &self.way else { return Ok((data, faults)) };
+        let list = client.lock().await.get(&format!("/api/v1/namespaces/{}/configmaps", self.namespace)).await?;
+        let items = list.get("items").and_then(Value::as_array).context("the server sends no list")?;
+        for (key, value) in items.iter().filter_map(|map| map.get("data")?.as_object()).flatten() {
+            let value = value.as_str().unwrap_or_default().to_owned();
+            if data.insert(key.clone(), value).is_some() {
+                faults.push(format!("the document at {key} is in two ConfigMaps"));
+            }
+        }
+        if data.remove(STRANGER).is_none_or(|value| value != STRANGER) {
+            faults.push("what somebody else has put into a ConfigMap is not there".to_owned());
+        }
+        Ok((data, faults))
     }
 
     fn path(&self, rest: &str) -> String {

@@ -4,17 +4,25 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::pages::TARGETS;
-use super::plan::{Plan, StorePlan};
+use super::plan::{MapsPlan, Plan, StorePlan};
 use super::servers::TOPIC;
 
 /// Every sink.
-pub(super) const SINKS: [&str; 4] = ["broker", "lines", "meta", "redis"];
+pub(super) fn sinks(plan: &Plan) -> Vec<&'static str> {
+    let mut sinks = vec!["broker", "lines", "meta", "redis"];
+    sinks.extend(plan.maps.map(|_| "maps"));
+    sinks
+}
+
+/// The ConfigMap of documents; the names of further ones begin so.
+pub(super) const MAP: &str = "pods";
 
 /// Where everything is.
 pub(super) struct Places<'a> {
     /// How the API server is reached, in the words of the configuration.
     pub(super) kubernetes: String,
     pub(super) node: &'a str,
+    pub(super) namespace: &'a str,
     pub(super) pages: String,
     pub(super) broker: String,
     pub(super) redis: String,
@@ -69,6 +77,11 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         "  events: {{use: json-lines, from: [pods], settings: {{channel: {}}}, to: [redis]}}",
         own("events", seed)
     ));
+    if plan.maps.is_some() {
+        line(format_args!(
+            "  mapped: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: null}}, to: [maps]}}"
+        ));
+    }
     let output = places.output.display();
     let kafka = format!(
         "kafka: {{brokers: [\"{}\"], message-timeout: 2s, linger: 1ms, extra: {{\"reconnect.backoff.ms\": \"20\", \"reconnect.backoff.max.ms\": \"200\"}}}}",
@@ -85,6 +98,10 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         store(plan.meta)
     ));
     line(format_args!("  redis: {{{redis}{}}}", store(plan.redis)));
+    if let Some(MapsPlan { store: own, shards, period }) = plan.maps {
+        let maps = format!("{{namespace: {}, name: {MAP}, period: {period}ms, shards: {shards}}}", places.namespace);
+        line(format_args!("  maps: {{config-maps: {maps}{}}}", store(own)));
+    }
     text
 }
 

@@ -7,7 +7,7 @@ use super::random::Random;
 /// How long a server is away that is away for long, in milliseconds.
 const OUTAGE: u64 = 3500;
 /// One of so many seeds has a real API server.
-pub(super) const REAL_EACH: u64 = 5;
+pub(super) const REAL_EACH: u64 = 3;
 
 /// A server that the program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub(super) enum ApiServers {
     Real,
     /// That of the test kit, which can be made to misbehave
     Played,
-    /// The real one in each fifth seed
+    /// The real one in each third seed
     #[default]
     Both,
 }
@@ -118,6 +118,16 @@ pub(super) struct StorePlan {
     pub(super) mebibytes: u64,
 }
 
+/// How documents are kept in ConfigMaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MapsPlan {
+    pub(super) store: Option<StorePlan>,
+    /// Over how many of them they are spread.
+    pub(super) shards: u64,
+    /// Milliseconds between two times that one is written.
+    pub(super) period: u64,
+}
+
 /// One seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -130,6 +140,8 @@ pub(super) struct Plan {
     /// Of those that keep documents, which need none.
     pub(super) meta: Option<StorePlan>,
     pub(super) redis: Option<StorePlan>,
+    /// Whether documents are kept in ConfigMaps as well, which only a real API server has.
+    pub(super) maps: Option<MapsPlan>,
     /// Whether only what has changed is told after a restart.
     pub(super) reconciles: bool,
     /// Pods that there are at most at a time.
@@ -169,12 +181,13 @@ impl Plan {
             span
         };
         let is_real = means.api_servers.is_real(seed);
+        // Numbers of their own, so that the rest of a plan is the same with either server.
+        let random = &mut Random::new(seed ^ 0x0A11_CE00);
         if is_real {
-            // Numbers of their own, so that the rest of a plan is the same with either server.
-            let mut random = Random::new(seed ^ 0x0A11_CE00);
-            steps.iter_mut().for_each(|step| step.trouble = step.trouble.of_a_real_api_server(&mut random));
+            steps.iter_mut().for_each(|step| step.trouble = step.trouble.of_a_real_api_server(random));
         }
-        Self { seed, is_real, broker, lines, meta, redis, reconciles, pods, pace, period, series, span, steps }
+        let maps = is_real.then(|| maps(random)).flatten();
+        Self { seed, is_real, broker, lines, meta, redis, maps, reconciles, pods, pace, period, series, span, steps }
     }
 }
 
@@ -213,6 +226,14 @@ fn store(random: &mut Random) -> StorePlan {
         sync: random.pick("1s", &["always", "never", "100ms"]),
         mebibytes: random.between(1, 2),
     }
+}
+
+fn maps(random: &mut Random) -> Option<MapsPlan> {
+    random.percent(70).then(|| MapsPlan {
+        store: random.percent(50).then(|| store(random)),
+        shards: random.pick(1, &[1, 3]),
+        period: random.pick(100, &[400]),
+    })
 }
 
 fn step(random: &mut Random, span: u64) -> Step {
@@ -305,6 +326,10 @@ impl fmt::Display for Plan {
             self.span
         )?;
         let stores = [("broker", Some(self.broker)), ("lines", Some(self.lines)), ("meta", self.meta), ("redis", self.redis)];
+        if let Some(MapsPlan { store, shards, period }) = self.maps {
+            let how = if store.is_some() { "with" } else { "without" };
+            writeln!(formatter, "{shards} ConfigMaps, written each {period} ms, {how} a store")?;
+        }
         for (sink, store) in stores.into_iter().filter_map(|(sink, store)| Some((sink, store?))) {
             let takes = if store.always { "everything" } else { "what the sink does not take" };
             writeln!(formatter, "the store of {sink}: {takes}, {} MiB, sync {}", store.mebibytes, store.sync)?;

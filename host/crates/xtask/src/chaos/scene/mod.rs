@@ -118,6 +118,7 @@ impl<'a> Scene<'a> {
             &Places {
                 kubernetes,
                 node: &api.node,
+                namespace: &api.namespace,
                 pages: page_address,
                 broker: servers.broker_wire.address(),
                 redis: servers.redis_wire.address(),

@@ -1,5 +1,6 @@
 //! What must have come of a scene, so far.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::PoisonError;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 
 use super::super::cluster::Gone;
 use super::super::collector::Run;
-use super::super::config::{SINKS, own};
+use super::super::config::{own, sinks};
 use super::super::metrics::Metrics;
 use super::super::pages::TARGETS;
 use super::super::plan::{Server, Trouble};
@@ -37,7 +38,7 @@ impl Scene<'_> {
         let written = fs::read_to_string(self.output.path.join("lines/lines.jsonl")).unwrap_or_default();
         let written: Vec<Line> = written.lines().filter_map(|line| stream::parse(line, self.plan.seed)).collect();
         let metrics = self.collector.metrics().await?;
-        let mut faults = accounts(&metrics, self.is_damaged);
+        let mut faults = accounts(&metrics, &sinks(&self.plan), self.is_damaged);
         for (sink, lines) in [("broker", &self.arrived), ("lines", &written)] {
             let runs = self.facts(sink, taken_in, &metrics);
             let handed = Handed { given: &given, series: self.plan.series, runs: &runs, excused: &self.excused };
@@ -45,12 +46,18 @@ impl Scene<'_> {
         }
         self.outcome.told = self.arrived.len() + written.len();
         faults.extend(documents::meta_faults(&self.output.path.join("meta"), &self.api.namespace, &self.cluster.pods().await?));
+        let (maps, mut map_faults) = self.api.config_maps().await?;
         let hash = self.servers.hash(&own("metadata", self.plan.seed)).await?;
         let truth = self.cluster.truth();
         // What has gone while nobody looked is not noticed where nothing is remembered.
         let anything = self.collector.runs.len() > 1 && (!self.plan.reconciles || self.is_damaged);
         let leftovers = truth.gone.iter().filter(|gone| self.may_be_left(gone)).map(|gone| &gone.address).collect();
         faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
+        if self.plan.maps.is_some() {
+            // What nobody has put again is removed once all that is there is written.
+            map_faults.extend(documents::hash_faults(&maps, &truth, Some(&BTreeSet::new())));
+            faults.extend(map_faults.into_iter().map(|fault| format!("ConfigMaps: {fault}")));
+        }
         self.outcome.changes = truth.changes;
         faults.extend(truth.refused.iter().cloned());
         if let Some(heard) = self.listener.heard() {
@@ -153,9 +160,9 @@ impl Scene<'_> {
 }
 
 /// What is wrong with what the program says of itself, once all is quiet.
-fn accounts(metrics: &Metrics, is_damaged: bool) -> Vec<String> {
+fn accounts(metrics: &Metrics, sinks: &[&str], is_damaged: bool) -> Vec<String> {
     let mut faults = Vec::new();
-    for sink in SINKS {
+    for sink in sinks {
         let account = metrics.account(sink);
         if !account.is_right() {
             faults.push(format!("the account of {sink} is not right: {account:?}"));
