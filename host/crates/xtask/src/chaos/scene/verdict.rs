@@ -1,6 +1,6 @@
 //! What must have come of a scene, so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::PoisonError;
 
@@ -11,15 +11,17 @@ use super::super::collector::Run;
 use super::super::config::{own, sinks};
 use super::super::metrics::Metrics;
 use super::super::pages::TARGETS;
-use super::super::plan::{Server, Trouble};
+use super::super::plan::{Server, Step, Trouble};
 use super::super::stream::{self, End, Handed, Line, RunFacts};
 use super::super::{documents, events};
 use super::Scene;
 
-/// For how long, in milliseconds, it may not be known that a pod was told of.
-const NOT_KNOWN_YET: i64 = 1500;
-
-/// The same where it ends as it should: what is under way then is told.
+/// For how long, in milliseconds, it may not be known that a pod was told of: the tenth of a second that is promised, and what a busy machine
+/// takes to write it down.
+const NOT_KNOWN_YET: i64 = 200;
+/// The same where nobody has heard when it was told.
+const NOT_HEARD_YET: i64 = 1500;
+/// The same where nobody has heard, and it ends as it should: what is under way then is told.
 const KNOWN_WITHIN: i64 = 300;
 /// How long, in milliseconds, what is for one server may take while another one is away: less than it is away.
 const LATE: i64 = 2500;
@@ -51,7 +53,8 @@ impl Scene<'_> {
         let truth = self.cluster.truth();
         // What has gone while nobody looked is not noticed where nothing is remembered.
         let anything = self.collector.runs.len() > 1 && (!self.plan.reconciles || self.is_damaged);
-        let leftovers = truth.gone.iter().filter(|gone| self.may_be_left(gone)).map(|gone| &gone.address).collect();
+        let told = self.listener.heard().map(|lines| events::times(&lines));
+        let leftovers = truth.gone.iter().filter(|gone| self.may_be_left(gone, &told)).map(|gone| &gone.address).collect();
         faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
         if self.plan.maps.is_some() {
             // What nobody has put again is removed once all that is there is written.
@@ -62,7 +65,7 @@ impl Scene<'_> {
         faults.extend(truth.refused.iter().cloned());
         if let Some(heard) = self.listener.heard() {
             self.outcome.told += heard.len();
-            faults.extend(events::faults(&heard, &truth.put, &truth.there, &self.spans()));
+            faults.extend(events::faults(&heard, &truth.put, &truth.there, &self.spans(), self.gaps()));
         }
         drop(truth);
         faults.extend(self.late());
@@ -112,30 +115,26 @@ impl Scene<'_> {
         self.collector.runs.iter().enumerate().map(facts).collect()
     }
 
-    /// What was announced is written down once a second, and once all sinks have it: of a pod that came shortly before a kill, or while a sink
-    /// did not take what was told of it, it is not known that anybody was told, and when it has gone before the next start, nobody notices.
-    fn may_be_left(&self, gone: &Gone) -> bool {
-        let is_held_up = |trouble| match trouble {
-            Trouble::Freeze | Trouble::FullState | Trouble::FullOutput => true,
-            Trouble::Pause(server)
-            | Trouble::KillServer(server)
-            | Trouble::Refuse(server)
-            | Trouble::Hold(server)
-            | Trouble::Slow(server, _)
-            | Trouble::Cut(server) => server == Server::Redis,
-            _ => false,
-        };
+    /// What was told is written down ten times a second: of a pod that was first told of a moment before a kill it is not known that anybody was
+    /// told, and when it has gone before the next start, nobody notices.
+    fn may_be_left(&self, gone: &Gone, told: &Option<BTreeMap<String, Vec<i64>>>) -> bool {
+        let is_held_up = |trouble| matches!(trouble, Trouble::Freeze | Trouble::FullState);
         if self.plan.steps.iter().any(|step| is_held_up(step.trouble)) {
             return true;
         }
-        // Some run has known it for long enough, or has known it and ended as it should.
+        // Some run has told of it for long enough, or has told of it and ended as it should.
         let is_known = |(number, run): (usize, &Run)| {
+            let end = run.ended.unwrap_or(i64::MAX);
+            if let Some(told) = told {
+                let first = told.get(&gone.address).into_iter().flatten().filter(|at| (run.began..end).contains(at)).min();
+                return first.is_some_and(|at| run.well || end - at >= NOT_KNOWN_YET);
+            }
             let Some(ready) = self.ready(number) else { return false };
-            let known_for = run.ended.unwrap_or(i64::MAX).min(gone.went) - gone.came.max(ready);
+            let known_for = end.min(gone.went) - gone.came.max(ready);
             known_for
                 >= match run.ended {
                     Some(_) if run.well => KNOWN_WITHIN,
-                    Some(_) => NOT_KNOWN_YET,
+                    Some(_) => NOT_HEARD_YET,
                     None => 0,
                 }
         };
@@ -148,9 +147,14 @@ impl Scene<'_> {
         known.or_else(|| self.collector.watcher.ready(run))
     }
 
+    fn gaps(&self) -> events::Gaps {
+        let forgets = |step: &Step| matches!(step.trouble, Trouble::Compact | Trouble::KillServer(Server::Api));
+        if self.plan.steps.iter().any(forgets) { events::Gaps::OutOfDate } else { events::Gaps::Never }
+    }
+
     /// In which times each run must have told everything; none where something was lost on purpose.
     fn spans(&self) -> Vec<events::Span> {
-        if self.is_damaged || self.plan.steps.iter().any(|step| step.trouble == Trouble::Compact) {
+        if self.is_damaged {
             return Vec::new();
         }
         let runs = self.collector.runs.iter().enumerate();
