@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::pages::TARGETS;
-use super::plan::{MapsPlan, Plan, StorePlan};
+use super::plan::{MapsPlan, Plan, SpillPlan, StorePlan};
 use super::servers::TOPIC;
+use super::spill::Drops;
 
 /// Every sink.
 pub(super) fn sinks(plan: &Plan) -> Vec<&'static str> {
     let mut sinks = vec!["broker", "lines", "meta", "redis"];
     sinks.extend(plan.maps.map(|_| "maps"));
+    sinks.extend(plan.spill.map(|_| "spill"));
     sinks
 }
 
@@ -28,6 +30,8 @@ pub(super) struct Places<'a> {
     pub(super) redis: String,
     pub(super) state: &'a Path,
     pub(super) output: &'a Path,
+    /// Of the sink that may drop.
+    pub(super) spill: &'a Path,
     pub(super) cache: &'a Path,
 }
 
@@ -82,6 +86,9 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
             "  mapped: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: null}}, to: [maps]}}"
         ));
     }
+    if plan.spill.is_some() {
+        line(format_args!("  spilled: {{use: json-lines, from: [scrape], when-full: wait, to: [spill]}}"));
+    }
     let output = places.output.display();
     let kafka = format!(
         "kafka: {{brokers: [\"{}\"], message-timeout: 2s, linger: 1ms, extra: {{\"reconnect.backoff.ms\": \"20\", \"reconnect.backoff.max.ms\": \"200\"}}}}",
@@ -101,6 +108,12 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     if let Some(MapsPlan { store: own, shards, period }) = plan.maps {
         let maps = format!("{{namespace: {}, name: {MAP}, period: {period}ms, shards: {shards}}}", places.namespace);
         line(format_args!("  maps: {{config-maps: {maps}{}}}", store(own)));
+    }
+    if let Some(SpillPlan { drops, store: own, items }) = plan.spill {
+        let policy = if drops == Drops::Oldest { "drop-oldest" } else { "drop-newest" };
+        let files = format!("files: {{directory: \"{}/lines\", append: {{file: lines.jsonl}}}}", places.spill.display());
+        let queue = if own.is_none() { format!(", queue: {{items: {items}}}") } else { String::new() };
+        line(format_args!("  spill: {{{files}, when-full: {policy}{queue}{}}}", store(own)));
     }
     text
 }

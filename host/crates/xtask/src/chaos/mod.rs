@@ -19,6 +19,7 @@ mod random;
 mod reader;
 mod scene;
 mod servers;
+mod spill;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -238,6 +239,12 @@ impl Campaign {
             "chaos: the slowest start took {:?}; after the troubles everything was there within {:?}",
             longest(|outcome| outcome.slowest_start),
             longest(|outcome| outcome.recovery)
+        ));
+        say(format!(
+            "chaos: {} seeds with a real API server, {} documents in ConfigMaps; {} entries dropped where that may be",
+            outcomes.iter().filter(|outcome| self.means.api_servers.is_real(outcome.seed)).count(),
+            outcomes.iter().map(|outcome| outcome.in_maps).sum::<usize>(),
+            outcomes.iter().map(|outcome| outcome.dropped).sum::<u64>(),
         ));
         let outages = outcomes.iter().filter(|outcome| outcome.slowest_beside > 0);
         say(format!(

@@ -34,8 +34,9 @@ use super::stream::{Item, Line};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long all goes on after the troubles.
 const AFTER: Duration = Duration::from_millis(300);
-const STATE_MEBIBYTES: u32 = 12;
+const STATE_MEBIBYTES: u32 = 16;
 const OUTPUT_MEBIBYTES: u32 = 24;
+const SPILL_MEBIBYTES: u32 = 24;
 
 /// What came of a seed.
 #[derive(Debug, Default)]
@@ -45,6 +46,10 @@ pub(super) struct Outcome {
     /// What was done, in order.
     pub(super) done: Vec<&'static str>,
     pub(super) told: usize,
+    /// Entries that were dropped where that may be.
+    pub(super) dropped: u64,
+    /// Documents in ConfigMaps in the end.
+    pub(super) in_maps: usize,
     pub(super) changes: u64,
     pub(super) runs: usize,
     pub(super) slowest_start: Duration,
@@ -67,6 +72,9 @@ pub(super) struct Scene<'a> {
     collector: Collector,
     state: Disk,
     output: Disk,
+    /// That of the sink that may drop, and when it was full.
+    spill: Disk,
+    spill_full: Vec<(i64, i64)>,
     random: Random,
     killed: Vec<Server>,
     excused: BTreeSet<Line>,
@@ -110,8 +118,9 @@ impl<'a> Scene<'a> {
         }
         let state = Disk::new(post.folder.join("state"), STATE_MEBIBYTES, post.disks)?;
         let output = Disk::new(post.folder.join("output"), OUTPUT_MEBIBYTES, post.disks)?;
+        let spill = Disk::new(post.folder.join("spill"), SPILL_MEBIBYTES, post.disks && plan.spill.is_some())?;
         let (api, api_wire, kubernetes) = api_server(&plan, servers).await?;
-        let pages = Pages::new(plan.series);
+        let pages = Pages::new(plan.series, plan.padding);
         let page_address = pages.serve(&mut tasks).await?;
         let text = config::text(
             &plan,
@@ -124,6 +133,7 @@ impl<'a> Scene<'a> {
                 redis: servers.redis_wire.address(),
                 state: &state.path,
                 output: &output.path,
+                spill: &spill.path,
                 cache: post.cache,
             },
         );
@@ -148,6 +158,8 @@ impl<'a> Scene<'a> {
             collector,
             state,
             output,
+            spill,
+            spill_full: Vec::new(),
             random,
             killed,
             excused,
@@ -200,6 +212,7 @@ impl<'a> Scene<'a> {
         }
         self.state.empty();
         self.output.empty();
+        self.empty_spill();
         if let Some(program) = &self.collector.program {
             program.resume()?;
         }
@@ -249,7 +262,7 @@ impl<'a> Scene<'a> {
             let _written = fs::write(self.state.path.with_file_name("heard.jsonl"), heard.join("\n"));
             let truth = self.cluster.truth();
             let _written = fs::write(self.state.path.with_file_name("cluster.txt"), truth.log.join("\n"));
-            for folder in ["state", "output"] {
+            for folder in ["state", "output", "spill"] {
                 let kept = self.state.path.with_file_name(format!("{folder}-kept"));
                 let _copied =
                     std::process::Command::new("cp").arg("-r").arg(self.state.path.with_file_name(folder)).arg(&kept).status();

@@ -7,6 +7,7 @@ use sluicebox_testkit::api_server::{ApiServer, RequestFault, RequestFaultKind};
 use sluicebox_testkit::wire::WireState;
 use tokio::time::sleep;
 
+use super::super::clock::now_milliseconds;
 use super::super::disk;
 use super::super::plan::{Server, Step, Trouble};
 use super::Scene;
@@ -89,10 +90,21 @@ impl Scene<'_> {
             Trouble::BreakWatches | Trouble::Compact | Trouble::Refusals(_) => self.misbehave(trouble),
             Trouble::FullState => self.state.fill()?,
             Trouble::FullOutput => self.output.fill()?,
+            Trouble::FullSpill => {
+                self.spill_full.push((now_milliseconds(), i64::MAX));
+                self.spill.fill()?;
+            }
             // Those of the program itself.
             _ => {}
         }
         Ok(())
+    }
+
+    pub(super) fn empty_spill(&mut self) {
+        self.spill.empty();
+        for (_, until) in self.spill_full.iter_mut().filter(|(_, until)| *until == i64::MAX) {
+            *until = now_milliseconds();
+        }
     }
 
     /// What only a played API server does.
@@ -155,6 +167,7 @@ impl Scene<'_> {
             Trouble::Refusals(_) => self.api.as_played().into_iter().for_each(ApiServer::heal),
             Trouble::FullState => self.state.empty(),
             Trouble::FullOutput => self.output.empty(),
+            Trouble::FullSpill => self.empty_spill(),
             Trouble::Cut(_)
             | Trouble::BreakWatches
             | Trouble::Compact

@@ -9,15 +9,17 @@ use anyhow::Result;
 use super::super::cluster::Gone;
 use super::super::collector::Run;
 use super::super::config::{own, sinks};
+use super::super::disk::Disk;
 use super::super::metrics::Metrics;
 use super::super::pages::TARGETS;
 use super::super::plan::{Server, Step, Trouble};
+use super::super::spill::{self, Spilled};
 use super::super::stream::{self, End, Handed, Line, RunFacts};
 use super::super::{documents, events};
 use super::Scene;
 
-/// For how long, in milliseconds, it may not be known that a pod was told of: the tenth of a second that is promised, and what a busy machine
-/// takes to write it down.
+/// For how long, in milliseconds, it may not be known that a pod was told of: the tenth of a second that is promised, and as much again for writing it
+/// down. A busy machine takes longer.
 const NOT_KNOWN_YET: i64 = 200;
 /// The same where nobody has heard when it was told.
 const NOT_HEARD_YET: i64 = 1500;
@@ -37,8 +39,7 @@ impl Scene<'_> {
             self.arrived.push(line);
         }
         let given: Vec<Vec<usize>> = (0..TARGETS.len()).map(|target| self.pages.given(target)).collect();
-        let written = fs::read_to_string(self.output.path.join("lines/lines.jsonl")).unwrap_or_default();
-        let written: Vec<Line> = written.lines().filter_map(|line| stream::parse(line, self.plan.seed)).collect();
+        let written = self.lines(&self.output);
         let metrics = self.collector.metrics().await?;
         let mut faults = accounts(&metrics, &sinks(&self.plan), self.is_damaged);
         for (sink, lines) in [("broker", &self.arrived), ("lines", &written)] {
@@ -46,6 +47,7 @@ impl Scene<'_> {
             let handed = Handed { given: &given, series: self.plan.series, runs: &runs, excused: &self.excused };
             faults.extend(stream::faults(&handed, lines).into_iter().map(|fault| format!("{sink}: {fault}")));
         }
+        faults.extend(self.spill_faults(&written, &given, &metrics));
         self.outcome.told = self.arrived.len() + written.len();
         faults.extend(documents::meta_faults(&self.output.path.join("meta"), &self.api.namespace, &self.cluster.pods().await?));
         let (maps, mut map_faults) = self.api.config_maps().await?;
@@ -58,6 +60,7 @@ impl Scene<'_> {
         faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
         if self.plan.maps.is_some() {
             // What nobody has put again is removed once all that is there is written.
+            self.outcome.in_maps = maps.len();
             map_faults.extend(documents::hash_faults(&maps, &truth, Some(&BTreeSet::new())));
             faults.extend(map_faults.into_iter().map(|fault| format!("ConfigMaps: {fault}")));
         }
@@ -71,6 +74,39 @@ impl Scene<'_> {
         faults.extend(self.late());
         faults.extend(self.broken.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         Ok(faults)
+    }
+
+    /// The lines of a file on this disk.
+    fn lines(&self, disk: &Disk) -> Vec<Line> {
+        let text = fs::read_to_string(disk.path.join("lines/lines.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| stream::parse(line, self.plan.seed)).collect()
+    }
+
+    /// What is wrong with the sink that may drop, where there is one.
+    fn spill_faults(&mut self, written: &[Line], given: &[Vec<usize>], metrics: &Metrics) -> Vec<String> {
+        let (Some(plan), Some(run)) = (self.plan.spill, self.collector.runs.last()) else { return Vec::new() };
+        let here = self.lines(&self.spill);
+        self.outcome.dropped = count(metrics.account("spill").dropped);
+        let (excused, account) = (BTreeSet::new(), metrics.account("spill"));
+        let handed = Handed { given, series: self.plan.series, runs: &[], excused: &excused };
+        let mut faults = Vec::new();
+        stream::order(&handed, &here, &mut faults);
+        if !self.is_damaged {
+            let spilled = Spilled {
+                drops: plan.drops,
+                has_store: plan.store.is_some(),
+                dropped: count(account.dropped),
+                began: run.began,
+                is_only_run: self.collector.runs.len() == 1,
+                outages: self.spill_full.clone(),
+            };
+            let given = |line: &Line| match line {
+                Line::Value(item) => self.pages.time(item.target, item.number),
+                Line::Up { at, .. } | Line::Failure { at, .. } => Some(*at),
+            };
+            faults.extend(spill::faults(&spilled, &here, written, given));
+        }
+        faults.into_iter().map(|fault| format!("spill: {fault}")).collect()
     }
 
     /// What took too long to arrive where it could, because another server was away.
@@ -88,12 +124,13 @@ impl Scene<'_> {
             slowest = slowest.max(events::slowest(&heard, &self.listener.times(), &truth.put));
         }
         self.outcome.slowest_beside = slowest;
-        (slowest > LATE).then(|| format!("while {away:?} was away, what was for others took up to {slowest} ms"))
+        // Whatever passes a few tasks and processes is late a few times where each is.
+        (slowest > LATE + 5 * self.collector.watcher.lag())
+            .then(|| format!("while {away:?} was away, what was for others took up to {slowest} ms"))
     }
 
     /// What is known of the runs, as far as this sink is concerned.
     fn facts(&self, sink: &str, taken_in: &Metrics, now: &Metrics) -> Vec<RunFacts> {
-        let count = |number: f64| format!("{number:.0}").parse::<u64>().unwrap_or_default();
         let last = self.collector.runs.len().saturating_sub(1);
         let disk_is_full = self.plan.steps.iter().any(|step| step.trouble == Trouble::FullState);
         let facts = |(number, run): (usize, &Run)| {
@@ -127,7 +164,8 @@ impl Scene<'_> {
             let end = run.ended.unwrap_or(i64::MAX);
             if let Some(told) = told {
                 let first = told.get(&gone.address).into_iter().flatten().filter(|at| (run.began..end).contains(at)).min();
-                return first.is_some_and(|at| run.well || end - at >= NOT_KNOWN_YET);
+                let busy = |at| 2 * self.collector.watcher.longest_silence(at, end);
+                return first.is_some_and(|at| run.well || run.ended.is_none() || end - at >= NOT_KNOWN_YET + busy(*at));
             }
             let Some(ready) = self.ready(number) else { return false };
             let known_for = end.min(gone.went) - gone.came.max(ready);
@@ -163,10 +201,14 @@ impl Scene<'_> {
     }
 }
 
+fn count(number: f64) -> u64 {
+    format!("{number:.0}").parse().unwrap_or_default()
+}
+
 /// What is wrong with what the program says of itself, once all is quiet.
 fn accounts(metrics: &Metrics, sinks: &[&str], is_damaged: bool) -> Vec<String> {
     let mut faults = Vec::new();
-    for sink in sinks {
+    for &sink in sinks {
         let account = metrics.account(sink);
         if !account.is_right() {
             faults.push(format!("the account of {sink} is not right: {account:?}"));
@@ -174,7 +216,9 @@ fn accounts(metrics: &Metrics, sinks: &[&str], is_damaged: bool) -> Vec<String> 
         if account.damaged > 0.5 && !is_damaged {
             faults.push(format!("entries in the store of {sink} were lost, and nobody has touched it: {account:?}"));
         }
-        if account.held > 0.5 || account.refused > 0.5 || account.dropped - account.damaged > 0.5 {
+        // Only one sink may drop, and only what has no room.
+        let overflow = if sink == "spill" { account.overflow + account.store_overflow } else { 0.0 };
+        if account.held > 0.5 || account.refused > 0.5 || account.dropped - account.damaged - overflow > 0.5 {
             faults.push(format!("entries of {sink} were held, refused or dropped: {account:?}"));
         }
     }

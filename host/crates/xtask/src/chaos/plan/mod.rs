@@ -1,21 +1,17 @@
 //! What happens in one seed: how the program is configured, and which troubles come when. Pure.
 
+mod trouble;
+
 use std::fmt;
 
 use super::random::Random;
+use super::spill::Drops;
+pub(super) use trouble::{Damage, Server, Trouble};
 
 /// How long a server is away that is away for long, in milliseconds.
 const OUTAGE: u64 = 3500;
 /// One of so many seeds has a real API server.
 pub(super) const REAL_EACH: u64 = 3;
-
-/// A server that the program needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Server {
-    Redis,
-    Broker,
-    Api,
-}
 
 /// Which API server the program watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -48,60 +44,6 @@ pub(super) struct Means {
     pub(super) api_servers: ApiServers,
 }
 
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The program is killed, and starts again after the time.
-    Kill,
-    /// The same, and meanwhile something happens to the files of its stores.
-    KillAndDamage(Damage),
-    /// It is killed, starts, and is killed again before it has said anything.
-    KillTwice,
-    /// So many milliseconds after it has begun to answer it is killed, and starts again at once.
-    KillLater(u64),
-    /// So many milliseconds after it has been started it is killed, wherever it is with starting, and starts again.
-    KillStarting(u64),
-    /// It is asked to end, and starts again.
-    Stop,
-    /// It stands still.
-    Freeze,
-    /// The server stands still.
-    Pause(Server),
-    /// The server is killed, and starts again after the time.
-    KillServer(Server),
-    /// The connections to it are cut, once.
-    Cut(Server),
-    /// It takes no connections.
-    Refuse(Server),
-    /// Nothing comes through to it, and nothing back.
-    Hold(Server),
-    /// Each piece of what is said takes so many milliseconds.
-    Slow(Server, u64),
-    /// The API server breaks off its watches.
-    BreakWatches,
-    /// It forgets its history; a real one is killed for that, and starts again.
-    Compact,
-    /// It answers with this status.
-    Refusals(u16),
-    /// The disk with the state is full.
-    FullState,
-    /// The disk with the files that are written is full.
-    FullOutput,
-}
-
-/// What happens to the files of stores while the program is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
-    /// A bit is another one.
-    Flip,
-    /// The end is missing.
-    Cut,
-    /// There is something behind the end.
-    Append,
-    /// The note of what is done has gone.
-    NoPlace,
-}
-
 /// A trouble, from when on and for how long, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
@@ -128,6 +70,16 @@ pub(super) struct MapsPlan {
     pub(super) period: u64,
 }
 
+/// How a sink is set that may drop what it has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SpillPlan {
+    pub(super) drops: Drops,
+    /// Without one, what has no room in the queue is dropped.
+    pub(super) store: Option<StorePlan>,
+    /// What has room in the queue.
+    pub(super) items: u64,
+}
+
 /// One seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -142,6 +94,8 @@ pub(super) struct Plan {
     pub(super) redis: Option<StorePlan>,
     /// Whether documents are kept in ConfigMaps as well, which only a real API server has.
     pub(super) maps: Option<MapsPlan>,
+    /// Of one more sink, which may drop.
+    pub(super) spill: Option<SpillPlan>,
     /// Whether only what has changed is told after a restart.
     pub(super) reconciles: bool,
     /// Pods that there are at most at a time.
@@ -152,6 +106,8 @@ pub(super) struct Plan {
     pub(super) period: u64,
     /// Values on a page.
     pub(super) series: usize,
+    /// Bytes by which each value is longer than it must be.
+    pub(super) padding: usize,
     /// Milliseconds from the start to the end of all troubles.
     pub(super) span: u64,
     pub(super) steps: Vec<Step>,
@@ -187,11 +143,55 @@ impl Plan {
             steps.iter_mut().for_each(|step| step.trouble = step.trouble.of_a_real_api_server(random));
         }
         let maps = is_real.then(|| maps(random)).flatten();
-        Self { seed, is_real, broker, lines, meta, redis, maps, reconciles, pods, pace, period, series, span, steps }
+        let (spill, padding) = (None, 0);
+        let mut plan = Self {
+            seed,
+            is_real,
+            broker,
+            lines,
+            meta,
+            redis,
+            maps,
+            spill,
+            reconciles,
+            pods,
+            pace,
+            period,
+            series,
+            padding,
+            span,
+            steps,
+        };
+        // An outage is about other sinks, and how long they take.
+        if means.disks && plan.outage().is_none() && random.percent(25) {
+            plan.spills(random);
+        }
+        plan
     }
 }
 
 impl Plan {
+    /// There is a sink that may drop, and which is away for so long that it has to.
+    fn spills(&mut self, random: &mut Random) {
+        let drops = random.pick(Drops::Oldest, &[Drops::Newest]);
+        let store = random.percent(60).then(|| StorePlan { mebibytes: 1, ..store(random) });
+        self.spill = Some(SpillPlan { drops, store, items: random.between(2, 8) });
+        let (at, lasts) = (random.between(100, 500), random.between(300, 1200));
+        if random.percent(70) {
+            // What it has dropped is known to the last entry only while it lives.
+            self.steps.retain(|step| !step.trouble.ends_the_program());
+        }
+        let mut lasts = lasts;
+        if store.is_some() {
+            // A MiB in less than a second.
+            (self.series, self.period, self.padding) = (20, 100, 2000);
+            lasts += 1200;
+        }
+        self.steps.push(Step { at, lasts, trouble: Trouble::FullSpill });
+        self.steps.sort_by_key(|step| step.at);
+        self.span = self.span.max(at + lasts + 500);
+    }
+
     /// The server that is away for a long time, where nothing else goes wrong.
     pub(super) fn outage(&self) -> Option<Server> {
         let [Step { lasts: OUTAGE, trouble, .. }] = self.steps.as_slice() else { return None };
@@ -239,7 +239,7 @@ fn maps(random: &mut Random) -> Option<MapsPlan> {
 fn step(random: &mut Random, span: u64) -> Step {
     let at = random.between(50, span - 200);
     let lasts = if random.percent(50) { random.between(1, 200) } else { random.between(50, 1500) };
-    Step { at, lasts, trouble: trouble(random) }
+    Step { at, lasts, trouble: Trouble::random(random) }
 }
 
 /// One server is away for a long time, and all else is as it should be.
@@ -248,69 +248,6 @@ fn outage(random: &mut Random) -> Step {
     let sink = random.pick(Server::Redis, &[Server::Broker]);
     let trouble = random.pick(Trouble::Pause(sink), &[Trouble::KillServer(sink), Trouble::Refuse(server), Trouble::Hold(server)]);
     Step { at: 200, lasts: OUTAGE, trouble }
-}
-
-fn trouble(random: &mut Random) -> Trouble {
-    let sink = random.pick(Server::Redis, &[Server::Broker]);
-    let server = random.pick(Server::Redis, &[Server::Broker, Server::Api]);
-    match random.between(0, 31) {
-        0..=5 => Trouble::Kill,
-        6..=9 => Trouble::KillAndDamage(random.pick(Damage::Flip, &[Damage::Cut, Damage::Append, Damage::NoPlace])),
-        10 | 11 => Trouble::KillTwice,
-        12..=14 => Trouble::Stop,
-        15 => Trouble::Freeze,
-        16 | 17 => Trouble::Pause(sink),
-        18 | 19 => Trouble::KillServer(sink),
-        20 | 21 => Trouble::Cut(server),
-        22 | 23 => Trouble::Refuse(server),
-        24 | 25 => Trouble::Hold(server),
-        26 => Trouble::Slow(server, random.between(1, 50)),
-        27 => Trouble::BreakWatches,
-        28 => Trouble::Compact,
-        29 => Trouble::Refusals(random.pick(500, &[503, 429, 403])),
-        30 => Trouble::FullState,
-        _ => Trouble::FullOutput,
-    }
-}
-
-impl Trouble {
-    /// What happens in place of it where the API server is a real one, which cannot be made to say anything.
-    fn of_a_real_api_server(self, random: &mut Random) -> Self {
-        match self {
-            Self::BreakWatches => Self::Cut(Server::Api),
-            Self::Refusals(_) => Self::Pause(Server::Api),
-            Self::Pause(_) if random.percent(40) => Self::Pause(Server::Api),
-            Self::KillServer(_) if random.percent(40) => Self::KillServer(Server::Api),
-            other => other,
-        }
-    }
-
-    /// One word, to count by.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Kill | Self::KillLater(_) => "kill",
-            Self::KillAndDamage(Damage::Flip) => "kill and flip a bit",
-            Self::KillAndDamage(Damage::Cut) => "kill and cut a file",
-            Self::KillAndDamage(Damage::Append) => "kill and append to a file",
-            Self::KillAndDamage(Damage::NoPlace) => "kill and remove the place",
-            Self::KillTwice | Self::KillStarting(_) => "kill at start-up",
-            Self::Stop => "stop",
-            Self::Freeze => "freeze",
-            Self::Pause(Server::Api) => "pause the API server",
-            Self::Pause(_) => "pause a server",
-            Self::KillServer(Server::Api) => "kill the API server",
-            Self::KillServer(_) => "kill a server",
-            Self::Cut(_) => "cut",
-            Self::Refuse(_) => "refuse",
-            Self::Hold(_) => "hold",
-            Self::Slow(..) => "slow",
-            Self::BreakWatches => "break watches",
-            Self::Compact => "compact",
-            Self::Refusals(_) => "refuse requests",
-            Self::FullState => "full disk of the state",
-            Self::FullOutput => "full disk of the output",
-        }
-    }
 }
 
 impl fmt::Display for Plan {
@@ -333,6 +270,10 @@ impl fmt::Display for Plan {
         for (sink, store) in stores.into_iter().filter_map(|(sink, store)| Some((sink, store?))) {
             let takes = if store.always { "everything" } else { "what the sink does not take" };
             writeln!(formatter, "the store of {sink}: {takes}, {} MiB, sync {}", store.mebibytes, store.sync)?;
+        }
+        if let Some(SpillPlan { drops, store, items }) = self.spill {
+            let room = if store.is_some() { "a store of 1 MiB".to_owned() } else { format!("a queue of {items}") };
+            writeln!(formatter, "one more sink drops the {drops:?} of {room}; values are longer by {} bytes", self.padding)?;
         }
         writeln!(formatter, "after a restart {} is told", if self.reconciles { "what has changed" } else { "everything" })?;
         for step in &self.steps {
@@ -363,6 +304,6 @@ mod tests {
         let plans = (0..200).map(|seed| Plan::new(seed, MEANS));
         let names: std::collections::BTreeSet<&str> =
             plans.flat_map(|plan| plan.steps.into_iter().map(|step| step.trouble.name())).collect();
-        assert_eq!(names.len(), 21, "{names:?}");
+        assert_eq!(names.len(), 22, "{names:?}");
     }
 }
