@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::pages::TARGETS;
-use super::plan::{MapsPlan, Plan, SpillPlan, StorePlan};
+use super::plan::{MapsPlan, Plan, SpillPlan, StorePlan, Trouble};
 use super::servers::TOPIC;
 use super::spill::Drops;
 
@@ -90,6 +90,8 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         line(format_args!("  spilled: {{use: json-lines, from: [scrape], when-full: wait, to: [spill]}}"));
     }
     let output = places.output.display();
+    // What is written is not lost with the disk.
+    let survives = plan.has(|trouble| trouble == Trouble::ReadOnlyOutput);
     let kafka = format!(
         "kafka: {{brokers: [\"{}\"], message-timeout: 2s, linger: 1ms, extra: {{\"reconnect.backoff.ms\": \"20\", \"reconnect.backoff.max.ms\": \"200\"}}}}",
         places.broker
@@ -97,11 +99,12 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     let redis = format!("redis: {{url: \"redis://{}\", connect-timeout: 1s, write-timeout: 1s}}", places.redis);
     line(format_args!("sinks:\n  broker: {{{kafka}{}}}", store(Some(plan.broker))));
     line(format_args!(
-        "  lines: {{files: {{directory: \"{output}/lines\", append: {{file: lines.jsonl}}}}{}}}",
+        "  lines: {{files: {{directory: \"{output}/lines\", append: {{file: lines.jsonl, sync: {}}}}}{}}}",
+        if survives { "each-write" } else { "never" },
         store(Some(plan.lines))
     ));
     line(format_args!(
-        "  meta: {{files: {{directory: \"{output}/meta\", remove-unclaimed: {{suffix: .meta, after: 300ms}}}}{}}}",
+        "  meta: {{files: {{directory: \"{output}/meta\", sync: {survives}, remove-unclaimed: {{suffix: .meta, after: 300ms}}}}{}}}",
         store(plan.meta)
     ));
     line(format_args!("  redis: {{{redis}{}}}", store(plan.redis)));

@@ -12,6 +12,7 @@ mod config;
 mod disk;
 mod documents;
 mod events;
+mod image;
 mod metrics;
 mod pages;
 mod plan;

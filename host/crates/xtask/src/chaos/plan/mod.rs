@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::random::Random;
 use super::spill::Drops;
-pub(super) use trouble::{Damage, Server, Trouble};
+pub(super) use trouble::{Damage, Ending, Server, Trouble};
 
 /// How long a server is away that is away for long, in milliseconds.
 const OUTAGE: u64 = 3500;
@@ -165,27 +165,51 @@ impl Plan {
         // An outage is about other sinks, and how long they take.
         if means.disks && plan.outage().is_none() && random.percent(25) {
             plan.spills(random);
+        } else if means.disks && plan.outage().is_none() && random.percent(12) {
+            plan.breaks_a_disk(random);
         }
         plan
     }
 }
 
 impl Plan {
+    /// A disk breaks down, and what is to survive that is forced onto it.
+    fn breaks_a_disk(&mut self, random: &mut Random) {
+        self.steps.retain(|step| !step.trouble.ends_the_program() && !step.trouble.is_of_a_disk());
+        let trouble = if random.percent(50) {
+            let all = [Some(&mut self.broker), Some(&mut self.lines), self.meta.as_mut(), self.redis.as_mut()];
+            let more = self.maps.as_mut().and_then(|maps| maps.store.as_mut());
+            all.into_iter().flatten().chain(more).for_each(|store| store.sync = "always");
+            Trouble::ReadOnlyState(random.pick(Ending::Killed, &[Ending::Asked]))
+        } else {
+            Trouble::ReadOnlyOutput
+        };
+        let (at, lasts) = (random.between(200, 900), random.between(100, 1200));
+        self.steps.push(Step { at, lasts, trouble });
+        self.steps.sort_by_key(|step| step.at);
+        self.span = self.span.max(at + lasts + 500);
+    }
+
+    /// Whether this goes wrong at some time.
+    pub(super) fn has(&self, is_it: impl Fn(Trouble) -> bool) -> bool {
+        self.steps.iter().any(|step| is_it(step.trouble))
+    }
+
     /// There is a sink that may drop, and which is away for so long that it has to.
     fn spills(&mut self, random: &mut Random) {
         let drops = random.pick(Drops::Oldest, &[Drops::Newest]);
         let store = random.percent(60).then(|| StorePlan { mebibytes: 1, ..store(random) });
-        self.spill = Some(SpillPlan { drops, store, items: random.between(2, 8) });
-        let (at, lasts) = (random.between(100, 500), random.between(300, 1200));
+        self.spill = Some(SpillPlan { drops, store, items: random.between(1, 4) });
+        let (at, mut lasts) = (random.between(100, 500), random.between(600, 1800));
         if random.percent(70) {
             // What it has dropped is known to the last entry only while it lives.
             self.steps.retain(|step| !step.trouble.ends_the_program());
         }
-        let mut lasts = lasts;
+        self.period = 100;
         if store.is_some() {
             // A MiB in less than a second.
-            (self.series, self.period, self.padding) = (20, 100, 2000);
-            lasts += 1200;
+            (self.series, self.padding) = (20, 2000);
+            lasts += 900;
         }
         self.steps.push(Step { at, lasts, trouble: Trouble::FullSpill });
         self.steps.sort_by_key(|step| step.at);
@@ -304,6 +328,6 @@ mod tests {
         let plans = (0..200).map(|seed| Plan::new(seed, MEANS));
         let names: std::collections::BTreeSet<&str> =
             plans.flat_map(|plan| plan.steps.into_iter().map(|step| step.trouble.name())).collect();
-        assert_eq!(names.len(), 22, "{names:?}");
+        assert_eq!(names.len(), 24, "{names:?}");
     }
 }

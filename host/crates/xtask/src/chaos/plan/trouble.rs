@@ -49,8 +49,20 @@ pub(in super::super) enum Trouble {
     FullState,
     /// The disk with the files that are written is full.
     FullOutput,
+    /// The disk with the state breaks down: it cannot be written. Then the program is ended, asked or not, and starts again with a disk that was
+    /// mended.
+    ReadOnlyState(Ending),
+    /// The disk with the files that are written breaks down, and is mended while the program runs.
+    ReadOnlyOutput,
     /// That of the sink that may drop is full.
     FullSpill,
+}
+
+/// How the program is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Ending {
+    Asked,
+    Killed,
 }
 
 /// What happens to the files of stores while the program is down.
@@ -109,6 +121,11 @@ impl Trouble {
         )
     }
 
+    /// Whether it is about the disk with the state or that with what is written.
+    pub(super) fn is_of_a_disk(self) -> bool {
+        matches!(self, Self::FullState | Self::FullOutput)
+    }
+
     /// One word, to count by.
     pub(in super::super) fn name(self) -> &'static str {
         match self {
@@ -133,6 +150,8 @@ impl Trouble {
             Self::Refusals(_) => "refuse requests",
             Self::FullState => "full disk of the state",
             Self::FullOutput => "full disk of the output",
+            Self::ReadOnlyState(_) => "broken disk of the state",
+            Self::ReadOnlyOutput => "broken disk of the output",
             Self::FullSpill => "full disk of a sink that may drop",
         }
     }

@@ -25,7 +25,7 @@ use super::disk::Disk;
 use super::documents;
 use super::events::Listener;
 use super::pages::Pages;
-use super::plan::{Plan, Server, Step};
+use super::plan::{Plan, Server, Step, Trouble};
 use super::random::Random;
 use super::servers::Servers;
 use super::stream::{Item, Line};
@@ -116,8 +116,13 @@ impl<'a> Scene<'a> {
         if post.folder.exists() {
             fs::remove_dir_all(&post.folder)?;
         }
-        let state = Disk::new(post.folder.join("state"), STATE_MEBIBYTES, post.disks)?;
-        let output = Disk::new(post.folder.join("output"), OUTPUT_MEBIBYTES, post.disks)?;
+        let disk = |name: &str, mebibytes: u32, breaks: bool| {
+            let path = post.folder.join(name);
+            if breaks { Disk::fragile(path, mebibytes) } else { Disk::new(path, mebibytes, post.disks) }
+        };
+        let breaks = plan.has(|trouble| matches!(trouble, Trouble::ReadOnlyState(_)));
+        let state = disk("state", STATE_MEBIBYTES, breaks)?;
+        let output = disk("output", OUTPUT_MEBIBYTES, plan.has(|trouble| trouble == Trouble::ReadOnlyOutput))?;
         let spill = Disk::new(post.folder.join("spill"), SPILL_MEBIBYTES, post.disks && plan.spill.is_some())?;
         let (api, api_wire, kubernetes) = api_server(&plan, servers).await?;
         let pages = Pages::new(plan.series, plan.padding);

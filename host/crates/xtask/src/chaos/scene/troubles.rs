@@ -9,7 +9,8 @@ use tokio::time::sleep;
 
 use super::super::clock::now_milliseconds;
 use super::super::disk;
-use super::super::plan::{Server, Step, Trouble};
+use super::super::image::Image;
+use super::super::plan::{Ending, Server, Step, Trouble};
 use super::Scene;
 
 /// How long a program that is killed while it starts may start, in milliseconds.
@@ -90,6 +91,8 @@ impl Scene<'_> {
             Trouble::BreakWatches | Trouble::Compact | Trouble::Refusals(_) => self.misbehave(trouble),
             Trouble::FullState => self.state.fill()?,
             Trouble::FullOutput => self.output.fill()?,
+            Trouble::ReadOnlyState(_) => self.state.image.iter().try_for_each(Image::break_down)?,
+            Trouble::ReadOnlyOutput => self.output.image.iter().try_for_each(Image::break_down)?,
             Trouble::FullSpill => {
                 self.spill_full.push((now_milliseconds(), i64::MAX));
                 self.spill.fill()?;
@@ -168,6 +171,21 @@ impl Scene<'_> {
             Trouble::FullState => self.state.empty(),
             Trouble::FullOutput => self.output.empty(),
             Trouble::FullSpill => self.empty_spill(),
+            Trouble::ReadOnlyState(ending) => {
+                if ending == Ending::Asked {
+                    self.collector.stop().await?;
+                }
+                self.collector.kill()?;
+                if let Some(image) = &self.state.image {
+                    image.mend().await?;
+                }
+                self.start().await?;
+            }
+            Trouble::ReadOnlyOutput => {
+                if let Some(image) = &self.output.image {
+                    image.mend().await?;
+                }
+            }
             Trouble::Cut(_)
             | Trouble::BreakWatches
             | Trouble::Compact

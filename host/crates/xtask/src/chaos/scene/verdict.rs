@@ -12,7 +12,7 @@ use super::super::config::{own, sinks};
 use super::super::disk::Disk;
 use super::super::metrics::Metrics;
 use super::super::pages::TARGETS;
-use super::super::plan::{Server, Step, Trouble};
+use super::super::plan::{Server, Trouble};
 use super::super::spill::{self, Spilled};
 use super::super::stream::{self, End, Handed, Line, RunFacts};
 use super::super::{documents, events};
@@ -132,7 +132,7 @@ impl Scene<'_> {
     /// What is known of the runs, as far as this sink is concerned.
     fn facts(&self, sink: &str, taken_in: &Metrics, now: &Metrics) -> Vec<RunFacts> {
         let last = self.collector.runs.len().saturating_sub(1);
-        let disk_is_full = self.plan.steps.iter().any(|step| step.trouble == Trouble::FullState);
+        let disk_is_full = self.plan.has(|trouble| matches!(trouble, Trouble::FullState | Trouble::ReadOnlyState(_)));
         let facts = |(number, run): (usize, &Run)| {
             let is_last = number == last;
             let account = run.last.as_ref().map(|metrics| metrics.account(sink)).unwrap_or_default();
@@ -155,8 +155,7 @@ impl Scene<'_> {
     /// What was told is written down ten times a second: of a pod that was first told of a moment before a kill it is not known that anybody was
     /// told, and when it has gone before the next start, nobody notices.
     fn may_be_left(&self, gone: &Gone, told: &Option<BTreeMap<String, Vec<i64>>>) -> bool {
-        let is_held_up = |trouble| matches!(trouble, Trouble::Freeze | Trouble::FullState);
-        if self.plan.steps.iter().any(|step| is_held_up(step.trouble)) {
+        if self.plan.has(|trouble| matches!(trouble, Trouble::Freeze | Trouble::FullState | Trouble::ReadOnlyState(_))) {
             return true;
         }
         // Some run has told of it for long enough, or has told of it and ended as it should.
@@ -186,8 +185,11 @@ impl Scene<'_> {
     }
 
     fn gaps(&self) -> events::Gaps {
-        let forgets = |step: &Step| matches!(step.trouble, Trouble::Compact | Trouble::KillServer(Server::Api));
-        if self.plan.steps.iter().any(forgets) { events::Gaps::OutOfDate } else { events::Gaps::Never }
+        if self.plan.has(|trouble| matches!(trouble, Trouble::Compact | Trouble::KillServer(Server::Api))) {
+            events::Gaps::OutOfDate
+        } else {
+            events::Gaps::Never
+        }
     }
 
     /// In which times each run must have told everything; none where something was lost on purpose.
