@@ -47,7 +47,7 @@ impl Disk {
     pub(super) fn fragile(path: PathBuf, mebibytes: u32) -> Result<Self> {
         fs::create_dir_all(&path)?;
         let image = Some(Image::new(&path, mebibytes)?);
-        Ok(Self { path, mounted: true, image })
+        Ok(Self { path, mounted: false, image })
     }
 
     /// Nothing more can be written to it.

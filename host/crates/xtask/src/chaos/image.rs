@@ -23,6 +23,8 @@ impl Image {
     pub(super) fn new(path: &Path, mebibytes: u32) -> Result<Self> {
         let file = path.with_extension("image");
         fs::File::create(&file)?.set_len(u64::from(mebibytes) << 20)?;
+        // What is below it cannot be written either: nobody writes past the disk while it is out.
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "ro,size=4k", "chaos"]).arg(path), &[0])?;
         run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&file), &[0])?;
         let image = Self { file, path: path.to_owned() };
         image.mount()?;
@@ -36,7 +38,7 @@ impl Image {
     /// The kernel finds an error in it: nothing can be written any more.
     pub(super) fn break_down(&self) -> Result<()> {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let device = mounts.lines().find_map(|line| {
+        let device = mounts.lines().rev().find_map(|line| {
             let (device, rest) = line.split_once(' ')?;
             let (place, _) = rest.split_once(' ')?;
             (Path::new(place) == self.path).then(|| device.trim_start_matches("/dev/").to_owned())
@@ -63,6 +65,14 @@ impl Image {
         // One says that something was mended.
         run(Command::new("e2fsck").args(["-f", "-y"]).arg(&self.file), &[0, 1])?;
         self.mount()
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        for _ in 0..2 {
+            let _status = Command::new("umount").arg("-l").arg(&self.path).status();
+        }
     }
 }
 

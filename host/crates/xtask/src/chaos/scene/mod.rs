@@ -30,8 +30,8 @@ use super::random::Random;
 use super::servers::Servers;
 use super::stream::{Item, Line};
 
-/// How long everything may take to arrive once all troubles are over.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long everything may take to arrive once all troubles are over: a sink that was away for long is tried again every 30 s.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long all goes on after the troubles.
 const AFTER: Duration = Duration::from_millis(300);
 const STATE_MEBIBYTES: u32 = 16;
