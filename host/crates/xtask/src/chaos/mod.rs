@@ -66,6 +66,9 @@ pub(crate) struct Arguments {
     /// Which API server the program watches
     #[arg(long, value_enum, default_value_t)]
     api_server: ApiServers,
+    /// Have disks break down as well, as the kernel does it that finds an error on them
+    #[arg(long)]
+    broken_disks: bool,
     /// Take the program as it is in target/debug
     #[arg(long)]
     as_built: bool,
@@ -156,7 +159,7 @@ impl Campaign {
             end,
             until: begin + Duration::from_secs(arguments.time_limit),
             begin,
-            means: Means { disks: std::env::var_os(DISKS).is_some(), api_servers },
+            means: Means { disks: std::env::var_os(DISKS).is_some(), api_servers, broken_disks: arguments.broken_disks },
             folder: workspace::target().join("chaos"),
             binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
             kills: arguments.kills,
@@ -210,7 +213,8 @@ impl Campaign {
                 ApiServers::Played => " --api-server played",
                 ApiServers::Both => "",
             };
-            say(format!("  again: cargo xtask chaos --seed {}{kills}{with}", outcome.seed));
+            let broken = if self.means.broken_disks { " --broken-disks" } else { "" };
+            say(format!("  again: cargo xtask chaos --seed {}{kills}{with}{broken}", outcome.seed));
         }
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         Ok(())

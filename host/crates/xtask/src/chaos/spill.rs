@@ -50,7 +50,8 @@ pub(super) fn faults(spilled: &Spilled, here: &[Line], there: &[Line], given: im
         faults.push(format!("{of_now} entries are missing, and {} were counted as dropped", spilled.dropped));
     }
     if spilled.is_only_run && spilled.has_store {
-        let wrongly = |line: &&&Line| given(line).is_some_and(|at| !spilled.may_miss(at));
+        let newest = there.iter().filter_map(|line| given(line)).max().unwrap_or(i64::MAX);
+        let wrongly = |line: &&&Line| given(line).is_some_and(|at| !spilled.may_miss(at, newest));
         if let Some(line) = missing.iter().find(wrongly) {
             let outages = &spilled.outages;
             faults.push(format!(
@@ -65,10 +66,10 @@ pub(super) fn faults(spilled: &Spilled, here: &[Line], there: &[Line], given: im
 
 impl Spilled {
     /// Whether what was given then may have been dropped.
-    fn may_miss(&self, at: i64) -> bool {
-        self.outages.iter().any(|(from, to)| match self.drops {
-            // What was there before has made room for what came last.
-            Drops::Oldest => (from - UNDER_WAY..to - HELD).contains(&at),
+    fn may_miss(&self, at: i64, newest: i64) -> bool {
+        self.outages.iter().any(|(from, _)| match self.drops {
+            // What was there before has made room for what came last, until the sink was tried again after the outage.
+            Drops::Oldest => (from - UNDER_WAY..newest - HELD).contains(&at),
             // Until there is room again, which takes a moment longer than the outage.
             Drops::Newest => (from + HELD..).contains(&at),
         })
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(check(Drops::Newest, 10, (0..20).chain(30..50)), Vec::<String>::new());
         assert_eq!(check(Drops::Oldest, 9, (0..12).chain(22..50)), ["10 entries are missing, and 9 were counted as dropped"]);
         assert_eq!(check(Drops::Oldest, 0, 0..51).len(), 1, "nobody has given that");
-        assert_eq!(check(Drops::Oldest, 1, (0..29).chain(30..50)).len(), 1, "the last that was given is kept");
+        assert_eq!(check(Drops::Oldest, 1, (0..47).chain(48..50)).len(), 1, "the last that was given is kept");
         assert_eq!(check(Drops::Newest, 1, (0..12).chain(13..50)).len(), 1, "the first that was given is kept");
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Means {
     /// Disks of its own can be mounted.
     pub(super) disks: bool,
     pub(super) api_servers: ApiServers,
+    /// They break down, too.
+    pub(super) broken_disks: bool,
 }
 
 /// A trouble, from when on and for how long, in milliseconds.
@@ -165,7 +167,7 @@ impl Plan {
         // An outage is about other sinks, and how long they take.
         if means.disks && plan.outage().is_none() && random.percent(25) {
             plan.spills(random);
-        } else if means.disks && plan.outage().is_none() && random.percent(12) {
+        } else if means.disks && means.broken_disks && plan.outage().is_none() && random.percent(12) {
             plan.breaks_a_disk(random);
         }
         plan
@@ -311,7 +313,7 @@ impl fmt::Display for Plan {
 mod tests {
     use super::*;
 
-    const MEANS: Means = Means { disks: true, api_servers: ApiServers::Both };
+    const MEANS: Means = Means { disks: true, api_servers: ApiServers::Both, broken_disks: true };
 
     #[test]
     fn a_seed_always_is_the_same_plan() {
