@@ -54,8 +54,8 @@ impl KubeClient {
     }
 
     /// Merges something into the object at a path.
-    pub async fn merge(&mut self, path: &str, patch: &Value) -> Result<Value> {
-        self.request(Method::PATCH, path, Some(patch)).await
+    pub async fn merge(&mut self, path: &str, news: &Value) -> Result<Value> {
+        self.request(Method::PATCH, path, Some(news)).await
     }
 
     /// Deletes a pod at a path at once: without a kubelet nothing would end a graceful deletion.

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::config::MAP;
 
-/// What somebody else has put into a ConfigMap, and its key.
+/// What somebody else has put into a `ConfigMap`, and its key.
 const STRANGER: &str = "strangers";
 
 /// Where pods are made.
@@ -115,7 +115,7 @@ impl Api {
         }
     }
 
-    /// What is in all ConfigMaps together, and what is wrong with them: a key of somebody else's has to stay, and each key has one place.
+    /// What is in all `ConfigMaps` together, and what is wrong with them: a key of somebody else's has to stay, and each key has one place.
     pub(super) async fn config_maps(&self) -> Result<(BTreeMap<String, String>, Vec<String>)> {
         let (mut data, mut faults) = (BTreeMap::new(), Vec::new());
         let Way::Real(client) = &self.way else { return Ok((data, faults)) };

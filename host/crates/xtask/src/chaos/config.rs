@@ -16,7 +16,7 @@ pub(super) fn sinks(plan: &Plan) -> Vec<&'static str> {
     sinks
 }
 
-/// The ConfigMap of documents; the names of further ones begin so.
+/// The `ConfigMap` of documents; the names of further ones begin so.
 pub(super) const MAP: &str = "pods";
 
 /// Where everything is.

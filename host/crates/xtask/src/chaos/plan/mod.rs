@@ -62,7 +62,7 @@ pub(super) struct StorePlan {
     pub(super) mebibytes: u64,
 }
 
-/// How documents are kept in ConfigMaps.
+/// How documents are kept in `ConfigMaps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MapsPlan {
     pub(super) store: Option<StorePlan>,
@@ -94,7 +94,7 @@ pub(super) struct Plan {
     /// Of those that keep documents, which need none.
     pub(super) meta: Option<StorePlan>,
     pub(super) redis: Option<StorePlan>,
-    /// Whether documents are kept in ConfigMaps as well, which only a real API server has.
+    /// Whether documents are kept in `ConfigMaps` as well, which only a real API server has.
     pub(super) maps: Option<MapsPlan>,
     /// Of one more sink, which may drop.
     pub(super) spill: Option<SpillPlan>,
@@ -142,7 +142,9 @@ impl Plan {
         // Numbers of their own, so that the rest of a plan is the same with either server.
         let random = &mut Random::new(seed ^ 0x0A11_CE00);
         if is_real {
-            steps.iter_mut().for_each(|step| step.trouble = step.trouble.of_a_real_api_server(random));
+            for step in &mut steps {
+                step.trouble = step.trouble.of_a_real_api_server(random);
+            }
         }
         let maps = is_real.then(|| maps(random)).flatten();
         let (spill, padding) = (None, 0);

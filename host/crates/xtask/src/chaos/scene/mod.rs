@@ -48,7 +48,7 @@ pub(super) struct Outcome {
     pub(super) told: usize,
     /// Entries that were dropped where that may be.
     pub(super) dropped: u64,
-    /// Documents in ConfigMaps in the end.
+    /// Documents in `ConfigMaps` in the end.
     pub(super) in_maps: usize,
     pub(super) changes: u64,
     pub(super) runs: usize,

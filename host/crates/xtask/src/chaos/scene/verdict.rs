@@ -56,7 +56,8 @@ impl Scene<'_> {
         // What has gone while nobody looked is not noticed where nothing is remembered.
         let anything = self.collector.runs.len() > 1 && (!self.plan.reconciles || self.is_damaged);
         let told = self.listener.heard().map(|lines| events::times(&lines));
-        let leftovers = truth.gone.iter().filter(|gone| self.may_be_left(gone, &told)).map(|gone| &gone.address).collect();
+        let leftovers =
+            truth.gone.iter().filter(|gone| self.may_be_left(gone, told.as_ref())).map(|gone| &gone.address).collect();
         faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
         if self.plan.maps.is_some() {
             // What nobody has put again is removed once all that is there is written.
@@ -154,7 +155,7 @@ impl Scene<'_> {
 
     /// What was told is written down ten times a second: of a pod that was first told of a moment before a kill it is not known that anybody was
     /// told, and when it has gone before the next start, nobody notices.
-    fn may_be_left(&self, gone: &Gone, told: &Option<BTreeMap<String, Vec<i64>>>) -> bool {
+    fn may_be_left(&self, gone: &Gone, told: Option<&BTreeMap<String, Vec<i64>>>) -> bool {
         if self.plan.has(|trouble| matches!(trouble, Trouble::Freeze | Trouble::FullState | Trouble::ReadOnlyState(_))) {
             return true;
         }
