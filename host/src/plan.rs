@@ -438,6 +438,13 @@ impl Check<'_> {
         }
         let Sink { store, when_full, .. } = *sink;
         let has_own_bytes = sink.queue.bytes.is_some();
+        let in_memory = match (store, when_full) {
+            // What has no room goes to the store, and waits while that has none.
+            (Some(_), _) | (None, SinkWhenFull::Block) => WhenFull::Wait,
+            (None, SinkWhenFull::DropOldest) => WhenFull::DropOldest,
+            (None, SinkWhenFull::DropNewest) => WhenFull::DropNewest,
+        };
+        let bounds = Bounds { when_full: in_memory, ..bounds };
         let plan = || SinkPlan { name: name.to_owned(), config, bounds, has_own_bytes, write_deadline, store, when_full };
         (self.problems.len() == before).then(plan)
     }
