@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes an image of a program that is built already, without any base image and without any network.
 #   build.sh BINARY [TAG]      STRIP=yes leaves out what only debuggers need
-# Needs buildah. The image is for the architecture of this machine, which must be that of the program.
+# Needs buildah (`BUILDAH`, and `SIGNATURE_POLICY` where it is not installed). The image is for the architecture of this machine, which must be that of the program.
 set -eu
 
 binary=$1
@@ -28,7 +28,7 @@ echo 'nonroot:x:65532:' > "$root/etc/group"
 # The same files make the same layer: all of them have the time of the commit.
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct 2>/dev/null || echo 0)}
 find "$root" -exec touch -h -d "@$epoch" {} +
-buildah bud --quiet --storage-driver "${STORAGE_DRIVER:-vfs}" --isolation chroot --layers=false --timestamp "$epoch" \
+"${BUILDAH:-buildah}" bud --quiet --storage-driver "${STORAGE_DRIVER:-vfs}" ${SIGNATURE_POLICY:+--signature-policy "$SIGNATURE_POLICY"} --isolation chroot --layers=false --timestamp "$epoch" \
     --build-arg VERSION="${VERSION:-$("$binary" --version | cut -d' ' -f2)}" \
     --build-arg REVISION="$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)" \
     --file "$here/Containerfile" --tag "$tag" "$context"
