@@ -43,7 +43,7 @@ impl Surroundings {
         let socket = host(folder, "/network/var/run");
         std::fs::create_dir_all(&socket)?;
         let socket = socket.join("network-tracer.sock");
-        let tracer = Tracer::start(&socket, Answer::Body(SIX.to_owned()))?;
+        let tracer = Tracer::start(&socket, Answer::Report(SIX.as_bytes().to_vec()))?;
         // As Datadog's tracer has it.
         std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o722))?;
         let kubelet = node(cluster).await?;
