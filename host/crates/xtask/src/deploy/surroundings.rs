@@ -70,23 +70,28 @@ async fn node(cluster: &Cluster) -> Result<Kubelet> {
     });
     cluster.apply(&service.to_string())?;
     let mut object = pod.object();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        // The server gives one of its own.
-        metadata.remove("uid");
-        metadata.insert("ownerReferences".to_owned(), json!([owner("apps/v1", "ReplicaSet"), owner("batch/v1", "Job")]));
-    }
+    own(&mut object, "apps/v1", "ReplicaSet");
     let made = cluster.api.create_pod(&object).await?;
     let uid = made.pointer("/metadata/uid").and_then(Value::as_str).context("the pod has no uid")?;
     uid.clone_into(&mut pod.uid);
     let status = object.get("status").context("the pod has no status")?;
     cluster.api.patch_status(&pod.namespace, &pod.name, status).await?;
+    let mut other = PodSpec::numbered(NODE, 1, 1).object();
+    own(&mut other, "batch/v1", "Job");
+    cluster.api.create_pod(&other).await?;
     kubelet.run(&pod)?;
     Ok(kubelet)
 }
 
-/// Somebody who is said to control the pod, and is not there.
-fn owner(version: &str, kind: &str) -> Value {
-    json!({"apiVersion": version, "kind": kind, "name": "web", "uid": "0b5e0000-0000-4000-8000-000000000012", "controller": kind == "ReplicaSet"})
+/// Says who controls a pod, so that it is asked for; it is not there. The uid is left to the server.
+fn own(pod: &mut Value, version: &str, kind: &str) {
+    let owner = json!({
+        "apiVersion": version, "kind": kind, "name": "web", "uid": "0b5e0000-0000-4000-8000-000000000012", "controller": true,
+    });
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("uid");
+        metadata.insert("ownerReferences".to_owned(), json!([owner]));
+    }
 }
 
 /// Serves the page on a port of its own; tells where.
