@@ -2,7 +2,8 @@
 """Makes the table of values in the chart's README of the words above each value in values.yaml.
 
     readme.py            writes sluicebox/README.md anew between its two marks
-    readme.py --check    says what is not right and writes nothing: a table that is old, a value without words or without a place in the schema
+    readme.py --check    says what is not right and writes nothing: a table that is old, a value without words or without a place in the schema, a dashboard
+                         that is not that of the kustomize component
 """
 
 import json
@@ -63,6 +64,9 @@ def main():
             problems.append(f"values.yaml: {'.'.join(path)} has no words above it")
         if not known(schema, path):
             problems.append(f"values.schema.json: {'.'.join(path)} is missing")
+    component = CHART.parent.parent / "kustomize/components/dashboard/sluicebox.json"
+    if component.read_text() != (CHART / "dashboard.json").read_text():
+        problems.append(f"dashboard.json: not the same as {component}; cure: copy one over the other")
     page = CHART / "README.md"
     old = page.read_text()
     head, rest = old.split(BEGIN)
