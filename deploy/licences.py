@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-PAGE = pathlib.Path(__file__).parent / "LICENCES.md"
+PAGE = pathlib.Path(__file__).resolve().parent / "LICENCES.md"
 
 
 def packages():

@@ -11,7 +11,7 @@ import pathlib
 import re
 import sys
 
-CHART = pathlib.Path(__file__).parent / "sluicebox"
+CHART = pathlib.Path(__file__).resolve().parent / "sluicebox"
 BEGIN = "<!-- values: made by `deploy/chart/readme.py` -->\n"
 END = "<!-- values: end -->\n"
 LINE = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z]\w*):(?P<value> .*)?$")

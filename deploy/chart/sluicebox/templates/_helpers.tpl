@@ -36,6 +36,8 @@ log: {format: json}
 memory: {queues: 64MiB}
 compiler: {memory: 160MiB}
 reload: {kubernetes-events: {{ .Values.rbac.events }}}
+# One for each release, so that two of them in a namespace do not choose among each other.
+lease: {name: {{ include "sluicebox.name" . }}}
 state-directory: /var/lib/sluicebox/state
 cache-directory: /var/cache/sluicebox/modules
 {{- end -}}
