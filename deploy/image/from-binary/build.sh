@@ -28,7 +28,7 @@ echo 'nonroot:x:65532:' > "$root/etc/group"
 # The same files make the same layer: all of them have the time of the commit.
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct 2>/dev/null || echo 0)}
 find "$root" -exec touch -h -d "@$epoch" {} +
-"${BUILDAH:-buildah}" bud --quiet --storage-driver "${STORAGE_DRIVER:-vfs}" ${SIGNATURE_POLICY:+--signature-policy "$SIGNATURE_POLICY"} --isolation chroot --layers=false --timestamp "$epoch" \
+"${BUILDAH:-buildah}" bud --quiet ${STORAGE_DRIVER:+--storage-driver "$STORAGE_DRIVER"} ${SIGNATURE_POLICY:+--signature-policy "$SIGNATURE_POLICY"} --isolation chroot --layers=false --timestamp "$epoch" \
     --build-arg VERSION="${VERSION:-$("$binary" --version | cut -d' ' -f2)}" \
     --build-arg REVISION="$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)" \
     --file "$here/Containerfile" --tag "$tag" "$context"
