@@ -2,8 +2,8 @@
 """Makes the table of values in the chart's README of the words above each value in values.yaml.
 
     readme.py            writes sluicebox/README.md anew between its two marks
-    readme.py --check    says what is not right and writes nothing: a table that is old, a value without words or without a place in the schema, a dashboard
-                         that is not that of the kustomize component
+    readme.py --check    says what is not right and writes nothing: a table that is old, a value without words or without a place in the schema; a dashboard,
+                         or a configuration in values/, that is not that of kustomize
 """
 
 import json
@@ -14,6 +14,9 @@ import sys
 CHART = pathlib.Path(__file__).resolve().parent / "sluicebox"
 BEGIN = "<!-- values: made by `deploy/chart/readme.py` -->\n"
 END = "<!-- values: end -->\n"
+# Values whose overlay has another name, and what the chart adds by itself.
+FOLDERS = {"fluent-bit": "fluent-bit/daemonset"}
+OF_THE_CHART = ("admin:", "log:", "memory:", "compiler:", "reload:", "state-directory:", "cache-directory:")
 LINE = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z]\w*):(?P<value> .*)?$")
 
 
@@ -55,6 +58,20 @@ def known(schema, path):
     return True
 
 
+def elsewhere(problems):
+    """What stands in the chart and in kustomize must be the same."""
+    kustomize = CHART.parent.parent / "kustomize"
+    component = kustomize / "components/dashboard/sluicebox.json"
+    if component.read_text() != (CHART / "dashboard.json").read_text():
+        problems.append(f"dashboard.json: not the same as {component}; cure: copy one over the other")
+    for values in sorted((CHART / "values").glob("*.yaml")):
+        overlay = kustomize / "overlays" / FOLDERS.get(values.stem, values.stem) / "sluicebox.yaml"
+        lines = [line for line in overlay.read_text().splitlines() if not line.startswith(OF_THE_CHART)]
+        wanted = "config:\n" + "".join(f"  {line}\n" for line in lines)
+        if wanted not in values.read_text():
+            problems.append(f"values/{values.name}: its `config` is not what stands in {overlay}")
+
+
 def main():
     found = values((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
@@ -64,9 +81,7 @@ def main():
             problems.append(f"values.yaml: {'.'.join(path)} has no words above it")
         if not known(schema, path):
             problems.append(f"values.schema.json: {'.'.join(path)} is missing")
-    component = CHART.parent.parent / "kustomize/components/dashboard/sluicebox.json"
-    if component.read_text() != (CHART / "dashboard.json").read_text():
-        problems.append(f"dashboard.json: not the same as {component}; cure: copy one over the other")
+    elsewhere(problems)
     page = CHART / "README.md"
     old = page.read_text()
     head, rest = old.split(BEGIN)
