@@ -28,10 +28,10 @@ impl Tools {
         command::capture(Command::new(&self.kubectl).arg("kustomize").arg(overlay))
     }
 
-    /// The chart's manifests with a file of values, those of `helm test` left out.
+    /// The chart's manifests with a file of values, the pod of `helm test` among them.
     pub(super) fn template(&self, chart: &Path, values: Option<&Path>) -> Result<String> {
         let mut helm = Command::new(&self.helm);
-        helm.args(["template", "sluicebox"]).arg(chart).args(["--namespace", super::cluster::NAMESPACE, "--no-hooks"]);
+        helm.args(["template", "sluicebox"]).arg(chart).args(["--namespace", super::cluster::NAMESPACE]);
         // The oldest that is supported, and the one of the lab.
         helm.args(["--kube-version", "1.20.2"]);
         if let Some(values) = values {
