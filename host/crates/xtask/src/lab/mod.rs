@@ -8,6 +8,7 @@ pub(crate) mod debian;
 mod kafka;
 mod kubernetes;
 mod linux;
+pub(crate) mod packaging;
 mod prometheus;
 mod python;
 mod redis;
