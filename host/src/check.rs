@@ -12,7 +12,8 @@ use crate::config::load::{Checked, load};
 use crate::config::yaml::{Document, step};
 use crate::foundry;
 use crate::log;
-use crate::plan::{LanePlan, Plan};
+use crate::plan::{Component, LanePlan, Plan};
+use crate::registries::Registries;
 use crate::run::complain;
 use crate::say;
 use crate::wire;
@@ -39,6 +40,13 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
     match plan {
         Some(plan) if problems.is_empty() => {
             say::line(format_args!("{name} is right: {}", summary(&plan)));
+            let registries = Registries::at_hand(&plan);
+            for lane in plan.lanes.iter().filter(|lane| !is_here(&registries, lane)) {
+                say::line(format_args!(
+                    "note: the module of `{}` was not tried, as no copy of it is here: `sluicebox module inspect {}` pulls it",
+                    lane.name, lane.component
+                ));
+            }
             ExitCode::SUCCESS
         }
         _ => {
@@ -63,10 +71,20 @@ pub fn try_out(plan: &Plan, document: &Document, node: &str) -> Vec<Problem> {
         Ok(engine) => engine,
         Err(error) => return vec![Problem::whole(error.to_string())],
     };
+    let registries = Registries::at_hand(plan);
     plan.lanes
         .iter()
-        .filter_map(|lane| try_lane(&engine, lane, node).map(|(path, found)| at(document, lane, path, found)))
+        .filter(|lane| is_here(&registries, lane))
+        .filter_map(|lane| try_lane(&engine, &registries, lane, node).map(|(path, found)| at(document, lane, path, found)))
         .collect()
+}
+
+/// A module in a registry is checked only where there is a copy of it: nothing is asked.
+fn is_here(registries: &Registries, lane: &LanePlan) -> bool {
+    match &lane.component {
+        Component::Registry(reference) => registries.has(reference, foundry::most_bytes(lane)),
+        _ => true,
+    }
 }
 
 /// What was found, and its cure.
@@ -78,10 +96,10 @@ fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) 
 }
 
 /// The field that is wrong, and why.
-fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Option<(&'static str, Finding)> {
+fn try_lane(engine: &Engine, registries: &Registries, lane: &LanePlan, node: &str) -> Option<(&'static str, Finding)> {
     let options = LoadOptions { component_bytes: foundry::most_bytes(lane), ..LoadOptions::default() };
-    let loaded =
-        foundry::read(lane).and_then(|component| Module::load(engine, &lane.component.to_string(), &component, &options));
+    let loaded = foundry::read(lane, registries)
+        .and_then(|component| Module::load(engine, &lane.component.to_string(), &component, &options));
     let module = match loaded {
         Ok(module) => module,
         Err(error) => {

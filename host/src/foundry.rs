@@ -5,12 +5,15 @@ use std::path::Path;
 
 use sluicebox_contract::{Handlers, ModuleIdentity};
 use sluicebox_pipeline::LaneSettings;
+use sluicebox_registry::PullError;
 use sluicebox_wasm::{
-    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, WasmShaper, read_component,
+    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, Refusal, WasmShaper,
+    read_component,
 };
 use tracing::warn;
 
 use crate::plan::{Component, LanePlan, Plan};
+use crate::registries::Registries;
 use crate::{config, directories};
 
 /// What modules are made with.
@@ -46,11 +49,21 @@ impl Foundry {
 }
 
 /// The bytes of the lane's component. Blocks.
-pub fn read(lane: &LanePlan) -> Result<Cow<'static, [u8]>, LoadError> {
+pub fn read(lane: &LanePlan, registries: &Registries) -> Result<Cow<'static, [u8]>, LoadError> {
     match &lane.component {
         Component::Preset(preset) => Ok(Cow::Borrowed(preset.component)),
         Component::File(path) => read_component(&lane.component.to_string(), path, most_bytes(lane)).map(Cow::Owned),
+        Component::Registry(reference) => {
+            let pulled = registries.component(reference, most_bytes(lane)).map(Cow::Owned);
+            pulled.map_err(|error| not_pulled(&lane.component.to_string(), &error))
+        }
     }
+}
+
+/// Why a module of a registry cannot be had.
+pub fn not_pulled(module: &str, error: &PullError) -> LoadError {
+    let refusal = Refusal::NotPulled { cause: error.to_string(), cure: error.hint() };
+    LoadError { module: module.to_owned(), refusal }
 }
 
 /// How many bytes the lane's component may have.

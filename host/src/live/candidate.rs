@@ -101,6 +101,7 @@ impl Refused {
 /// The steps on the way, and what comes after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    Pull,
     Read,
     Load,
     Start,
@@ -115,6 +116,7 @@ pub(super) enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Pull => "pulling the component",
             Self::Read => "reading the component",
             Self::Load => "loading the component",
             Self::Start => "starting it",
@@ -138,7 +140,7 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     }
     let (component, digest) = match good {
         Some(good) => (good.component, good.module.digest),
-        None => read(&reading, &lane).await?,
+        None => read(&parts, &reading, &lane).await?,
     };
     let tried = Tried { lane: lane.clone(), digest };
     let is_known = |known: &Tried| known.is(&lane, &tried.digest);
@@ -167,17 +169,18 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
 }
 
 /// The component with its digest.
-async fn read(reading: &Reading, lane: &LanePlan) -> Result<(Cow<'static, [u8]>, String), Refused> {
-    let wanted = lane.clone();
+async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<(Cow<'static, [u8]>, String), Refused> {
+    let (parts, wanted) = (Arc::clone(parts), lane.clone());
     let work = move || {
-        foundry::read(&wanted).map(|component| {
+        foundry::read(&wanted, &parts.registries).map(|component| {
             let digest = digest(&component);
             (component, digest)
         })
     };
     let read = match &lane.component {
         Component::File(path) => reading.with(&lane.name, path, work).await,
-        Component::Preset(_) => quietly(work).await,
+        // A pull has a deadline of its own.
+        Component::Preset(_) | Component::Registry(_) => quietly(work).await,
     };
     read.map_err(unread)?.map_err(|error| unread(told(&error)))
 }
@@ -198,7 +201,7 @@ async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: Cow<'static, [u8]>
 
 /// The content of a component does not change by waiting.
 pub(super) fn may_go_better(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Unreadable { .. } | Refusal::NotCompiled(_))
+    matches!(refusal, Refusal::Unreadable { .. } | Refusal::NotPulled { .. } | Refusal::NotCompiled(_))
 }
 
 pub(super) fn told(error: &LoadError) -> String {

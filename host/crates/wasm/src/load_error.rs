@@ -27,6 +27,14 @@ pub enum Refusal {
         /// The system's reason.
         cause: std::io::Error,
     },
+    /// No registry gave it.
+    #[error("it cannot be pulled: {cause}")]
+    NotPulled {
+        /// Why.
+        cause: String,
+        /// What would cure it.
+        cure: &'static str,
+    },
     /// More bytes than are allowed.
     #[error("it has {}, more than the {} that a component may have", size(*bytes), size(*limit))]
     TooLarge {
@@ -84,7 +92,7 @@ impl Refusal {
         match self {
             Self::Unreadable { .. } => "does the file exist, and may the collector read it?",
             Self::TooLarge { .. } => "strip debug information from the component, or raise the limit",
-            Self::NotAComponent { cure, .. } => cure,
+            Self::NotAComponent { cure, .. } | Self::NotPulled { cure, .. } => cure,
             Self::NotGranted { .. } => {
                 "a Rust module built for wasm32-unknown-unknown imports no WASI; for other languages stub WASI when building"
             }
