@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod new;
 mod paths;
+mod push;
 mod record;
 mod recorded;
 pub mod recording;
@@ -28,8 +29,8 @@ use crate::config::{Level, Log};
 use crate::log;
 
 pub use arguments::{
-    Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, RecordArguments, ReplayArguments,
-    TestArguments,
+    Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, PushArguments, RecordArguments,
+    ReplayArguments, TestArguments,
 };
 
 /// Does what the author wants.
@@ -42,6 +43,7 @@ pub fn module(arguments: &ModuleArguments) -> ExitCode {
         Action::Inspect(arguments) => inspect::inspect(arguments),
         Action::Bench(arguments) => bench::bench(arguments),
         Action::Record(arguments) => record::record(arguments),
+        Action::Push(arguments) => push::push(arguments),
         Action::Replay(arguments) => record::replay(arguments),
     }
 }

@@ -68,6 +68,20 @@ impl Config {
         self.plain_http.unwrap_or_else(|| is_this_machine(host))
     }
 
+    /// As a person asks this host who has logged in with a tool for containers (`docker login`, `oras login`, `podman login`): by the first file of
+    /// `$REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json` and `$HOME/.docker/config.json` that says something of it, else as nobody. Blocks.
+    pub fn of_person(host: &str, plain_http: Option<bool>) -> Self {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let files = [
+            variable("REGISTRY_AUTH_FILE"),
+            variable("DOCKER_CONFIG").map(|folder| folder.join("config.json")),
+            variable("HOME").map(|folder| folder.join(".docker/config.json")),
+        ];
+        let with = |path: PathBuf| Self { plain_http, credentials_file: Some(path), ..Self::default() };
+        let known = files.into_iter().flatten().map(with).find(|config| crate::secret::read(config, host).is_ok());
+        known.unwrap_or_else(|| Self { plain_http, ..Self::default() })
+    }
+
     /// What is wrong with what is said of this host.
     pub fn problems(&self, host: &str) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -1,0 +1,315 @@
+//! Modules of a real registry: by tag and by digest, with the registry away at the start and later, and with what is not what it is called.
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use sluicebox_registry::{Config, Reference, push};
+use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::program::Program;
+use sluicebox_testkit::servers::{Need, REGISTRY_USER, RegistryOptions, RegistryServer, require};
+use sluicebox_wasm::digest;
+use support::{PATIENCE, Place, SLOW, digest_in, module, pending, status_of, until, until_within, version_of};
+
+/// A registry, a place for the program, and what it watches.
+struct Bench {
+    place: Place,
+    api: ApiServer,
+    registry: RegistryServer,
+    /// What the configuration says of the registry.
+    said: Config,
+}
+
+impl Bench {
+    async fn new(options: RegistryOptions) -> Self {
+        let registry = RegistryServer::start(options).await.unwrap();
+        let place = Place::new();
+        let mut said = Config::default();
+        if options.password {
+            fs::write(place.path("password"), REGISTRY_USER.1).unwrap();
+            said.username = Some(REGISTRY_USER.0.to_owned());
+            said.password_file = Some(place.path("password"));
+        }
+        if let Some(authority) = registry.certificate_authority() {
+            said.ca_file = Some(authority.to_owned());
+            said.plain_http = Some(false);
+        }
+        Self { place, api: ApiServer::start().await.unwrap(), registry, said }
+    }
+
+    fn named(&self, rest: &str) -> String {
+        format!("oci://{}/shop/lines{rest}", self.registry.host())
+    }
+
+    /// Pushes a component; gives the digest of its manifest.
+    async fn push(&self, tag: &str, component: &[u8]) -> String {
+        let reference = Reference::find(&self.named(tag)).unwrap().unwrap();
+        push(&reference, component.to_vec(), &[], &[], &self.said).await.unwrap().digest
+    }
+
+    fn rest(&self, module: &str, registries: &str) -> String {
+        format!(
+            "sources: {{pods: {{}}}}\nreload: {{poll: 200ms, debounce: 50ms, kubernetes-events: true}}\npull: {{every: 1s, deadline: 20s}}\n\
+             registries: {registries}\nmodules: {{lines: {{use: \"{module}\", to: [out]}}}}\nsinks: {{out: {{stdout: {{}}}}}}\n"
+        )
+    }
+
+    async fn run(&self, module: &str) -> Program {
+        let registries = serde_json::json!({ self.registry.host(): self.said });
+        self.run_with(module, &registries.to_string()).await
+    }
+
+    async fn run_with(&self, module: &str, registries: &str) -> Program {
+        let config = self.place.configure(&self.api.url(), &self.rest(module, registries));
+        let mut program = self.place.run(&config);
+        program.until_alive(PATIENCE).await.unwrap();
+        program
+    }
+
+    /// A pod comes, and the module makes a line of it.
+    async fn sees(&self, program: &Program, name: &str) {
+        self.api.create_pod(pending(name)).unwrap();
+        program.until_lines(SLOW, |lines| lines.iter().any(|line| line.contains(name))).await.unwrap();
+    }
+}
+
+/// Two versions of the same module.
+fn versions() -> [Vec<u8>; 2] {
+    let component = fs::read(module("hostile")).unwrap();
+    [version_of(&component, "one"), version_of(&component, "two")]
+}
+
+async fn until_runs(program: &Program, component: &[u8]) {
+    let wanted = digest(component);
+    until_within(program, SLOW, "the lane runs it", async || {
+        status_of(program, "lines").await["state"] == "at-work" && digest_in(program, "lines").await == wanted
+    })
+    .await;
+}
+
+async fn until_refused(program: &Program, words: &[&str]) {
+    until(program, &format!("it is refused: {words:?}"), async || {
+        let refused = status_of(program, "lines").await["refused"].to_string();
+        words.iter().all(|word| refused.contains(word))
+    })
+    .await;
+}
+
+fn logged(program: &Program, words: &[&str]) -> bool {
+    program.log().unwrap().lines().any(|line| words.iter().all(|word| line.contains(word)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_is_pulled_by_its_tag_and_what_the_tag_comes_to_mean_takes_its_place() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, two] = versions();
+    let bench = Bench::new(RegistryOptions::default()).await;
+    bench.push(":v1", &one).await;
+    let mut program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    bench.sees(&program, "pod-before").await;
+    bench.push(":v1", &two).await;
+    until_runs(&program, &two).await;
+    bench.sees(&program, "pod-after").await;
+    let module = format!("module=\"{}\"", bench.named(":v1"));
+    let taken = format!("{module},result=\"taken\"");
+    assert_eq!(program.metric("sluicebox_pulls_total", &taken).await.unwrap().to_string(), "2");
+    assert_eq!(program.metric("sluicebox_pull_connected", &module).await.unwrap().to_string(), "1");
+    assert_eq!(status_of(&program, "lines").await["swapped"], 1);
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let told = program.lines().iter().filter(|line| line.contains("pod-before")).count();
+    assert_eq!(told, 1, "nothing is lost or told twice by the swap");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_is_named_by_its_digest_stays_whatever_becomes_of_the_tag() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, two] = versions();
+    let bench = Bench::new(RegistryOptions::default()).await;
+    let digest = bench.push(":v1", &one).await;
+    let named = bench.named(&format!("@{digest}"));
+    let program = bench.run(&named).await;
+    until_runs(&program, &one).await;
+    bench.push(":v1", &two).await;
+    bench.sees(&program, "pod-0").await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(digest_in(&program, "lines").await, sluicebox_wasm::digest(&one));
+    let pulls = program.metrics(&["sluicebox_pulls_total"]).await.unwrap();
+    assert!(pulls.iter().any(|line| line.contains("taken") && line.ends_with(" 1")), "{pulls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_goes_on_with_the_copy_while_the_registry_is_away() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, two] = versions();
+    let mut bench = Bench::new(RegistryOptions::default()).await;
+    bench.push(":v1", &one).await;
+    let mut program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+
+    bench.registry.kill();
+    let program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    assert!(logged(&program, &["the copy on the disk serves", "pulled_ago"]), "{}", program.log().unwrap());
+    bench.sees(&program, "pod-0").await;
+    // What the tag has come to mean meanwhile is taken when the registry is back.
+    bench.registry.restart().await.unwrap();
+    bench.push(":v1", &two).await;
+    until_runs(&program, &two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_copy_a_lane_waits_for_the_registry_and_says_so() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, _] = versions();
+    let mut bench = Bench::new(RegistryOptions::default()).await;
+    bench.push(":v1", &one).await;
+    bench.registry.kill();
+    let program = bench.run(&bench.named(":v1")).await;
+    until(&program, "the lane does not run", async || {
+        let status = status_of(&program, "lines").await;
+        status["state"] == "not-running" && status["failure"].to_string().contains("it cannot be pulled")
+    })
+    .await;
+    let (ready, said) = program.get("/readyz").await.unwrap();
+    assert!(!ready && said.contains("cannot be pulled"), "{said}");
+    bench.registry.restart().await.unwrap();
+    until_runs(&program, &one).await;
+    bench.sees(&program, "pod-0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_goes_on_while_the_registry_is_away_or_answers_nobody() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, two] = versions();
+    let mut bench = Bench::new(RegistryOptions::default()).await;
+    bench.push(":v1", &one).await;
+    let program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    bench.registry.kill();
+    until(&program, "it is noticed", async || logged(&program, &["a registry does not answer: what runs goes on"])).await;
+    bench.sees(&program, "pod-0").await;
+    assert_eq!(status_of(&program, "lines").await["refused"], serde_json::Value::Null);
+    assert_eq!(program.metric("sluicebox_pull_connected", "").await.unwrap().to_string(), "0");
+    bench.registry.restart().await.unwrap();
+    until(&program, "it answers again", async || logged(&program, &["the registry answers again"])).await;
+    bench.push(":v1", &two).await;
+    until_runs(&program, &two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_is_not_what_its_digest_says_is_refused_while_the_old_one_goes_on() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, two] = versions();
+    let mut bench = Bench::new(RegistryOptions::default()).await;
+    bench.push(":v1", &one).await;
+    let program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    // Somebody has changed the second version where it lies.
+    bench.push(":next", &two).await;
+    bench.registry.falsify(&digest(&two), &version_of(&one, "bad")).unwrap();
+    bench.registry.restart().await.unwrap();
+    retag(&bench, &two).await;
+    until_refused(&program, &["pulling the component", "digest"]).await;
+    bench.sees(&program, "pod-0").await;
+    assert_eq!(digest_in(&program, "lines").await, digest(&one));
+    assert!(logged(&program, &["new version refused", "\"old_goes_on\":true"]), "{}", program.log().unwrap());
+    assert!(program.metric("sluicebox_pulls_total", "refused").await.unwrap() >= 1.0);
+    // It is put right.
+    bench.registry.falsify(&digest(&two), &two).unwrap();
+    bench.registry.restart().await.unwrap();
+    until_runs(&program, &two).await;
+    assert_eq!(status_of(&program, "lines").await["refused"], serde_json::Value::Null);
+}
+
+/// Pushes the manifest of a component whose layer is there already.
+async fn retag(bench: &Bench, component: &[u8]) {
+    bench.push(":v1", component).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_module_is_refused_while_the_old_one_goes_on() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, _] = versions();
+    let bench = Bench::new(RegistryOptions::default()).await;
+    bench.push(":v1", &one).await;
+    let program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    bench.push(":v1", b"no component").await;
+    until_refused(&program, &["loading the component"]).await;
+    bench.sees(&program, "pod-0").await;
+    assert_eq!(digest_in(&program, "lines").await, digest(&one));
+    bench.push(":v1", &one).await;
+    until(&program, "it is wanted again", async || status_of(&program, "lines").await["refused"].is_null()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_with_tls_and_a_password_lets_in_whom_it_knows() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, _] = versions();
+    let bench = Bench::new(RegistryOptions { tls: true, password: true }).await;
+    bench.push(":v1", &one).await;
+    let nobody = Config { username: None, password_file: None, ..bench.said.clone() };
+    let registries = serde_json::json!({ bench.registry.host(): nobody }).to_string();
+    let mut program = bench.run_with(&bench.named(":v1"), &registries).await;
+    until(&program, "nobody is let in", async || status_of(&program, "lines").await["failure"].to_string().contains("401")).await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+
+    let stranger = Config { ca_file: None, ..bench.said.clone() };
+    let registries = serde_json::json!({ bench.registry.host(): stranger }).to_string();
+    let mut program = bench.run_with(&bench.named(":v1"), &registries).await;
+    until(&program, "a stranger is not believed", async || {
+        status_of(&program, "lines").await["failure"].to_string().contains("certificate")
+    })
+    .await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+
+    let program = bench.run(&bench.named(":v1")).await;
+    until_runs(&program, &one).await;
+    bench.sees(&program, "pod-0").await;
+    // A wrong password is told, and what runs goes on.
+    fs::write(bench.place.path("password"), "wrong").unwrap();
+    until_refused(&program, &["pulling the component", "401"]).await;
+    assert_eq!(digest_in(&program, "lines").await, digest(&one));
+    fs::write(bench.place.path("password"), REGISTRY_USER.1).unwrap();
+    until(&program, "it is let in again", async || status_of(&program, "lines").await["refused"].is_null()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_copy_is_pulled_again() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, _] = versions();
+    let bench = Bench::new(RegistryOptions::default()).await;
+    let named = bench.named(&format!("@{}", bench.push(":v1", &one).await));
+    let mut program = bench.run(&named).await;
+    until_runs(&program, &one).await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let copy = bench.place.path("state/pulled").join(format!("{}.wasm", digest(&one)));
+    let mut bytes = fs::read(&copy).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&copy, bytes).unwrap();
+    let program = bench.run(&named).await;
+    until_runs(&program, &one).await;
+    assert!(logged(&program, &["the copy is of no use: it is pulled again"]), "{}", program.log().unwrap());
+    assert_eq!(fs::read(&copy).unwrap(), one);
+}
