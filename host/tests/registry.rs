@@ -10,7 +10,7 @@ use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{Need, REGISTRY_USER, RegistryOptions, RegistryServer, require};
 use sluicebox_wasm::digest;
-use support::{PATIENCE, Place, SLOW, digest_in, module, pending, status_of, until, until_within, version_of};
+use support::{PATIENCE, Place, SLOW, digest_in, module, pending, sluicebox, status_of, until, until_within, version_of};
 
 /// A registry, a place for the program, and what it watches.
 struct Bench {
@@ -100,7 +100,7 @@ fn logged(program: &Program, words: &[&str]) -> bool {
     program.log().unwrap().lines().any(|line| words.iter().all(|word| line.contains(word)))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_module_is_pulled_by_its_tag_and_what_the_tag_comes_to_mean_takes_its_place() {
     if !require(Need::Registry) {
         return;
@@ -124,7 +124,7 @@ async fn a_module_is_pulled_by_its_tag_and_what_the_tag_comes_to_mean_takes_its_
     assert_eq!(told, 1, "nothing is lost or told twice by the swap");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_module_that_is_named_by_its_digest_stays_whatever_becomes_of_the_tag() {
     if !require(Need::Registry) {
         return;
@@ -143,7 +143,7 @@ async fn a_module_that_is_named_by_its_digest_stays_whatever_becomes_of_the_tag(
     assert!(pulls.iter().any(|line| line.contains("taken") && line.ends_with(" 1")), "{pulls:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_start_goes_on_with_the_copy_while_the_registry_is_away() {
     if !require(Need::Registry) {
         return;
@@ -166,7 +166,7 @@ async fn a_start_goes_on_with_the_copy_while_the_registry_is_away() {
     until_runs(&program, &two).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn without_a_copy_a_lane_waits_for_the_registry_and_says_so() {
     if !require(Need::Registry) {
         return;
@@ -188,7 +188,7 @@ async fn without_a_copy_a_lane_waits_for_the_registry_and_says_so() {
     bench.sees(&program, "pod-0").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_runs_goes_on_while_the_registry_is_away_or_answers_nobody() {
     if !require(Need::Registry) {
         return;
@@ -209,7 +209,7 @@ async fn what_runs_goes_on_while_the_registry_is_away_or_answers_nobody() {
     until_runs(&program, &two).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_component_that_is_not_what_its_digest_says_is_refused_while_the_old_one_goes_on() {
     if !require(Need::Registry) {
         return;
@@ -241,7 +241,7 @@ async fn retag(bench: &Bench, component: &[u8]) {
     bench.push(":v1", component).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_no_module_is_refused_while_the_old_one_goes_on() {
     if !require(Need::Registry) {
         return;
@@ -259,7 +259,7 @@ async fn what_is_no_module_is_refused_while_the_old_one_goes_on() {
     until(&program, "it is wanted again", async || status_of(&program, "lines").await["refused"].is_null()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_registry_with_tls_and_a_password_lets_in_whom_it_knows() {
     if !require(Need::Registry) {
         return;
@@ -293,7 +293,7 @@ async fn a_registry_with_tls_and_a_password_lets_in_whom_it_knows() {
     until(&program, "it is let in again", async || status_of(&program, "lines").await["refused"].is_null()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_damaged_copy_is_pulled_again() {
     if !require(Need::Registry) {
         return;
@@ -312,4 +312,57 @@ async fn a_damaged_copy_is_pulled_again() {
     until_runs(&program, &one).await;
     assert!(logged(&program, &["the copy is of no use: it is pulled again"]), "{}", program.log().unwrap());
     assert_eq!(fs::read(&copy).unwrap(), one);
+}
+
+#[tokio::test]
+async fn an_author_pushes_a_module_and_whoever_is_given_its_name_looks_at_it() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let bench = Bench::new(RegistryOptions::default()).await;
+    let file = module("json-lines");
+    let pushed = sluicebox(&["module", "push", file.to_str().unwrap(), &bench.named(":v1")]);
+    let (name, said) = (text(&pushed.stdout), text(&pushed.stderr));
+    assert!(pushed.status.success() && name.starts_with(&bench.named("@sha256:")), "{name}{said}");
+    for name in [name.trim(), &bench.named(":v1")] {
+        let shown = sluicebox(&["module", "inspect", name]);
+        let page = text(&shown.stdout);
+        assert!(shown.status.success() && page.contains(&digest(&fs::read(&file).unwrap())), "{page}{}", text(&shown.stderr));
+    }
+    // The same component is the same module, whoever pushes it.
+    let again = sluicebox(&["module", "push", file.to_str().unwrap(), &bench.named(":v2")]);
+    assert_eq!(text(&again.stdout), name);
+    let absent = sluicebox(&["module", "inspect", &bench.named(":v3")]);
+    let said = text(&absent.stderr);
+    assert!(absent.status.code() == Some(2) && said.contains("it cannot be pulled: the registry has no such module"), "{said}");
+    let none = bench.place.path("none.wasm");
+    fs::write(&none, "no component").unwrap();
+    let refused = sluicebox(&["module", "push", none.to_str().unwrap(), &bench.named(":v4")]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_without_asking_a_registry() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let bench = Bench::new(RegistryOptions::default()).await;
+    let config = bench.place.configure("http://127.0.0.1:1", &bench.rest(&bench.named(":v1"), "{}"));
+    let checked = sluicebox(&["check", config.to_str().unwrap()]);
+    let said = text(&checked.stdout);
+    assert!(checked.status.success() && said.contains("the module of `lines` was not tried"), "{said}{}", text(&checked.stderr));
+    assert!(!bench.place.path("state").exists(), "nothing is written");
+    let config = bench.place.configure("http://127.0.0.1:1", &bench.rest("oci://lines:v1", "{}"));
+    let checked = sluicebox(&["check", config.to_str().unwrap()]);
+    let said = text(&checked.stderr);
+    assert!(checked.status.code() == Some(2) && said.contains("`modules.lines.use`: `oci://lines:v1` names no module"), "{said}");
+    let registries = r#"{"ghcr.io": {"plain-http": true, "username": "me", "password-file": "/p"}}"#;
+    let config = bench.place.configure("http://127.0.0.1:1", &bench.rest(&bench.named(":v1"), registries));
+    let checked = sluicebox(&["check", config.to_str().unwrap()]);
+    let said = text(&checked.stderr);
+    assert!(checked.status.code() == Some(2) && said.contains("the password could be read on its way"), "{said}");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -85,7 +85,7 @@ async fn changed(change: impl FnOnce(&mut Value)) -> Registry {
     Registry::with(told(&value), component()).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_honest_one_gives_the_component() {
     let registry = Registry::with(told(&manifest()), component()).await;
     let Pulled::Taken { manifest: taken, component } = registry.pull(Duration::from_secs(20)).await.unwrap() else {
@@ -96,7 +96,7 @@ async fn an_honest_one_gives_the_component() {
     assert!(registry.pull_named(&rest, Duration::from_secs(20)).await.is_ok());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_not_what_its_digest_says_is_refused() {
     Registry::with(told(&manifest()), Answer::Report(b"b component".to_vec())).await.refuses(Kind::Mismatch, "digest").await;
     let lying = raw("200 OK", &[&format!("Docker-Content-Digest: {}", digest(b"other"))], manifest().to_string().as_bytes());
@@ -106,14 +106,14 @@ async fn what_is_not_what_its_digest_says_is_refused() {
     assert_eq!(error.kind, Kind::Mismatch, "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_length_that_is_none_is_refused() {
     changed(|manifest| manifest["layers"][0]["size"] = json!(5)).await.refuses(Kind::Mismatch, "its manifest says 5").await;
     changed(|manifest| manifest["layers"][0]["size"] = json!(MOST + 1)).await.refuses(Kind::TooMuch, "are allowed").await;
     changed(|manifest| manifest["layers"][0]["size"] = json!(u64::MAX)).await.refuses(Kind::TooMuch, "are allowed").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_no_module_is_refused_with_what_it_is() {
     changed(|manifest| manifest["layers"] = json!([manifest["layers"][0], manifest["layers"][0]]))
         .await
@@ -129,7 +129,7 @@ async fn what_is_no_module_is_refused_with_what_it_is() {
     changed(|manifest| manifest["more"] = json!("a".repeat(300_000))).await.refuses(Kind::Layout, "more than").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_never_ends_is_left() {
     let endless = Answer::Endless(vec![b' '; 1 << 16]);
     Registry::with(endless.clone(), component()).await.refuses(Kind::TooMuch, "does it ever end").await;
@@ -140,7 +140,7 @@ async fn what_never_ends_is_left() {
     registry.refuses(Kind::TooMuch, "does it ever end").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_small_answer_that_unpacks_to_a_large_one_is_left() {
     let packed = Command::new("sh").args(["-c", "head -c 400000000 /dev/zero | gzip -1"]).output().unwrap().stdout;
     assert!(packed.len() < 4 << 20 && !packed.is_empty());
@@ -149,7 +149,7 @@ async fn a_small_answer_that_unpacks_to_a_large_one_is_left() {
     Registry::with(told(&manifest()), bomb).await.refuses(Kind::TooMuch, "are allowed").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn one_that_is_slow_or_silent_is_left_at_the_deadline() {
     let slow = Answer::Drip(Duration::from_millis(300), manifest().to_string().into_bytes());
     for answer in [slow, Answer::Silence] {
@@ -164,7 +164,7 @@ async fn one_that_is_slow_or_silent_is_left_at_the_deadline() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn one_that_breaks_off_is_away() {
     for answer in [
         Answer::Reset(manifest().to_string().into_bytes()),
@@ -182,7 +182,7 @@ async fn one_that_breaks_off_is_away() {
     assert_eq!(error.kind, Kind::Away, "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_not_there_or_not_for_us_is_told() {
     let unknown = br#"{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}"#.to_vec();
     Registry::with(Answer::Status(404, unknown), component()).await.refuses(Kind::Absent, "manifest unknown").await;
@@ -194,7 +194,7 @@ async fn what_is_not_there_or_not_for_us_is_told() {
     assert!(!error.reason.contains('\u{1b}') && !error.reason.contains('\n'), "{error:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn who_is_sent_elsewhere_takes_only_what_was_asked_for() {
     let elsewhere = PageServer::start(Answer::Report(b"b component".to_vec())).await.unwrap();
     let there = raw("307 Temporary Redirect", &[&format!("Location: http://{}/x", elsewhere.address())], b"");
@@ -208,7 +208,7 @@ async fn who_is_sent_elsewhere_takes_only_what_was_asked_for() {
     around.refuses(Kind::Away, "redirect").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_token_that_cannot_be_sent_ends_the_pull_and_nothing_else() {
     let registry = Registry::with(told(&manifest()), component()).await;
     registry.0.clear_rules();

@@ -34,7 +34,8 @@ pub async fn push(
         return Err(PullError::new(Kind::Absent, "what is pushed has a tag; its digest is what comes of it"));
     }
     let secret = secret::read(config, reference.host()).map_err(|reason| PullError::new(Kind::Denied, reason))?;
-    let (client, auth) = (client(config.is_plain(reference.host()), config.proxy.as_deref(), CONNECT)?, auth(&secret));
+    let (plain, proxy, authorities) = (config.is_plain(reference.host()), config.proxy.as_deref(), config.ca_file.as_deref());
+    let (client, auth) = (client(plain, proxy, authorities, CONNECT)?, auth(&secret));
     let image = reference.parsed();
     client.auth(image, &auth, RegistryOperation::Push).await.map_err(|error| told(&error))?;
     let digest = layout::digest(&component);

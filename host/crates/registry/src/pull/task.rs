@@ -2,15 +2,20 @@
 
 use std::fmt::Display;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use oci_client::Client;
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use rustix::process::{Resource, Rlimit, Signal};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sluicebox_contract::ByteSize;
+use sluicebox_credentials::file;
 
 use super::{Answer, Kind, PullError, Request, words_bytes};
 use crate::layout::{self, Layer};
@@ -18,6 +23,8 @@ use crate::reference::Reference;
 
 /// What the process is told is not longer.
 const REQUEST_BYTES: u64 = 1 << 20;
+/// All authorities that systems know have a third of this.
+const LARGEST_AUTHORITIES: ByteSize = ByteSize(1 << 20);
 
 /// A pull, as the process is told it.
 #[derive(Debug)]
@@ -49,7 +56,7 @@ impl PullTask {
             .and_then(Result::ok)
             .ok_or_else(|| PullError::new(Kind::Absent, "it is no reference"))?;
         let image = reference.parsed();
-        let client = client(request.plain, request.proxy.as_deref(), Duration::from_millis(request.connect_millis))?;
+        let client = client(request.plain, request.proxy.as_deref(), None, Duration::from_millis(request.connect_millis))?;
         let auth = auth(&request.secret);
         // This asks first whether somebody is to be named, and tells what is wrong with him.
         client.auth(image, &auth, oci_client::RegistryOperation::Pull).await.map_err(|error| told(&error))?;
@@ -125,12 +132,18 @@ fn lower(resource: Resource, wanted: u64) {
 }
 
 /// The library, with the cryptography of the rest of the program: to be had once in a process.
-pub(crate) fn client(plain: bool, proxy: Option<&str>, connect: Duration) -> Result<Client, PullError> {
+pub(crate) fn client(
+    plain: bool,
+    proxy: Option<&str>,
+    authorities: Option<&Path>,
+    connect: Duration,
+) -> Result<Client, PullError> {
     // Another one that is there already is as good.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let config = ClientConfig {
         protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
         platform_resolver: None,
+        tls_certs_only: authorities.map(certificates).transpose()?.unwrap_or_default(),
         connect_timeout: Some(connect),
         http_proxy: proxy.map(str::to_owned),
         https_proxy: proxy.map(str::to_owned),
@@ -138,6 +151,18 @@ pub(crate) fn client(plain: bool, proxy: Option<&str>, connect: Duration) -> Res
         ..ClientConfig::default()
     };
     Client::try_from(config).map_err(|error| told(&error))
+}
+
+/// The certificates of a file, as PEM.
+fn certificates(path: &Path) -> Result<Vec<Certificate>, PullError> {
+    let unusable = |cause: String| PullError::new(Kind::Denied, format!("cannot use `ca-file` {}: {cause}", path.display()));
+    let text = file::read(path, LARGEST_AUTHORITIES).map_err(|error| unusable(error.to_string()))?;
+    let read = |certificate: Result<CertificateDer<'_>, _>| {
+        certificate.map(|certificate| Certificate { encoding: CertificateEncoding::Der, data: certificate.to_vec() })
+    };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).map(read).collect();
+    let certificates = certificates.map_err(|error: rustls::pki_types::pem::Error| unusable(error.to_string()))?;
+    if certificates.is_empty() { Err(unusable("there is no certificate in it".to_owned())) } else { Ok(certificates) }
 }
 
 pub(crate) fn auth(secret: &crate::secret::Secret) -> RegistryAuth {
