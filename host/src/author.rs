@@ -18,6 +18,7 @@ mod recorded;
 pub mod recording;
 mod redact;
 mod requests;
+mod sign;
 mod test;
 
 use std::process::ExitCode;
@@ -29,8 +30,8 @@ use crate::config::{Level, Log};
 use crate::log;
 
 pub use arguments::{
-    Action, BenchArguments, InspectArguments, Language, ModuleArguments, NewArguments, PushArguments, RecordArguments,
-    ReplayArguments, TestArguments,
+    Action, BenchArguments, InspectArguments, KeygenArguments, Language, ModuleArguments, NewArguments, PushArguments,
+    RecordArguments, ReplayArguments, SignArguments, TestArguments, VerifyArguments,
 };
 
 /// Does what the author wants.
@@ -45,6 +46,9 @@ pub fn module(arguments: &ModuleArguments) -> ExitCode {
         Action::Record(arguments) => record::record(arguments),
         Action::Push(arguments) => push::push(arguments),
         Action::Replay(arguments) => record::replay(arguments),
+        Action::Keygen(arguments) => sign::keygen(arguments),
+        Action::Sign(arguments) => sign::sign(arguments),
+        Action::Verify(arguments) => sign::verify(arguments),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use sluicebox_contract::Shaper as _;
-use sluicebox_wasm::{Engine, LoadOptions, Module};
+use sluicebox_wasm::{Asked, Description, Engine, LoadError, LoadOptions, Module};
 
 use crate::cli::ConfigArguments;
 use crate::config::Problem;
@@ -16,12 +16,14 @@ use crate::plan::{Component, LanePlan, Plan};
 use crate::registries::Registries;
 use crate::run::complain;
 use crate::say;
+use crate::trust::{Demands, Distrust};
 use crate::wire;
 
 /// Checks a configuration and says what it would run.
 pub fn check(arguments: &ConfigArguments) -> ExitCode {
     let name = arguments.config.display().to_string();
     let Checked { plan, document, mut problems } = load(&arguments.config);
+    let mut trusted = Vec::new();
     if let Some(plan) = &plan {
         log::start(&plan.log);
         let node = match wire::node(plan, arguments.node_name.as_deref()) {
@@ -34,12 +36,15 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
                 String::new()
             }
         };
-        problems.extend(try_out(plan, &document, &node));
+        let (found, wrong) = try_out(plan, &document, &node);
+        trusted = found;
+        problems.extend(wrong);
         problems.sort_by_key(|problem| problem.line);
     }
     match plan {
         Some(plan) if problems.is_empty() => {
             say::line(format_args!("{name} is right: {}", summary(&plan)));
+            trusted.into_iter().for_each(say::line);
             let registries = Registries::at_hand(&plan);
             for lane in plan.lanes.iter().filter(|lane| !is_here(&registries, lane)) {
                 say::line(format_args!(
@@ -65,18 +70,38 @@ fn summary(plan: &Plan) -> String {
     lanes.join(", ")
 }
 
-/// Loads and starts every module; reads nothing else but their files.
-pub fn try_out(plan: &Plan, document: &Document, node: &str) -> Vec<Problem> {
+/// Loads and starts every module; reads nothing else but their files. Says of each that comes from a file what it may do and
+/// why it is trusted, and of the others what is wrong.
+pub fn try_out(plan: &Plan, document: &Document, node: &str) -> (Vec<String>, Vec<Problem>) {
     let engine = match Engine::new() {
         Ok(engine) => engine,
-        Err(error) => return vec![Problem::whole(error.to_string())],
+        Err(error) => return (Vec::new(), vec![Problem::whole(error.to_string())]),
     };
+    let (mut trusted, mut problems) = (Vec::new(), Vec::new());
     let registries = Registries::at_hand(plan);
-    plan.lanes
-        .iter()
-        .filter(|lane| is_here(&registries, lane))
-        .filter_map(|lane| try_lane(&engine, &registries, lane, node).map(|(path, found)| at(document, lane, path, found)))
-        .collect()
+    for lane in plan.lanes.iter().filter(|lane| is_here(&registries, lane)) {
+        match try_lane(&engine, &registries, lane, node) {
+            Ok(_) if matches!(lane.component, Component::Preset(_)) => {}
+            Ok(module) => trusted.push(trust(lane, &module)),
+            Err((path, found)) => problems.push(at(document, lane, path, found)),
+        }
+    }
+    (trusted, problems)
+}
+
+/// What a module imports, and what was demanded of it.
+fn trust(lane: &LanePlan, module: &Module) -> String {
+    let Demands { digests, signed_by, .. } = &lane.demands;
+    let asked = |name: &String| match Asked::by(name) {
+        Asked::Call(_) => format!("{name} (granted)"),
+        _ => format!("{name} (types)"),
+    };
+    let Description { imports, digest, .. } = module.describe();
+    let imports: Vec<String> = imports.iter().map(asked).collect();
+    let imports = if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") };
+    let pinned = if digests.is_empty() { "" } else { ", as pinned" };
+    let signed = if signed_by.is_empty() { String::new() } else { format!("; signed by {}", signed_by.join(" or ")) };
+    format!("  {}: sha256:{digest}{pinned}{signed}; imports {imports}", lane.name)
 }
 
 /// A module in a registry is checked only where there is a copy of it: nothing is asked.
@@ -95,30 +120,28 @@ fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) 
     Problem { line: document.line(&path), text: format!("`modules.{}.{field}`: {text}", lane.name), hint }
 }
 
-/// The field that is wrong, and why.
-fn try_lane(engine: &Engine, registries: &Registries, lane: &LanePlan, node: &str) -> Option<(&'static str, Finding)> {
-    let options = LoadOptions { component_bytes: foundry::most_bytes(lane), ..LoadOptions::default() };
-    let loaded = foundry::read(lane, registries)
-        .and_then(|component| Module::load(engine, &lane.component.to_string(), &component, &options));
-    let module = match loaded {
-        Ok(module) => module,
-        Err(error) => {
-            return Some(("use", (error.refusal.to_string(), Some(error.refusal.hint().to_owned()))));
-        }
-    };
+/// The module; else the field that is wrong, and why.
+fn try_lane(engine: &Engine, registries: &Registries, lane: &LanePlan, node: &str) -> Result<Module, (&'static str, Finding)> {
+    let refused = |error: LoadError| ("use", (error.refusal.to_string(), Some(error.refusal.hint().into_owned())));
+    let material = foundry::read(lane, registries).map_err(refused)?;
+    let distrusted = |distrust: Distrust| (distrust.setting(), (distrust.to_string(), Some(distrust.hint())));
+    material.examine(lane).map_err(distrusted)?;
+    let (component_bytes, grants) = (foundry::most_bytes(lane), lane.demands.grants);
+    let options = LoadOptions { component_bytes, grants, ..LoadOptions::default() };
+    let module = Module::load(engine, &lane.component.to_string(), &material.component, &options).map_err(refused)?;
     let useful = foundry::useful(lane, module.handlers());
     // Without sources something is wrong that was named before.
     if useful.is_empty() && !lane.from.is_empty() {
         let text = format!("the module handles no events of {}", lane.from.join(", "));
-        return Some(("use", (text, Some("`sluicebox modules NAME` shows what it handles; add such a source".to_owned()))));
+        return Err(("use", (text, Some("`sluicebox modules NAME` shows what it handles; add such a source".to_owned()))));
     }
     if let Some(useless) = lane.from.iter().find(|source| lane.from_is_explicit && !useful.contains(source)) {
-        return Some((
+        return Err((
             "from",
             (format!("the module does not handle {useless}"), Some(format!("remove `{useless}` from the list"))),
         ));
     }
-    let mut shaper = foundry::shaper(module, lane, node);
-    let fault = shaper.renew().err()?;
-    Some(("settings", (fault.cause, fault.hint)))
+    let mut shaper = foundry::shaper(module.clone(), lane, node);
+    shaper.renew().map_err(|fault| ("settings", (fault.cause, fault.hint)))?;
+    Ok(module)
 }

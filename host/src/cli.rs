@@ -52,6 +52,7 @@ pub enum Command {
     ///   sluicebox module bench ./hello.wasm                    how fast it is; fails above a budget
     ///   sluicebox module record --lane web --output real.json  events of a running collector as a case
     ///   sluicebox module replay real.json --module ./hello.wasm   what a module makes of them
+    ///   sluicebox module sign --key ops.pem ./hello.wasm       so that collectors know whose it is
     ///
     /// A module may be written in any language that makes components. What it warns of stands on
     /// standard error; `RUST_LOG=debug` shows every line that it logs.

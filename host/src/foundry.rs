@@ -6,14 +6,18 @@ use std::path::Path;
 use sluicebox_contract::{Handlers, ModuleIdentity};
 use sluicebox_pipeline::LaneSettings;
 use sluicebox_registry::PullError;
+use sluicebox_registry::layout::{self, SIGNATURE};
+use sluicebox_store::Good;
 use sluicebox_wasm::{
-    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, Refusal, WasmShaper,
+    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, Refusal, WasmShaper, digest,
     read_component,
 };
 use tracing::warn;
 
 use crate::plan::{Component, LanePlan, Plan};
 use crate::registries::Registries;
+use crate::trust::Distrust;
+use crate::trust::signature::Signature;
 use crate::{config, directories};
 
 /// What modules are made with.
@@ -38,7 +42,8 @@ impl Foundry {
     /// Loads a component under the name that the lane's configuration gives it; compiles it in a process of its own. Blocks.
     pub fn load(&self, lane: &LanePlan, component: &[u8]) -> Result<Module, LoadError> {
         let component_bytes = most_bytes(lane);
-        let options = LoadOptions { cache: self.cache.as_ref(), component_bytes, compiler: Some(&self.compiler) };
+        let grants = lane.demands.grants;
+        let options = LoadOptions { cache: self.cache.as_ref(), component_bytes, compiler: Some(&self.compiler), grants };
         Module::load(&self.engine, &lane.component.to_string(), component, &options)
     }
 
@@ -48,14 +53,50 @@ impl Foundry {
     }
 }
 
-/// The bytes of the lane's component. Blocks.
-pub fn read(lane: &LanePlan, registries: &Registries) -> Result<Cow<'static, [u8]>, LoadError> {
+/// A component as it was found, from wherever it comes: what is examined here is what is compiled.
+pub struct Material {
+    /// Its bytes.
+    pub component: Cow<'static, [u8]>,
+    /// Their SHA-256.
+    pub digest: String,
+    /// What was found of a signature, if it was looked for.
+    pub signature: Option<Signature>,
+}
+
+impl Material {
+    /// A component with what was found of its signature. Takes a moment for a large one.
+    pub fn new(component: Cow<'static, [u8]>, signature: Option<Signature>) -> Self {
+        Self { digest: digest(&component), component, signature }
+    }
+
+    /// What was kept, with the signature that was kept with it.
+    pub fn kept(good: Good) -> Self {
+        let found = Ok(good.signature.map(String::into_bytes));
+        let signature = Signature { place: "signature kept with it".to_owned(), found };
+        Self { component: good.component, digest: good.module.digest, signature: Some(signature) }
+    }
+
+    /// Says why the component may not run in this lane, if it may not. Takes a moment for a large one.
+    pub fn examine(&self, lane: &LanePlan) -> Result<(), Distrust> {
+        lane.demands.examine(&self.component, &self.digest, self.signature.as_ref())
+    }
+}
+
+/// The lane's component, and its signature if there must be one. Blocks.
+pub fn read(lane: &LanePlan, registries: &Registries) -> Result<Material, LoadError> {
     match &lane.component {
-        Component::Preset(preset) => Ok(Cow::Borrowed(preset.component)),
-        Component::File(path) => read_component(&lane.component.to_string(), path, most_bytes(lane)).map(Cow::Owned),
+        Component::Preset(preset) => Ok(Material::new(Cow::Borrowed(preset.component), None)),
+        Component::File(path) => {
+            let component = read_component(&lane.component.to_string(), path, most_bytes(lane))?;
+            let signature = lane.demands.want_signature().then(|| Signature::beside(path));
+            Ok(Material::new(Cow::Owned(component), signature))
+        }
         Component::Registry(reference) => {
-            let pulled = registries.component(reference, most_bytes(lane)).map(Cow::Owned);
-            pulled.map_err(|error| not_pulled(&lane.component.to_string(), &error))
+            let pulled = registries.component(reference, most_bytes(lane));
+            let (manifest, component) = pulled.map_err(|error| not_pulled(&lane.component.to_string(), &error))?;
+            let signature =
+                lane.demands.want_signature().then(|| Signature::annotated(layout::annotation(manifest.as_bytes(), SIGNATURE)));
+            Ok(Material::new(Cow::Owned(component), signature))
         }
     }
 }

@@ -28,4 +28,5 @@ pub mod say;
 pub mod schema;
 pub mod signals;
 pub mod stores;
+pub mod trust;
 pub mod wire;

@@ -4,6 +4,7 @@ mod clashes;
 mod component;
 mod scope;
 pub mod shares;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,9 +19,11 @@ use crate::config::store::{SinkWhenFull, Store};
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets;
+use crate::trust::Demands;
 
 pub use component::Component;
 pub use scope::feeds;
+use trust::Trusted;
 
 /// The sources that there are.
 pub const SOURCES: [&str; 9] =
@@ -76,6 +79,8 @@ pub struct LanePlan {
     pub name: String,
     /// The module.
     pub component: Component,
+    /// What its component must have.
+    pub demands: Demands,
     /// A JSON object.
     pub settings: String,
     /// The sources that feed it, by their names in the configuration.
@@ -170,10 +175,11 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
     sources.retain(|name| SOURCES.contains(&name.as_str()));
     check.nothing_to_do();
+    let trusted = check.trust(&config.trust);
     let mut lanes: Vec<LanePlan> = config
         .modules
         .iter()
-        .filter_map(|(name, module)| check.lane(name, module, (&config.sources, &sources), &sinks))
+        .filter_map(|(name, module)| check.lane(name, module, (&config.sources, &sources), &sinks, &trusted))
         .collect();
     let mut sinks: Vec<SinkPlan> = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
     let queues = shares::check(&mut check, config.memory.queues, &mut lanes, &mut sinks);
@@ -262,6 +268,7 @@ impl Check<'_> {
         module: &Module,
         (configured, sources): (&Sources, &[String]),
         sinks: &[String],
+        trusted: &Trusted,
     ) -> Option<LanePlan> {
         let path = step("/modules", name);
         self.name(&path, name);
@@ -281,10 +288,12 @@ impl Check<'_> {
         if !(1..=4096).contains(&module.batch) {
             self.problem(&step(&path, "batch"), format!("{} is not between 1 and 4096", module.batch), "leave it out for 64");
         }
+        let demands = self.demands(&path, module, component.as_ref(), trusted);
         let component = component?;
         Some(LanePlan {
             name: name.to_owned(),
             component,
+            demands,
             settings: serde_json::Value::Object(module.settings.clone()).to_string(),
             from,
             from_is_explicit: module.from.is_some(),

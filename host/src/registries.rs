@@ -144,15 +144,15 @@ impl Registries {
         }
     }
 
-    /// The component of a module: from its copy if there is one, else pulled. Blocks.
-    pub fn component(&self, reference: &Reference, most: usize) -> Result<Vec<u8>, PullError> {
-        if let Some((_, component)) = self.known(reference, most) {
-            return Ok(component);
+    /// The manifest and the component of a module: from its copy if there is one, else pulled. Blocks.
+    pub fn component(&self, reference: &Reference, most: usize) -> Result<(String, Vec<u8>), PullError> {
+        if let Some((copy, component)) = self.known(reference, most) {
+            return Ok((copy.manifest, component));
         }
         self.look(reference, most, FIRST_PATIENCE)?;
         let known = self.known(reference, most);
         known
-            .map(|(_, component)| component)
+            .map(|(copy, component)| (copy.manifest, component))
             .ok_or_else(|| PullError { kind: Kind::Away, reason: "what was pulled has gone already".to_owned() })
     }
 

@@ -2,9 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use sluicebox::trust::keys::PrivateKey;
+use sluicebox::trust::signature::text as in_text;
+use sluicebox_registry::layout::SIGNATURE;
 use sluicebox_registry::{Config, Reference, push};
 use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::program::Program;
@@ -44,8 +48,12 @@ impl Bench {
 
     /// Pushes a component; gives the digest of its manifest.
     async fn push(&self, tag: &str, component: &[u8]) -> String {
+        self.push_with(tag, component, BTreeMap::new()).await
+    }
+
+    async fn push_with(&self, tag: &str, component: &[u8], annotations: BTreeMap<String, String>) -> String {
         let reference = Reference::find(&self.named(tag)).unwrap().unwrap();
-        push(&reference, component.to_vec(), &[], &[], &self.said).await.unwrap().digest
+        push(&reference, component.to_vec(), &[], &[], annotations, &self.said).await.unwrap().digest
     }
 
     fn rest(&self, module: &str, registries: &str) -> String {
@@ -291,6 +299,40 @@ async fn a_registry_with_tls_and_a_password_lets_in_whom_it_knows() {
     assert_eq!(digest_in(&program, "lines").await, digest(&one));
     fs::write(bench.place.path("password"), REGISTRY_USER.1).unwrap();
     until(&program, "it is let in again", async || status_of(&program, "lines").await["refused"].is_null()).await;
+}
+
+#[tokio::test]
+async fn a_module_of_a_registry_must_be_signed_and_pinned_as_any_other() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let [one, two] = versions();
+    let key = PrivateKey::generate().unwrap();
+    let signed = |by: &PrivateKey, component: &[u8]| BTreeMap::from([(SIGNATURE.to_owned(), in_text(&by.sign(component)))]);
+    let bench = Bench::new(RegistryOptions::default()).await;
+    bench.push_with(":v1", &one, signed(&key, &one)).await;
+    let pem: String = key.public().pem().lines().map(|line| format!("      {line}\n")).collect();
+    let lane = format!("use: \"{}\", to: [out]", bench.named(":v1"));
+    let rest = bench.rest(&bench.named(":v1"), "{}") + &format!("trust:\n  signed-by: [ops]\n  keys:\n    ops: |\n{pem}");
+    let config = bench.place.configure(&bench.api.url(), &rest);
+    let mut program = bench.place.run(&config);
+    program.until_alive(PATIENCE).await.unwrap();
+    until_runs(&program, &one).await;
+    bench.push(":v1", &two).await;
+    until_refused(&program, &["verifying the component", "there is no annotation `sluicebox.signature`"]).await;
+    bench.push_with(":v1", &two, signed(&PrivateKey::generate().unwrap(), &two)).await;
+    until_refused(&program, &["verifying the component", "does not fit it"]).await;
+    bench.sees(&program, "pod-0").await;
+    assert_eq!(digest_in(&program, "lines").await, digest(&one));
+    bench.push_with(":v1", &two, signed(&key, &two)).await;
+    until_runs(&program, &two).await;
+    until(&program, "nothing is refused any more", async || status_of(&program, "lines").await["refused"].is_null()).await;
+    // Pinned to what is not there, the next one is refused.
+    bench.place.reconfigure(&bench.api.url(), &rest.replace(&lane, &format!("{lane}, sha256: {}", digest(&two))));
+    until(&program, "the configuration is read", async || logged(&program, &["configuration read again"])).await;
+    bench.push_with(":v1", &one, signed(&key, &one)).await;
+    until_refused(&program, &["verifying the component", "the configuration pins"]).await;
+    assert_eq!(digest_in(&program, "lines").await, digest(&two));
 }
 
 #[tokio::test]

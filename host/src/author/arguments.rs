@@ -103,7 +103,7 @@ pub enum Action {
     ///
     /// One layer of the type `application/wasm`, as `wkg oci push` and `oras push` make it. Whoever has
     /// logged in with `docker login`, `oras login` or `podman login` is known. A registry on this machine
-    /// is asked without TLS. What would be refused when it is loaded is not pushed. What is printed is what
+    /// is asked without TLS. A signature beside the file goes along. What would be refused when it is loaded is not pushed. What is printed is what
     /// a configuration may say: it means this component, whatever becomes of the tag.
     ///
     ///   sluicebox module push ./hello.wasm oci://registry:5000/shop/hello:v1
@@ -119,6 +119,39 @@ pub enum Action {
     /// module or case.
     #[command(verbatim_doc_comment)]
     Replay(ReplayArguments),
+    /// Make a key to sign components with
+    ///
+    /// The private key goes into NAME.pem, which nobody else may read, the public one into NAME.pub;
+    /// what a collector's configuration needs is printed. Keys are ed25519, as PEM: those that
+    /// `openssl genpkey -algorithm ed25519` makes are as good.
+    ///
+    ///   sluicebox module keygen ops
+    ///
+    /// Exit codes: 0 made, 1 no random bytes, 2 a file that is there already or cannot be written.
+    #[command(verbatim_doc_comment)]
+    Keygen(KeygenArguments),
+    /// Sign components: the signature of FILE goes into FILE.sig
+    ///
+    /// It is the ed25519 signature of the file's bytes, in base64. `openssl` makes the same, without
+    /// base64, which is taken as well:
+    ///
+    ///   sluicebox module sign --key ops.pem ./hello.wasm
+    ///   openssl pkeyutl -sign -rawin -inkey ops.pem -in hello.wasm -out hello.wasm.sig
+    ///
+    /// A collector whose configuration says `signed-by: ops` takes the component then, and no other.
+    ///
+    /// Exit codes: 0 signed, 2 no key that can be used, one that others may read, or no file.
+    #[command(verbatim_doc_comment)]
+    Sign(SignArguments),
+    /// Say whether the signature beside each component is a key's
+    ///
+    ///   sluicebox module verify --key ops.pub ./hello.wasm
+    ///   base64 -d hello.wasm.sig > raw
+    ///   openssl pkeyutl -verify -rawin -pubin -inkey ops.pub -in hello.wasm -sigfile raw
+    ///
+    /// Exit codes: 0 each is, 1 one is not, 2 no key that can be used, or no file.
+    #[command(verbatim_doc_comment)]
+    Verify(VerifyArguments),
 }
 
 /// What is made, and where.
@@ -195,6 +228,36 @@ pub struct ReplayArguments {
     /// Memory that the module may have; modules in Python need about `256MiB`
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
+}
+
+/// Which key is made.
+#[derive(Args, Debug)]
+pub struct KeygenArguments {
+    /// The name of the key, or the path of its files without their endings
+    #[arg(value_name = "NAME")]
+    pub key: PathBuf,
+}
+
+/// What is signed, and with what.
+#[derive(Args, Debug)]
+pub struct SignArguments {
+    /// The private key: PEM, in a file that nobody else may read
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Component files
+    #[arg(value_name = "FILE", required = true)]
+    pub components: Vec<PathBuf>,
+}
+
+/// What is verified, and with what.
+#[derive(Args, Debug)]
+pub struct VerifyArguments {
+    /// The public key: PEM
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Component files
+    #[arg(value_name = "FILE", required = true)]
+    pub components: Vec<PathBuf>,
 }
 
 /// Which components.

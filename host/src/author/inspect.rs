@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use sluicebox_contract::quantity::ByteSize;
-use sluicebox_wasm::{Anatomy, digest};
+use sluicebox_wasm::{Anatomy, Asked, digest};
 
 use super::arguments::InspectArguments;
 use super::load;
@@ -33,6 +33,7 @@ pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
             }
         };
         if let Ok(anatomy) = &anatomy {
+            page.push_str(&grants(anatomy));
             page.push_str(&parts(anatomy));
         }
         match module {
@@ -56,6 +57,20 @@ fn stranger(name: &str, component: &[u8], anatomy: &Anatomy) -> String {
         modules::list(&anatomy.exports),
         modules::list(&anatomy.imports),
     )
+}
+
+/// What of its imports needs a grant, and whether it has it.
+fn grants(anatomy: &Anatomy) -> String {
+    let standing = |import: &String| match Asked::by(import) {
+        Asked::Types => None,
+        Asked::Call(name) => Some(format!("{import}: granted, unless `imports` of its lane leaves out `{name}`")),
+        Asked::Wasi => Some(format!("{import}: cannot be granted, as no module is given WASI")),
+        Asked::Unknown => Some(format!("{import}: this program has no such interface")),
+        Asked::OtherVersion => Some(format!("{import}: this program does not take this version")),
+        Asked::Foreign => Some(format!("{import}: cannot be granted")),
+    };
+    let lines: Vec<String> = anatomy.imports.iter().filter_map(standing).collect();
+    format!("  grants    {}\n", if lines.is_empty() { "none is needed".to_owned() } else { modules::list(&lines) })
 }
 
 fn parts(anatomy: &Anatomy) -> String {

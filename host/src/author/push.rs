@@ -1,12 +1,15 @@
 //! `sluicebox module push`: a component becomes a module in a registry.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use sluicebox_registry::layout::SIGNATURE;
 use sluicebox_registry::{Config, Reference};
 use sluicebox_wasm::{COMPONENT_BYTES, LoadError, read_component};
 
 use super::arguments::PushArguments;
 use super::load;
+use crate::trust::signature::Signature;
 use crate::{foundry, say};
 
 /// Pushes what would be accepted, and says by which name nothing else can be pulled.
@@ -21,6 +24,13 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
         Ok(component) => component,
         Err(error @ LoadError { .. }) => return load::refused(&error),
     };
+    let mut annotations = BTreeMap::new();
+    let signature = Signature::beside(&arguments.component);
+    match (signature.text(), &signature.found) {
+        (Some(text), _) => drop(annotations.insert(SIGNATURE.to_owned(), text)),
+        (None, Ok(None)) => {}
+        (None, _) => return say::wrong(format_args!("{} is no signature, or cannot be read", signature.place)),
+    }
     let cache = foundry::cache(None);
     let described = match load::module(&name, &component, cache.as_ref()) {
         Ok(module) => module.describe().clone(),
@@ -34,7 +44,7 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let pushing = sluicebox_registry::push(&reference, component, &described.exports, &described.imports, &config);
+    let pushing = sluicebox_registry::push(&reference, component, &described.exports, &described.imports, annotations, &config);
     match runtime.block_on(pushing) {
         Ok(pushed) => {
             say::line(reference.with_digest(&pushed.digest));

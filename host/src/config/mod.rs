@@ -6,6 +6,7 @@ mod fuzz;
 pub mod load;
 mod memory;
 pub mod store;
+pub mod trust;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use sluicebox_contract::CpuShare;
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_sinks::{config_maps, files, kafka, prometheus, redis, stdout};
 use store::{SinkWhenFull, Store};
+use trust::{Names, Trust};
 
 use sluicebox_sources::{
     Scope, cgroups, inventory, kubernetes, namespaces, nodes, pods, prometheus as queries, scrape, services, tracer,
@@ -87,6 +89,8 @@ pub struct Config {
     /// The lanes: each is one module with its settings, its sources and its sinks. The key is the lane's name, as it stands in logs
     /// and metrics.
     pub modules: BTreeMap<String, Module>,
+    /// Who signs modules, and which modules must be signed.
+    pub trust: Trust,
     /// Where entries are written. The key is the name by which `to` refers to it; the value names one kind of sink.
     pub sinks: BTreeMap<String, Sink>,
     /// How much memory is given to what waits.
@@ -170,6 +174,16 @@ pub struct Module {
     /// `pull.every`, and what it has come to mean takes the place of what runs as a changed file does; a digest never means anything else.
     #[serde(rename = "use")]
     pub component: String,
+    /// SHA-256 of the component file, 64 hexadecimal digits, as `sha256sum` and `sluicebox module inspect` print it: a file with another one
+    /// is refused, and what runs goes on. A list takes each of several, so that file and configuration may change in any order.
+    pub sha256: Option<Names>,
+    /// The keys under `trust.keys` of which one must have signed the component file: a name or a list. The signature is the file beside it
+    /// that is named like it with `.sig` behind; `sluicebox module sign` makes it. Without it, what `trust.signed-by` says; `[]` demands
+    /// none. A file that is not signed so is refused, and what runs goes on.
+    pub signed_by: Option<Names>,
+    /// The interfaces of the host that the module may call: `log` is the only one that there is, and granted unless this says otherwise. With
+    /// `[]` it may call nothing, and a module that wants to log is refused. No module is given WASI, nor anything else.
+    pub imports: Option<Vec<String>>,
     /// The module's own settings; its README explains them. Handed to it as JSON.
     #[serde(default)]
     pub settings: serde_json::Map<String, serde_json::Value>,
@@ -396,6 +410,7 @@ impl Default for Config {
             lease: kubernetes::lease::Config::default(),
             sources: Sources::default(),
             modules: BTreeMap::new(),
+            trust: Trust::default(),
             sinks: BTreeMap::new(),
             memory: Memory::default(),
             admin: Admin::default(),

@@ -1,7 +1,6 @@
 //! A new version on its way into a lane: read, compiled, rehearsed, put in place. Every step has a deadline, and whichever fails, what
 //! runs goes on.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +10,17 @@ use sluicebox_contract::meter::LaneMeter;
 use sluicebox_contract::{Closed, Handlers, Subject};
 use sluicebox_pipeline::{Changes, LaneControl, Snapshot, StateMove, Successor, rehearse};
 use sluicebox_store::Good;
-use sluicebox_wasm::{LoadError, Module, Refusal, WasmShaper, digest};
-use tokio::time::timeout;
+use sluicebox_wasm::{LoadError, Module, Refusal, WasmShaper};
+use tokio::time::{sleep, timeout};
 
 use super::difference::{begins_anew, is_same};
 use super::quiet::quietly;
 use super::reading::Reading;
-use crate::foundry::{self, identity, lane_settings, useful};
+use crate::foundry::{self, Material, identity, lane_settings, useful};
 use crate::metrics::LaneRow;
 use crate::plan::{Component, LanePlan};
+use crate::trust::Distrust;
+use crate::trust::signature::Signature;
 use crate::wire::{Cast, Parts};
 
 /// Time for a rehearsal, besides the call that runs when it is over.
@@ -28,6 +29,9 @@ const REHEARSAL: Duration = Duration::from_secs(30);
 const LANE: Duration = Duration::from_secs(30);
 /// Time for a change of the pipeline.
 const CHANGE: Duration = Duration::from_secs(10);
+
+/// A component and its signature are two files: the one that comes second has so long before the pair is refused.
+const SECOND_FILE: Duration = Duration::from_secs(1);
 
 /// What shall run in a lane, and what does.
 pub(super) struct Wish {
@@ -56,6 +60,8 @@ pub(super) struct Running {
 pub(super) struct Tried {
     pub(super) lane: LanePlan,
     pub(super) digest: String,
+    /// Its signature as text, where it had to have one.
+    pub(super) signature: Option<String>,
 }
 
 impl Running {
@@ -66,8 +72,19 @@ impl Running {
 }
 
 impl Tried {
-    fn is(&self, lane: &LanePlan, digest: &str) -> bool {
-        self.digest == digest && is_same(&self.lane, lane)
+    pub(super) fn new(lane: &LanePlan, material: &Material) -> Self {
+        let signature = material.signature.as_ref().and_then(Signature::text);
+        Self { lane: lane.clone(), digest: material.digest.clone(), signature }
+    }
+
+    /// What is demanded of it may have become another while it runs.
+    fn runs_as(&self, wanted: &Self) -> bool {
+        self.digest == wanted.digest && is_same(&self.lane, &wanted.lane)
+    }
+
+    /// With other demands it may be taken.
+    fn is_refused_as(&self, wanted: &Self) -> bool {
+        self.runs_as(wanted) && self.lane.demands == wanted.lane.demands
     }
 }
 
@@ -103,6 +120,7 @@ impl Refused {
 pub(super) enum Step {
     Pull,
     Read,
+    Verify,
     Load,
     Start,
     Look,
@@ -118,6 +136,7 @@ impl fmt::Display for Step {
         formatter.write_str(match self {
             Self::Pull => "pulling the component",
             Self::Read => "reading the component",
+            Self::Verify => "verifying the component",
             Self::Load => "loading the component",
             Self::Start => "starting it",
             Self::Look => "waiting for the end of a batch",
@@ -138,17 +157,18 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
         let reason = format!("{} cannot be had before a restart", missing.join(", "));
         return Err(Refused { step: Step::Begin, reason, tried: None, again: false });
     }
-    let (component, digest) = match good {
-        Some(good) => (good.component, good.module.digest),
+    let (material, examined) = match good {
+        Some(good) => kept(good, &lane).await?,
         None => read(&parts, &reading, &lane).await?,
     };
-    let tried = Tried { lane: lane.clone(), digest };
-    let is_known = |known: &Tried| known.is(&lane, &tried.digest);
-    let runs = running.as_ref().is_some_and(|running| is_known(&running.tried) && !running.has_ended());
-    if runs || refused.as_ref().is_some_and(is_known) {
+    let tried = Tried::new(&lane, &material);
+    examined.map_err(|distrust| distrusted(&distrust, tried.clone()))?;
+    let runs = running.as_ref().is_some_and(|running| running.tried.runs_as(&tried) && !running.has_ended());
+    if runs || refused.as_ref().is_some_and(|refused| refused.is_refused_as(&tried)) {
         return Ok(Placed::Unchanged { runs });
     }
     let at = |step, reason: String, again| Refused { step, reason, tried: Some(tried.clone()), again };
+    let component = material.component;
     let module = load(&parts, &lane, component).await.map_err(|(reason, again)| at(Step::Load, reason, again))?;
     let from = useful(&lane, module.handlers());
     if from.is_empty() {
@@ -168,15 +188,23 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     placed.map_err(|(step, reason)| at(step, reason, true))
 }
 
-/// The component with its digest.
-async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<(Cow<'static, [u8]>, String), Refused> {
+/// A component, and whether it may run.
+type Examined = (Material, Result<(), Distrust>);
+
+/// The component that the configuration names. Another look is taken when its signature does not fit: it may be on its way.
+async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
+    match read_once(parts, reading, lane).await? {
+        (_, Err(distrust)) if distrust.is_about_signature() => {
+            sleep(SECOND_FILE).await;
+            read_once(parts, reading, lane).await
+        }
+        examined => Ok(examined),
+    }
+}
+
+async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
     let (parts, wanted) = (Arc::clone(parts), lane.clone());
-    let work = move || {
-        foundry::read(&wanted, &parts.registries).map(|component| {
-            let digest = digest(&component);
-            (component, digest)
-        })
-    };
+    let work = move || foundry::read(&wanted, &parts.registries).map(|material| examined(material, &wanted));
     let read = match &lane.component {
         Component::File(path) => reading.with(&lane.name, path, work).await,
         // A pull has a deadline of its own.
@@ -185,12 +213,30 @@ async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<
     read.map_err(unread)?.map_err(|error| unread(told(&error)))
 }
 
+/// The component that was kept.
+async fn kept(good: Good, lane: &LanePlan) -> Result<Examined, Refused> {
+    let lane = lane.clone();
+    quietly(move || examined(Material::kept(good), &lane)).await.map_err(unread)
+}
+
+fn examined(material: Material, lane: &LanePlan) -> Examined {
+    let examined = material.examine(lane);
+    (material, examined)
+}
+
+/// What is imported is a matter of loading. Files that change are looked at then, and the configuration likewise.
+pub(super) fn distrusted(distrust: &Distrust, tried: Tried) -> Refused {
+    let step = if matches!(distrust, Distrust::NotGranted(_)) { Step::Load } else { Step::Verify };
+    let reason = format!("{distrust} (hint: {})", distrust.hint());
+    Refused { step, reason, tried: Some(tried), again: matches!(distrust, Distrust::Unreadable { .. }) }
+}
+
 fn unread(reason: String) -> Refused {
     Refused { step: Step::Read, reason, tried: None, again: true }
 }
 
 /// The deadline of this step is the compiler's.
-async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: Cow<'static, [u8]>) -> Result<Module, (String, bool)> {
+async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: std::borrow::Cow<'static, [u8]>) -> Result<Module, (String, bool)> {
     let (parts, lane) = (Arc::clone(parts), lane.clone());
     match quietly(move || parts.foundry.load(&lane, &component)).await {
         Ok(Ok(module)) => Ok(module),

@@ -7,14 +7,14 @@ use crate::plan::LanePlan;
 /// Parts of the configuration that are named one by one.
 const NAMED: [&str; 2] = ["sources", "sinks"];
 /// What can change while the program runs.
-const LIVE: &str = "modules";
+const LIVE: [&str; 2] = ["modules", "trust"];
 
 /// The changed parts that wait for a restart, such as `sinks.events` and `log`. Both are whole configurations as JSON.
 pub(super) fn needs_restart(started: &Value, now: &Value) -> Vec<String> {
     let mut changed = Vec::new();
     for name in keys(started, now) {
         let (before, after) = (started.get(&name), now.get(&name));
-        if name == LIVE || before == after {
+        if LIVE.contains(&name.as_str()) || before == after {
             continue;
         }
         if !NAMED.contains(&name.as_str()) {
@@ -66,6 +66,11 @@ mod tests {
     fn modules_need_no_restart() {
         check(&json!({"modules": {"a": 1}}), &json!({"modules": {"b": 2}}), &[]);
         check(&json!({}), &json!({"modules": {"b": 2}}), &[]);
+    }
+
+    #[test]
+    fn whom_modules_are_trusted_from_needs_no_restart() {
+        check(&json!({"trust": {"signed-by": "a"}}), &json!({"trust": {"signed-by": ["b"]}}), &[]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use sluicebox_store::Good;
 use sluicebox_wasm::{Module, WasmShaper};
 use tokio::time::timeout;
 
-use super::candidate::{Refused, Step, Tried, may_go_better, row, told};
-use crate::foundry::{self, most_bytes, useful};
+use super::candidate::{Refused, Step, Tried, distrusted, may_go_better, row, told};
+use crate::foundry::{self, Material, most_bytes, useful};
 use crate::plan::LanePlan;
 use crate::wire::{Cast, Parts};
 
@@ -48,17 +48,20 @@ struct Made {
 
 fn try_configured(parts: &Parts, lane: &LanePlan) -> (Option<Made>, Option<Refused>) {
     parts.registries.at_start(lane);
-    let component = match foundry::read(lane, &parts.registries) {
-        Ok(component) => component,
+    let material = match foundry::read(lane, &parts.registries) {
+        Ok(material) => material,
         Err(error) => return (None, Some(Refused { step: Step::Read, reason: told(&error), tried: None, again: true })),
     };
-    let tried = Tried { lane: lane.clone(), digest: sluicebox_wasm::digest(&component) };
+    let tried = Tried::new(lane, &material);
+    if let Err(distrust) = material.examine(lane) {
+        return (None, Some(distrusted(&distrust, tried)));
+    }
     let refused = |step, reason, again| Some(Refused { step, reason, tried: Some(tried.clone()), again });
-    let module = match parts.foundry.load(lane, &component) {
+    let module = match parts.foundry.load(lane, &material.component) {
         Ok(module) => module,
         Err(error) => return (None, refused(Step::Load, told(&error), may_go_better(&error.refusal))),
     };
-    drop(component);
+    drop(material);
     if useful(lane, module.handlers()).is_empty() {
         return (None, refused(Step::Load, format!("it handles no events of {}", lane.from.join(", ")), false));
     }
@@ -71,12 +74,17 @@ fn try_configured(parts: &Parts, lane: &LanePlan) -> (Option<Made>, Option<Refus
 /// The last good module with the settings that it worked with, if that is another one than the bad one.
 fn try_last_good(parts: &Parts, lane: &LanePlan, bad: Option<&Refused>) -> Option<(LanePlan, Made)> {
     let (lane, good) = last_good(parts, lane)?;
-    let tried = Tried { lane: lane.clone(), digest: good.module.digest.clone() };
+    let material = Material::kept(good);
+    let tried = Tried::new(&lane, &material);
     let bad = bad.and_then(|refused| refused.tried.as_ref());
     if bad.is_some_and(|bad| bad.digest == tried.digest && bad.lane.settings == lane.settings) {
         return None;
     }
-    let module = parts.foundry.load(&lane, &good.component).ok()?;
+    if let Err(distrust) = material.examine(&lane) {
+        tracing::warn!(lane = %lane.name, reason = %distrust, hint = distrust.hint(), "the last good module may not take its place either");
+        return None;
+    }
+    let module = parts.foundry.load(&lane, &material.component).ok()?;
     if useful(&lane, module.handlers()).is_empty() {
         return None;
     }

@@ -38,10 +38,11 @@ use tracing::{error, info, warn};
 use crate::config::Problem;
 use crate::config::load::Checked;
 use crate::config::yaml::Document;
-use crate::plan::Component;
+use crate::plan::{Component, LanePlan};
 use crate::registries::Found;
+use crate::trust::signature;
 use crate::wire::Parts;
-use candidate::{Placed, Refused, Running, Wish, place};
+use candidate::{Placed, Refused, Running, Step, Wish, place};
 use first::{First, first_of_all};
 use lane::Lane;
 use outcome::not_running;
@@ -209,7 +210,7 @@ impl Live {
         if self.config.as_ref().is_some_and(|config| changed.contains(config)) {
             self.read_config();
         }
-        let touched = |lane: &&Lane| matches!(&lane.plan.component, Component::File(path) if changed.contains(path));
+        let touched = |lane: &&Lane| files(&lane.plan).iter().any(|path| changed.contains(path));
         let names: Vec<String> = self.lanes.values().filter(touched).map(|lane| lane.plan.name.clone()).collect();
         for name in names {
             self.try_lane(&name, true);
@@ -234,8 +235,9 @@ impl Live {
     fn try_lane(&mut self, name: &str, changed: bool) {
         let Some(lane) = self.lanes.get_mut(name) else { return };
         if lane.begin_attempt() {
-            let refused =
-                lane.refused.as_ref().filter(|refused| changed || !refused.again).and_then(|refused| refused.tried.clone());
+            // Whether a component may run is found out each time.
+            let known = |refused: &&Refused| (changed || !refused.again) && refused.step != Step::Verify;
+            let refused = lane.refused.as_ref().filter(known).and_then(|refused| refused.tried.clone());
             self.leaving.retain(|(_, control)| control.ended().now_or_never().is_none());
             let before = self.leaving.iter().filter(|(leaving, _)| leaving == name).map(|(_, control)| control.clone()).collect();
             let reading = self.reading.clone();
@@ -271,10 +273,7 @@ impl Live {
 
     /// Follows the files that there are now.
     fn follow(&mut self) {
-        let files = self.lanes.values().filter_map(|lane| match &lane.plan.component {
-            Component::File(path) => Some(path.clone()),
-            Component::Preset(_) | Component::Registry(_) => None,
-        });
+        let files = self.lanes.values().flat_map(|lane| files(&lane.plan));
         let paths = files.chain(self.config.clone()).collect();
         self.watch.follow_only(paths);
         self.parts.registries.follow(self.lanes.values().map(|lane| &lane.plan));
@@ -294,5 +293,14 @@ impl Live {
             }
         };
         self.aside(async move { drop(tokio::task::spawn_blocking(forget).await) });
+    }
+}
+
+/// The files that a lane's module comes from: its component, and the signature if there must be one.
+fn files(lane: &LanePlan) -> Vec<PathBuf> {
+    match &lane.component {
+        Component::File(path) if lane.demands.want_signature() => vec![path.clone(), signature::path(path)],
+        Component::File(path) => vec![path.clone()],
+        Component::Preset(_) | Component::Registry(_) => Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use super::first::last_good;
 use super::lane::Lane;
 use super::replays::Lanes;
 use super::{Done, Live};
-use crate::foundry;
+use crate::foundry::{self, Material};
 use crate::plan::Component;
 use crate::wire::Parts;
 
@@ -157,7 +157,7 @@ fn keep(parts: &Parts, running: &Running) -> bool {
 
 /// What runs: as it was held, or from its file if that is still the same.
 fn held(parts: &Parts, running: &Running) -> Result<Good, String> {
-    let Tried { lane, digest } = &running.tried;
+    let Tried { lane, digest, .. } = &running.tried;
     let most = u64::try_from(foundry::most_bytes(lane)).unwrap_or(u64::MAX);
     let held = parts.on_trial.as_ref().and_then(|on_trial| on_trial.load(&lane.name, most).ok().flatten());
     match held.filter(|good| good.module.digest == *digest && good.settings == lane.settings) {
@@ -168,11 +168,11 @@ fn held(parts: &Parts, running: &Running) -> Result<Good, String> {
 
 /// What runs, from where it came; none when that is another one by now.
 fn component(parts: &Parts, running: &Running) -> Result<Option<Good>, String> {
-    let Tried { lane, digest } = &running.tried;
-    let component = foundry::read(lane, &parts.registries).map_err(|error| error.to_string())?;
-    if sluicebox_wasm::digest(&component) != *digest {
+    let Tried { lane, digest, signature } = &running.tried;
+    let Material { component, digest: found, .. } = foundry::read(lane, &parts.registries).map_err(|error| error.to_string())?;
+    if found != *digest {
         return Ok(None);
     }
-    let (module, settings) = (running.row.module.clone(), lane.settings.clone());
-    Ok(Some(Good { module, settings, component, kept_at: UnixNanos::now() }))
+    let (module, settings, signature) = (running.row.module.clone(), lane.settings.clone(), signature.clone());
+    Ok(Some(Good { module, settings, component, signature, kept_at: UnixNanos::now() }))
 }

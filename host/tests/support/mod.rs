@@ -12,6 +12,7 @@ pub mod node;
 pub mod prometheus;
 pub mod replicas;
 pub mod shop;
+pub mod small;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -32,6 +32,10 @@ pub struct Terms {
     pub other: String,
     /// More of the section `reload`, beginning with a comma.
     pub reload: String,
+    /// More of lane `shop`, ending with a comma.
+    pub lane: String,
+    /// More of the configuration, whole lines.
+    pub more: String,
 }
 
 impl Default for Terms {
@@ -42,6 +46,8 @@ impl Default for Terms {
             limits: "{deadline: 2s, start-deadline: 2s, memory: 64MiB, entries: 1000, component: 2MiB}".to_owned(),
             other: "{fields: compact}".to_owned(),
             reload: String::new(),
+            lane: String::new(),
+            more: String::new(),
         }
     }
 }
@@ -214,15 +220,16 @@ impl Shop {
 }
 
 fn rest(place: &Place, terms: &Terms) -> String {
-    let Terms { settings, limits, other, reload } = terms;
+    let Terms { settings, limits, other, reload, lane, more } = terms;
     format!(
         "sources: {{pods: {{}}}}\n\
          reload: {{poll: 500ms, debounce: 50ms{reload}}}\n\
          compiler: {{deadline: 10m}}\n\
          modules:\n\
-         \x20 shop: {{use: \"{}\", settings: {settings}, limits: {limits}, to: [out]}}\n\
+         \x20 shop: {{use: \"{}\", {lane} settings: {settings}, limits: {limits}, to: [out]}}\n\
          \x20 other: {{use: json-lines, settings: {other}, to: [out]}}\n\
-         sinks: {{out: {{stdout: {{}}}}}}\n",
+         sinks: {{out: {{stdout: {{}}}}}}\n\
+         {more}",
         place.path("module.wasm").display(),
     )
 }

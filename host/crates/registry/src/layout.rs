@@ -1,5 +1,7 @@
 //! What a manifest says, held against its digest: the layout `application/wasm`, one layer that is the component. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -9,6 +11,8 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 /// The type of the layer.
 pub const LAYER: &str = "application/wasm";
+/// The annotation of a manifest that is a signature of the component, in base64.
+pub const SIGNATURE: &str = "sluicebox.signature";
 /// A manifest with more bytes is none of a module.
 pub const MANIFEST_BYTES: usize = 256 << 10;
 
@@ -107,6 +111,16 @@ pub fn layer(manifest: &[u8]) -> Result<Layer, Mistake> {
         return Err(other(format!("its layer is named by {}, which is no digest of sha256", excerpt(&layer.digest))));
     }
     Ok(Layer { digest: layer.digest.clone(), bytes: layer.size })
+}
+
+/// An annotation of a manifest, where it has it.
+pub fn annotation(manifest: &[u8], name: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Annotated {
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+    }
+    serde_json::from_slice::<Annotated>(manifest).ok()?.annotations.remove(name)
 }
 
 /// Whether these bytes are what is named by that digest.

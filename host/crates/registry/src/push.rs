@@ -21,13 +21,14 @@ pub struct Pushed {
     pub digest: String,
 }
 
-/// Pushes a component under its tag, with what it exports and imports for whoever lists modules. In a process of its own program only:
+/// Pushes a component under its tag, with what it exports and imports for whoever lists modules, and with annotations of the manifest. In a process of its own program only:
 /// the cryptography is set for the whole process.
 pub async fn push(
     reference: &Reference,
     component: Vec<u8>,
     exports: &[String],
     imports: &[String],
+    annotations: BTreeMap<String, String>,
     config: &Config,
 ) -> Result<Pushed, PullError> {
     if reference.tag().is_none() {
@@ -47,7 +48,7 @@ pub async fn push(
     });
     let layers = [ImageLayer::new(component, LAYER.to_owned(), None)];
     let about = ImageConfig::new(about.to_string().into_bytes(), CONFIG.to_owned(), None);
-    let mut manifest = OciImageManifest::build(&layers, &about, None::<BTreeMap<String, String>>);
+    let mut manifest = OciImageManifest::build(&layers, &about, (!annotations.is_empty()).then_some(annotations));
     manifest.media_type = Some(MANIFEST.to_owned());
     client.push(image, &layers, about, &auth, Some(manifest)).await.map_err(|error| told(&error))?;
     let digest = client.fetch_manifest_digest(image, &auth).await.map_err(|error| told(&error))?;

@@ -85,7 +85,7 @@ impl Copies {
     pub fn keep(&self, copy: &Copy, component: &[u8], used: &BTreeSet<String>) -> Result<(), StoreError> {
         if hex(component) != copy.component {
             let reason = "the component does not have the digest of its copy".to_owned();
-            return Err(StoreError::Damaged { path: self.directory.path(&label_name(&copy.reference)), reason });
+            return Err(StoreError::Damaged { path: self.directory.path(label_name(&copy.reference)), reason });
         }
         let name = format!("{}{COMPONENT}", copy.component);
         let there = self.component(&copy.component, component.len() as u64);
@@ -96,7 +96,7 @@ impl Copies {
             self.directory.sync()?;
         }
         let text = json::write_pretty(copy).map_err(|error| StoreError::Damaged {
-            path: self.directory.path(&label_name(&copy.reference)),
+            path: self.directory.path(label_name(&copy.reference)),
             reason: format!("it would be no JSON: {error}"),
         })?;
         self.directory.write(&label_name(&copy.reference), &text, Endures::Power)?;

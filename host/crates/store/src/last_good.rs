@@ -26,6 +26,8 @@ pub struct Good {
     pub settings: String,
     /// The component's bytes; presets too, because the next version of the program may carry another.
     pub component: Cow<'static, [u8]>,
+    /// Its signature as text, where it had to have one.
+    pub signature: Option<String>,
     /// When it was kept.
     pub kept_at: UnixNanos,
 }
@@ -37,6 +39,8 @@ struct Label {
     lane: String,
     module: ModuleIdentity,
     settings: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     #[serde(rename = "kept-at-unix-nanos")]
     kept_at: UnixNanos,
 }
@@ -64,8 +68,13 @@ impl LastGood {
             let reason = format!("the component does not have the digest {}", good.module.digest.escape_debug());
             return Err(StoreError::Damaged { path: self.lanes.path(&name), reason });
         }
-        let label =
-            Label { lane: lane.to_owned(), module: good.module.clone(), settings: good.settings.clone(), kept_at: good.kept_at };
+        let label = Label {
+            lane: lane.to_owned(),
+            module: good.module.clone(),
+            settings: good.settings.clone(),
+            signature: good.signature.clone(),
+            kept_at: good.kept_at,
+        };
         let damaged =
             |error| StoreError::Damaged { path: self.lanes.path(&name), reason: format!("it would be no JSON: {error}") };
         let label = json::write_pretty(&label).map_err(damaged)?;
@@ -153,7 +162,8 @@ fn read(directory: &Directory, lane: &str, most_bytes: u64) -> Result<Option<Goo
         let reason = "its content does not have the digest that it is named by".to_owned();
         return Err(StoreError::Damaged { path: directory.path(&component_name), reason });
     }
-    Ok(Some(Good { module: label.module, settings: label.settings, component: Cow::Owned(component), kept_at: label.kept_at }))
+    let Label { module, settings, signature, kept_at, .. } = label;
+    Ok(Some(Good { module, settings, component: Cow::Owned(component), signature, kept_at }))
 }
 
 /// Removes all files but those.

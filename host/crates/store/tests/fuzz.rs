@@ -191,7 +191,8 @@ fn a_module_comes_back_as_it_was_or_not_at_all() {
     let component = b"a component";
     let digest = format!("{:x}", Sha256::digest(component));
     let module = ModuleIdentity { name: "./shape.wasm".to_owned(), version: "1.0.0".to_owned(), digest: digest.clone() };
-    let good = Good { module, settings: "{}".to_owned(), component: Cow::Borrowed(component), kept_at: UnixNanos(9) };
+    let good =
+        Good { module, settings: "{}".to_owned(), component: Cow::Borrowed(component), signature: None, kept_at: UnixNanos(9) };
     let first = folder();
     LastGood::open(&first.path().join("state")).unwrap().keep("a", &good).unwrap();
     let label = fs::read(first.path().join("state/last-good/lane-a/good.json")).unwrap();

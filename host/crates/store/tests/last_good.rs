@@ -39,7 +39,8 @@ impl Place {
 fn good(component: &'static [u8]) -> Good {
     let digest = format!("{:x}", Sha256::digest(component));
     let module = ModuleIdentity { name: "./shape.wasm".to_owned(), version: "1.0.0".to_owned(), digest };
-    Good { module, settings: r#"{"a":"\u0000"}"#.to_owned(), component: Cow::Borrowed(component), kept_at: UnixNanos(9) }
+    let settings = r#"{"a":"\u0000"}"#.to_owned();
+    Good { module, settings, component: Cow::Borrowed(component), signature: None, kept_at: UnixNanos(9) }
 }
 
 fn same(one: &Good, other: &Good) -> bool {
@@ -69,6 +70,15 @@ fn what_is_kept_comes_back_and_the_one_before_has_gone() {
     assert_eq!(place.open().lanes().unwrap(), ["a", "b"]);
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(place.folder("a")), mode(place.component("a"))), (0o700, 0o600));
+}
+
+#[test]
+fn a_signature_is_kept_with_what_it_is_of() {
+    let place = Place::new();
+    place.open().keep("a", &Good { signature: Some("c2lnbmVk".to_owned()), ..good(b"new") }).unwrap();
+    assert_eq!(place.open().load("a", MOST).unwrap().unwrap().signature.as_deref(), Some("c2lnbmVk"));
+    place.open().keep("a", &good(b"new")).unwrap();
+    assert!(place.open().load("a", MOST).unwrap().unwrap().signature.is_none());
 }
 
 #[test]

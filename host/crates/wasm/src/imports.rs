@@ -1,4 +1,4 @@
-//! What a module can call: `log`, and nothing else.
+//! What a module can call: `log`, and nothing else. Whether it may is judged by its names before (`grants`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

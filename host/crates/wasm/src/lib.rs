@@ -1,7 +1,7 @@
 //! Modules as WebAssembly components: the only crate that drives wasmtime.
 //!
 //! [`Engine`] compiles and keeps time, [`Module`] is a component that was checked, compiled and linked once, [`WasmShaper`] is
-//! what a lane holds: one instance of a module behind its [`Limits`]. A module may call `log` and nothing else, and nothing that it
+//! what a lane holds: one instance of a module behind its [`Limits`]. A module may call what its [`Grants`] say, `log` at most, and nothing that it
 //! does can stop, block or fill the host: every way in which it ends badly becomes a [`sluicebox_contract::Fault`].
 
 mod anatomy;
@@ -15,6 +15,7 @@ mod exports;
 mod fault;
 #[cfg(test)]
 mod fuzz;
+mod grants;
 mod imports;
 mod instance;
 mod limits;
@@ -31,6 +32,7 @@ pub use anatomy::{Anatomy, Producer};
 pub use compile::{COMMAND as COMPILE_COMMAND, CompileError, CompileTask, Compiler, TaskError};
 pub use description::Description;
 pub use engine::{Engine, EngineError};
+pub use grants::{Asked, Grants, judge};
 pub use limits::Limits;
 pub use load::{COMPONENT_BYTES, LoadOptions, Module, digest, read_component};
 pub use load_error::{LoadError, Refusal};

@@ -17,7 +17,7 @@ use crate::exports::Exports;
 use crate::imports::{Host, linker};
 use crate::load_error::{LoadError, Refusal};
 use crate::text::readable;
-use crate::{Compiler, Description, Engine, binary, compile, probe};
+use crate::{Compiler, Description, Engine, Grants, binary, compile, judge, probe};
 
 /// Components may have so many bytes unless the caller says otherwise: twice a Python one.
 pub const COMPONENT_BYTES: usize = 32 << 20;
@@ -37,11 +37,13 @@ pub struct LoadOptions<'a> {
     pub compiler: Option<&'a Compiler>,
     /// How many bytes a component may have.
     pub component_bytes: usize,
+    /// What the module may call.
+    pub grants: Grants,
 }
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { cache: None, compiler: None, component_bytes: COMPONENT_BYTES }
+        Self { cache: None, compiler: None, component_bytes: COMPONENT_BYTES, grants: Grants::default() }
     }
 }
 
@@ -109,13 +111,14 @@ impl Module {
         }
         let outer =
             binary::inspect(bytes).map_err(|mistake| Refusal::NotAComponent { found: mistake.found, cure: mistake.cure })?;
+        judge(bytes, options.grants)?;
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         let component = compile::component(engine, name, bytes, &digest, options)?;
 
         let imports = probe::imports(&component);
         let exports = probe::exports(&component);
         let package_version = probe::version(&imports, &exports)?;
-        probe::only_granted(&component)?;
+        probe::only_granted(&component, options.grants)?;
         let linked = linker(&engine.wasmtime).and_then(|linker| linker.instantiate_pre(&component));
         let pre = linked.map_err(|cause| Refusal::NotAModule { cause: format!("it does not fit this host: {cause:#}") })?;
         let found = probe::handlers(&pre, &exports)?;

@@ -1,9 +1,12 @@
 //! Why a module is refused: what it is, and the cure.
 
+use std::borrow::Cow;
+
 use sluicebox_contract::Fault;
 
 use crate::CompileError;
-use crate::package::{ACCEPTED, GRANTED};
+use crate::grants::{Grants, cure};
+use crate::package::{ACCEPTED, PACKAGE};
 use crate::text::size;
 
 /// A module that cannot be used.
@@ -51,11 +54,13 @@ pub enum Refusal {
         /// What would cure it.
         cure: &'static str,
     },
-    /// It wants more than `log`.
-    #[error("it imports {}; granted: {GRANTED}", wanted.join(", "))]
+    /// It wants more than it is granted.
+    #[error("it imports {}; granted: {}", wanted.join(", "), listed(*granted))]
     NotGranted {
         /// Everything that it imports and that is not granted.
         wanted: Vec<String>,
+        /// What is.
+        granted: Grants,
     },
     /// It was made for another version of the interface.
     #[error("it is made for sluicebox:module {found}; this host accepts {ACCEPTED}")]
@@ -88,14 +93,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// What would cure it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Unreadable { .. } => "does the file exist, and may the collector read it?",
             Self::TooLarge { .. } => "strip debug information from the component, or raise the limit",
             Self::NotAComponent { cure, .. } | Self::NotPulled { cure, .. } => cure,
-            Self::NotGranted { .. } => {
-                "a Rust module built for wasm32-unknown-unknown imports no WASI; for other languages stub WASI when building"
-            }
+            Self::NotGranted { wanted, granted } => return Cow::Owned(cure(wanted, *granted)),
             Self::OtherVersion { .. } => {
                 "build the module with the SDK of this host's version, or take a host that is no more than one version away from it"
             }
@@ -103,8 +106,14 @@ impl Refusal {
             Self::NotAModule { .. } => "does its world include `lifecycle` and a handler of sluicebox:module?",
             Self::Invalid { .. } => "is the file whole, and made by current component tools?",
             Self::NotCompiled(error) => error.hint(),
-        }
+        })
     }
+}
+
+/// What is granted, with full names.
+fn listed(granted: Grants) -> String {
+    let names: Vec<String> = granted.names().into_iter().map(|name| format!("{PACKAGE}{name}")).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 fn hint_text(refusal: &Refusal) -> String {

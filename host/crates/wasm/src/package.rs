@@ -1,11 +1,10 @@
 //! Which versions of `sluicebox:module` this host accepts, and how names of that package are read.
 
 /// The package that modules are made for.
-const PACKAGE: &str = "sluicebox:module/";
+pub(crate) const PACKAGE: &str = "sluicebox:module/";
 
 /// What a refusal says.
 pub(crate) const ACCEPTED: &str = "0.2.x and 0.1.x";
-pub(crate) const GRANTED: &str = "sluicebox:module/log";
 
 /// A minor version of the package that this host accepts. In WIT as in Cargo, 0.2.2 adds to 0.2.1, so patch versions do not count:
 /// wasmtime finds whatever patch version a component names when it is asked for any.
@@ -20,9 +19,14 @@ pub(crate) enum Package {
 impl Package {
     /// The name of one of its interfaces.
     pub(crate) fn interface(self, interface: &str) -> String {
+        format!("{PACKAGE}{interface}@{}", self.version())
+    }
+
+    /// Its first version, in full.
+    pub(crate) fn version(self) -> &'static str {
         match self {
-            Self::Today => format!("{PACKAGE}{interface}@0.2.0"),
-            Self::Before => format!("{PACKAGE}{interface}@0.1.0"),
+            Self::Today => "0.2.0",
+            Self::Before => "0.1.0",
         }
     }
 

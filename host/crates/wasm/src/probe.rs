@@ -4,6 +4,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::exports::{self, Exports};
+use crate::grants::Grants;
 use crate::imports::Host;
 use crate::load_error::Refusal;
 use crate::package::{Package, ours};
@@ -35,20 +36,20 @@ pub(crate) fn version(imports: &[String], exports: &[String]) -> Result<Option<S
 }
 
 /// Refuses everything that is not granted, all at once.
-pub(crate) fn only_granted(component: &Component) -> Result<(), Refusal> {
+pub(crate) fn only_granted(component: &Component, grants: Grants) -> Result<(), Refusal> {
     let kind = component.component_type();
     let wanted: Vec<String> = kind
         .imports(component.engine())
-        .filter(|(name, item)| !granted(component, name, &item.ty))
+        .filter(|(name, item)| !granted(component, name, &item.ty, grants))
         .map(|(name, _)| name.to_owned())
         .collect();
-    if wanted.is_empty() { Ok(()) } else { Err(Refusal::NotGranted { wanted }) }
+    if wanted.is_empty() { Ok(()) } else { Err(Refusal::NotGranted { wanted, granted: grants }) }
 }
 
-/// `log` is granted, and so are interfaces of our package of which only types are used.
-fn granted(component: &Component, name: &str, item: &ComponentItem) -> bool {
+/// What the configuration grants is, and so are interfaces of our package of which only types are used.
+fn granted(component: &Component, name: &str, item: &ComponentItem, grants: Grants) -> bool {
     match (ours(name), item) {
-        (Some(("log", _)), _) => true,
+        (Some((interface, _)), _) if grants.has(interface) => true,
         (Some(_), ComponentItem::ComponentInstance(instance)) => {
             instance.exports(component.engine()).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
         }

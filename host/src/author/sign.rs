@@ -1,0 +1,166 @@
+//! `sluicebox module keygen`, `sign` and `verify`: a key, the signature beside a component, and whether it fits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use sluicebox_wasm::{digest, read_component};
+
+use super::arguments::{KeygenArguments, SignArguments, VerifyArguments};
+use crate::say;
+use crate::trust::keys::{KeyError, PrivateKey, PublicKey};
+use crate::trust::signature::{self, Signature};
+
+/// No key is larger.
+const KEY_BYTES: usize = 64 << 10;
+/// More than any lane would take.
+const COMPONENT_BYTES: usize = 1 << 30;
+
+/// Makes a key: the private one in a file that nobody else can read, the public one beside it, and what the configuration needs.
+pub(super) fn keygen(arguments: &KeygenArguments) -> ExitCode {
+    let Some(name) = arguments.key.file_name().and_then(|name| name.to_str()) else {
+        return say::wrong(format_args!("`{}` is no name of a file", arguments.key.display()));
+    };
+    let name = name.strip_suffix(".pem").unwrap_or(name);
+    let private = arguments.key.with_file_name(format!("{name}.pem"));
+    let public = arguments.key.with_file_name(format!("{name}.pub"));
+    if public.exists() {
+        return say::wrong(there_already(&public));
+    }
+    let Some((key, text)) = PrivateKey::new() else {
+        say::complaint("error: the system gives no random bytes");
+        return ExitCode::FAILURE;
+    };
+    let made = create(&private, &text, 0o600).and_then(|()| create(&public, &key.public().pem(), 0o644));
+    if let Err(error) = made {
+        return say::wrong(error);
+    }
+    let indented: String = key.public().pem().lines().map(|line| format!("      {line}\n")).collect();
+    say::line(format_args!(
+        "# {} is the private key: it signs, and stays where that is done. {} is the public one.\n\
+         # For the configuration of collectors:\n\
+         trust:\n  keys:\n    {name}: |\n{indented}  signed-by: [{name}]",
+        private.display(),
+        public.display(),
+    ));
+    ExitCode::SUCCESS
+}
+
+/// Signs each component: the signature stands in the file beside it.
+pub(super) fn sign(arguments: &SignArguments) -> ExitCode {
+    let key = match private_key(&arguments.key) {
+        Ok(key) => key,
+        Err(error) => return say::wrong(error),
+    };
+    for component in &arguments.components {
+        let bytes = match component_bytes(component) {
+            Ok(bytes) => bytes,
+            Err(error) => return say::wrong(error),
+        };
+        let path = signature::path(component);
+        if let Err(error) = replace(&path, &format!("{}\n", signature::text(&key.sign(&bytes)))) {
+            return say::wrong(format_args!("cannot write {}: {error}", path.display()));
+        }
+        say::line(format_args!("{}: signed sha256:{}", path.display(), digest(&bytes)));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says of each component whether the signature beside it is the key's.
+pub(super) fn verify(arguments: &VerifyArguments) -> ExitCode {
+    let key = match public_key(&arguments.key) {
+        Ok(key) => key,
+        Err(error) => return say::wrong(error),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for component in &arguments.components {
+        let bytes = match component_bytes(component) {
+            Ok(bytes) => bytes,
+            Err(error) => return say::wrong(error),
+        };
+        match judge(component, &bytes, &key) {
+            Ok(()) => say::line(format_args!("{}: signed by this key, sha256:{}", component.display(), digest(&bytes))),
+            Err(reason) => {
+                say::complaint(format_args!("error: {}: {reason}", component.display()));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+fn judge(component: &Path, bytes: &[u8], key: &PublicKey) -> Result<(), String> {
+    let Signature { place, found } = Signature::beside(component);
+    match found {
+        Ok(Some(found)) => match signature::bytes(&found) {
+            Ok(signature) if key.verifies(bytes, &signature) => Ok(()),
+            Ok(_) => Err(format!("{place} does not fit it: it was changed after it was signed, or another key has signed it")),
+            Err(cause) => Err(format!("{place} is no signature: {cause}")),
+        },
+        Ok(None) => Err(format!("it is not signed: there is no {place}")),
+        Err(cause) => Err(format!("{place} cannot be read: {cause}")),
+    }
+}
+
+fn component_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let name = path.display().to_string();
+    read_component(&name, path, COMPONENT_BYTES).map_err(|error| format!("{}\nhint: {}", error.refusal, error.refusal.hint()))
+}
+
+fn private_key(path: &Path) -> Result<PrivateKey, String> {
+    let text = key_text(path)?;
+    let mode = fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "others may read the private key {} (its mode is {:o}): it is not used\nhint: `chmod 600 {}`; if others could have read it, make a \
+             new key",
+            path.display(),
+            mode & 0o777,
+            path.display()
+        ));
+    }
+    PrivateKey::from_pem(&text).map_err(|error| unusable(path, &error))
+}
+
+fn public_key(path: &Path) -> Result<PublicKey, String> {
+    PublicKey::from_pem(&key_text(path)?).map_err(|error| unusable(path, &error))
+}
+
+fn key_text(path: &Path) -> Result<String, String> {
+    let name = path.display().to_string();
+    let bytes = read_component(&name, path, KEY_BYTES).map_err(|error| error.refusal.to_string())?;
+    String::from_utf8(bytes).map_err(|_| format!("{name} is no key in PEM: it is no text"))
+}
+
+fn unusable(path: &Path, error: &KeyError) -> String {
+    format!("{} cannot be used as a key: {error}\nhint: {}", path.display(), error.hint())
+}
+
+/// A file that was not there before.
+fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|file| write(file, text));
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => there_already(path),
+        _ => format!("cannot write {}: {error}", path.display()),
+    })
+}
+
+fn there_already(path: &Path) -> String {
+    format!("{} is there already, and is not written over\nhint: take another name, or remove it", path.display())
+}
+
+/// A reader finds what was there or what comes, and never a part.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside).and_then(|file| write(file, text));
+    written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+fn write(mut file: File, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
