@@ -100,7 +100,7 @@ impl Keys {
     }
 
     fn section(&self, signed_by: &str) -> String {
-        let key = |key: &PrivateKey| key.public().pem().lines().map(|line| format!("      {line}\n")).collect::<String>();
+        let key = |key: &PrivateKey| format!("      {}\n", key.public().pem().trim_end().replace('\n', "\n      "));
         format!("trust:\n  signed-by: {signed_by}\n  keys:\n    ops: |\n{}    ci: |\n{}", key(&self.ops), key(&self.ci))
     }
 }
@@ -129,11 +129,14 @@ async fn signed(keys: &Keys) -> Shop {
     shop
 }
 
+/// What stands beside a component, and what is said of it.
+type Case<'a> = (&'a dyn Fn(&[u8]) -> Option<Vec<u8>>, &'a str);
+
 #[tokio::test]
 async fn what_is_not_signed_as_it_must_be_is_refused_until_it_is() {
     let keys = Keys::new();
     let mut shop = signed(&keys).await;
-    let cases: [(&dyn Fn(&[u8]) -> Option<Vec<u8>>, &str); 4] = [
+    let cases: [Case<'_>; 4] = [
         (&|_| None, "it must be signed by `ops`, but there is no "),
         (&|bytes| Some(sign(&keys.ci, bytes)), "module.wasm.sig is a signature by `ci` (hint: have it signed by `ops`"),
         (&|_| Some(sign(&keys.ops, b"another")), "module.wasm.sig does not fit it: it was changed after it was signed"),

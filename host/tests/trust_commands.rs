@@ -40,7 +40,7 @@ impl Desk {
     fn run(&self, arguments: &[&str]) -> Said {
         let paths: Vec<String> = arguments
             .iter()
-            .map(|word| if word.starts_with('@') { text(&self.path(&word[1..])).to_owned() } else { (*word).to_owned() })
+            .map(|word| word.strip_prefix('@').map_or_else(|| (*word).to_owned(), |name| text(&self.path(name)).to_owned()))
             .collect();
         run(&paths.iter().map(String::as_str).collect::<Vec<_>>())
     }
@@ -212,7 +212,7 @@ fn mistakes_about_trust_are_named() {
     let desk = Desk::new();
     assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
     let private = fs::read_to_string(desk.path("ops.pem")).unwrap();
-    let indented: String = private.lines().map(|line| format!("      {line}\n")).collect();
+    let indented = format!("      {}\n", private.trim_end().replace('\n', "\n      "));
     let more = format!(
         "  b: {{use: json-lines, signed-by: ops, to: [out]}}\ntrust:\n  signed-by: boss\n  keys:\n    ops: |\n{indented}    short: MCow\n"
     );

@@ -18,8 +18,8 @@ fn versions() -> [Vec<u8>; 2] {
 }
 
 fn trust(key: &PrivateKey) -> String {
-    let lines: String = key.public().pem().lines().map(|line| format!("      {line}\n")).collect();
-    format!("trust:\n  keys:\n    ops: |\n{lines}")
+    let lines = key.public().pem().trim_end().replace('\n', "\n      ");
+    format!("trust:\n  keys:\n    ops: |\n      {lines}\n")
 }
 
 fn rest(place: &Place, lane: &str, more: &str) -> String {

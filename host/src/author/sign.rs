@@ -37,11 +37,11 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> ExitCode {
     if let Err(error) = made {
         return say::wrong(error);
     }
-    let indented: String = key.public().pem().lines().map(|line| format!("      {line}\n")).collect();
+    let indented = key.public().pem().trim_end().replace('\n', "\n      ");
     say::line(format_args!(
         "# {} is the private key: it signs, and stays where that is done. {} is the public one.\n\
          # For the configuration of collectors:\n\
-         trust:\n  keys:\n    {name}: |\n{indented}  signed-by: [{name}]",
+         trust:\n  keys:\n    {name}: |\n      {indented}\n  signed-by: [{name}]",
         private.display(),
         public.display(),
     ));
