@@ -29,11 +29,14 @@ pub struct Registries {
     puller: Option<Puller>,
     copies: Option<Copies>,
     /// What could not be kept on the disk.
-    unkept: Mutex<BTreeMap<String, (Copy, Arc<[u8]>)>>,
+    unkept: Mutex<BTreeMap<String, Unkept>>,
     turns: Mutex<BTreeMap<Reference, Turns>>,
     /// One pull of a module at a time.
     under_way: Mutex<BTreeMap<Reference, Arc<Mutex<()>>>>,
 }
+
+/// A copy in memory.
+type Unkept = (Copy, Arc<[u8]>);
 
 /// What pulls of a module count.
 #[derive(Debug, Default)]

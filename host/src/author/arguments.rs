@@ -110,6 +110,7 @@ pub enum Action {
     ///
     /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component.
     #[command(verbatim_doc_comment)]
+    #[allow(clippy::doc_markdown, reason = "it is shown as it stands")]
     Push(PushArguments),
     /// Hand the events of cases to a module, and print what comes as JSON, an entry a line
     ///

@@ -23,7 +23,7 @@ impl Live {
                 }
             }
             Done::Replayed(replays) => self.replays = Some(replays),
-            Done::Pulled { reference, result } => self.pulled(&reference, result),
+            Done::Pulled { reference, result } => self.pulled(&reference, &result),
             Done::Recorded => self.recording = false,
             Done::Aside => {}
             Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {

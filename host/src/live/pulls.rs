@@ -30,10 +30,10 @@ impl Live {
     }
 
     /// A registry was asked.
-    pub(super) fn pulled(&mut self, reference: &Reference, result: Result<Found, PullError>) {
+    pub(super) fn pulled(&mut self, reference: &Reference, result: &Result<Found, PullError>) {
         let names: Vec<String> = self.naming(reference).map(|lane| lane.plan.name.clone()).collect();
         for name in names {
-            match &result {
+            match result {
                 // Also where nothing runs, or where something was refused that is not there any more.
                 Ok(found) if found.is_new || found.is_mended || !self.runs(&name) => self.try_lane(&name, true),
                 Ok(_) => {}

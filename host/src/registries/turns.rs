@@ -87,7 +87,7 @@ impl Turns {
 /// A tenth more or less, so that collectors that started together do not ask together.
 fn jittered(every: Duration) -> Duration {
     // A backoff that does not grow waits between the half and the whole of its step.
-    let fifth = Backoff::new(every / 5 * 2, every / 5 * 2).wait() - every / 5;
+    let fifth = Backoff::new(every / 5 * 2, every / 5 * 2).wait().saturating_sub(every / 5);
     every / 10 * 9 + fifth
 }
 
