@@ -66,12 +66,12 @@ impl RegistryServer {
         );
         if let Some(certificate) = &certificate {
             let (chain, key) = (certificate.chain.display(), certificate.key.display());
-            write!(text, "  tls: {{certificate: {chain}, key: {key}}}\n")?;
+            writeln!(text, "  tls: {{certificate: {chain}, key: {key}}}")?;
         }
         if password {
             let users = folder.path().join("htpasswd");
             write_private(&users, HTPASSWD)?;
-            write!(text, "auth: {{htpasswd: {{realm: testkit, path: {}}}}}\n", users.display())?;
+            writeln!(text, "auth: {{htpasswd: {{realm: testkit, path: {}}}}}", users.display())?;
         }
         write_private(&folder.path().join("config.yml"), &text)?;
         let process = launch(folder.path())?;
