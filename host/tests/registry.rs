@@ -56,7 +56,7 @@ impl Bench {
         push(&reference, component.to_vec(), &[], &[], annotations, &self.said).await.unwrap().digest
     }
 
-    fn rest(&self, module: &str, registries: &str) -> String {
+    fn rest(module: &str, registries: &str) -> String {
         format!(
             "sources: {{pods: {{}}}}\nreload: {{poll: 200ms, debounce: 50ms, kubernetes-events: true}}\npull: {{every: 1s, deadline: 20s}}\n\
              registries: {registries}\nmodules: {{lines: {{use: \"{module}\", to: [out]}}}}\nsinks: {{out: {{stdout: {{}}}}}}\n"
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     async fn run_with(&self, module: &str, registries: &str) -> Program {
-        let config = self.place.configure(&self.api.url(), &self.rest(module, registries));
+        let config = self.place.configure(&self.api.url(), &Self::rest(module, registries));
         let mut program = self.place.run(&config);
         program.until_alive(PATIENCE).await.unwrap();
         program
@@ -311,9 +311,10 @@ async fn a_module_of_a_registry_must_be_signed_and_pinned_as_any_other() {
     let signed = |by: &PrivateKey, component: &[u8]| BTreeMap::from([(SIGNATURE.to_owned(), in_text(&by.sign(component)))]);
     let bench = Bench::new(RegistryOptions::default()).await;
     bench.push_with(":v1", &one, signed(&key, &one)).await;
-    let pem: String = key.public().pem().lines().map(|line| format!("      {line}\n")).collect();
+    let pem = key.public().pem().replace('\n', "\n      ");
     let lane = format!("use: \"{}\", to: [out]", bench.named(":v1"));
-    let rest = bench.rest(&bench.named(":v1"), "{}") + &format!("trust:\n  signed-by: [ops]\n  keys:\n    ops: |\n{pem}");
+    let rest =
+        Bench::rest(&bench.named(":v1"), "{}") + &format!("trust:\n  signed-by: [ops]\n  keys:\n    ops: |\n      {pem}\n");
     let config = bench.place.configure(&bench.api.url(), &rest);
     let mut program = bench.place.run(&config);
     program.until_alive(PATIENCE).await.unwrap();
@@ -389,17 +390,17 @@ async fn a_configuration_is_checked_without_asking_a_registry() {
         return;
     }
     let bench = Bench::new(RegistryOptions::default()).await;
-    let config = bench.place.configure("http://127.0.0.1:1", &bench.rest(&bench.named(":v1"), "{}"));
+    let config = bench.place.configure("http://127.0.0.1:1", &Bench::rest(&bench.named(":v1"), "{}"));
     let checked = sluicebox(&["check", config.to_str().unwrap()]);
     let said = text(&checked.stdout);
     assert!(checked.status.success() && said.contains("the module of `lines` was not tried"), "{said}{}", text(&checked.stderr));
     assert!(!bench.place.path("state").exists(), "nothing is written");
-    let config = bench.place.configure("http://127.0.0.1:1", &bench.rest("oci://lines:v1", "{}"));
+    let config = bench.place.configure("http://127.0.0.1:1", &Bench::rest("oci://lines:v1", "{}"));
     let checked = sluicebox(&["check", config.to_str().unwrap()]);
     let said = text(&checked.stderr);
     assert!(checked.status.code() == Some(2) && said.contains("`modules.lines.use`: `oci://lines:v1` names no module"), "{said}");
     let registries = r#"{"ghcr.io": {"plain-http": true, "username": "me", "password-file": "/p"}}"#;
-    let config = bench.place.configure("http://127.0.0.1:1", &bench.rest(&bench.named(":v1"), registries));
+    let config = bench.place.configure("http://127.0.0.1:1", &Bench::rest(&bench.named(":v1"), registries));
     let checked = sluicebox(&["check", config.to_str().unwrap()]);
     let said = text(&checked.stderr);
     assert!(checked.status.code() == Some(2) && said.contains("the password could be read on its way"), "{said}");
