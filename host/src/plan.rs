@@ -15,7 +15,7 @@ use sluicebox_pipeline::{Bounds, WhenFull};
 use sluicebox_registry::Reference;
 use sluicebox_sources::Scope;
 
-use crate::config::store::{SinkWhenFull, Store};
+use crate::config::store::{SinkWhenFull, Store, Sync};
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets;
@@ -451,6 +451,13 @@ impl Check<'_> {
         }
         let Sink { store, when_full, .. } = *sink;
         let has_own_bytes = sink.queue.bytes.is_some();
+        let in_memory = match (store, when_full) {
+            // What has no room goes to the store, and waits while that has none.
+            (Some(_), _) | (None, SinkWhenFull::Block) => WhenFull::Wait,
+            (None, SinkWhenFull::DropOldest) => WhenFull::DropOldest,
+            (None, SinkWhenFull::DropNewest) => WhenFull::DropNewest,
+        };
+        let bounds = Bounds { when_full: in_memory, ..bounds };
         let plan = || SinkPlan { name: name.to_owned(), config, bounds, has_own_bytes, write_deadline, store, when_full };
         (self.problems.len() == before).then(plan)
     }
@@ -462,6 +469,12 @@ impl Check<'_> {
         }
         if store.bytes.0 < 1 << 20 {
             self.problem(&step(path, "bytes"), format!("{} is too little", store.bytes), "give at least `1MiB`");
+        } else if store.bytes.0 > 1 << 40 {
+            let text = format!("{} is more than the disk of a node has", store.bytes);
+            self.problem(&step(path, "bytes"), text, "give at most `1TiB`");
+        }
+        if store.sync == Sync::Every(Duration::ZERO) {
+            self.problem(&step(path, "sync"), "no time is no time to wait for", "give `always`, or a time such as `1s`");
         }
         if store.entries_per_second == 0 {
             self.problem(&step(path, "entries-per-second"), "nothing would ever be read", "give at least 1, or leave it out");

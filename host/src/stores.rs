@@ -3,6 +3,7 @@
 mod arguments;
 mod drain;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -46,8 +47,14 @@ fn sinks(state: &Path) -> Result<Vec<String>, StoreError> {
             state.display()
         ))
     };
+    let refused = |error: &std::io::Error| {
+        StoreError::Unknown(format!(
+            "cannot read {}: {error}\nhint: only the collector's own user may read it: run this as that user",
+            directory.display()
+        ))
+    };
     let mut sinks: Vec<String> = std::fs::read_dir(&directory)
-        .map_err(|_| none())?
+        .map_err(|error| if error.kind() == ErrorKind::NotFound { none() } else { refused(&error) })?
         .flatten()
         .filter(|entry| entry.path().is_dir())
         .filter_map(|entry| entry.file_name().into_string().ok())

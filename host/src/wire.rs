@@ -12,7 +12,6 @@ use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter};
 use sluicebox_contract::{Fault, Handlers, SubjectIds};
 use sluicebox_pipeline::{
     Adjust, Audience, Bounds, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
-    WhenFull,
 };
 use sluicebox_sinks::{AnySink, Surroundings};
 use sluicebox_sources::Scope;
@@ -25,7 +24,6 @@ use sluicebox_wasm::WasmShaper;
 use tracing::{info, warn};
 
 use crate::announced::Announced;
-use crate::config::store::SinkWhenFull;
 use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
 use crate::live;
@@ -256,14 +254,8 @@ fn outlets(
         // Half of the time for stopping is for what waits in memory.
         let settings =
             OutletSettings { write_timeout: sink.write_deadline, drain: plan.shutdown_grace / 2, ..OutletSettings::default() };
-        let when_full = match (sink.store, sink.when_full) {
-            (Some(_), _) | (None, SinkWhenFull::Block) => WhenFull::Wait,
-            (None, SinkWhenFull::DropOldest) => WhenFull::DropOldest,
-            (None, SinkWhenFull::DropNewest) => WhenFull::DropNewest,
-        };
-        let bounds = Bounds { when_full, ..sink.bounds };
         let store = sink.store.map(|store| stores::open(sink, &store, directory)).transpose()?;
-        let terms = OutletTerms { settings, bounds, meter, lanes, store };
+        let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes, store };
         let handle = pipeline.outlet(&sink.name, made, terms);
         outlets.insert(sink.name.clone(), handle);
     }

@@ -14,7 +14,7 @@ use sluicebox_contract::quantity::{ByteSize, QuantityError, TimeSpan};
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Store {
-    /// Bytes on the disk, at most; from `1MiB`. A single entry may take a quarter of it.
+    /// Bytes on the disk, at most; from `1MiB` to `1TiB`. A single entry may take a quarter of it.
     pub bytes: ByteSize,
     /// What passes through it. `overflow` is what the sink does not take for now: when it fails, when it is slower than what comes, and what
     /// is left when the program ends. With `always` everything does, so that `kill -9` and a power cut cost no more than `sync` says; each

@@ -65,7 +65,7 @@ impl Stage {
 
     /// Somebody else holds the lease.
     fn taken(&self) {
-        let spec = serde_json::json!({"holderIdentity": "somebody", "leaseDurationSeconds": 2});
+        let spec = serde_json::json!({"holderIdentity": "somebody", "leaseDurationSeconds": DURATION.as_secs()});
         let object = serde_json::json!({"metadata": {"name": "replicas", "namespace": "n"}, "spec": spec});
         if self.bench.server.update(Kind::Leases, object.clone()).is_err() {
             self.bench.server.create(Kind::Leases, object).expect("it is created");
@@ -159,7 +159,7 @@ async fn whoever_looks_on_tells_first_what_went_while_nobody_worked() {
     stage.taken();
     stage.until_lines(7).await;
     // The other one is gone from here on; until that is certain, this happens.
-    sleep(Duration::from_millis(1300)).await;
+    sleep(DURATION * 13 / 20).await;
     stage.taken();
     stage.bench.create("lived between");
     stage.bench.create("c");

@@ -227,7 +227,7 @@ async fn what_fails_after_somebody_else_has_worked_is_news_and_so_is_another_rig
     Log.until("cannot update").await;
     let others = async {
         loop {
-            foreign(&server, &json!({"holderIdentity": "y", "leaseDurationSeconds": 2}));
+            foreign(&server, &json!({"holderIdentity": "y", "leaseDurationSeconds": DURATION.as_secs()}));
             sleep(RETRY_PERIOD).await;
         }
     };
@@ -302,7 +302,7 @@ async fn a_holder_that_asks_for_endless_patience_is_named() {
 async fn the_time_of_day_of_another_replica_changes_nothing() {
     for renewed in ["2038-01-19T03:14:07.000000Z", "1999-12-31T23:59:59.000000Z", "not a time"] {
         let (server, api) = server().await;
-        let record = |count: u32| json!({"holderIdentity": "x", "leaseDurationSeconds": 2, "renewTime": renewed, "acquireTime": renewed, "leaseTransitions": count});
+        let record = |count: u32| json!({"holderIdentity": "x", "leaseDurationSeconds": DURATION.as_secs(), "renewTime": renewed, "acquireTime": renewed, "leaseTransitions": count});
         foreign(&server, &record(0));
         let replica = Replica::start("a", &api, &config("n"), &Spells::default()).await;
         // It lives: the record changes, though its time does not.

@@ -69,7 +69,7 @@ async fn of_two_that_begin_at_once_one_works() {
     let Some((server, config)) = real().await else { return };
     stories::of_two_that_begin_at_once_one_works(&straight(server), &config).await;
     let spec = lease(server, &config).await["spec"].clone();
-    assert_eq!((&spec["leaseDurationSeconds"], &spec["leaseTransitions"]), (&json!(2), &json!(0)), "{spec}");
+    assert_eq!((&spec["leaseDurationSeconds"], &spec["leaseTransitions"]), (&json!(DURATION.as_secs()), &json!(0)), "{spec}");
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn the_time_of_day_of_another_replica_changes_nothing() {
     for renewed in ["2038-01-19T03:14:07.000000Z", "1999-12-31T23:59:59.000000Z"] {
         let Some((server, config)) = real().await else { return };
         let record = |count: u32| {
-            let times = json!({"holderIdentity": "x", "leaseDurationSeconds": 2, "renewTime": renewed, "acquireTime": renewed,
+            let times = json!({"holderIdentity": "x", "leaseDurationSeconds": DURATION.as_secs(), "renewTime": renewed, "acquireTime": renewed,
                 "leaseTransitions": count});
             json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": config.name}, "spec": times})
         };

@@ -136,7 +136,9 @@ mod tests {
     use super::*;
 
     fn importing(names: &[&str]) -> Vec<u8> {
-        let imports: String = names.iter().map(|name| format!("(import \"{name}\" (instance (export \"f\" (func)))) ")).collect();
+        let imports: Vec<String> =
+            names.iter().map(|name| format!("(import \"{name}\" (instance (export \"f\" (func))))")).collect();
+        let imports = imports.join(" ");
         wat::parse_str(format!("(component {imports})")).unwrap()
     }
 

@@ -31,9 +31,14 @@ enum Part {
     Footprint,
     /// From a change in the API to a Redis subscriber, at 1 000 events a second
     Delay,
+    /// Storage libraries as queues on the disk, beside our own; only when asked for, as they are built for nothing else
+    Storage,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.only == Some(Part::Storage) {
+        return storage();
+    }
     modules::compile(true, arguments.compiler)?;
     let wanted = |part| arguments.only.is_none_or(|only| only == part);
     for (part, package, bench) in [
@@ -61,4 +66,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         delay::measure(&program)?;
     }
     Ok(())
+}
+
+/// They have a workspace of their own, and work in the target folder, as what is in memory has no disk to fill.
+fn storage() -> Result<()> {
+    let folder = workspace::target().join("storage");
+    std::fs::create_dir_all(&folder)?;
+    let mut cargo = workspace::cargo();
+    cargo.args(["run", "--release", "--locked", "--manifest-path"]);
+    cargo.arg(workspace::root().join("host/crates/store/libraries/Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", workspace::target()).current_dir(folder);
+    command::must(&mut cargo)
 }

@@ -178,7 +178,11 @@ impl Core {
             Answer::Failed { wait } => {
                 self.stale = true;
                 let pause = self.jittered(self.terms.retry_period);
-                self.next = now + wait.map_or(pause, |wait| wait.clamp(pause, self.terms.duration));
+                self.next = match wait {
+                    Some(wait) => now + wait.clamp(pause, self.terms.duration),
+                    // A request that nobody answered has been pause enough: what is left of the deadline is for the next one.
+                    None => (sent + pause).max(now + pause / 8),
+                };
             }
         }
     }

@@ -66,7 +66,7 @@ impl Sink for Files {
 
     async fn upkeep(&mut self) -> Result<(), Fault> {
         let writer = self.writer.worker().await?;
-        if writer.is_open() {
+        if writer.has_recalled() {
             match writer.next_due() {
                 Some(at) => sleep_until(at).await,
                 None => pending().await,

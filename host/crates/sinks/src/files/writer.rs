@@ -64,8 +64,9 @@ impl Writer {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.directory.is_some()
+    /// Whether it is known what an earlier run has left. The directory may have been let go since: it is not opened but for work.
+    pub(super) fn has_recalled(&self) -> bool {
+        self.recalled
     }
 
     /// When there is something to do between writes.
@@ -177,7 +178,9 @@ impl Writer {
 
     /// [`Self::forget_due`] as the work between writes.
     pub(super) fn upkeep(&mut self, now: Moment) -> Result<(), Fault> {
-        self.open(now)?;
+        if !self.recalled {
+            self.open(now)?;
+        }
         let forgotten = self.forget_due(now);
         let saved = self.save(now);
         forgotten.and(saved)

@@ -12,11 +12,11 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-pub(crate) const DURATION: Duration = Duration::from_secs(2);
-pub(crate) const RENEW_DEADLINE: Duration = Duration::from_millis(1200);
-pub(crate) const RETRY_PERIOD: Duration = Duration::from_millis(300);
+pub(crate) const DURATION: Duration = Duration::from_secs(4);
+pub(crate) const RENEW_DEADLINE: Duration = Duration::from_millis(2400);
+pub(crate) const RETRY_PERIOD: Duration = Duration::from_millis(600);
 /// What a busy machine adds.
-pub(crate) const SLACK: Duration = Duration::from_millis(700);
+pub(crate) const SLACK: Duration = Duration::from_millis(1400);
 
 /// Short times, in this namespace.
 pub(crate) fn config(namespace: &str) -> Config {

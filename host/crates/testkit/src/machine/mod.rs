@@ -75,12 +75,43 @@ impl Kernel {
     pub async fn run(self, program: &Path, arguments: &[&str], limit: Duration) -> Result<Output> {
         let folder = tempfile::tempdir().context("there is no place for a machine's root")?;
         let machine = match self {
-            Self::UserMode => user_mode::prepare(folder.path(), program, arguments),
+            Self::UserMode => user_mode::prepare(folder.path(), program, arguments, None),
             Self::Emulated => emulated::prepare(folder.path(), program, arguments),
         };
         let machine = machine.with_context(|| format!("cannot make a machine ({})", self.name()))?;
         machine.run(folder.path(), limit).await
     }
+}
+
+/// Boots a machine (user mode) with this disk, runs a program of this machine in it, and cuts the power once what the program has printed so
+/// far satisfies `is_time`, which is asked many times a second: what the machine had in memory is lost, what had reached the disk is not.
+/// Gives what was printed. Fails when the program ends before, or time is up.
+pub async fn run_until_power_cut(
+    program: &Path,
+    arguments: &[&str],
+    disk: &Path,
+    limit: Duration,
+    is_time: impl Fn(&str) -> bool,
+) -> Result<String> {
+    let folder = tempfile::tempdir().context("there is no place for a machine's root")?;
+    let machine = user_mode::prepare(folder.path(), program, arguments, Some(disk)).context("cannot make a machine")?;
+    let Prepared { name, mut command, text, code } = machine;
+    let mut process = ServerProcess::start(name, &mut command, &folder.path().join("console"))?;
+    let comes = process
+        .wait_until_ready(limit, async || {
+            if exit_code(&code).is_err() && !is_time(&end_of(&text)) {
+                bail!("it is not time yet");
+            }
+            Ok(())
+        })
+        .await;
+    process.kill();
+    let text = end_of(&text);
+    comes.with_context(|| format!("the program in it printed:\n{text}"))?;
+    if exit_code(&code).is_ok() {
+        bail!("the program ended before its power was cut, and printed:\n{text}");
+    }
+    Ok(text)
 }
 
 /// A machine that only needs to be started, and the files that it writes for us.

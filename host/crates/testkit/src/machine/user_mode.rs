@@ -10,14 +10,17 @@ use super::root::{self, Terms};
 use super::{DISK_BYTES, Kernel, MEMORY_MEGABYTES, Prepared};
 use crate::servers;
 
-pub(super) fn prepare(folder: &Path, program: &Path, arguments: &[&str]) -> Result<Prepared> {
+/// `disk` is that of an earlier machine; without one it has a new one.
+pub(super) fn prepare(folder: &Path, program: &Path, arguments: &[&str], disk: Option<&Path>) -> Result<Prepared> {
     let root = folder.join("root");
     fs::create_dir(&root).context("cannot make the machine's root")?;
     // What is written inside to a file of the root is written to our file at once.
     let terms = Terms { kernel: Kernel::UserMode.name(), disk: "export SLUICEBOX_DISK=/dev/ubda", text: "/text", code: "/code" };
     root::make(&root, program, arguments, &terms)?;
-    let disk = folder.join("disk");
-    File::create(&disk).and_then(|disk| disk.set_len(DISK_BYTES)).context("cannot make the machine's disk")?;
+    let disk = disk.map_or_else(|| folder.join("disk"), Path::to_owned);
+    if !disk.exists() {
+        File::create(&disk).and_then(|disk| disk.set_len(DISK_BYTES)).context("cannot make the machine's disk")?;
+    }
 
     let mut command = Command::new(servers::user_mode_linux()?);
     command

@@ -39,6 +39,10 @@ pub(super) struct Watcher {
     seen: Mutex<Option<(usize, Metrics)>>,
     /// When which run was ready for the first time.
     ready: Mutex<Option<(usize, i64)>>,
+    /// When it has answered, in milliseconds since 1970.
+    answers: Mutex<Vec<i64>>,
+    /// The longest that this task of ours was late, which has next to nothing to do: so busy is the machine.
+    lag: Mutex<Duration>,
 }
 
 pub(super) struct Collector {
@@ -62,10 +66,20 @@ impl Watcher {
             {
                 let metrics = Metrics::parse(&page);
                 self.note_ready(run, &metrics);
+                self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(now_milliseconds());
                 *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((run, metrics));
             }
+            let before = Instant::now();
             sleep(BETWEEN_LOOKS).await;
+            let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+            *lag = before.elapsed().saturating_sub(BETWEEN_LOOKS).max(*lag);
         }
+    }
+
+    /// How late things are on this machine, in milliseconds.
+    pub(super) fn lag(&self) -> i64 {
+        let lag = *self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        i64::try_from(lag.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// A run is ready once all sources have told what was there.
@@ -80,6 +94,17 @@ impl Watcher {
     pub(super) fn ready(&self, run: usize) -> Option<i64> {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.filter(|(known, _)| *known == run).map(|(_, at)| at)
+    }
+
+    /// For how long at most it has not answered in this time, in milliseconds: that is how busy the machine is, or how long the program stood still.
+    pub(super) fn longest_silence(&self, from: i64, to: i64) -> i64 {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut longest, mut last) = (0, from);
+        for at in answers.iter().copied().filter(|at| (from..to).contains(at)).chain([to]) {
+            longest = longest.max(at - last);
+            last = at;
+        }
+        longest
     }
 
     fn look_at(&self, run: usize, address: &str) {

@@ -4,6 +4,7 @@
 //! real, but for the API server and the pages that are scraped, since the checks count for themselves what those have handed out.
 //! `scene.rs` plays one seed, `stream.rs` and `documents.rs` know what must have come of it.
 
+mod api;
 mod clock;
 mod cluster;
 mod collector;
@@ -11,6 +12,7 @@ mod config;
 mod disk;
 mod documents;
 mod events;
+mod image;
 mod metrics;
 mod pages;
 mod plan;
@@ -18,13 +20,13 @@ mod random;
 mod reader;
 mod scene;
 mod servers;
+mod spill;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +34,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::command::{must, say};
 use crate::{lab, modules, workspace};
-use plan::Plan;
+use plan::{ApiServers, Means, Plan, REAL_EACH};
 use scene::{Outcome, Post};
 use servers::Servers;
 
@@ -61,6 +63,12 @@ pub(crate) struct Arguments {
     /// How many seeds are played side by side, each worker with servers of its own
     #[arg(long, default_value_t = 5)]
     workers: u64,
+    /// Which API server the program watches
+    #[arg(long, value_enum, default_value_t)]
+    api_server: ApiServers,
+    /// Have disks break down as well, as the kernel does it that finds an error on them
+    #[arg(long)]
+    broken_disks: bool,
     /// Take the program as it is in target/debug
     #[arg(long)]
     as_built: bool,
@@ -123,12 +131,14 @@ const KILLS_OF_A_SEED: u64 = 25;
 const DISKS: &str = "SLUICEBOX_CHAOS_DISKS";
 
 struct Campaign {
-    next: AtomicU64,
+    /// Those that are not begun, without and with a real API server.
+    played: Mutex<VecDeque<u64>>,
+    real: Mutex<VecDeque<u64>>,
     from: u64,
     end: u64,
     until: Instant,
     begin: Instant,
-    disks: bool,
+    means: Means,
     folder: PathBuf,
     binary: PathBuf,
     /// Nothing but kills.
@@ -139,13 +149,17 @@ struct Campaign {
 impl Campaign {
     fn new(from: u64, seeds: u64, arguments: &Arguments) -> Self {
         let begin = Instant::now();
+        let end = from.saturating_add(seeds);
+        let api_servers = arguments.api_server;
+        let (real, played): (Vec<u64>, Vec<u64>) = (from..end).partition(|seed| api_servers.is_real(*seed));
         Self {
-            next: AtomicU64::new(from),
+            played: Mutex::new(played.into()),
+            real: Mutex::new(real.into()),
             from,
-            end: from.saturating_add(seeds),
+            end,
             until: begin + Duration::from_secs(arguments.time_limit),
             begin,
-            disks: std::env::var_os(DISKS).is_some(),
+            means: Means { disks: std::env::var_os(DISKS).is_some(), api_servers, broken_disks: arguments.broken_disks },
             folder: workspace::target().join("chaos"),
             binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
             kills: arguments.kills,
@@ -154,8 +168,15 @@ impl Campaign {
     }
 
     fn plan(&self, seed: u64) -> Plan {
-        let Some(kills) = self.kills else { return Plan::new(seed, self.disks) };
-        Plan::kills(seed, kills.min(KILLS_OF_A_SEED), self.disks)
+        let Some(kills) = self.kills else { return Plan::new(seed, self.means) };
+        Plan::kills(seed, kills.min(KILLS_OF_A_SEED), self.means)
+    }
+
+    /// The next seed for this worker. Few of them have a real API server, since each takes much memory.
+    fn next(&self, worker: u64) -> Option<u64> {
+        let next = |seeds: &Mutex<VecDeque<u64>>| seeds.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let has_real = self.means.api_servers == ApiServers::Real || worker.is_multiple_of(REAL_EACH);
+        has_real.then(|| next(&self.real)).flatten().or_else(|| next(&self.played))
     }
 
     fn work(&self, worker: u64) -> Result<()> {
@@ -163,12 +184,9 @@ impl Campaign {
             let mut servers = Servers::start().await.context("cannot start the servers")?;
             let cache = self.folder.join("compiled");
             while Instant::now() < self.until {
-                let seed = self.next.fetch_add(1, Ordering::Relaxed);
-                if seed >= self.end {
-                    break;
-                }
+                let Some(seed) = self.next(worker) else { break };
                 let folder = self.folder.join(format!("worker-{worker}"));
-                let post = Post { binary: &self.binary, folder, cache: &cache, disks: self.disks };
+                let post = Post { binary: &self.binary, folder, cache: &cache, disks: self.means.disks };
                 let outcome = scene::play(self.plan(seed), &post, &mut servers).await;
                 self.note(outcome, &post.folder)?;
             }
@@ -190,7 +208,13 @@ impl Campaign {
             }
             say(format!("  {}", self.plan(outcome.seed).to_string().replace('\n', "\n  ")));
             let kills = self.kills.map(|kills| format!(" --kills {}", kills.min(KILLS_OF_A_SEED))).unwrap_or_default();
-            say(format!("  again: cargo xtask chaos --seed {}{kills}", outcome.seed));
+            let with = match self.means.api_servers {
+                ApiServers::Real => " --api-server real",
+                ApiServers::Played => " --api-server played",
+                ApiServers::Both => "",
+            };
+            let broken = if self.means.broken_disks { " --broken-disks" } else { "" };
+            say(format!("  again: cargo xtask chaos --seed {}{kills}{with}{broken}", outcome.seed));
         }
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         Ok(())
@@ -221,6 +245,12 @@ impl Campaign {
             longest(|outcome| outcome.slowest_start),
             longest(|outcome| outcome.recovery)
         ));
+        say(format!(
+            "chaos: {} seeds with a real API server, {} documents in ConfigMaps; {} entries dropped where that may be",
+            outcomes.iter().filter(|outcome| self.means.api_servers.is_real(outcome.seed)).count(),
+            outcomes.iter().map(|outcome| outcome.in_maps).sum::<usize>(),
+            outcomes.iter().map(|outcome| outcome.dropped).sum::<u64>(),
+        ));
         let outages = outcomes.iter().filter(|outcome| outcome.slowest_beside > 0);
         say(format!(
             "chaos: {} times one server was away for long: what was for others took at most {} ms",
@@ -231,7 +261,7 @@ impl Campaign {
         if outcomes.len() < asked {
             say(format!("chaos: NOT DONE: {} seeds, for want of time", asked - outcomes.len()));
         }
-        if !self.disks {
+        if !self.means.disks {
             say("chaos: NOT DONE: full disks, since none can be mounted here");
         }
         if in_full {

@@ -141,7 +141,7 @@ pub(super) fn faults(handed: &Handed<'_>, lines: &[Line]) -> Vec<String> {
 }
 
 /// What comes for the first time is in order, and was handed in.
-fn order(handed: &Handed<'_>, lines: &[Line], faults: &mut Vec<String>) {
+pub(super) fn order(handed: &Handed<'_>, lines: &[Line], faults: &mut Vec<String>) {
     let mut newest: BTreeMap<usize, Item> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for line in lines {

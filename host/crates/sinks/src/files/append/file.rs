@@ -132,7 +132,9 @@ impl Appended {
         if self.length == 0 {
             self.heading = None;
         }
-        self.torn = ftruncate(&self.file, self.length).is_err();
+        // Where nothing can be cut off, as of a disk that has become read-only, there may be nothing to be cut off either.
+        let is_whole = || fstat(&self.file).is_ok_and(|stat| size(&stat) == self.length);
+        self.torn = ftruncate(&self.file, self.length).is_err() && !is_whole();
         Err((whole, errno))
     }
 
