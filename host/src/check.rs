@@ -13,6 +13,7 @@ use crate::config::yaml::{Document, step};
 use crate::foundry;
 use crate::log;
 use crate::plan::{Component, LanePlan, Plan};
+use crate::registries::Registries;
 use crate::run::complain;
 use crate::say;
 use crate::trust::{Demands, Distrust};
@@ -44,6 +45,13 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
         Some(plan) if problems.is_empty() => {
             say::line(format_args!("{name} is right: {}", summary(&plan)));
             trusted.into_iter().for_each(say::line);
+            let registries = Registries::at_hand(&plan);
+            for lane in plan.lanes.iter().filter(|lane| !is_here(&registries, lane)) {
+                say::line(format_args!(
+                    "note: the module of `{}` was not tried, as no copy of it is here: `sluicebox module inspect {}` pulls it",
+                    lane.name, lane.component
+                ));
+            }
             ExitCode::SUCCESS
         }
         _ => {
@@ -70,8 +78,9 @@ pub fn try_out(plan: &Plan, document: &Document, node: &str) -> (Vec<String>, Ve
         Err(error) => return (Vec::new(), vec![Problem::whole(error.to_string())]),
     };
     let (mut trusted, mut problems) = (Vec::new(), Vec::new());
-    for lane in &plan.lanes {
-        match try_lane(&engine, lane, node) {
+    let registries = Registries::at_hand(plan);
+    for lane in plan.lanes.iter().filter(|lane| is_here(&registries, lane)) {
+        match try_lane(&engine, &registries, lane, node) {
             Ok(_) if matches!(lane.component, Component::Preset(_)) => {}
             Ok(module) => trusted.push(trust(lane, &module)),
             Err((path, found)) => problems.push(at(document, lane, path, found)),
@@ -95,6 +104,14 @@ fn trust(lane: &LanePlan, module: &Module) -> String {
     format!("  {}: sha256:{digest}{pinned}{signed}; imports {imports}", lane.name)
 }
 
+/// A module in a registry is checked only where there is a copy of it: nothing is asked.
+fn is_here(registries: &Registries, lane: &LanePlan) -> bool {
+    match &lane.component {
+        Component::Registry(reference) => registries.has(reference, foundry::most_bytes(lane)),
+        _ => true,
+    }
+}
+
 /// What was found, and its cure.
 type Finding = (String, Option<String>);
 
@@ -104,9 +121,9 @@ fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) 
 }
 
 /// The module; else the field that is wrong, and why.
-fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Result<Module, (&'static str, Finding)> {
+fn try_lane(engine: &Engine, registries: &Registries, lane: &LanePlan, node: &str) -> Result<Module, (&'static str, Finding)> {
     let refused = |error: LoadError| ("use", (error.refusal.to_string(), Some(error.refusal.hint().into_owned())));
-    let material = foundry::read(lane).map_err(refused)?;
+    let material = foundry::read(lane, registries).map_err(refused)?;
     let distrusted = |distrust: Distrust| (distrust.setting(), (distrust.to_string(), Some(distrust.hint())));
     material.examine(lane).map_err(distrusted)?;
     let (component_bytes, grants) = (foundry::most_bytes(lane), lane.demands.grants);

@@ -21,6 +21,8 @@ pub mod modules;
 pub mod place;
 pub mod plan;
 pub mod presets;
+pub mod pull;
+pub mod registries;
 pub mod run;
 pub mod say;
 pub mod schema;

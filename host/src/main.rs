@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::DeadLetters(arguments) => sluicebox::dead_letters::dead_letters(&arguments),
         Command::Store(arguments) => sluicebox::stores::store_command(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),
+        Command::PullModule => sluicebox::pull::pull_module(),
         Command::CompileModule(arguments) => sluicebox::compile::compile_module(&arguments),
     }
 }

@@ -99,6 +99,19 @@ pub enum Action {
     /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
     #[command(verbatim_doc_comment)]
     Record(RecordArguments),
+    /// Push a component to an OCI registry, from which collectors pull it
+    ///
+    /// One layer of the type `application/wasm`, as `wkg oci push` and `oras push` make it. Whoever has
+    /// logged in with `docker login`, `oras login` or `podman login` is known. A registry on this machine
+    /// is asked without TLS. A signature beside the file goes along. What would be refused when it is loaded is not pushed. What is printed is what
+    /// a configuration may say: it means this component, whatever becomes of the tag.
+    ///
+    ///   sluicebox module push ./hello.wasm oci://registry:5000/shop/hello:v1
+    ///
+    /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component.
+    #[command(verbatim_doc_comment)]
+    #[allow(clippy::doc_markdown, reason = "it is shown as it stands")]
+    Push(PushArguments),
     /// Hand the events of cases to a module, and print what comes as JSON, an entry a line
     ///
     ///   sluicebox module replay cases/real.json --module ./hello.wasm | jq .message.body
@@ -283,4 +296,18 @@ pub struct BenchArguments {
     /// Memory that the module may have; modules in Python need about `256MiB`
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
+}
+
+/// What is pushed, and where to.
+#[derive(Args, Debug)]
+pub struct PushArguments {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub component: PathBuf,
+    /// Registry, name and tag, such as `oci://registry:5000/shop/hello:v1`
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// Ask the registry without TLS, though it is another machine
+    #[arg(long)]
+    pub plain_http: bool,
 }

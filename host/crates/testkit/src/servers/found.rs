@@ -41,6 +41,8 @@ pub enum Need {
     Prometheus,
     /// The node exporter of Prometheus.
     NodeExporter,
+    /// A container registry.
+    Registry,
     /// To be root, and `unshare`, which starts a process in a network namespace of its own.
     NetworkNamespaces,
     /// `openssl`, which makes certificates.
@@ -128,6 +130,10 @@ pub(super) fn redis_server() -> Result<PathBuf> {
     program("redis-server", "SLUICEBOX_REDIS_SERVER")
 }
 
+pub(super) fn docker_registry() -> Result<PathBuf> {
+    program("docker-registry", "SLUICEBOX_DOCKER_REGISTRY")
+}
+
 pub(super) fn etcd() -> Result<PathBuf> {
     program("etcd", "SLUICEBOX_ETCD")
 }
@@ -186,6 +192,7 @@ impl Need {
             Self::CgroupsOfVersion1 => "cgroups of version 1",
             Self::Prometheus => "prometheus",
             Self::NodeExporter => "prometheus-node-exporter",
+            Self::Registry => "docker-registry",
             Self::NetworkNamespaces => "network namespaces",
             Self::Openssl => "openssl",
             Self::Btrfs => "btrfs",
@@ -207,6 +214,7 @@ impl Need {
             Self::CgroupsOfVersion1 => Kubelet::real().map(drop).context("no cgroups of version 1 can be made here"),
             Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
             Self::NodeExporter => node_exporter().map(drop),
+            Self::Registry => docker_registry().map(drop),
             Self::NetworkNamespaces => network_namespaces(),
             Self::Openssl => program("openssl", "SLUICEBOX_OPENSSL").map(drop),
             Self::Btrfs => mkfs_btrfs().and_then(|_| btrfs()).map(drop),

@@ -29,6 +29,7 @@ mod pods;
 pub(crate) mod process;
 mod prometheus;
 mod redis;
+mod registry;
 mod resp;
 mod tls;
 
@@ -43,4 +44,5 @@ pub use node_exporter::NodeExporter;
 pub use pods::pod;
 pub use prometheus::{PrometheusOptions, PrometheusServer};
 pub use redis::{RedisOptions, RedisServer, RedisUser};
+pub use registry::{REGISTRY_USER, RegistryOptions, RegistryServer};
 pub use resp::{Reply, Subscription};
