@@ -21,11 +21,12 @@ pub struct ModuleArguments {
 pub enum Action {
     /// Make a module that compiles and whose tests hold, to be changed
     ///
-    /// The folder has the module's code, two cases, the settings of the linker, and a README with every
+    /// The folder has the module's code, its cases, what its language needs, and a README with every
     /// command up to the module running in a collector. Nothing that is there already is written over.
     ///
     ///   sluicebox module new pod-greeter
     ///   sluicebox module new pod-greeter --sdk ../sluicebox/guest-sdk
+    ///   sluicebox module new pod-lines --language python
     ///
     /// Exit codes: 0 made, 2 no good name, a folder that is there already, or no SDK.
     #[command(verbatim_doc_comment)]
@@ -118,7 +119,7 @@ pub struct NewArguments {
     /// What it is written in
     #[arg(long, value_enum, default_value = "rust")]
     pub language: Language,
-    /// Where the SDK is: the folder `guest-sdk` of sluicebox's sources, or the git address of these. Without it, it is looked for in and
+    /// Where the SDK for Rust is: the folder `guest-sdk` of sluicebox's sources, or the git address of these. Without it, it is looked for in and
     /// beside the folders above
     #[arg(long, value_name = "PATH|URL")]
     pub sdk: Option<String>,
@@ -127,8 +128,16 @@ pub struct NewArguments {
 /// What a module may be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
-    /// With the SDK.
+    /// With the SDK: a greeter of pods.
     Rust,
+    /// By bindings that wit-bindgen makes, compiled by clang; as all below: lines of pods and of what containers use.
+    C,
+    /// In QuickJS, by componentize-qjs.
+    Javascript,
+    /// In CPython, by componentize-py.
+    Python,
+    /// By Go itself and bindings that wit-bindgen makes.
+    Go,
 }
 
 /// Which cases, and which module.
@@ -143,7 +152,7 @@ pub struct TestArguments {
     /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
     #[arg(long)]
     pub bless: bool,
-    /// Memory that the module may have; modules in Python need about `256MiB`
+    /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
 }
@@ -180,7 +189,7 @@ pub struct ReplayArguments {
     /// A component file, or a preset by its name
     #[arg(long, short, value_name = "FILE|PRESET")]
     pub module: String,
-    /// Memory that the module may have; modules in Python need about `256MiB`
+    /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
 }
@@ -217,7 +226,7 @@ pub struct BenchArguments {
     /// How large the component may be
     #[arg(long, value_name = "SIZE")]
     pub budget_size: Option<ByteSize>,
-    /// Memory that the module may have; modules in Python need about `256MiB`
+    /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
 }

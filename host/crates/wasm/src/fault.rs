@@ -1,7 +1,9 @@
 //! Wasmtime's errors become what an operator can act on.
 
+use std::fmt;
+
 use sluicebox_contract::Fault;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 use crate::convert::BadEntries;
 use crate::imports::Host;
@@ -10,6 +12,10 @@ use crate::text::{readable, size};
 
 /// How many frames of the guest are named.
 const FRAMES: usize = 5;
+/// How long a name may be.
+const NAME_BYTES: usize = 80;
+/// How much of the path of a file is told.
+const PATH_PARTS: usize = 3;
 
 /// How wasmtime says that a call wanted to hand over more than allowed; it has no type for it. A test holds this.
 const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls";
@@ -122,15 +128,78 @@ fn reason(
 
 const MEMORY_HINT: &str = "does it keep more and more? else raise the memory limit";
 
-/// The innermost frames of the guest, by their names where the component has names.
+/// The innermost frames of the guest, by their names where the component has names, with file and line where the engine reads them.
 fn frames(error: &wasmtime::Error) -> Option<String> {
     let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    let mut names = Vec::new();
-    for frame in backtrace.frames().iter().take(FRAMES) {
-        names.push(match frame.func_name() {
-            Some(name) => readable(name, 80),
-            None => format!("function {}", frame.func_index()),
-        });
+    let mut frames = Vec::new();
+    for frame in backtrace.frames() {
+        // What was inlined comes first, the function that it was inlined into last.
+        for symbol in frame.symbols() {
+            let name = symbol.name().or_else(|| frame.func_name()).map_or_else(|| unnamed(frame), function);
+            frames.push(Frame { name, place: symbol.file().map(|file| place(file, symbol.line())) });
+        }
+        if frame.symbols().is_empty() {
+            frames.push(Frame { name: frame.func_name().map_or_else(|| unnamed(frame), function), place: None });
+        }
     }
-    (!names.is_empty()).then(|| names.join(" < "))
+    // The first ones of a panic are about panicking, not about the module: left out where something else is to be told.
+    let own = frames.iter().position(|frame| !frame.is_of_a_panic()).unwrap_or(0);
+    let told: Vec<String> = frames.iter().skip(own).take(FRAMES).map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| told.join(" < "))
+}
+
+/// Where a guest was.
+struct Frame {
+    name: String,
+    /// File and line.
+    place: Option<String>,
+}
+
+impl Frame {
+    fn is_of_a_panic(&self) -> bool {
+        const BEGINNINGS: [&str; 12] = [
+            "abort",
+            "core::option::expect_failed",
+            "core::option::unwrap_failed",
+            "core::panicking::",
+            "core::result::unwrap_failed",
+            "core::slice::index::",
+            "std::panicking::",
+            "std::process::abort",
+            "std::sys::",
+            "alloc::raw_vec::handle_error",
+            "__rustc",
+            "panic_abort::",
+        ];
+        BEGINNINGS.iter().any(|beginning| self.name.starts_with(beginning))
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(formatter, "{} ({place})", self.name),
+            None => formatter.write_str(&self.name),
+        }
+    }
+}
+
+fn unnamed(frame: &FrameInfo) -> String {
+    format!("function {}", frame.func_index())
+}
+
+/// A function as its author knows it.
+fn function(name: &str) -> String {
+    readable(name, NAME_BYTES)
+}
+
+/// The end of the path: its beginning is about the machine that compiled it.
+fn place(file: &str, line: Option<u32>) -> String {
+    let parts: Vec<&str> = file.split('/').filter(|part| !part.is_empty()).collect();
+    let end = parts.get(parts.len().saturating_sub(PATH_PARTS)..).unwrap_or_default().join("/");
+    let end = readable(&end, NAME_BYTES);
+    match line {
+        Some(line) => format!("{end}:{line}"),
+        None => end,
+    }
 }
