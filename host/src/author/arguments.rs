@@ -90,9 +90,11 @@ pub enum Action {
     /// The collector looks at a lane's last batch twenty times a second until it has seen so many
     /// events, or the time is over: a busy lane shapes more than is recorded, and none of it is slowed
     /// down. What `--redact` names is taken out before anything is written: every field of that name,
-    /// and every label or attribute. The same text becomes the same word, an address another address.
-    /// A text that stands within another one, such as a name in a path, is not found: look at the file
-    /// before you give it away.
+    /// every label, annotation or attribute, and every `value` beside such a `name`; in objects that
+    /// stand as text, too. The same text becomes the same word, an address another address, and where it
+    /// stands within another text, such as a name in a path, it is taken out as well if it has four
+    /// letters or more. Names of fields and labels stay, and so does what other
+    /// fields say in words of their own: look at the file before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
     ///   sluicebox module record --lane galileo --redact annotations --output cases/real.json
@@ -175,7 +177,7 @@ pub struct RecordArguments {
     /// How long to wait for them
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
-    /// A field, a label or an attribute whose text is taken out; may be given several times
+    /// A field, a label, an annotation or an attribute whose text is taken out; may be given several times
     #[arg(long, value_name = "NAME")]
     pub redact: Vec<String>,
 }
