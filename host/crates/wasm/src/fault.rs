@@ -158,18 +158,18 @@ struct Frame {
 impl Frame {
     fn is_of_a_panic(&self) -> bool {
         const BEGINNINGS: [&str; 12] = [
+            "__rustc::",
             "abort",
-            "core::option::expect_failed",
-            "core::option::unwrap_failed",
+            "alloc::alloc::handle_alloc_error",
+            "alloc::raw_vec::",
+            "core::option::",
             "core::panicking::",
-            "core::result::unwrap_failed",
+            "core::result::",
             "core::slice::index::",
-            "std::panicking::",
-            "std::process::abort",
-            "std::sys::",
-            "alloc::raw_vec::handle_error",
-            "__rustc",
+            "core::str::slice_error_fail",
             "panic_abort::",
+            "rust_panic",
+            "std::",
         ];
         BEGINNINGS.iter().any(|beginning| self.name.starts_with(beginning))
     }
@@ -188,9 +188,9 @@ fn unnamed(frame: &FrameInfo) -> String {
     format!("function {}", frame.func_index())
 }
 
-/// A function as its author knows it.
+/// A function as its author knows it: names of Rust without what the compiler adds, others as they are.
 fn function(name: &str) -> String {
-    readable(name, NAME_BYTES)
+    readable(&format!("{:#}", rustc_demangle::demangle(name)), NAME_BYTES)
 }
 
 /// The end of the path: its beginning is about the machine that compiled it.
@@ -201,5 +201,31 @@ fn place(file: &str, line: Option<u32>) -> String {
     match line {
         Some(line) => format!("{end}:{line}"),
         None => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_of_rust_is_told_as_it_is_written() {
+        assert_eq!(function("_RNvCsfLfy6EI15iL_7___rustc10rust_panic"), "__rustc::rust_panic");
+        assert_eq!(function("_ZN4core9panicking9panic_fmt17h0123456789abcdefE"), "core::panicking::panic_fmt");
+        assert_eq!(function("exports_lifecycle_start"), "exports_lifecycle_start");
+    }
+
+    #[test]
+    fn the_end_of_a_path_is_told() {
+        assert_eq!(place("/home/me/pod-greeter/src/lib.rs", Some(12)), "pod-greeter/src/lib.rs:12");
+        assert_eq!(place("lines.c", None), "lines.c");
+        assert_eq!(place("", Some(1)), ":1");
+    }
+
+    #[test]
+    fn what_is_about_panicking_is_known() {
+        let frame = |name: &str| Frame { name: name.to_owned(), place: None };
+        assert!(frame("core::panicking::panic_bounds_check").is_of_a_panic());
+        assert!(!frame("pod_greeter::greeting").is_of_a_panic());
     }
 }

@@ -22,7 +22,7 @@ const GO: Files = files!("guest-sdk/examples/go":
     "export_sluicebox_module_lifecycle/export.go" "export_sluicebox_module_pod_handler/export.go"
     "export_sluicebox_module_sample_handler/export.go" "export_sluicebox_module_subjects/export.go"
     "lines/lines.go" "lines/pods.go" "lines/samples.go" "package-lock.json" "package.json"
-    "stand-in/wit/runtime/runtime.go" "stand-in/wit/types/types.go" "wasi.wat");
+    "stand-in/go.mod" "stand-in/wit/runtime/runtime.go" "stand-in/wit/types/types.go" "wasi.wat");
 
 const CASES: Files = files!("guest-sdk/examples/cases":
     "a_pod_is_told_when_its_phase_changes.json" "a_pod_of_another_namespace_is_passed_over.json"
@@ -153,7 +153,7 @@ mod tests {
             }
             let kind = entry.file_type().unwrap();
             if kind.is_dir() {
-                below(&entry.path(), &format!("{inside}{name}/"), ignored, found);
+                below(&entry.path(), &format!("{inside}{name}/"), "", found);
             } else if kind.is_file() {
                 found.insert(format!("{inside}{name}"));
             }
