@@ -68,7 +68,7 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     let redis = TcpStream::connect_timeout(&arguments.redis, Duration::from_millis(300)).is_ok().then_some(arguments.redis);
     let config = folder.join("sluicebox.yaml");
     let text = match &arguments.module {
-        Some(module) => of_one_module(&server.url(), module)?,
+        Some(module) => of_one_module(&server.url(), &folder, module)?,
         None => configuration(&server.url(), &folder, redis),
     };
     fs::write(&config, text)?;
@@ -161,23 +161,23 @@ fn configuration(api: &str, folder: &Path, redis: Option<SocketAddr>) -> String 
          \x20 galileo:\n    use: galileo-events\n    to: [terminal{to}]\n\
          \x20 lines:\n    use: json-lines\n    settings: {{fields: compact}}\n    from: [pods]\n    to: [terminal]\n{usage}\
          sinks:\n  folder:\n    files: {{directory: {meta}}}\n  terminal:\n    stdout: {{}}\n{events}{table}",
-        surroundings = surroundings(api),
+        surroundings = surroundings(api, folder),
         meta = folder.join("meta").display(),
     )
 }
 
 /// The module of somebody who writes one, and nothing else.
-fn of_one_module(api: &str, module: &Path) -> Result<String> {
+fn of_one_module(api: &str, folder: &Path, module: &Path) -> Result<String> {
     let module = module.canonicalize().with_context(|| format!("cannot find {}", module.display()))?;
-    let surroundings = surroundings(api);
+    let surroundings = surroundings(api, folder);
     Ok(format!(
         "{surroundings}sources:\n  pods: {{}}\nmodules:\n  yours:\n    use: {}\n    to: [terminal]\nsinks:\n  terminal:\n    stdout: {{}}\n",
         module.display()
     ))
 }
 
-/// What has nothing to do with what is shown.
-fn surroundings(api: &str) -> String {
+/// What has nothing to do with what is shown. Compiled modules are kept, and what was told in the last run is not: this cluster is another.
+fn surroundings(api: &str, folder: &Path) -> String {
     format!(
         "# The configuration of the demo.\n\
          node-name: {node}\n\
@@ -185,8 +185,9 @@ fn surroundings(api: &str) -> String {
          admin:\n  listen: 127.0.0.1:0\n\
          log:\n  format: json\n\
          cache-directory: {cache}\n\
-         state-directory: {cache}-state\n",
+         state-directory: {state}\n",
         node = cluster::NODE,
+        state = folder.join("state").display(),
         cache = env::temp_dir().join(format!("sluicebox-demo-{}", user())).display(),
     )
 }
