@@ -134,9 +134,9 @@ pub enum Language {
     Rust,
     /// By bindings that wit-bindgen makes, compiled by clang; as all below: lines of pods and of what containers use.
     C,
-    /// In QuickJS, by componentize-qjs.
+    /// In `QuickJS`, by `componentize-qjs`.
     Javascript,
-    /// In CPython, by componentize-py.
+    /// In `CPython`, by `componentize-py`.
     Python,
     /// By Go itself and bindings that wit-bindgen makes.
     Go,

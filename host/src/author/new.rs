@@ -79,9 +79,10 @@ fn write(folder: &Path, files: &[(String, String)]) -> io::Result<()> {
 
 fn next(folder: &Path, scaffold: &Scaffold) -> String {
     let folder = folder.display();
-    let commands: String = scaffold.commands.lines().map(|command| format!("  {command}\n")).collect();
+    let commands: Vec<&str> = scaffold.commands.lines().collect();
+    let commands = commands.join("\n  ");
     format!(
-        "made {folder}: {}, with its cases. Next:\n\n  cd {folder}\n{commands}\n\
+        "made {folder}: {}, with its cases. Next:\n\n  cd {folder}\n  {commands}\n\n\
          README.md says which tools that needs, what each file is, and how it runs in a collector.",
         scaffold.what
     )

@@ -165,18 +165,15 @@ impl<'a> Texts<'a> {
         let mut before = None;
         while let Some(rest) = text.get(at..) {
             let Some(first) = rest.chars().next() else { break };
-            match self.beginning(rest, is_of_a_word(before)) {
-                Some((found, word)) => {
-                    fresh.push_str(text.get(copied..at).unwrap_or_default());
-                    fresh.push_str(word);
-                    before = found.chars().next_back();
-                    at += found.len();
-                    copied = at;
-                }
-                None => {
-                    before = Some(first);
-                    at += first.len_utf8();
-                }
+            if let Some((found, word)) = self.beginning(rest, is_of_a_word(before)) {
+                fresh.push_str(text.get(copied..at).unwrap_or_default());
+                fresh.push_str(word);
+                before = found.chars().next_back();
+                at += found.len();
+                copied = at;
+            } else {
+                before = Some(first);
+                at += first.len_utf8();
             }
         }
         (copied > 0).then(|| fresh + text.get(copied..).unwrap_or_default())

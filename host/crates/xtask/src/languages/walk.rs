@@ -1,6 +1,7 @@
 //! Types through what the author's guide says, from `sluicebox module new` to the module at work in the demo, in an empty folder.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -42,7 +43,7 @@ pub(super) fn walk(wanted: impl Fn(&str) -> bool, bless: bool) -> Result<()> {
     }
     let mut differ = String::new();
     for (typed, now) in all.iter().filter(|(typed, now)| typed.says_otherwise(now)) {
-        differ += &format!("$ {}--- {GUIDE} says\n{}--- now it says\n{now}", typed.command, typed.said);
+        let _ = write!(differ, "$ {}--- {GUIDE} says\n{}--- now it says\n{now}", typed.command, typed.said);
     }
     if !differ.is_empty() {
         bail!("{GUIDE} is wrong; `cargo xtask languages --walk --bless` writes what comes into it\n{differ}");
@@ -72,9 +73,9 @@ fn type_through(session: &Session) -> Result<Vec<String>> {
     let root = workspace::root().to_string_lossy();
     let mut script = String::from("exec 2>&1\n");
     for typed in &session.commands {
-        script += &format!("printf '{MARK}\\n'\n{}", typed.command.replace(SOURCES, &root));
+        let _ = write!(script, "printf '{MARK}\\n'\n{}", typed.command.replace(SOURCES, &root));
     }
-    script += &format!("printf '{MARK}\\n'\n");
+    let _ = writeln!(script, "printf '{MARK}\\n'");
     let mut shell = shell(&script, &folder, tools)?;
     let output = shell.stdin(Stdio::null()).output().context("cannot run sh")?;
     let text = String::from_utf8_lossy(&output.stdout);
