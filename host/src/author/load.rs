@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_registry::{Config, NoReference, PullConfig, Pulled, Puller, Reference, Wish};
-use sluicebox_wasm::{COMPONENT_BYTES, Cache, Engine, Limits, LoadError, LoadOptions, Module, Refusal, read_component};
+use sluicebox_wasm::{
+    COMPONENT_BYTES, Cache, Engine, EngineError, Limits, LoadError, LoadOptions, Module, Refusal, read_component,
+};
 
 use super::paths;
 use crate::{foundry, presets, say};
@@ -43,7 +45,16 @@ fn pulled(name: &str, reference: Result<Reference, NoReference>) -> Result<Vec<u
 
 /// The module, compiled or taken from the cache; what is wrong was said already when there is none.
 pub(super) fn module(name: &str, component: &[u8], cache: Option<&Cache>) -> Result<Module, ExitCode> {
-    let engine = Engine::new().map_err(|error| {
+    by(Engine::new(), name, component, cache)
+}
+
+/// The same, by an engine that says at which line of its source the module has failed.
+fn traced(name: &str, component: &[u8]) -> Result<Module, ExitCode> {
+    by(Engine::with_lines(), name, component, foundry::cache(None).as_ref())
+}
+
+fn by(engine: Result<Engine, EngineError>, name: &str, component: &[u8], cache: Option<&Cache>) -> Result<Module, ExitCode> {
+    let engine = engine.map_err(|error| {
         say::complaint(format_args!("error: {error}"));
         ExitCode::FAILURE
     })?;
@@ -53,9 +64,8 @@ pub(super) fn module(name: &str, component: &[u8], cache: Option<&Cache>) -> Res
 
 /// The module of this name, from the cache or compiled, and the case files that are meant; else what is wrong has been said.
 pub(super) fn with_cases(name: &str, meant: &[PathBuf]) -> Result<(Module, Vec<PathBuf>), ExitCode> {
-    let cache = foundry::cache(None);
     let component = component(name).map_err(|error| refused(&error))?;
-    let module = module(name, &component, cache.as_ref())?;
+    let module = traced(name, &component)?;
     let paths = paths::cases(meant).map_err(say::wrong)?;
     Ok((module, paths))
 }

@@ -49,6 +49,8 @@ pub enum Need {
     Openssl,
     /// To make a file system that knows quotas, and to set them. To mount it is another thing.
     Btrfs,
+    /// The example of `guest-sdk/examples` in this language, made to a component.
+    Example(&'static str),
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -58,7 +60,7 @@ pub enum Need {
 /// With `CI=true`, when something is missing that was not left out on purpose.
 #[must_use = "a test that cannot run must return"]
 pub fn require(need: Need) -> bool {
-    let left_out = matches!(need, Need::KubeApiServer | Need::Kafka) && is_true("SLUICEBOX_QUICK");
+    let left_out = matches!(need, Need::KubeApiServer | Need::Kafka | Need::Example(_)) && is_true("SLUICEBOX_QUICK");
     let why = if left_out {
         "left out by --quick".to_owned()
     } else {
@@ -120,6 +122,18 @@ pub fn mkfs_btrfs() -> Result<PathBuf> {
 /// `btrfs`.
 pub fn btrfs() -> Result<PathBuf> {
     program("btrfs", "SLUICEBOX_BTRFS")
+}
+
+/// The component of [`Need::Example`].
+pub fn example(language: &str) -> Result<PathBuf> {
+    let made = std::env::var_os("SLUICEBOX_LANGUAGES")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/languages")), PathBuf::from);
+    let component = made.join(format!("{language}.wasm"));
+    if !component.is_file() {
+        let why = std::fs::read_to_string(made.join(format!("{language}.unavailable")));
+        bail!("{}", why.unwrap_or_else(|_| "`cargo xtask languages` has not been run".to_owned()));
+    }
+    Ok(component)
 }
 
 pub(super) fn stunnel() -> Result<PathBuf> {
@@ -196,6 +210,7 @@ impl Need {
             Self::NetworkNamespaces => "network namespaces",
             Self::Openssl => "openssl",
             Self::Btrfs => "btrfs",
+            Self::Example(language) => language,
         }
     }
 
@@ -218,6 +233,7 @@ impl Need {
             Self::NetworkNamespaces => network_namespaces(),
             Self::Openssl => program("openssl", "SLUICEBOX_OPENSSL").map(drop),
             Self::Btrfs => mkfs_btrfs().and_then(|_| btrfs()).map(drop),
+            Self::Example(language) => example(language).map(drop),
         }
     }
 }

@@ -34,7 +34,7 @@ mod resp;
 mod tls;
 
 pub use apache_kafka::ApacheKafka;
-pub use found::{Need, btrfs, cache, kubectl, mkfs_btrfs, promtool, python, require};
+pub use found::{Need, btrfs, cache, example, kubectl, mkfs_btrfs, promtool, python, require};
 pub(crate) use found::{busybox, emulator, linux, user_mode_linux};
 pub use https::Unfinished;
 pub use kafka::{KafkaOptions, KafkaServer, KafkaUser};
