@@ -39,6 +39,8 @@ pub(super) struct Store {
     waiting: Waiting,
     /// Everything before this number was left by an earlier run.
     earlier: u64,
+    /// So much is done of what was read, though the disk was not told yet.
+    done: u64,
     markers: usize,
     /// Something is being put away, and nobody waits for it: what it holds is not known.
     untidy: bool,
@@ -63,6 +65,7 @@ impl Store {
             name,
             waiting: seen,
             earlier: waiting.next,
+            done: 0,
             markers,
             untidy,
             refuses,
@@ -90,6 +93,23 @@ impl Store {
     /// Whether everything that it was given is in it.
     pub(super) fn is_tidy(&self) -> bool {
         held(&self.table).inbox.is_empty()
+    }
+
+    /// Whether, besides, all of it outlives the program.
+    pub(super) fn is_safe(&self) -> bool {
+        self.is_tidy() && self.unflushed() == 0
+    }
+
+    /// Entries that it holds and that the disk has not taken.
+    fn unflushed(&self) -> u64 {
+        let Waiting { next, flushed, first_open, .. } = self.waiting;
+        next.saturating_sub(flushed.max(first_open).max(self.done))
+    }
+
+    /// The entries before this number are written or refused.
+    pub(super) fn note_done(&mut self, number: u64) {
+        self.done = self.done.max(number);
+        self.meter.unflushed.set(gauge(self.unflushed()));
     }
 
     /// What is too large to be stored.
@@ -140,7 +160,7 @@ impl Store {
 
     /// Ready when the disk has refused something and it is time to try it again.
     pub(super) async fn tries_again(&self) {
-        if !self.refuses {
+        if !self.refuses && self.unflushed() == 0 {
             std::future::pending::<()>().await;
         }
         sleep(REFUSED).await;
@@ -249,7 +269,7 @@ impl Store {
         self.count_too_large(too_large.len());
         self.work(Backlog::close).await;
         let entries = self.waiting.next - self.waiting.first_open;
-        self.meter.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.meter.entries.set(gauge(entries));
         too_large
     }
 
@@ -274,7 +294,6 @@ impl Store {
             let held = held(&self.table);
             (held.waiting, held.markers)
         };
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.meter.entries.set(gauge(waiting.unread));
         self.meter.bytes.set(gauge(waiting.bytes));
         self.meter.dropped.add(waiting.dropped.saturating_sub(self.waiting.dropped));
@@ -286,6 +305,7 @@ impl Store {
             warn!(sink = %self.name, so_far = waiting.damaged, hint = "see to the disk", "stored entries cannot be read any more and are lost");
         }
         (self.waiting, self.markers) = (waiting, markers);
+        self.meter.unflushed.set(gauge(self.unflushed()));
     }
 
     fn works_again(&mut self) {
@@ -303,6 +323,10 @@ impl Store {
         }
         self.refuses = true;
     }
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Whether a count has grown so much since it was last told that it is worth a line: ever more rarely.
