@@ -45,6 +45,8 @@ pub(super) struct Writer {
     /// What this run has written; none when nobody will ask.
     claimed: Option<HashSet<String>>,
     appender: Appender,
+    /// The file system has refused something, and has taken nothing since.
+    ails: bool,
 }
 
 impl Writer {
@@ -61,6 +63,7 @@ impl Writer {
             forgotten_since: None,
             recalled: false,
             has_complained: false,
+            ails: false,
         }
     }
 
@@ -208,7 +211,10 @@ impl Writer {
             let tried = format!("cannot append to `{}/{}`", self.config.directory.display(), shown(&name, NAME));
             let done = self.with_directory(now, |directory, appender| appender.write(&name, directory, manner, now));
             let fault = match done {
-                Ok(Ok(())) => continue,
+                Ok(Ok(())) => {
+                    self.ails = false;
+                    continue;
+                }
                 Ok(Err(errno)) if self.appender.is_default(&name) => self.judge_default(errno, tried, &path),
                 Ok(Err(errno)) => match self.judge(errno, tried) {
                     Obstacle::Refused(reason) => {
@@ -236,6 +242,7 @@ impl Writer {
         let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
         let done = self.with_directory(now, |directory, _| directory.put(&place, &document.body, manner));
         done.map_err(Obstacle::Stopped)?.map_err(|errno| self.judge(errno, tried))?;
+        self.ails = false;
         self.appender.document_put(&place);
         self.unsaved |= self.retention.keep(&place) || self.forgotten.contains(&place);
         if place.collection.is_none()
