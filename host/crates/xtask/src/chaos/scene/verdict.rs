@@ -137,9 +137,11 @@ impl Scene<'_> {
         let facts = |(number, run): (usize, &Run)| {
             let is_last = number == last;
             let account = run.last.as_ref().map(|metrics| metrics.account(sink)).unwrap_or_default();
-            let safe = match (is_last, run.well) {
+            // Of one that was asked to end, all survives that it does not name as lost.
+            let survives = |lost: &BTreeMap<String, f64>| account.entries - lost.get(sink).copied().unwrap_or_default();
+            let safe = match (is_last, &run.lost) {
                 (true, _) => taken_in.account(sink).entries,
-                (_, true) => account.entries,
+                (_, Some(lost)) => survives(lost).max(account.safe(disk_is_full)),
                 _ => account.safe(disk_is_full),
             };
             let end = match (is_last, run.well) {
