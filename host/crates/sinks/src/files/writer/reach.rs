@@ -62,14 +62,14 @@ impl Writer {
     /// while they are open.
     fn leave_after(&mut self, errno: Errno) {
         if is_of_file_system(errno) {
-            self.ails = true;
+            self.ailment = Some(errno);
             self.leave();
         }
     }
 
     /// At the end of any work: to read, or to find that there is nothing to be done, the directory was opened even so.
     pub(in crate::files) fn rest(&mut self) {
-        if self.ails {
+        if self.ailment.is_some() {
             self.leave();
         }
     }
