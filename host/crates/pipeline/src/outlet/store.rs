@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluicebox_contract::meter::StoreMeter;
 use sluicebox_contract::{Backlog, Fault, Waiting};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -42,8 +42,8 @@ pub(super) struct Store {
     /// So much is done of what was read, though the disk was not told yet.
     done: u64,
     markers: usize,
-    /// Something is being put away, and nobody waits for it: what it holds is not known.
-    untidy: bool,
+    /// Something is being put away: what it holds is not known.
+    putting: Option<JoinHandle<()>>,
     /// Whether it was said that the disk refuses.
     refuses: bool,
     /// From when on the next records may be read.
@@ -56,7 +56,7 @@ impl Store {
         meter.recovered.add(waiting.unread + waiting.damaged);
         let disk = Arc::new(Mutex::new(Disk::new(backlog)));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
-        let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
+        let (seen, markers, putting, refuses, next_read) = (Waiting::default(), 0, None, false, Instant::now());
         let mut store = Self {
             settings,
             disk,
@@ -67,7 +67,7 @@ impl Store {
             earlier: waiting.next,
             done: 0,
             markers,
-            untidy,
+            putting,
             refuses,
             next_read,
         };
@@ -130,17 +130,16 @@ impl Store {
 
     /// Puts away what it was given, as far as there is room, and waits for a while where there is none. Can be dropped and asked again.
     pub(super) async fn put_away(&mut self) {
-        let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
-        let work = move || {
-            let mut disk = lock(&disk);
-            let result = disk.put_away(&table, &meter);
-            disk.shown(&table);
-            held(&table).result = Some(result);
-        };
-        self.untidy = true;
-        let _done = spawn_blocking(work).await;
-        self.untidy = false;
-        self.look();
+        if self.putting.is_none() {
+            let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
+            self.putting = Some(spawn_blocking(move || {
+                let mut disk = lock(&disk);
+                let result = disk.put_away(&table, &meter);
+                disk.shown(&table);
+                held(&table).result = Some(result);
+            }));
+        }
+        self.catch_up().await;
         let result = held(&self.table).result.take();
         let pause = match result {
             Some(Err(fault)) => {
@@ -166,11 +165,13 @@ impl Store {
         sleep(REFUSED).await;
     }
 
-    /// Waits until nothing is being put away any more.
+    /// Waits until nothing is being put away any more. Can be dropped and asked again.
     pub(super) async fn catch_up(&mut self) {
-        if self.untidy {
-            self.work(|_| Ok(())).await;
-            self.untidy = false;
+        // That very work: it may not even have begun, and what is asked of the disk later can come before it.
+        if let Some(putting) = &mut self.putting {
+            let _done = putting.await;
+            self.putting = None;
+            self.look();
         }
     }
 
@@ -333,3 +334,7 @@ fn gauge(number: u64) -> i64 {
 fn grown(before: u64, now: u64) -> bool {
     now > before && now.ilog2() > before.checked_ilog2().unwrap_or(0) || before == 0 && now > 0
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
