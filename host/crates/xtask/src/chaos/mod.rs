@@ -253,8 +253,9 @@ impl Campaign {
             longest(|outcome| outcome.recovery)
         ));
         say(format!(
-            "chaos: {} seeds with a real API server, {} documents in ConfigMaps; {} entries dropped where that may be",
+            "chaos: {} seeds with a real API server, {} in which documents expire, {} documents in ConfigMaps; {} entries dropped where that may be",
             outcomes.iter().filter(|outcome| self.means.api_servers.is_real(outcome.seed)).count(),
+            outcomes.iter().filter(|outcome| self.plan(outcome.seed).expires.is_some()).count(),
             outcomes.iter().map(|outcome| outcome.in_maps).sum::<usize>(),
             outcomes.iter().map(|outcome| outcome.dropped).sum::<u64>(),
         ));
