@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sluicebox_contract::{Document, Entry, Fault, Forget, Outcome, Refusal};
 use tokio::time::Instant;
 use tracing::warn;
@@ -45,6 +46,8 @@ pub(super) struct Writer {
     /// What this run has written; none when nobody will ask.
     claimed: Option<HashSet<String>>,
     appender: Appender,
+    /// Why the file system has refused something, while it has taken nothing since.
+    ailment: Option<Errno>,
 }
 
 impl Writer {
@@ -61,6 +64,7 @@ impl Writer {
             forgotten_since: None,
             recalled: false,
             has_complained: false,
+            ailment: None,
         }
     }
 
@@ -208,7 +212,10 @@ impl Writer {
             let tried = format!("cannot append to `{}/{}`", self.config.directory.display(), shown(&name, NAME));
             let done = self.with_directory(now, |directory, appender| appender.write(&name, directory, manner, now));
             let fault = match done {
-                Ok(Ok(())) => continue,
+                Ok(Ok(())) => {
+                    self.ailment = None;
+                    continue;
+                }
                 Ok(Err(errno)) if self.appender.is_default(&name) => self.judge_default(errno, tried, &path),
                 Ok(Err(errno)) => match self.judge(errno, tried) {
                     Obstacle::Refused(reason) => {
@@ -236,6 +243,7 @@ impl Writer {
         let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
         let done = self.with_directory(now, |directory, _| directory.put(&place, &document.body, manner));
         done.map_err(Obstacle::Stopped)?.map_err(|errno| self.judge(errno, tried))?;
+        self.ailment = None;
         self.appender.document_put(&place);
         self.unsaved |= self.retention.keep(&place) || self.forgotten.contains(&place);
         if place.collection.is_none()

@@ -1,11 +1,13 @@
 //! The program in one seed: started, killed and stopped, and what it said of itself while it lived.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use sluicebox_testkit::program::{Program, ask};
 use tokio::time::{sleep, timeout};
 
@@ -30,6 +32,8 @@ pub(super) struct Run {
     pub(super) last: Option<Metrics>,
     /// Whether it has ended by itself, with nothing lost.
     pub(super) well: bool,
+    /// When it has ended by itself, how many entries of which sink it has said to be lost.
+    pub(super) lost: Option<BTreeMap<String, f64>>,
 }
 
 /// Who looks at the program's metrics all the time, and what was seen last of which run.
@@ -173,7 +177,12 @@ impl Collector {
             Some(1) => false,
             _ => bail!("it ended with {status}:\n{}", program.log()?),
         };
+        let lost = lost(&program.log()?);
+        if well && !lost.is_empty() {
+            bail!("it ended with code 0 and has lost {lost:?}");
+        }
         self.note(well);
+        self.runs.last_mut().into_iter().for_each(|run| run.lost = Some(lost.clone()));
         Ok(well)
     }
 
@@ -196,5 +205,27 @@ impl Collector {
 
     pub(super) fn log(&self, run: usize) -> PathBuf {
         self.folder.join(format!("run-{run}.log"))
+    }
+}
+
+/// How many entries of which sink are lost, as the log says.
+fn lost(log: &str) -> BTreeMap<String, f64> {
+    let lost = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let is_it = line.get("message")?.as_str()? == "entries were not written and are lost";
+        is_it.then_some((line.get("sink")?.as_str()?.to_owned(), line.get("entries")?.as_f64()?))
+    };
+    log.lines().filter_map(lost).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_read_from_the_log() {
+        let log = "{\"message\":\"stopped\"}\n\
+            {\"level\":\"ERROR\",\"message\":\"entries were not written and are lost\",\"sink\":\"broker\",\"entries\":30,\"hint\":\"x\"}\nx";
+        assert_eq!(lost(log), BTreeMap::from([("broker".to_owned(), 30.0)]));
     }
 }

@@ -49,12 +49,13 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         "node-name: {}\n\
          kubernetes: {{{}, connect-timeout: 1s, request-timeout: 2s, watch-idle-timeout: 5s}}\n\
          admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\nshutdown-grace: 4s\n\
-         cache-directory: {}\nstate-directory: {}\nsources:\n  pods: {{at-start: {}}}\n  scrape:\n    targets:\n",
+         cache-directory: {}\nstate-directory: {}\nsources:\n  pods: {{at-start: {}{}}}\n  scrape:\n    targets:\n",
         places.node,
         places.kubernetes,
         places.cache.display(),
         places.state.display(),
         if plan.reconciles { "reconcile" } else { "replay" },
+        if plan.expires.is_some() { ", refresh: 1s" } else { "" },
     );
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
@@ -68,13 +69,14 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         ));
     }
     line(format_args!("modules:"));
+    let unchanged = if plan.expires.is_some() { ", unchanged: put" } else { "" };
     line(format_args!(
         "  samples: {{use: json-lines, from: [scrape], settings: {{channel: {TOPIC}}}, when-full: wait, to: [broker]}}"
     ));
     line(format_args!("  copies: {{use: json-lines, from: [scrape], when-full: wait, to: [lines]}}"));
     line(format_args!("  meta: {{use: fluent-bit-meta, settings: {{retention: 300ms}}, to: [meta]}}"));
     line(format_args!(
-        "  metadata: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: {}}}, to: [redis]}}",
+        "  metadata: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: {}{unchanged}}}, to: [redis]}}",
         own("metadata", seed)
     ));
     line(format_args!(
@@ -83,7 +85,7 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     ));
     if plan.maps.is_some() {
         line(format_args!(
-            "  mapped: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: null}}, to: [maps]}}"
+            "  mapped: {{use: pod-metadata, from: [pods], settings: {{retention: 0s, collection: null{unchanged}}}, to: [maps]}}"
         ));
     }
     if plan.spill.is_some() {
@@ -96,7 +98,8 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
         "kafka: {{brokers: [\"{}\"], message-timeout: 2s, linger: 1ms, extra: {{\"reconnect.backoff.ms\": \"20\", \"reconnect.backoff.max.ms\": \"200\"}}}}",
         places.broker
     );
-    let redis = format!("redis: {{url: \"redis://{}\", connect-timeout: 1s, write-timeout: 1s}}", places.redis);
+    let expires = plan.expires.map(|after| format!(", expire-after: {after}ms")).unwrap_or_default();
+    let redis = format!("redis: {{url: \"redis://{}\", connect-timeout: 1s, write-timeout: 1s{expires}}}", places.redis);
     line(format_args!("sinks:\n  broker: {{{kafka}{}}}", store(Some(plan.broker))));
     line(format_args!(
         "  lines: {{files: {{directory: \"{output}/lines\", append: {{file: lines.jsonl, sync: {}}}}}{}}}",
@@ -109,7 +112,7 @@ pub(super) fn text(plan: &Plan, places: &Places<'_>) -> String {
     ));
     line(format_args!("  redis: {{{redis}{}}}", store(plan.redis)));
     if let Some(MapsPlan { store: own, shards, period }) = plan.maps {
-        let maps = format!("{{namespace: {}, name: {MAP}, period: {period}ms, shards: {shards}}}", places.namespace);
+        let maps = format!("{{namespace: {}, name: {MAP}, period: {period}ms, shards: {shards}{expires}}}", places.namespace);
         line(format_args!("  maps: {{config-maps: {maps}{}}}", store(own)));
     }
     if let Some(SpillPlan { drops, store: own, items }) = plan.spill {

@@ -12,6 +12,13 @@ use tokio::time::sleep;
 /// How long it may take until nobody has a file open on it any more.
 const LET_GO_WITHIN: Duration = Duration::from_secs(20);
 
+/// Whether a disk can be made to break down on this machine; below that folder, which is made.
+pub(super) fn probe(folder: &Path) -> Result<()> {
+    let path = folder.join("probe");
+    fs::create_dir_all(&path)?;
+    Image::new(&path, 8)?.break_down()
+}
+
 /// The file, and where it is mounted.
 pub(super) struct Image {
     file: PathBuf,

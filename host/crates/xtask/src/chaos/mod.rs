@@ -30,7 +30,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::command::{must, say};
 use crate::{lab, modules, workspace};
@@ -60,15 +60,15 @@ pub(crate) struct Arguments {
     /// Begin no seed later than so many seconds after the first
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     time_limit: u64,
+    /// Fail where fewer seeds than these were played within the time
+    #[arg(long, value_name = "SEEDS", default_value_t = 1)]
+    least: u64,
     /// How many seeds are played side by side, each worker with servers of its own
     #[arg(long, default_value_t = 5)]
     workers: u64,
     /// Which API server the program watches
     #[arg(long, value_enum, default_value_t)]
     api_server: ApiServers,
-    /// Have disks break down as well, as the kernel does it that finds an error on them
-    #[arg(long)]
-    broken_disks: bool,
     /// Take the program as it is in target/debug
     #[arg(long)]
     as_built: bool,
@@ -104,14 +104,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         anyhow::Ok(())
     })?;
-    campaign.tell(arguments.seed.is_some())
+    campaign.tell(arguments.seed.is_some(), usize::try_from(arguments.least).unwrap_or(usize::MAX))
 }
 
-/// What belongs to every run of the tests, with the program as they have built it.
-pub(crate) fn as_test() -> Result<()> {
-    let words = |words: &str| words.split(' ').map(OsString::from).collect();
-    enter(words("chaos --as-built --seeds 200 --time-limit 240"))?;
-    enter(words("chaos --as-built --kills 50 --time-limit 60"))
+/// What belongs to every run of the tests, with the program as they have built it, and with a real API server where there is one. A slow machine
+/// plays fewer seeds, and says how many.
+pub(crate) fn as_test(has_real: bool) -> Result<()> {
+    let with = if has_real { "both" } else { "played" };
+    let words = |words: String| words.split(' ').map(OsString::from).collect();
+    enter(words(format!("chaos --as-built --api-server {with} --seeds 200 --time-limit 300 --least 100")))?;
+    enter(words(format!("chaos --as-built --api-server {with} --kills 50 --time-limit 60")))
 }
 
 /// Goes on in a mount namespace of its own, where that is possible: what is mounted there ends with it.
@@ -139,6 +141,8 @@ struct Campaign {
     until: Instant,
     begin: Instant,
     means: Means,
+    /// Why no disk breaks down, where disks can be mounted.
+    unbroken: Option<anyhow::Error>,
     folder: PathBuf,
     binary: PathBuf,
     /// Nothing but kills.
@@ -151,6 +155,9 @@ impl Campaign {
         let begin = Instant::now();
         let end = from.saturating_add(seeds);
         let api_servers = arguments.api_server;
+        let folder = workspace::target().join("chaos");
+        let disks = std::env::var_os(DISKS).is_some();
+        let unbroken = if disks { image::probe(&folder).err() } else { None };
         let (real, played): (Vec<u64>, Vec<u64>) = (from..end).partition(|seed| api_servers.is_real(*seed));
         Self {
             played: Mutex::new(played.into()),
@@ -159,8 +166,9 @@ impl Campaign {
             end,
             until: begin + Duration::from_secs(arguments.time_limit),
             begin,
-            means: Means { disks: std::env::var_os(DISKS).is_some(), api_servers, broken_disks: arguments.broken_disks },
-            folder: workspace::target().join("chaos"),
+            means: Means { disks, api_servers, broken_disks: disks && unbroken.is_none() },
+            unbroken,
+            folder,
             binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
             kills: arguments.kills,
             outcomes: Mutex::default(),
@@ -213,15 +221,14 @@ impl Campaign {
                 ApiServers::Played => " --api-server played",
                 ApiServers::Both => "",
             };
-            let broken = if self.means.broken_disks { " --broken-disks" } else { "" };
-            say(format!("  again: cargo xtask chaos --seed {}{kills}{with}{broken}", outcome.seed));
+            say(format!("  again: cargo xtask chaos --seed {}{kills}{with}", outcome.seed));
         }
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         Ok(())
     }
 
     /// Says what was done. Fails where anything has failed, or nothing was done.
-    fn tell(&self, in_full: bool) -> Result<()> {
+    fn tell(&self, in_full: bool, least: usize) -> Result<()> {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut troubles: BTreeMap<&str, usize> = BTreeMap::new();
         for name in outcomes.iter().flat_map(|outcome| &outcome.done) {
@@ -246,8 +253,9 @@ impl Campaign {
             longest(|outcome| outcome.recovery)
         ));
         say(format!(
-            "chaos: {} seeds with a real API server, {} documents in ConfigMaps; {} entries dropped where that may be",
+            "chaos: {} seeds with a real API server, {} in which documents expire, {} documents in ConfigMaps; {} entries dropped where that may be",
             outcomes.iter().filter(|outcome| self.means.api_servers.is_real(outcome.seed)).count(),
+            outcomes.iter().filter(|outcome| self.plan(outcome.seed).expires.is_some()).count(),
             outcomes.iter().map(|outcome| outcome.in_maps).sum::<usize>(),
             outcomes.iter().map(|outcome| outcome.dropped).sum::<u64>(),
         ));
@@ -264,6 +272,9 @@ impl Campaign {
         if !self.means.disks {
             say("chaos: NOT DONE: full disks, since none can be mounted here");
         }
+        if let Some(cause) = &self.unbroken {
+            say(format!("chaos: NOT DONE: disks that break down: {cause:#}"));
+        }
         if in_full {
             for note in outcomes.iter().flat_map(|outcome| &outcome.notes) {
                 say(note);
@@ -275,6 +286,7 @@ impl Campaign {
         if !failed.is_empty() {
             bail!("{} of {} seeds failed: {failed:?}", failed.len(), outcomes.len());
         }
+        ensure!(outcomes.len() >= least, "{} seeds were played, and {least} were to be at least", outcomes.len());
         Ok(())
     }
 }

@@ -98,6 +98,8 @@ pub(super) struct Plan {
     pub(super) maps: Option<MapsPlan>,
     /// Of one more sink, which may drop.
     pub(super) spill: Option<SpillPlan>,
+    /// After how many milliseconds documents in Redis and in `ConfigMaps` go that are not put again; then each pod is told anew all the time.
+    pub(super) expires: Option<u64>,
     /// Whether only what has changed is told after a restart.
     pub(super) reconciles: bool,
     /// Pods that there are at most at a time.
@@ -148,6 +150,7 @@ impl Plan {
         }
         let maps = is_real.then(|| maps(random)).flatten();
         let (spill, padding) = (None, 0);
+        let expires = expires(seed);
         let mut plan = Self {
             seed,
             is_real,
@@ -157,6 +160,7 @@ impl Plan {
             redis,
             maps,
             spill,
+            expires,
             reconciles,
             pods,
             pace,
@@ -256,6 +260,12 @@ fn store(random: &mut Random) -> StorePlan {
     }
 }
 
+/// Numbers of their own, so that the rest of a plan is the same without.
+fn expires(seed: u64) -> Option<u64> {
+    let random = &mut Random::new(seed ^ 0x0E89_14E5);
+    random.percent(20).then(|| random.between(2500, 3500))
+}
+
 fn maps(random: &mut Random) -> Option<MapsPlan> {
     random.percent(70).then(|| MapsPlan {
         store: random.percent(50).then(|| store(random)),
@@ -302,6 +312,9 @@ impl fmt::Display for Plan {
         if let Some(SpillPlan { drops, store, items }) = self.spill {
             let room = if store.is_some() { "a store of 1 MiB".to_owned() } else { format!("a queue of {items}") };
             writeln!(formatter, "one more sink drops the {drops:?} of {room}; values are longer by {} bytes", self.padding)?;
+        }
+        if let Some(after) = self.expires {
+            writeln!(formatter, "documents that are not put again go after {after} ms")?;
         }
         writeln!(formatter, "after a restart {} is told", if self.reconciles { "what has changed" } else { "everything" })?;
         for step in &self.steps {

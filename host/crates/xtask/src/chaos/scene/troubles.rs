@@ -1,9 +1,11 @@
 //! What goes wrong in a scene, and how it is over.
 
-use std::time::Duration;
+use std::fs;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sluicebox_testkit::api_server::{ApiServer, RequestFault, RequestFaultKind};
+use sluicebox_testkit::program::Program;
 use sluicebox_testkit::wire::WireState;
 use tokio::time::sleep;
 
@@ -15,6 +17,16 @@ use super::Scene;
 
 /// How long a program that is killed while it starts may start, in milliseconds.
 const STARTING: u64 = 120;
+/// How long it may take until a program stands still that is told to.
+const STILL_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whether no thread of this process runs, not even in the kernel.
+fn is_still(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    // Behind the name, which is in parentheses; one that has ended is still as well.
+    states.all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X'])))
+}
 
 impl Scene<'_> {
     pub(super) async fn begin(&mut self, step: Step) -> Result<()> {
@@ -66,9 +78,28 @@ impl Scene<'_> {
                 self.servers.kubernetes().await?.compact().await?;
                 self.restart_kubernetes().await?;
             }
+            Trouble::ReadOnlyState(_) | Trouble::ReadOnlyOutput => self.break_down(step.trouble).await?,
             other => self.around(other)?,
         }
         Ok(())
+    }
+
+    /// The program stands still at that moment: of what is being forced onto a disk when the kernel finds the error, Linux may say that it is done
+    /// though it is lost, and nobody can promise more than that.
+    async fn break_down(&mut self, trouble: Trouble) -> Result<()> {
+        let program = self.collector.program.as_ref();
+        let frozen = program.filter(|program| !is_still(program.id()));
+        if let Some(program) = frozen {
+            program.pause()?;
+            let begin = Instant::now();
+            while !is_still(program.id()) {
+                ensure!(begin.elapsed() < STILL_WITHIN, "the program does not stand still");
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let disk = if trouble == Trouble::ReadOnlyOutput { &self.output } else { &self.state };
+        disk.image.iter().try_for_each(Image::break_down)?;
+        frozen.map_or(Ok(()), Program::resume)
     }
 
     /// What happens to what the program stands on.
@@ -91,8 +122,6 @@ impl Scene<'_> {
             Trouble::BreakWatches | Trouble::Compact | Trouble::Refusals(_) => self.misbehave(trouble),
             Trouble::FullState => self.state.fill()?,
             Trouble::FullOutput => self.output.fill()?,
-            Trouble::ReadOnlyState(_) => self.state.image.iter().try_for_each(Image::break_down)?,
-            Trouble::ReadOnlyOutput => self.output.image.iter().try_for_each(Image::break_down)?,
             Trouble::FullSpill => {
                 self.spill_full.push((now_milliseconds(), i64::MAX));
                 self.spill.fill()?;

@@ -55,14 +55,17 @@ impl Scene<'_> {
         let truth = self.cluster.truth();
         // What has gone while nobody looked is not noticed where nothing is remembered.
         let anything = self.collector.runs.len() > 1 && (!self.plan.reconciles || self.is_damaged);
+        let none = BTreeSet::new();
         let told = self.listener.heard().map(|lines| events::times(&lines));
         let leftovers =
             truth.gone.iter().filter(|gone| self.may_be_left(gone, told.as_ref())).map(|gone| &gone.address).collect();
-        faults.extend(documents::hash_faults(&hash, &truth, (!anything).then_some(&leftovers)));
+        // Where documents expire, nothing is left of whatever has gone, noticed or not.
+        let left = if self.plan.expires.is_some() { Some(&none) } else { (!anything).then_some(&leftovers) };
+        faults.extend(documents::hash_faults(&hash, &truth, left));
         if self.plan.maps.is_some() {
             // What nobody has put again is removed once all that is there is written.
             self.outcome.in_maps = maps.len();
-            map_faults.extend(documents::hash_faults(&maps, &truth, Some(&BTreeSet::new())));
+            map_faults.extend(documents::hash_faults(&maps, &truth, Some(&none)));
             faults.extend(map_faults.into_iter().map(|fault| format!("ConfigMaps: {fault}")));
         }
         self.outcome.changes = truth.changes;
@@ -137,9 +140,11 @@ impl Scene<'_> {
         let facts = |(number, run): (usize, &Run)| {
             let is_last = number == last;
             let account = run.last.as_ref().map(|metrics| metrics.account(sink)).unwrap_or_default();
-            let safe = match (is_last, run.well) {
+            // Of one that was asked to end, all survives that it does not name as lost.
+            let survives = |named: &BTreeMap<String, f64>| account.entries - named.get(sink).copied().unwrap_or_default();
+            let safe = match (is_last, &run.lost) {
                 (true, _) => taken_in.account(sink).entries,
-                (_, true) => account.entries,
+                (_, Some(named)) => survives(named).max(account.safe(disk_is_full)),
                 _ => account.safe(disk_is_full),
             };
             let end = match (is_last, run.well) {
