@@ -545,20 +545,20 @@ async fn stopped_with_one_that_the_disk_has_not_taken(then: Then) -> (Report, Ar
     let (door, drawer) = (Door::is(Way::Down), Drawer::default());
     let run = Run::new(&door, &drawer, overflow());
     run.say(0..30).await;
-    let (tell, counted, stored, mut step) = (run.tell.clone(), Arc::clone(&run.meter), drawer.clone(), 0);
-    let stops = until("the disk has not taken it", move || {
+    let (tell, counted, shelf, mut phase) = (run.tell.clone(), Arc::clone(&run.meter), drawer.clone(), 0);
+    let refused = until("the disk has not taken it", move || {
         let store = counted.store.get().unwrap();
-        let mut contents = stored.0.lock().unwrap();
-        if step == 0 && store.stored.get() == 30 {
+        let mut contents = shelf.0.lock().unwrap();
+        if phase == 0 && store.stored.get() == 30 {
             contents.forgets = true;
             tell.try_send(event(30)).unwrap();
-            step = 1;
+            phase = 1;
         }
-        step == 1 && contents.next == 31 && store.failures.get() > 0
+        phase == 1 && contents.next == 31 && store.failures.get() > 0
     });
     let asked = drawer.clone();
     let stop = async move {
-        stops.await;
+        refused.await;
         match then {
             Then::Nothing => {}
             Then::TheDiskKeeps => asked.0.lock().unwrap().forgets = false,

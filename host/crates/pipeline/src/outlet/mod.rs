@@ -124,6 +124,10 @@ impl<K: Sink> Outlet<K> {
     /// Writes down what the store holds: it is not at its end before the disk has taken it.
     async fn close(&mut self) {
         while let Some(store) = &mut self.store {
+            store.catch_up().await;
+            if !store.is_tidy() {
+                store.put_away().await;
+            }
             let too_large = store.close().await;
             let is_safe = store.is_safe();
             self.bury(too_large).await;
