@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::author::ModuleArguments;
 use crate::compile::CompileArguments;
 use crate::dead_letters::DeadLettersArguments;
+use crate::migrate::MigrateArguments;
 use crate::stores::StoreArguments;
 
 /// Collects what happens on a Kubernetes node, has it shaped by WebAssembly modules, and writes it to sinks.
@@ -19,6 +20,7 @@ use crate::stores::StoreArguments;
 ///   sluicebox module --help          says how a module is written and tested
 ///   sluicebox dead-letters list      lists what a module or a sink could not deal with
 ///   sluicebox store inspect          shows what waits on the disk for sinks that do not take it
+///   sluicebox migrate --help         makes a configuration of what an older program was set to
 ///   sluicebox schema --reference     explains every field of a configuration
 ///
 /// Exit codes: 0 ended as asked, 1 ended by a fault, 2 wrong configuration or command line.
@@ -62,6 +64,21 @@ pub enum Command {
     DeadLetters(DeadLettersArguments),
     /// Inspect, verify, repair or drain what waits on the disk for sinks that do not take it
     Store(StoreArguments),
+    /// Turn the settings of a program that this one takes the place of into a configuration that does the same
+    ///
+    ///   sluicebox migrate galileo                              from the variables of this environment
+    ///   sluicebox migrate mape --env-file old.env              from a file of docker or systemd
+    ///   sluicebox migrate connections --manifest old.yaml      from a Kubernetes manifest
+    ///   sluicebox migrate fluent-bit -- --retention-period=5m  from flags
+    ///   sluicebox migrate alumet --config alumet-config.toml   from Alumet's own file
+    ///
+    /// The configuration goes to standard output. Comments on top say of each old setting what became of it, and
+    /// what is different. Passwords are never printed: they become variables or files. What comes from a ConfigMap
+    /// or a Secret stays a variable of the pod. Settings that are no settings are named on standard error.
+    ///
+    /// Exit codes: 0 made, 2 a value that cannot be used, a setting that is missing, or a file that cannot be read.
+    #[command(verbatim_doc_comment)]
+    Migrate(MigrateArguments),
     /// Print the JSON Schema of the configuration
     Schema(SchemaArguments),
     /// Compile the component on standard input: what the collector starts for itself

@@ -17,6 +17,7 @@ pub mod harmless;
 pub mod live;
 pub mod log;
 pub mod metrics;
+pub mod migrate;
 pub mod modules;
 pub mod place;
 pub mod plan;
