@@ -14,7 +14,7 @@ use crate::stores::StoreArguments;
 ///
 /// A configuration names sources (what is watched), modules (what shapes events into entries) and sinks (where entries go). Try:
 ///
-///   sluicebox check config.yaml      says what is wrong with a configuration
+///   sluicebox check config.yaml      says what is wrong with a configuration; `--permissions`: and what it may not do
 ///   sluicebox run config.yaml        runs it until SIGTERM
 ///   sluicebox modules                lists the modules that the program carries
 ///   sluicebox module --help          says how a module is written and tested
@@ -43,7 +43,13 @@ pub enum Command {
     /// Find every mistake in a configuration, without touching the network
     ///
     /// Reads the file, checks each field and each name, loads every module and starts it with its settings.
-    Check(ConfigArguments),
+    ///
+    /// With `--permissions` the API server is asked besides, and this node is looked at, as the user and with the mounts of whoever runs the
+    /// command: run it in the pod. A table says of each right, file, socket and directory that the configuration needs whether it is there;
+    /// below it stand the roles that grant the rights that are missing, and the mounts and security contexts that help.
+    ///
+    /// Exit codes: 0 all is right, 1 something is missing or the API server does not answer, 2 wrong configuration.
+    Check(CheckArguments),
     /// List the modules that the program carries, or describe component files
     Modules(ModulesArguments),
     /// Make, test, inspect and measure a module that you write
@@ -95,6 +101,17 @@ pub struct ConfigArguments {
     /// The name of this node, before what the configuration and `NODE_NAME` say
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
+}
+
+/// A configuration, and what is checked of it.
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Ask the API server and look at this node, too: whether everything that the configuration needs is there
+    #[arg(long)]
+    pub permissions: bool,
 }
 
 /// Which modules.

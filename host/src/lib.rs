@@ -19,6 +19,7 @@ pub mod log;
 pub mod metrics;
 pub mod migrate;
 pub mod modules;
+pub mod permissions;
 pub mod place;
 pub mod plan;
 pub mod presets;
