@@ -79,7 +79,7 @@ pub enum Command {
     ///   sluicebox migrate alumet --config alumet-config.toml   from Alumet's own file
     ///
     /// The configuration goes to standard output. Comments on top say of each old setting what became of it, and
-    /// what is different. Passwords are never printed: they become variables or files. What comes from a ConfigMap
+    /// what is different. Passwords are never printed: they become variables or files. What comes from a `ConfigMap`
     /// or a Secret stays a variable of the pod. Settings that are no settings are named on standard error.
     ///
     /// Exit codes: 0 made, 2 a value that cannot be used, a setting that is missing, or a file that cannot be read.

@@ -94,9 +94,7 @@ fn find(arguments: &EnvironmentArguments, system: &System) -> Result<Found, Stri
         return Ok(env_file::read(&read(path)?, &of_process));
     }
     if let Some(path) = &arguments.manifest {
-        let has = |name: &str| {
-            !system.common.contains(&name) && system.settings.iter().any(|setting| setting.name == name)
-        };
+        let has = |name: &str| !system.common.contains(&name) && system.settings.iter().any(|setting| setting.name == name);
         let wanted = manifest::Wanted { container: arguments.container.as_deref(), image: system.program, has: &has };
         return manifest::read(&read(path)?, &wanted).map_err(|error| format!("{}: {error}", path.display()));
     }

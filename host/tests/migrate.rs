@@ -7,8 +7,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use sluicebox_testkit::servers::{KubeApiServer, Need, RedisOptions, RedisServer, require};
-use support::{PATIENCE, Place, binary, running};
+use support::{Place, binary};
 
 /// A command line with nothing in the environment but these.
 fn with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -52,50 +51,6 @@ fn the_adapter_s_variables_become_a_configuration() {
     }
 }
 
-#[tokio::test]
-async fn what_was_made_of_the_adapter_s_variables_publishes_as_the_adapter_did() {
-    if !require(Need::Redis) || !require(Need::KubeApiServer) {
-        return;
-    }
-    let (redis, api) = (RedisServer::start(RedisOptions::default()).await.unwrap(), KubeApiServer::start().await.unwrap());
-    api.create_namespace("shop").await.unwrap();
-    let kubeconfig = api.kube_config(api.admin_token()).unwrap().display().to_string();
-    let (_, address) = redis.url().split_once("//").map(|(scheme, rest)| (scheme.to_owned(), rest.to_owned())).unwrap();
-    let (host, port) = address.trim_end_matches('/').rsplit_once(':').unwrap();
-    let environment = [
-        ("telemd_kubernetes_adapter_redis_host", host),
-        ("telemd_kubernetes_adapter_redis_port", port),
-        ("telemd_kubernetes_adapter_location", "local"),
-        ("KUBECONFIG", &kubeconfig),
-    ];
-    let printed = configuration(&["migrate", "galileo"], &environment, &[]);
-    let place = Place::new();
-    let config = place.path("sluicebox.yaml");
-    std::fs::write(&config, format!("admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\n{printed}")).unwrap();
-    let mut heard = redis.subscribe("galileo/events").await.unwrap();
-    let mut program = place.run(&config);
-    program.until_ready(PATIENCE).await.unwrap();
-
-    api.create_pod(&sluicebox_testkit::servers::pod("shop", "web", "n1")).await.unwrap();
-    api.patch_status("shop", "web", &running('a')).await.unwrap();
-    api.delete_pod("shop", "web").await.unwrap();
-    let mut names = Vec::new();
-    while names.last().is_none_or(|name| name != "pod/delete") {
-        let (_, message) = heard.next().await.unwrap();
-        let mut parts = message.splitn(3, ' ');
-        let (_, name, json) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
-        let pod: Value = serde_json::from_str(json).unwrap();
-        assert_eq!((&pod["namespace"], &pod["name"]), (&"shop".into(), &"web".into()), "{message}");
-        let keys: Vec<&str> = json.split('"').nth(1).into_iter().collect();
-        assert_eq!(keys, ["podUid"], "{message}");
-        names.push(name.to_owned());
-    }
-    names.dedup();
-    assert_eq!(names.first().map(String::as_str), Some("pod/create"), "{names:?}");
-    assert!(names.contains(&"pod/running".to_owned()), "{names:?}");
-    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
-}
-
 #[test]
 fn a_value_that_cannot_be_used_is_named_with_its_cure() {
     let environment = [
@@ -134,7 +89,8 @@ fn a_password_is_not_printed() {
 
 /// Every setting of every program: its name, its default, another value, and what that makes of the configuration.
 fn settings() -> BTreeMap<String, Vec<Setting>> {
-    let all: BTreeMap<String, Vec<BTreeMap<String, Value>>> = serde_json::from_str(include_str!("migrate/settings.json")).unwrap();
+    let all: BTreeMap<String, Vec<BTreeMap<String, Value>>> =
+        serde_json::from_str(include_str!("migrate/settings.json")).unwrap();
     let read = |row: BTreeMap<String, Value>| Setting {
         name: row["name"].as_str().unwrap().to_owned(),
         default: row["default"].as_str().map(str::to_owned),
@@ -200,7 +156,9 @@ fn every_setting_of_every_program_becomes_something() {
     for (system, settings) in settings() {
         for setting in &settings {
             let excluded = excludes(&setting.name);
-            let is_left_out = |name: &str| name != setting.name && excluded.iter().any(|end| name.ends_with(end) || name.contains(&format!("{end}.")));
+            let is_left_out = |name: &str| {
+                name != setting.name && excluded.iter().any(|end| name.ends_with(end) || name.contains(&format!("{end}.")))
+            };
             let given: Vec<(&str, Value)> = settings
                 .iter()
                 .filter(|other| !is_left_out(&other.name))
@@ -334,7 +292,17 @@ fn the_examples_of_the_readmes_are_read() {
         let said = text_of(&with(&arguments, &[]));
         assert!(said.contains("the plugin `influxdb`") && !said.contains("geheim") && !printed.contains("geheim"), "{said}");
     }
-    let flags = ["migrate", "fluent-bit", "--", "--node-name", "my-node", "--destination-dir", "/var/kube_meta", "-retention-period", "5m"];
+    let flags = [
+        "migrate",
+        "fluent-bit",
+        "--",
+        "--node-name",
+        "my-node",
+        "--destination-dir",
+        "/var/kube_meta",
+        "-retention-period",
+        "5m",
+    ];
     let printed = configuration(&flags, &[], &[]);
     assert!(printed.contains("node-name: \"my-node\"") && printed.contains("retention: \"5m\""), "{printed}");
 }

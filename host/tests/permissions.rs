@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sluicebox::config::yaml::parse;
 use sluicebox_testkit::servers::{KubeApiServer, Need, pod, require};
 use sluicebox_testkit::tracer::{Answer, SIX, Tracer};
-use support::{PATIENCE, Place, SLOW, binary, until_within};
+use support::{PATIENCE, Place, SLOW, binary};
 
 /// Everything that asks the API server.
 fn configuration(socket: &Path) -> String {
@@ -103,7 +103,8 @@ impl Watched {
     }
 
     async fn replace(&self, role: &Value) {
-        let place = role["metadata"]["namespace"].as_str().map_or("/clusterroles".to_owned(), |name| format!("/namespaces/{name}/roles"));
+        let place =
+            role["metadata"]["namespace"].as_str().map_or("/clusterroles".to_owned(), |name| format!("/namespaces/{name}/roles"));
         let path = format!("/apis/rbac.authorization.k8s.io/v1{place}/sluicebox");
         self.server.request(Method::PUT, &path, Some(role)).await.unwrap();
     }
@@ -112,7 +113,9 @@ impl Watched {
 /// As the table has it.
 fn words(group: &str, resource: &str, about: &Value) -> String {
     let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-    let part = |key: &str, before: &str| about[key].as_str().filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!("{before}{text}"));
+    let part = |key: &str, before: &str| {
+        about[key].as_str().filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!("{before}{text}"))
+    };
     format!("{resource}{group}{}{}", part("name", " "), part("namespace", " in "))
 }
 
@@ -238,7 +241,15 @@ async fn runs_with_exactly_these(watched: &Watched, place: &Place, config: &Path
     let asked = || -> BTreeSet<String> { watched.asked(since).0.iter().map(|asked| as_granted(asked, &rights)).collect() };
     // An event is patched when it is told again, which takes minutes.
     let expected: BTreeSet<String> = rights.iter().filter(|right| !right.starts_with("patch events")).cloned().collect();
-    until_within(&program, PATIENCE, "everything is asked", async || expected.is_subset(&asked())).await;
+    let begin = std::time::Instant::now();
+    loop {
+        let left: Vec<String> = expected.difference(&asked()).cloned().collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "listed, and not asked for: {left:?}\n{}", program.log().unwrap());
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
     std::fs::write(config, whole).unwrap();
     let (_, refused) = watched.asked(since);
     assert!(refused.is_empty(), "refused: {refused:?}\n{}", program.log().unwrap());
@@ -292,10 +303,14 @@ fn what_the_node_lacks_is_named_with_what_helps() {
         (format!("write to {}", file.display()), "is no directory"),
         (format!("read {}", place.path("none").display()), "missing: No such file or directory (os error 2)"),
     ] {
-        let row = printed.lines().find(|line| line.starts_with(&format!("{what} "))).unwrap_or_else(|| panic!("{what}\n{printed}"));
+        let row =
+            printed.lines().find(|line| line.starts_with(&format!("{what} "))).unwrap_or_else(|| panic!("{what}\n{printed}"));
         assert!(row.ends_with(outcome), "{row}");
     }
-    assert!(printed.contains(&format!("to connect to {}: mount the directory", place.path("tracer.sock").display())), "{printed}");
+    assert!(
+        printed.contains(&format!("to connect to {}: mount the directory", place.path("tracer.sock").display())),
+        "{printed}"
+    );
 }
 
 #[test]

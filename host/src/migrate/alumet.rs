@@ -21,16 +21,36 @@ pub(super) static SYSTEM: System = System {
         Setting { name: NAMESPACE, default: None, becomes: "kubernetes.token-retrieval.kubectl.namespace, where it is set" },
         Setting { name: FOREIGN, default: Some("false"), becomes: "nothing: every cgroup is told with its pod" },
         Setting { name: CONTAINERS, default: Some("false"), becomes: "sources.cgroups.levels and modules.….settings.per" },
-        Setting { name: PATH, default: Some("alumet-output.csv"), becomes: "sinks.csv.files.directory and append.file, with the plugin csv" },
+        Setting {
+            name: PATH,
+            default: Some("alumet-output.csv"),
+            becomes: "sinks.csv.files.directory and append.file, with the plugin csv",
+        },
         Setting { name: FLUSH, default: Some("true"), becomes: "nothing: each batch of lines is written at once" },
         Setting { name: APPEND_UNIT, default: Some("true"), becomes: "nothing: the unit stands behind each name" },
         Setting { name: DISPLAY_NAME, default: Some("true"), becomes: "nothing: units are written in their short form" },
         Setting { name: DELIMITER, default: Some(";"), becomes: "nothing: it is `;`" },
         Setting { name: QUOTE, default: Some("\"\""), becomes: "nothing: quotes are doubled, as RFC 4180 has it" },
-        Setting { name: HOST, default: Some("0.0.0.0"), becomes: "sinks.scraped.prometheus.listen, with the plugin prometheus-exporter" },
-        Setting { name: PORT, default: Some("9091"), becomes: "sinks.scraped.prometheus.listen, with the plugin prometheus-exporter" },
-        Setting { name: PREFIX, default: Some(""), becomes: "modules.scraped.settings.prefix, with the plugin prometheus-exporter" },
-        Setting { name: SUFFIX, default: Some("_alumet"), becomes: "modules.scraped.settings.suffix, with the plugin prometheus-exporter" },
+        Setting {
+            name: HOST,
+            default: Some("0.0.0.0"),
+            becomes: "sinks.scraped.prometheus.listen, with the plugin prometheus-exporter",
+        },
+        Setting {
+            name: PORT,
+            default: Some("9091"),
+            becomes: "sinks.scraped.prometheus.listen, with the plugin prometheus-exporter",
+        },
+        Setting {
+            name: PREFIX,
+            default: Some(""),
+            becomes: "modules.scraped.settings.prefix, with the plugin prometheus-exporter",
+        },
+        Setting {
+            name: SUFFIX,
+            default: Some("_alumet"),
+            becomes: "modules.scraped.settings.suffix, with the plugin prometheus-exporter",
+        },
         Setting { name: LABELS, default: Some("true"), becomes: "nothing: attributes are always labels" },
     ],
     prefixes: &["plugins.k8s.", "plugins.csv.", "plugins.prometheus-exporter."],
@@ -71,7 +91,8 @@ pub(super) struct Outputs {
 
 /// Reads Alumet's file: its settings by their names with dots, and which outputs there are.
 pub(super) fn read(text: &str) -> Result<(Found, Outputs), String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| format!("not TOML: {}", error.to_string().trim_end()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| format!("not TOML: {}", error.to_string().trim_end()))?;
     let (mut found, mut outputs) = (Found::default(), Outputs::default());
     let plugins = table.get("plugins").and_then(toml::Value::as_table);
     if plugins.is_none_or(|plugins| !plugins.contains_key("k8s")) {
@@ -183,9 +204,8 @@ fn token(draft: &mut Draft<'_>) -> String {
         draft.becomes(TOKEN, "see below");
         return format!("{{file: {}}}", quoted(&file.written));
     }
-    let set = |draft: &Draft<'_>, name, default: &str| {
-        draft.set(name).map_or_else(|| quoted(default), |value| quoted(&value.written))
-    };
+    let set =
+        |draft: &Draft<'_>, name, default: &str| draft.set(name).map_or_else(|| quoted(default), |value| quoted(&value.written));
     let (account, namespace) = (set(draft, ACCOUNT, "alumet-reader"), set(draft, NAMESPACE, "alumet"));
     let kubectl = format!("{{kubectl: {{service-account: {account}, namespace: {namespace}}}}}");
     if draft.set(ACCOUNT).is_some() || draft.set(NAMESPACE).is_some() {
@@ -218,9 +238,14 @@ fn written_to(draft: &mut Draft<'_>, outputs: &Outputs, per: &str) -> (String, S
         draft.differs("the CSV file is rotated at 64 MiB, five are kept; its columns are there from the first line on");
     }
     if outputs.prometheus {
-        let listen = draft.read(HOST, "write the address to listen on", host).zip(draft.read(PORT, "write a number from 1 to 65535", port));
+        let listen = draft.read(HOST, "write the address to listen on", host).zip(draft.read(
+            PORT,
+            "write a number from 1 to 65535",
+            port,
+        ));
         let listen = listen.map(|(host, port)| format!("{host}:{port}")).unwrap_or_default();
-        let mut affix = |name| draft.read(name, "write letters, digits and `_`", |text| Some(text.to_owned())).unwrap_or_default();
+        let mut affix =
+            |name| draft.read(name, "write letters, digits and `_`", |text| Some(text.to_owned())).unwrap_or_default();
         let (prefix, suffix) = (quoted(&affix(PREFIX)), quoted(&affix(SUFFIX)));
         modules.push_str(&lane("scraped", &format!("{per}form: prometheus, prefix: {prefix}, suffix: {suffix}")));
         sinks = format!("{sinks}  scraped:\n    prometheus: {{listen: {}}}\n", quoted(&listen));

@@ -2,7 +2,7 @@
 
 use sluicebox_sources::kubernetes::is_object_name;
 
-use super::draft::{Draft, Setting, System, quoted};
+use super::draft::{Draft, Setting, System, by_kubeconfig, quoted};
 
 /// The program.
 pub(super) static SYSTEM: System = System {
@@ -29,9 +29,15 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     let socket = draft.read(SOCKET, cure, |text| text.starts_with('/').then(|| text.to_owned()));
     let node = node(draft);
     let access = access(draft);
-    draft.differs("keys have the process in third place, as that program wrote them; without `key: process` they are as its README says");
-    draft.differs("what is over and gone is forgotten: connections five minutes after they were last told, addresses after five minutes");
-    draft.differs("pods and services are watched, not listed every five seconds; both ConfigMaps are written every five seconds at most");
+    draft.differs(
+        "keys have the process in third place, as that program wrote them; without `key: process` they are as its README says",
+    );
+    draft.differs(
+        "what is over and gone is forgotten: connections five minutes after they were last told, addresses after five minutes",
+    );
+    draft.differs(
+        "pods and services are watched, not listed every five seconds; both ConfigMaps are written every five seconds at most",
+    );
     draft.differs("keys of other nodes are never lost, and one that the API server refuses spoils no other");
     let socket = quoted(&socket.unwrap_or_default());
     format!(
@@ -55,19 +61,16 @@ fn node(draft: &mut Draft<'_>) -> String {
 fn access(draft: &mut Draft<'_>) -> String {
     let remote = draft.value(REMOTE, "").and_then(|value| value.text);
     if remote.is_none() {
-        draft.becomes(REMOTE, "nothing: the way to the API server is found by looking for a pod's service account, then for KUBECONFIG");
+        draft.becomes(
+            REMOTE,
+            "nothing: the way to the API server is found by looking for a pod's service account, then for KUBECONFIG",
+        );
         return String::new();
     }
     if remote.as_deref() != Some("true") {
         draft.becomes(KUBECONFIG, "nothing, as remote_collector is not `true`");
         return "kubernetes: {access: in-cluster}\n".to_owned();
     }
-    match draft.set(KUBECONFIG).map(|file| file.written.clone()).filter(|file| !file.is_empty()) {
-        Some(file) => format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}\n", quoted(&file)),
-        None => {
-            let hint = format!("set KUBECONFIG, or leave `{REMOTE}` out in a pod");
-            draft.mistakes.push(format!("`KUBECONFIG` is not set, and `{REMOTE}` is `true`\nhint: {hint}"));
-            String::new()
-        }
-    }
+    let cure = format!("set KUBECONFIG, or leave `{REMOTE}` out in a pod");
+    by_kubeconfig(draft, KUBECONFIG, format!("`KUBECONFIG` is not set, and `{REMOTE}` is `true`\nhint: {cure}"))
 }

@@ -151,6 +151,15 @@ impl<'found> Draft<'found> {
     }
 }
 
+/// The way to the API server by the file that a variable names; `mistake` is what to say where it names none.
+pub(super) fn by_kubeconfig(draft: &mut Draft<'_>, name: &str, mistake: String) -> String {
+    if let Some(file) = draft.set(name).filter(|file| !file.written.is_empty()) {
+        return format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}\n", quoted(&file.written));
+    }
+    draft.mistakes.push(mistake);
+    String::new()
+}
+
 /// A value of YAML, in quotes.
 pub(super) fn quoted(written: &str) -> String {
     serde_json::Value::from(written).to_string()
@@ -192,7 +201,9 @@ fn strange(system: &System, name: &str) -> Option<String> {
     let near = nearest.filter(|known| distance(known) <= 3 && known.len() > 7);
     match near {
         Some(known) => Some(format!("`{name}` is no setting of {}: did you mean `{known}`?", system.program)),
-        None if begins => Some(format!("`{name}` is no setting of {}: it had no effect there, and has none here", system.program)),
+        None if begins => {
+            Some(format!("`{name}` is no setting of {}: it had no effect there, and has none here", system.program))
+        }
         None => None,
     }
 }

@@ -59,7 +59,9 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     let directory = draft.read(directory, "write the path of a directory", |text| (!text.is_empty()).then(|| text.to_owned()));
     let retention = effective(draft, &RETENTION);
     let retention = draft.read(retention, "write a time such as `90s` or `5m`", |text| Some(go(text)?.to_string()));
-    draft.differs("files are the pods as the API server has them, put in place in one step; fields newer than the old program stay");
+    draft.differs(
+        "files are the pods as the API server has them, put in place in one step; fields newer than the old program stay",
+    );
     draft.differs("a file goes when its time has come, not with the next event, and never when its pod has come back meanwhile");
     draft.differs("files of an earlier run that belong to nothing go a minute after the start, not at the start");
     let (directory, retention) = (quoted(&directory.unwrap_or_default()), quoted(&retention.unwrap_or_default()));

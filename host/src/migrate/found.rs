@@ -47,15 +47,12 @@ impl Value {
                 continue;
             }
             let named = after.strip_prefix('(').and_then(|after| after.split_once(')'));
-            match named.and_then(|(name, after)| Some((variables.get(name)?, after))) {
-                Some((other, after)) => {
-                    value.push(other);
-                    rest = after;
-                }
-                None => {
-                    value.push(&Self::text("$"));
-                    rest = after;
-                }
+            if let Some((other, after)) = named.and_then(|(name, after)| Some((variables.get(name)?, after))) {
+                value.push(other);
+                rest = after;
+            } else {
+                value.push(&Self::text("$"));
+                rest = after;
             }
         }
         value.push(&Self::text(rest));

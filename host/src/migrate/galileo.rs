@@ -1,6 +1,6 @@
 //! telemd-kubernetes-adapter.
 
-use super::draft::{Draft, Setting, System, host, port, quoted};
+use super::draft::{Draft, Setting, System, by_kubeconfig, host, port, quoted};
 use super::found::Value;
 
 /// The program.
@@ -30,7 +30,9 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     let cure = "write a number from 1 to 65535; `tcp://…` is what Kubernetes sets for a Service of this name";
     let port = draft.read(PORT, cure, port).unwrap_or_default();
     let access = access(draft);
-    draft.differs("one program works for the whole cluster, as before; with the `lease` left out several may run, and one of them works");
+    draft.differs(
+        "one program works for the whole cluster, as before; with the `lease` left out several may run, and one of them works",
+    );
     draft.differs("at each start everything that is there is published, as before; without `at-start: replay` only what is new");
     draft.differs("running waits for all containers, and comes again when one is restarted; pods that went unseen are deleted");
     draft.differs("events wait while Redis is away, and keep their time");
@@ -66,7 +68,10 @@ fn access(draft: &mut Draft<'_>) -> String {
     let cure = "write `cluster` for a program in a pod, or `local` for the file that KUBECONFIG names";
     let Some(value) = draft.value(LOCATION, cure) else { return String::new() };
     let Some(text) = value.text else {
-        draft.becomes(LOCATION, "nothing: the way to the API server is found by looking for a pod's service account, then for KUBECONFIG");
+        draft.becomes(
+            LOCATION,
+            "nothing: the way to the API server is found by looking for a pod's service account, then for KUBECONFIG",
+        );
         draft.becomes(KUBECONFIG, "read from the environment");
         return String::new();
     };
@@ -75,14 +80,11 @@ fn access(draft: &mut Draft<'_>) -> String {
             draft.becomes(KUBECONFIG, "nothing, as with the location `cluster`");
             "kubernetes: {access: in-cluster}\n".to_owned()
         }
-        "local" => match draft.set(KUBECONFIG).map(|file| file.written.clone()).filter(|file| !file.is_empty()) {
-            Some(file) => format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}\n", quoted(&file)),
-            None => {
-                let hint = format!("set KUBECONFIG, or `{LOCATION}` to `cluster`");
-                draft.mistakes.push(format!("`KUBECONFIG` is not set, and `{LOCATION}` is `local`\nhint: {hint}"));
-                String::new()
-            }
-        },
+        "local" => {
+            let cure = format!("set KUBECONFIG, or `{LOCATION}` to `cluster`");
+            let mistake = format!("`KUBECONFIG` is not set, and `{LOCATION}` is `local`\nhint: {cure}");
+            by_kubeconfig(draft, KUBECONFIG, mistake)
+        }
         other => {
             draft.bad(LOCATION, other, cure);
             String::new()

@@ -32,7 +32,9 @@ pub(super) fn read(text: &str, wanted: &Wanted<'_>) -> Result<Found, String> {
     };
     let fitting: Vec<&Json> = containers.iter().filter(fits).collect();
     match (fitting.as_slice(), containers.as_slice(), wanted.container) {
-        (_, [], _) => Err("there is no container in it: a Pod, Deployment, DaemonSet, StatefulSet, Job or CronJob has some".to_owned()),
+        (_, [], _) => {
+            Err("there is no container in it: a Pod, Deployment, DaemonSet, StatefulSet, Job or CronJob has some".to_owned())
+        }
         ([one], ..) => Ok(settings(one)),
         ([], [one], None) => Ok(settings(one)),
         ([], _, Some(name)) => Err(format!("there is no container `{name}` in it; there are {names}")),
@@ -148,10 +150,10 @@ mod tests {
         let written: Vec<String> = found.variables.iter().map(|(name, value)| format!("{name}={}", value.written)).collect();
         assert_eq!(written, ["A=$$x-${NODE}", "B=${B}", "NODE=${NODE}"]);
         assert_eq!(found.variables["B"].whence.as_deref(), Some("the Secret `s`, key `k`"));
-        assert_eq!(found.arguments.iter().map(|value| value.written.as_str()).collect::<Vec<_>>(), [
-            "--node-name=${NODE}",
-            "--retention-period=5m"
-        ]);
+        assert_eq!(
+            found.arguments.iter().map(|value| value.written.as_str()).collect::<Vec<_>>(),
+            ["--node-name=${NODE}", "--retention-period=5m"]
+        );
         assert!(found.warnings[0].contains("the ConfigMap `more`"), "{:?}", found.warnings);
     }
 

@@ -16,7 +16,11 @@ pub(super) static SYSTEM: System = System {
         Setting { name: PROMETHEUS_HOST, default: Some("10.100.176.57"), becomes: "the host in sources.prometheus.url" },
         Setting { name: PROMETHEUS_PORT, default: Some("31078"), becomes: "the port in sources.prometheus.url" },
         Setting { name: STEP, default: Some("20s"), becomes: "sources.prometheus.step" },
-        Setting { name: SCHEDULER, default: Some("20"), becomes: "sources.prometheus.period, and the range of a query, which is as long" },
+        Setting {
+            name: SCHEDULER,
+            default: Some("20"),
+            becomes: "sources.prometheus.period, and the range of a query, which is as long",
+        },
     ],
     prefixes: &["KAFKA_", "PROMETHEUS_", "SCHEDULER_"],
     common: &[DEBUG],
@@ -50,7 +54,9 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
         (1.0..=86_400.0).contains(&step.0.as_secs_f64()).then(|| step.to_string())
     });
     draft.differs("messages are as that program writes them; without `form` and `key` they are as its README says, with every sample and a key");
-    draft.differs("queries take the label `pod`; for Kubernetes before 1.16, where it is `pod_name`, write `template: mape-kafka-pod-name`");
+    draft.differs(
+        "queries take the label `pod`; for Kubernetes before 1.16, where it is `pod_name`, write `template: mape-kafka-pod-name`",
+    );
     draft.differs("one program asks, as before; with the `lease` left out several may run, and one of them asks");
     draft.differs("one failed query spoils no other, and messages wait while Kafka is away");
     draft.differs("the page on port 3333 with its user admin is gone: see `admin` for probes and metrics");
@@ -104,9 +110,14 @@ fn prometheus_host(draft: &mut Draft<'_>) -> (String, String) {
     };
     let Some(user) = user else { return (host, String::new()) };
     draft.conceal(PROMETHEUS_HOST);
-    draft.becomes(PROMETHEUS_HOST, format!("the host in sources.prometheus.url; the password is to be in the file {PASSWORD_FILE}"));
+    draft.becomes(
+        PROMETHEUS_HOST,
+        format!("the host in sources.prometheus.url; the password is to be in the file {PASSWORD_FILE}"),
+    );
     draft.warnings.push(format!("`{PROMETHEUS_HOST}` holds a password, which is not printed: mount a Secret as {PASSWORD_FILE}"));
-    draft.differs("the password goes to Prometheus without TLS, as before; with an https address leave `secrets-in-clear-text` out");
+    draft.differs(
+        "the password goes to Prometheus without TLS, as before; with an https address leave `secrets-in-clear-text` out",
+    );
     let name = quoted(&Value::text(user.split_once(':').map_or(user, |(name, _)| name)).written);
     let http = format!(
         "    http:\n      basic-auth: {{username: {name}, password-file: {PASSWORD_FILE}}}\n      secrets-in-clear-text: true\n"

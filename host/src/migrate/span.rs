@@ -79,14 +79,17 @@ mod tests {
 
     #[test]
     fn each_program_has_its_own_way_to_write_a_time() {
-        assert_eq!(["1m", "1.5h", "300ms", "1h0m30s", "0", "-5m", "5", "", "1d"].map(|text| said(go, text)), [
-            "1m", "1h30m", "300ms", "1h30s", "0s", "-", "-", "-", "-"
-        ]);
-        assert_eq!(["20s", "20", "0.5", "1d", "1m30s", "-1", "x", "NaN"].map(|text| said(prometheus, text)), [
-            "20s", "20s", "500ms", "1d", "1m30s", "-", "-", "-"
-        ]);
-        assert_eq!(["5s", "1min 30s", "2 hours", "5", "5 parsecs"].map(|text| said(humantime, text)), [
-            "5s", "1m30s", "2h", "-", "-"
-        ]);
+        assert_eq!(
+            ["1m", "1.5h", "300ms", "1h0m30s", "0", "-5m", "5", "", "1d"].map(|text| said(go, text)),
+            ["1m", "1h30m", "300ms", "1h30s", "0s", "-", "-", "-", "-"]
+        );
+        assert_eq!(
+            ["20s", "20", "0.5", "1d", "1m30s", "-1", "x", "NaN"].map(|text| said(prometheus, text)),
+            ["20s", "20s", "500ms", "1d", "1m30s", "-", "-", "-"]
+        );
+        assert_eq!(
+            ["5s", "1min 30s", "2 hours", "5", "5 parsecs"].map(|text| said(humantime, text)),
+            ["5s", "1m30s", "2h", "-", "-"]
+        );
     }
 }

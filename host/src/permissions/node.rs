@@ -65,7 +65,8 @@ impl Node {
     }
 
     fn file(&mut self, by: &str, path: &Path) {
-        let cure = "mount the Secret or the ConfigMap that holds it, readable for the user of the container (`securityContext.fsGroup`)";
+        let cure =
+            "mount the Secret or the ConfigMap that holds it, readable for the user of the container (`securityContext.fsGroup`)";
         let opened = File::open(path).map(drop).map_err(|error| error.to_string());
         self.add(format!("read {}", path.display()), by, opened, cure);
     }
@@ -119,7 +120,8 @@ impl Node {
             }
             Ok(mounts) => {
                 for mount in mounts {
-                    let cure = "run as a user that may read it: the host's /sys/fs/cgroup is readable for all unless it is remounted";
+                    let cure =
+                        "run as a user that may read it: the host's /sys/fs/cgroup is readable for all unless it is remounted";
                     let read = std::fs::read_dir(&mount).map(drop).map_err(|error| error.to_string());
                     self.add(format!("read {}", mount.display()), by, read, cure);
                 }
@@ -152,9 +154,9 @@ impl Node {
     /// The host's processes, and where that is needed their network namespaces, which not everybody may look at.
     fn processes(&mut self, by: &str, proc: &Path, with_networks: bool) {
         let first = proc.join("1");
-        let seen = std::fs::read(first.join("cgroup")).map_err(|error| error.to_string()).and_then(|first| {
-            if is_ours(&first) { Err("these are the container's own".to_owned()) } else { Ok(()) }
-        });
+        let seen = std::fs::read(first.join("cgroup"))
+            .map_err(|error| error.to_string())
+            .and_then(|first| if is_ours(&first) { Err("these are the container's own".to_owned()) } else { Ok(()) });
         self.add(format!("see the host's processes in {}", proc.display()), by, seen, "`hostPID: true` in the pod");
         if with_networks {
             let cure = "run as root with `securityContext: {capabilities: {add: [SYS_PTRACE]}}`";
@@ -170,22 +172,24 @@ impl Node {
                 self.directory(by, &config.directory, cure);
             }
             Sink::Redis(config) => {
-                self.files(by, [
-                    &config.password_file,
-                    &config.ca_file,
-                    &config.client_certificate_file,
-                    &config.client_key_file,
-                ]);
+                self.files(
+                    by,
+                    [&config.password_file, &config.ca_file, &config.client_certificate_file, &config.client_key_file],
+                );
                 if let Some(socket) = config.url.strip_prefix("unix://") {
-                    self.socket(by, Path::new(socket), "mount the directory of the socket, and run as a user that may write to it");
+                    self.socket(
+                        by,
+                        Path::new(socket),
+                        "mount the directory of the socket, and run as a user that may write to it",
+                    );
                 }
             }
-            Sink::Kafka(config) => self.files(by, [
-                &config.password_file,
-                &config.ca_file,
-                &config.client_certificate_file,
-                &config.client_key_file,
-            ]),
+            Sink::Kafka(config) => {
+                self.files(
+                    by,
+                    [&config.password_file, &config.ca_file, &config.client_certificate_file, &config.client_key_file],
+                );
+            }
             Sink::ConfigMaps(_) | Sink::Prometheus(_) | Sink::Stdout(_) => {}
         }
     }
@@ -202,9 +206,11 @@ fn writable(directory: &Path) -> Result<(), String> {
     let mut place = directory;
     loop {
         let place_or_here = if place.as_os_str().is_empty() { Path::new(".") } else { place };
+        if place_or_here.exists() && !place_or_here.is_dir() {
+            return Err(format!("{} is no directory", place_or_here.display()));
+        }
         match accessat(CWD, place_or_here, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-            Ok(()) if place_or_here.is_dir() => return Ok(()),
-            Ok(()) => return Err(format!("{} is no directory", place_or_here.display())),
+            Ok(()) => return Ok(()),
             Err(rustix::io::Errno::NOENT) => match place.parent() {
                 Some(parent) => place = parent,
                 None => return Err("it is not there".to_owned()),

@@ -25,8 +25,8 @@ pub(super) struct Around<'a> {
 }
 
 const READ: [&str; 2] = ["list", "watch"];
-/// What controls pods in clusters without further kinds.
-const CONTROLLERS: [(&str, &str); 8] = [
+/// What controls pods in clusters without further kinds. Nobody is asked about a node, which controls static pods.
+const CONTROLLERS: [(&str, &str); 7] = [
     ("apps", "replicasets"),
     ("apps", "deployments"),
     ("apps", "statefulsets"),
@@ -34,7 +34,6 @@ const CONTROLLERS: [(&str, &str); 8] = [
     ("batch", "jobs"),
     ("batch", "cronjobs"),
     ("", "replicationcontrollers"),
-    ("", "nodes"),
 ];
 
 /// Everything that is asked of the API server.

@@ -41,8 +41,8 @@ fn gathered(deeds: &[&Deed]) -> Rules {
     let mut names: BTreeMap<(&'static str, &'static str, BTreeSet<&'static str>), BTreeSet<String>> = BTreeMap::new();
     for deed in deeds {
         let Some(verbs) = verbs.get(&(deed.group, deed.resource, name(deed))) else { continue };
-        let named = names.entry((deed.group, deed.resource, verbs.clone()));
-        named.or_default().extend(name(deed).map(str::to_owned));
+        let alike = names.entry((deed.group, deed.resource, verbs.clone()));
+        alike.or_default().extend(name(deed).map(str::to_owned));
     }
     names.into_iter().map(|((group, resource, verbs), names)| ((group, resource, names), verbs)).collect()
 }
@@ -53,14 +53,20 @@ fn name(deed: &Deed) -> Option<&str> {
 }
 
 fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    words.map(|word| format!("{word}")).collect::<Vec<_>>().join(", ")
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn deed(group: &'static str, resource: &'static str, namespace: Option<&str>, name: Option<&str>, verb: &'static str) -> Deed {
+    fn deed(
+        group: &'static str,
+        resource: &'static str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+        verb: &'static str,
+    ) -> Deed {
         Deed { group, resource, namespace: namespace.map(str::to_owned), name: name.map(str::to_owned), verb }
     }
 
