@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluicebox_contract::meter::SourceMeter;
-use sluicebox_contract::{Known, Ledger, Remembered};
+use sluicebox_contract::{Announcement, Known, Ledger, Remembered};
 use sluicebox_sources::{AtStart, Scope};
 use sluicebox_store::{Announcements, Book, NOBODY, Recalled, StoreError, mark};
 use tokio::task::spawn_blocking;
@@ -70,7 +70,11 @@ impl Announced {
     pub fn take(&self, source: &str, heard_by: &str, meter: &Arc<SourceMeter>) -> Option<Remembered> {
         let (book, recalled) = lock(&self.found).remove(source)?;
         let (mark, ledger) = (mark(heard_by), Arc::<Ledger>::default());
-        let known = |(announcement, of)| Known { announcement, to_all: of == mark };
+        let mut told = recalled.told;
+        let known = |(announcement, of): (Announcement, u64)| {
+            let told = told.remove(&announcement.uid);
+            Known { announcement, told, to_all: of == mark }
+        };
         let strangers = recalled.objects.iter().filter(|(_, of)| ![mark, NOBODY].contains(of)).count();
         let objects: Vec<Known> = recalled.objects.into_iter().map(known).collect();
         if strangers > 0 {

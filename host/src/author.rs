@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod new;
 mod paths;
+mod push;
 mod record;
 mod recorded;
 pub mod recording;
@@ -29,8 +30,8 @@ use crate::config::{Level, Log};
 use crate::log;
 
 pub use arguments::{
-    Action, BenchArguments, InspectArguments, KeygenArguments, Language, ModuleArguments, NewArguments, RecordArguments,
-    ReplayArguments, SignArguments, TestArguments, VerifyArguments,
+    Action, BenchArguments, InspectArguments, KeygenArguments, Language, ModuleArguments, NewArguments, PushArguments,
+    RecordArguments, ReplayArguments, SignArguments, TestArguments, VerifyArguments,
 };
 
 /// Does what the author wants.
@@ -43,6 +44,7 @@ pub fn module(arguments: &ModuleArguments) -> ExitCode {
         Action::Inspect(arguments) => inspect::inspect(arguments),
         Action::Bench(arguments) => bench::bench(arguments),
         Action::Record(arguments) => record::record(arguments),
+        Action::Push(arguments) => push::push(arguments),
         Action::Replay(arguments) => record::replay(arguments),
         Action::Keygen(arguments) => sign::keygen(arguments),
         Action::Sign(arguments) => sign::sign(arguments),

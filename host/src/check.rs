@@ -15,6 +15,7 @@ use crate::foundry;
 use crate::log;
 use crate::permissions::permissions;
 use crate::plan::{Component, LanePlan, Plan};
+use crate::registries::Registries;
 use crate::run::complain;
 use crate::say;
 use crate::trust::{Demands, Distrust};
@@ -46,6 +47,13 @@ pub fn check(CheckArguments { config: arguments, permissions: with_permissions }
         Some(plan) if problems.is_empty() => {
             say::line(format_args!("{name} is right: {}", summary(&plan)));
             trusted.into_iter().for_each(say::line);
+            let registries = Registries::at_hand(&plan);
+            for lane in plan.lanes.iter().filter(|lane| !is_here(&registries, lane)) {
+                say::line(format_args!(
+                    "note: the module of `{}` was not tried, as no copy of it is here: `sluicebox module inspect {}` pulls it",
+                    lane.name, lane.component
+                ));
+            }
             if *with_permissions { permissions(&plan, &node_name, &fed) } else { ExitCode::SUCCESS }
         }
         _ => {
@@ -82,8 +90,14 @@ fn try_out(plan: &Plan, document: &Document, node: &str) -> Tried {
         Ok(engine) => engine,
         Err(error) => return Tried { problems: vec![Problem::whole(error.to_string())], ..tried },
     };
+    let registries = Registries::at_hand(plan);
     for lane in &plan.lanes {
-        match try_lane(&engine, lane, node) {
+        if !is_here(&registries, lane) {
+            // Which events it handles is not known: perhaps all.
+            tried.fed.push(lane.from.clone());
+            continue;
+        }
+        match try_lane(&engine, &registries, lane, node) {
             Ok(module) => {
                 tried.fed.push(foundry::useful(lane, module.handlers()));
                 if !matches!(lane.component, Component::Preset(_)) {
@@ -114,6 +128,14 @@ fn trust(lane: &LanePlan, module: &Module) -> String {
     format!("  {}: sha256:{digest}{pinned}{signed}; imports {imports}", lane.name)
 }
 
+/// A module in a registry is checked only where there is a copy of it: nothing is asked.
+fn is_here(registries: &Registries, lane: &LanePlan) -> bool {
+    match &lane.component {
+        Component::Registry(reference) => registries.has(reference, foundry::most_bytes(lane)),
+        _ => true,
+    }
+}
+
 /// What was found, and its cure.
 type Finding = (String, Option<String>);
 
@@ -123,9 +145,9 @@ fn at(document: &Document, lane: &LanePlan, field: &str, (text, hint): Finding) 
 }
 
 /// The module; else the field that is wrong, and why.
-fn try_lane(engine: &Engine, lane: &LanePlan, node: &str) -> Result<Module, (&'static str, Finding)> {
+fn try_lane(engine: &Engine, registries: &Registries, lane: &LanePlan, node: &str) -> Result<Module, (&'static str, Finding)> {
     let refused = |error: LoadError| ("use", (error.refusal.to_string(), Some(error.refusal.hint().into_owned())));
-    let material = foundry::read(lane).map_err(refused)?;
+    let material = foundry::read(lane, registries).map_err(refused)?;
     let distrusted = |distrust: Distrust| (distrust.setting(), (distrust.to_string(), Some(distrust.hint())));
     material.examine(lane).map_err(distrusted)?;
     let (component_bytes, grants) = (foundry::most_bytes(lane), lane.demands.grants);

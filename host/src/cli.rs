@@ -90,6 +90,9 @@ pub enum Command {
     /// Compile the component on standard input: what the collector starts for itself
     #[command(hide = true)]
     CompileModule(CompileArguments),
+    /// Pull the module that standard input names: what the collector starts for itself
+    #[command(hide = true)]
+    PullModule,
 }
 
 /// A configuration, and what goes before it.

@@ -5,14 +5,17 @@ use std::path::Path;
 
 use sluicebox_contract::{Handlers, ModuleIdentity};
 use sluicebox_pipeline::LaneSettings;
+use sluicebox_registry::PullError;
+use sluicebox_registry::layout::{self, SIGNATURE};
 use sluicebox_store::Good;
 use sluicebox_wasm::{
-    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, WasmShaper, digest,
+    Bounds, Cache, Compiler, Context, Engine, EngineError, Limits, LoadError, LoadOptions, Module, Refusal, WasmShaper, digest,
     read_component,
 };
 use tracing::warn;
 
 use crate::plan::{Component, LanePlan, Plan};
+use crate::registries::Registries;
 use crate::trust::Distrust;
 use crate::trust::signature::Signature;
 use crate::{config, directories};
@@ -80,7 +83,7 @@ impl Material {
 }
 
 /// The lane's component, and its signature if there must be one. Blocks.
-pub fn read(lane: &LanePlan) -> Result<Material, LoadError> {
+pub fn read(lane: &LanePlan, registries: &Registries) -> Result<Material, LoadError> {
     match &lane.component {
         Component::Preset(preset) => Ok(Material::new(Cow::Borrowed(preset.component), None)),
         Component::File(path) => {
@@ -88,7 +91,20 @@ pub fn read(lane: &LanePlan) -> Result<Material, LoadError> {
             let signature = lane.demands.want_signature().then(|| Signature::beside(path));
             Ok(Material::new(Cow::Owned(component), signature))
         }
+        Component::Registry(reference) => {
+            let pulled = registries.component(reference, most_bytes(lane));
+            let (manifest, component) = pulled.map_err(|error| not_pulled(&lane.component.to_string(), &error))?;
+            let signature =
+                lane.demands.want_signature().then(|| Signature::annotated(layout::annotation(manifest.as_bytes(), SIGNATURE)));
+            Ok(Material::new(Cow::Owned(component), signature))
+        }
     }
+}
+
+/// Why a module of a registry cannot be had.
+pub fn not_pulled(module: &str, error: &PullError) -> LoadError {
+    let refusal = Refusal::NotPulled { cause: error.to_string(), cure: error.hint() };
+    LoadError { module: module.to_owned(), refusal }
 }
 
 /// How many bytes the lane's component may have.

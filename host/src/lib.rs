@@ -23,6 +23,8 @@ pub mod permissions;
 pub mod place;
 pub mod plan;
 pub mod presets;
+pub mod pull;
+pub mod registries;
 pub mod run;
 pub mod say;
 pub mod schema;

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Store(arguments) => sluicebox::stores::store_command(&arguments),
         Command::Migrate(arguments) => sluicebox::migrate::migrate(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),
+        Command::PullModule => sluicebox::pull::pull_module(),
         Command::CompileModule(arguments) => sluicebox::compile::compile_module(&arguments),
     }
 }

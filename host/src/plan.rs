@@ -6,11 +6,13 @@ mod scope;
 pub mod shares;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sluicebox_contract::TimeSpan;
 use sluicebox_pipeline::{Bounds, WhenFull};
+use sluicebox_registry::Reference;
 use sluicebox_sources::Scope;
 
 use crate::config::store::{SinkWhenFull, Store, Sync};
@@ -60,6 +62,10 @@ pub struct Plan {
     pub dead_letters: config::DeadLetters,
     /// How changes are noticed.
     pub reload: config::Reload,
+    /// How registries are asked, by host.
+    pub registries: BTreeMap<String, sluicebox_registry::Config>,
+    /// How modules are pulled.
+    pub pull: sluicebox_registry::PullConfig,
     /// How modules are compiled.
     pub compiler: config::Compiler,
     /// Time for a clean end.
@@ -163,6 +169,7 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
     check.kubernetes(&config);
     check.sources(&config.sources);
     check.changes(&config);
+    check.registries(&config);
     clashes::find(&mut check, &config);
     // What is there by name but could not be read is wrong where it stands, not where it is referred to.
     let (mut sources, sinks) = (check.names("/sources"), check.names("/sinks"));
@@ -190,6 +197,8 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
         state_directory: config.state_directory,
         dead_letters: config.dead_letters,
         reload: config.reload,
+        registries: config.registries,
+        pull: config.pull,
         compiler: config.compiler,
         shutdown_grace: config.shutdown_grace.0,
     };
@@ -307,6 +316,10 @@ impl Check<'_> {
     }
 
     fn component(&mut self, path: &str, text: &str) -> Option<Component> {
+        if let Some(reference) = Reference::find(text) {
+            let hint = "write it like `oci://registry:5000/name:tag`, or with `@sha256:` and a digest in place of the tag";
+            return reference.map(Component::Registry).map_err(|error| self.problem(path, error.to_string(), hint)).ok();
+        }
         if text.contains('/') {
             return Some(Component::File(PathBuf::from(text)));
         }
@@ -438,6 +451,13 @@ impl Check<'_> {
         }
         let Sink { store, when_full, .. } = *sink;
         let has_own_bytes = sink.queue.bytes.is_some();
+        let in_memory = match (store, when_full) {
+            // What has no room goes to the store, and waits while that has none.
+            (Some(_), _) | (None, SinkWhenFull::Block) => WhenFull::Wait,
+            (None, SinkWhenFull::DropOldest) => WhenFull::DropOldest,
+            (None, SinkWhenFull::DropNewest) => WhenFull::DropNewest,
+        };
+        let bounds = Bounds { when_full: in_memory, ..bounds };
         let plan = || SinkPlan { name: name.to_owned(), config, bounds, has_own_bytes, write_deadline, store, when_full };
         (self.problems.len() == before).then(plan)
     }
@@ -478,6 +498,17 @@ impl Check<'_> {
         if config.compiler.memory.0 < 64 << 20 {
             let text = format!("{} is too little for any module", config.compiler.memory);
             self.problem("/compiler/memory", text, "give at least `64MiB`, or leave it out");
+        }
+    }
+
+    fn registries(&mut self, config: &Config) {
+        for (host, registry) in &config.registries {
+            for problem in registry.problems(host) {
+                self.problem(&step(&step("/registries", host), &problem.field), problem.cause, problem.cure);
+            }
+        }
+        for problem in config.pull.problems() {
+            self.problem(&step("/pull", &problem.field), problem.cause, problem.cure);
         }
     }
 

@@ -178,7 +178,7 @@ fn account(shown: Option<&Shown>) {
         if lost > 0 {
             let hint = match meter.store.get() {
                 Some(_) => {
-                    "its store did not take them: it is full, or there was no time; give it more `bytes`, or a longer `shutdown-grace`"
+                    "its store did not take them: it is full, its disk refuses, or there was no time; see to the disk, give it more `bytes`, or a longer `shutdown-grace`"
                 }
                 None => "with a `store` they would be kept on the disk",
             };

@@ -12,7 +12,6 @@ use sluicebox_contract::meter::{DeadLetterMeter, OutletMeter};
 use sluicebox_contract::{Fault, Handlers, SubjectIds};
 use sluicebox_pipeline::{
     Adjust, Audience, Bounds, Changes, LaneControl, LaneHandle, LaneTerms, OutletHandle, OutletSettings, OutletTerms, Pipeline,
-    WhenFull,
 };
 use sluicebox_sinks::{AnySink, Surroundings};
 use sluicebox_sources::Scope;
@@ -25,12 +24,12 @@ use sluicebox_wasm::WasmShaper;
 use tracing::{info, warn};
 
 use crate::announced::Announced;
-use crate::config::store::SinkWhenFull;
 use crate::directories;
 use crate::foundry::{Foundry, lane_settings};
 use crate::live;
 use crate::metrics::{LaneRow, Meters, SinkRow};
 use crate::plan::{LanePlan, Plan, SOURCES, shares};
+use crate::registries::Registries;
 
 /// What lanes are made of, at the start and later.
 pub struct Parts {
@@ -44,6 +43,8 @@ pub struct Parts {
     pub leadership: Option<Leadership>,
     /// Makes modules.
     pub foundry: Foundry,
+    /// Where modules come from that are no files.
+    pub registries: Arc<Registries>,
     /// What is counted.
     pub meters: Arc<Meters>,
     /// Where dead letters are kept.
@@ -115,13 +116,15 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
         let on_trial = directory.filter(|_| last_good.is_some()).map(|directory| directory.join("on-trial"));
         let on_trial = on_trial.and_then(|directory| self::last_good(Some(&directory)));
         let announced = Announced::open(&wanted, &name, directory)?;
-        anyhow::Ok((foundry, letters(&wanted, directory), last_good, on_trial, announced))
+        let registries = Arc::new(Registries::open(&wanted));
+        anyhow::Ok((foundry, registries, letters(&wanted, directory), last_good, on_trial, announced))
     };
-    let (foundry, letters, last_good, on_trial, announced) =
+    let (foundry, registries, letters, last_good, on_trial, announced) =
         tokio::task::spawn_blocking(open).await.context("cannot open directories")??;
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
     let meters = Arc::<Meters>::default();
+    meters.set_registries(Arc::clone(&registries));
     if let Some(letters) = &letters {
         let meter = Arc::<DeadLetterMeter>::default();
         meters.set_dead_letters(Arc::clone(&meter), letters.clone());
@@ -149,6 +152,7 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
         api,
         leadership,
         foundry,
+        registries,
         meters,
         letters,
         last_good,
@@ -250,14 +254,8 @@ fn outlets(
         // Half of the time for stopping is for what waits in memory.
         let settings =
             OutletSettings { write_timeout: sink.write_deadline, drain: plan.shutdown_grace / 2, ..OutletSettings::default() };
-        let when_full = match (sink.store, sink.when_full) {
-            (Some(_), _) | (None, SinkWhenFull::Block) => WhenFull::Wait,
-            (None, SinkWhenFull::DropOldest) => WhenFull::DropOldest,
-            (None, SinkWhenFull::DropNewest) => WhenFull::DropNewest,
-        };
-        let bounds = Bounds { when_full, ..sink.bounds };
         let store = sink.store.map(|store| stores::open(sink, &store, directory)).transpose()?;
-        let terms = OutletTerms { settings, bounds, meter, lanes, store };
+        let terms = OutletTerms { settings, bounds: sink.bounds, meter, lanes, store };
         let handle = pipeline.outlet(&sink.name, made, terms);
         outlets.insert(sink.name.clone(), handle);
     }

@@ -56,6 +56,46 @@ async fn a_new_module_is_tested_built_inspected_measured_and_runs() {
 }
 
 #[test]
+fn a_module_that_panics_is_told_with_functions_files_and_lines() {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk").canonicalize().unwrap();
+    let place = Place::new();
+    let folder = place.path("pod-panicker");
+    let said = run(&["new", folder.to_str().unwrap(), "--sdk", sdk.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    std::fs::copy(sdk.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let source = folder.join("src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    let panicking = "Change::Modified => greeting_of_nobody(&[]),";
+    let text = text.replace("Change::Modified => None,", panicking);
+    let text = format!(
+        "{text}\n#[inline(never)]\nfn greeting_of_nobody(names: &[&str]) -> Option<String> {{\n    Some(names[0].to_owned())\n}}\n"
+    );
+    std::fs::write(&source, &text).unwrap();
+    let line = |part: &str| 1 + text.lines().position(|line| line.contains(part)).unwrap();
+
+    // As it is while one writes it: cargo leaves debug information in.
+    cargo(&folder, &["build", "--target", "wasm32-unknown-unknown"]);
+    let component = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author/wasm32-unknown-unknown/debug/pod_panicker.wasm");
+    let component = component.to_str().unwrap();
+    let said = run(&["test", folder.to_str().unwrap(), "--module", component]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.error);
+    for part in [
+        "it stopped itself: panicked at src/lib.rs:".to_owned(),
+        "; in pod_panicker::greeting_of_nobody".to_owned(),
+        format!("src/lib.rs:{}) < ", line("names[0]")),
+        format!("src/lib.rs:{}) < ", line(panicking)),
+    ] {
+        assert!(said.out.contains(&part), "{part} is missing in {}", said.out);
+    }
+    // The debug information was read; that of the other engine's cache was not.
+    let inspected = run(&["inspect", component]);
+    assert!(inspected.out.contains("  backtrace "), "{}{}", inspected.out, inspected.error);
+    let measured = run(&["replay", folder.join("cases").to_str().unwrap(), "--module", component]);
+    assert_eq!(measured.code, 1, "{}", measured.out);
+    assert!(measured.error.contains(&format!("src/lib.rs:{}", line("names[0]"))), "{}", measured.error);
+}
+
+#[test]
 fn nothing_that_is_there_is_written_over_and_a_missing_sdk_is_told() {
     let place = Place::new();
     let folder = place.path("there");
@@ -69,6 +109,23 @@ fn nothing_that_is_there_is_written_over_and_a_missing_sdk_is_told() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("hint: `--sdk` names it"), "{error}");
     assert!(!folder.join("greeter").exists());
+}
+
+#[test]
+fn a_module_in_another_language_needs_no_sdk() {
+    let place = Place::new();
+    for language in ["c", "javascript", "python", "go"] {
+        let folder = place.path(&format!("{language}-lines"));
+        let path = folder.to_str().unwrap();
+        let said = run(&["new", path, "--language", language, "--sdk", "."]);
+        assert_eq!(said.code, 2);
+        assert!(said.error.contains("`--sdk` is for modules in Rust"), "{}", said.error);
+        let said = run(&["new", path, "--language", language]);
+        assert_eq!(said.code, 0, "{}", said.error);
+        let world = std::fs::read_to_string(folder.join("wit/world.wit")).unwrap();
+        assert!(world.contains(&format!("world {language}-lines {{")), "{world}");
+        assert!(std::fs::read_dir(folder.join("cases")).unwrap().count() > 3);
+    }
 }
 
 #[test]

@@ -223,6 +223,25 @@ async fn what_a_later_version_has_left_is_neither_read_nor_lost() {
     assert_eq!(std::fs::read(directory.join("0000000000000000.entries")).unwrap(), bytes);
 }
 
+#[tokio::test]
+async fn a_sink_without_a_store_that_is_away_drops_as_it_is_told_and_holds_up_nobody() {
+    for policy in ["drop-oldest", "drop-newest"] {
+        let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
+        let settings = format!("when-full: {policy}, queue: {{items: 3}}");
+        let config = place.configure(&api.url(), &rest("redis://127.0.0.1:1", &settings));
+        let mut program = place.run(&config);
+        program.until_ready(PATIENCE).await.unwrap();
+        for number in 0..40 {
+            api.create_pod(pending(&format!("pod-{number}"))).unwrap();
+            let told = async || metric(&program, "sluicebox_sink_entries_total").await >= f64::from(number + 1);
+            until(&program, "the next pod", told).await;
+        }
+        let dropped = program.metric("sluicebox_sink_dropped_entries_total", "reason=\"overflow\"").await.unwrap();
+        assert!(dropped > 20.0, "{policy}: {dropped}");
+        balances(&program).await;
+    }
+}
+
 #[test]
 fn settings_of_a_store_that_cannot_be_meant_are_refused() {
     let place = Place::new();

@@ -31,6 +31,7 @@ use sluicebox::foundry::Foundry;
 use sluicebox::live::Live;
 use sluicebox::live::watch::fingerprint;
 use sluicebox::metrics::Meters;
+use sluicebox::registries::Registries;
 use sluicebox::wire::Parts;
 use sluicebox_pipeline::{Bounds, OutletSettings, OutletTerms, Pipeline, WhenFull};
 use sluicebox_sources::kubernetes::Api;
@@ -139,6 +140,7 @@ async fn measure() -> Result<()> {
     let meters = Arc::<Meters>::default();
     let parts = Arc::new(Parts {
         foundry: Foundry::new(&plan, "bench")?,
+        registries: Arc::new(Registries::at_hand(&plan)),
         api: Some(Api::connect(&plan.kubernetes).await?),
         leadership: None,
         plan,

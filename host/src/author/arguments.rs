@@ -21,11 +21,12 @@ pub struct ModuleArguments {
 pub enum Action {
     /// Make a module that compiles and whose tests hold, to be changed
     ///
-    /// The folder has the module's code, two cases, the settings of the linker, and a README with every
+    /// The folder has the module's code, its cases, what its language needs, and a README with every
     /// command up to the module running in a collector. Nothing that is there already is written over.
     ///
     ///   sluicebox module new pod-greeter
     ///   sluicebox module new pod-greeter --sdk ../sluicebox/guest-sdk
+    ///   sluicebox module new pod-lines --language python
     ///
     /// Exit codes: 0 made, 2 no good name, a folder that is there already, or no SDK.
     #[command(verbatim_doc_comment)]
@@ -89,9 +90,11 @@ pub enum Action {
     /// The collector looks at a lane's last batch twenty times a second until it has seen so many
     /// events, or the time is over: a busy lane shapes more than is recorded, and none of it is slowed
     /// down. What `--redact` names is taken out before anything is written: every field of that name,
-    /// and every label or attribute. The same text becomes the same word, an address another address.
-    /// A text that stands within another one, such as a name in a path, is not found: look at the file
-    /// before you give it away.
+    /// every label, annotation or attribute, and every `value` beside such a `name`; in objects that
+    /// stand as text, too. The same text becomes the same word, an address another address, and where it
+    /// stands within another text, such as a name in a path, it is taken out as well if it has four
+    /// letters or more. Names of fields and labels stay, and so does what other
+    /// fields say in words of their own: look at the file before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
     ///   sluicebox module record --lane galileo --redact annotations --output cases/real.json
@@ -99,6 +102,19 @@ pub enum Action {
     /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
     #[command(verbatim_doc_comment)]
     Record(RecordArguments),
+    /// Push a component to an OCI registry, from which collectors pull it
+    ///
+    /// One layer of the type `application/wasm`, as `wkg oci push` and `oras push` make it. Whoever has
+    /// logged in with `docker login`, `oras login` or `podman login` is known. A registry on this machine
+    /// is asked without TLS. A signature beside the file goes along. What would be refused when it is loaded is not pushed. What is printed is what
+    /// a configuration may say: it means this component, whatever becomes of the tag.
+    ///
+    ///   sluicebox module push ./hello.wasm oci://registry:5000/shop/hello:v1
+    ///
+    /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component.
+    #[command(verbatim_doc_comment)]
+    #[allow(clippy::doc_markdown, reason = "it is shown as it stands")]
+    Push(PushArguments),
     /// Hand the events of cases to a module, and print what comes as JSON, an entry a line
     ///
     ///   sluicebox module replay cases/real.json --module ./hello.wasm | jq .message.body
@@ -151,7 +167,7 @@ pub struct NewArguments {
     /// What it is written in
     #[arg(long, value_enum, default_value = "rust")]
     pub language: Language,
-    /// Where the SDK is: the folder `guest-sdk` of sluicebox's sources, or the git address of these. Without it, it is looked for in and
+    /// Where the SDK for Rust is: the folder `guest-sdk` of sluicebox's sources, or the git address of these. Without it, it is looked for in and
     /// beside the folders above
     #[arg(long, value_name = "PATH|URL")]
     pub sdk: Option<String>,
@@ -160,8 +176,16 @@ pub struct NewArguments {
 /// What a module may be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
-    /// With the SDK.
+    /// With the SDK: a greeter of pods.
     Rust,
+    /// By bindings that wit-bindgen makes, compiled by clang; as all below: lines of pods and of what containers use.
+    C,
+    /// In `QuickJS`, by `componentize-qjs`.
+    Javascript,
+    /// In `CPython`, by `componentize-py`.
+    Python,
+    /// By Go itself and bindings that wit-bindgen makes.
+    Go,
 }
 
 /// Which cases, and which module.
@@ -176,7 +200,7 @@ pub struct TestArguments {
     /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
     #[arg(long)]
     pub bless: bool,
-    /// Memory that the module may have; modules in Python need about `256MiB`
+    /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
 }
@@ -199,7 +223,7 @@ pub struct RecordArguments {
     /// How long to wait for them
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
-    /// A field, a label or an attribute whose text is taken out; may be given several times
+    /// A field, a label, an annotation or an attribute whose text is taken out; may be given several times
     #[arg(long, value_name = "NAME")]
     pub redact: Vec<String>,
 }
@@ -213,7 +237,7 @@ pub struct ReplayArguments {
     /// A component file, or a preset by its name
     #[arg(long, short, value_name = "FILE|PRESET")]
     pub module: String,
-    /// Memory that the module may have; modules in Python need about `256MiB`
+    /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
 }
@@ -280,7 +304,21 @@ pub struct BenchArguments {
     /// How large the component may be
     #[arg(long, value_name = "SIZE")]
     pub budget_size: Option<ByteSize>,
-    /// Memory that the module may have; modules in Python need about `256MiB`
+    /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     pub memory: ByteSize,
+}
+
+/// What is pushed, and where to.
+#[derive(Args, Debug)]
+pub struct PushArguments {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub component: PathBuf,
+    /// Registry, name and tag, such as `oci://registry:5000/shop/hello:v1`
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// Ask the registry without TLS, though it is another machine
+    #[arg(long)]
+    pub plain_http: bool,
 }

@@ -1,12 +1,16 @@
-//! The module that an author's command is about: a preset by its name, or a component file.
+//! The module that an author's command is about: a preset by its name, a component file, or a module in a registry.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sluicebox_contract::quantity::ByteSize;
-use sluicebox_wasm::{COMPONENT_BYTES, Cache, Engine, Limits, LoadError, LoadOptions, Module, read_component};
+use sluicebox_registry::{Config, NoReference, PullConfig, Pulled, Puller, Reference, Wish};
+use sluicebox_wasm::{
+    COMPONENT_BYTES, Cache, Engine, EngineError, Limits, LoadError, LoadOptions, Module, Refusal, read_component,
+};
 
 use super::paths;
 use crate::{foundry, presets, say};
@@ -15,13 +19,42 @@ use crate::{foundry, presets, say};
 pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
     match presets::find(name) {
         Some(preset) => Ok(Cow::Borrowed(preset.component)),
-        None => read_component(name, Path::new(name), COMPONENT_BYTES).map(Cow::Owned),
+        None => match Reference::find(name) {
+            Some(reference) => pulled(name, reference).map(Cow::Owned),
+            None => read_component(name, Path::new(name), COMPONENT_BYTES).map(Cow::Owned),
+        },
+    }
+}
+
+/// From its registry, as whoever types this may have it. Nothing is kept.
+fn pulled(name: &str, reference: Result<Reference, NoReference>) -> Result<Vec<u8>, LoadError> {
+    let reference = reference.map_err(|error| {
+        let refusal = Refusal::NotPulled { cause: error.to_string(), cure: "write it like `oci://registry:5000/name:tag`" };
+        LoadError { module: name.to_owned(), refusal }
+    })?;
+    let host = reference.host().to_owned();
+    let registries = BTreeMap::from([(host.clone(), Config::of_person(&host, None))]);
+    let puller = Puller::this_program(registries, PullConfig::default());
+    let wish = Wish { reference: &reference, known: None, most_bytes: COMPONENT_BYTES, patience: Duration::MAX };
+    match puller.pull(wish) {
+        Ok(Pulled::Taken { component, .. }) => Ok(component),
+        Ok(Pulled::Unchanged) => Ok(Vec::new()),
+        Err(error) => Err(foundry::not_pulled(name, &error)),
     }
 }
 
 /// The module, compiled or taken from the cache; what is wrong was said already when there is none.
 pub(super) fn module(name: &str, component: &[u8], cache: Option<&Cache>) -> Result<Module, ExitCode> {
-    let engine = Engine::new().map_err(|error| {
+    by(Engine::new(), name, component, cache)
+}
+
+/// The same, by an engine that says at which line of its source the module has failed.
+fn traced(name: &str, component: &[u8]) -> Result<Module, ExitCode> {
+    by(Engine::with_lines(), name, component, foundry::cache(None).as_ref())
+}
+
+fn by(engine: Result<Engine, EngineError>, name: &str, component: &[u8], cache: Option<&Cache>) -> Result<Module, ExitCode> {
+    let engine = engine.map_err(|error| {
         say::complaint(format_args!("error: {error}"));
         ExitCode::FAILURE
     })?;
@@ -31,9 +64,8 @@ pub(super) fn module(name: &str, component: &[u8], cache: Option<&Cache>) -> Res
 
 /// The module of this name, from the cache or compiled, and the case files that are meant; else what is wrong has been said.
 pub(super) fn with_cases(name: &str, meant: &[PathBuf]) -> Result<(Module, Vec<PathBuf>), ExitCode> {
-    let cache = foundry::cache(None);
     let component = component(name).map_err(|error| refused(&error))?;
-    let module = module(name, &component, cache.as_ref())?;
+    let module = traced(name, &component)?;
     let paths = paths::cases(meant).map_err(say::wrong)?;
     Ok((module, paths))
 }

@@ -1,6 +1,8 @@
 //! Takes texts out of what was recorded. The same text becomes the same word, so that what belongs together still does.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -11,21 +13,52 @@ pub(super) struct Redactor {
     words: BTreeMap<String, String>,
 }
 
+/// Texts of fewer bytes are looked for in their own fields only: within others they are most often something else.
+const SHORTEST: usize = 4;
+
+/// What is so long is found within words, too: a uid behind `pod` in the path of a cgroup.
+const ID: usize = 32;
+
+/// Fields with one of a few words: what reads the case knows no others.
+const CHOICES: [&str; 7] = ["change", "direction", "kind", "origin", "phase", "protocol", "qos-class"];
+
 impl Redactor {
-    /// Redacts every field of one of these names, however deep, and every pair (a label, an attribute) that begins with one.
+    /// Redacts every field of one of these names, however deep, every pair (a label, an attribute) that begins with one, and every
+    /// object that has one as its `name` or `key` beside a `value`; in objects that stand as text, too. What was taken out is then
+    /// looked for in all other texts.
     pub(super) fn redact(&mut self, value: &mut Value, names: &[String]) {
+        self.fields(value, names);
+        let texts = Texts::of(&self.words);
+        if !texts.is_empty() {
+            texts.replace(value);
+        }
+    }
+
+    fn fields(&mut self, value: &mut Value, names: &[String]) {
         let is_named = |name: &str| names.iter().any(|known| known == name);
         match value {
             Value::Object(fields) => {
+                let entry = ["name", "key"].iter().find_map(|name| fields.get(*name)?.as_str());
+                let is_entry = entry.is_some_and(is_named);
                 for (name, value) in fields {
                     unfold(name, value);
-                    if is_named(name) { self.clear(value) } else { self.redact(value, names) }
+                    if is_named(name) || (is_entry && name == "value") { self.clear(value) } else { self.fields(value, names) }
                 }
             }
             Value::Array(items) => match items.as_mut_slice() {
                 [Value::String(name), value @ Value::String(_)] if is_named(name) => self.clear(value),
-                items => items.iter_mut().for_each(|item| self.redact(item, names)),
+                items => items.iter_mut().for_each(|item| self.fields(item, names)),
             },
+            Value::String(text) => {
+                // Such as an annotation that holds the object as it was applied.
+                if let Some(mut inner) = structured(text) {
+                    let before = inner.clone();
+                    self.fields(&mut inner, names);
+                    if inner != before {
+                        *text = inner.to_string();
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -67,11 +100,115 @@ impl Redactor {
 /// An object that stands as text hides its fields.
 fn unfold(name: &str, value: &mut Value) {
     if name == "json"
-        && let Some(object) = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok())
+        && let Some(object) = value.as_str().and_then(structured)
         && object.is_object()
     {
         *value = object;
     }
+}
+
+/// The object or list that a text is.
+fn structured(text: &str) -> Option<Value> {
+    let begins = text.trim_start().starts_with(['{', '[']);
+    begins.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// What was taken out, by its first bytes, the longest first, with the word in its place.
+struct Texts<'a> {
+    by_beginning: HashMap<[u8; SHORTEST], Vec<(Cow<'a, str>, &'a str)>>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(words: &'a BTreeMap<String, String>) -> Self {
+        let mut by_beginning: HashMap<_, Vec<_>> = HashMap::new();
+        for (text, word) in words {
+            for text in forms(text) {
+                if let Some(beginning) = text.as_bytes().first_chunk::<SHORTEST>() {
+                    by_beginning.entry(*beginning).or_default().push((text, word.as_str()));
+                }
+            }
+        }
+        for texts in by_beginning.values_mut() {
+            texts.sort_by_key(|(text, _)| Reverse(text.len()));
+        }
+        Self { by_beginning }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_beginning.is_empty()
+    }
+
+    fn replace(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Some(fresh) = self.replaced(text) {
+                    *text = fresh;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.replace(item)),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let is_choice = CHOICES.contains(&name.as_str()) && value.as_str().is_some_and(is_one_word);
+                    if !is_choice {
+                        self.replace(value);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// The text with words in place of what was taken out, wherever it stands as a word of its own.
+    fn replaced(&self, text: &str) -> Option<String> {
+        let mut fresh = String::new();
+        let (mut copied, mut at) = (0, 0);
+        let mut before = None;
+        while let Some(rest) = text.get(at..) {
+            let Some(first) = rest.chars().next() else { break };
+            if let Some((found, word)) = self.beginning(rest, is_of_a_word(before)) {
+                fresh.push_str(text.get(copied..at).unwrap_or_default());
+                fresh.push_str(word);
+                before = found.chars().next_back();
+                at += found.len();
+                copied = at;
+            } else {
+                before = Some(first);
+                at += first.len_utf8();
+            }
+        }
+        (copied > 0).then(|| fresh + text.get(copied..).unwrap_or_default())
+    }
+
+    /// The longest text that this one begins with. What is no id begins and ends where words do.
+    fn beginning(&self, rest: &str, is_within_a_word: bool) -> Option<(&str, &str)> {
+        let texts = self.by_beginning.get(rest.as_bytes().first_chunk::<SHORTEST>()?)?;
+        let is_there = |text: &str| {
+            let Some(after) = rest.strip_prefix(text) else { return false };
+            text.len() >= ID || !(is_within_a_word || is_of_a_word(after.chars().next()))
+        };
+        texts.iter().find(|(text, _)| is_there(text)).map(|(text, word)| (text.as_ref(), *word))
+    }
+}
+
+fn is_one_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+}
+
+fn is_of_a_word(letter: Option<char>) -> bool {
+    letter.is_some_and(char::is_alphanumeric)
+}
+
+/// The text as it stands elsewhere: an id of a container without its runtime, a uid in the path of a cgroup that systemd has made.
+fn forms(text: &str) -> Vec<Cow<'_, str>> {
+    let mut forms = vec![Cow::Borrowed(text)];
+    if let Some((_, id)) = text.split_once("://") {
+        forms.push(Cow::Borrowed(id));
+    }
+    let is_uid = text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if is_uid {
+        forms.push(Cow::Owned(text.replace('-', "_")));
+    }
+    forms
 }
 
 #[cfg(test)]
@@ -107,5 +244,48 @@ mod tests {
         let mut value = json!({"labels": [["app", "web"]]});
         Redactor::default().redact(&mut value, &["labels".to_owned()]);
         assert_eq!(value, json!({"labels": [["app", "redacted-1"]]}));
+    }
+
+    fn redacted(mut value: Value, names: &[&str]) -> Value {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Redactor::default().redact(&mut value, &names);
+        value
+    }
+
+    #[test]
+    fn a_name_beside_a_value_is_a_field() {
+        let value = json!({"env": [{"name": "TOKEN", "value": "s3cret"}, {"name": "LEVEL", "value": "info"}]});
+        let expected = json!({"env": [{"name": "TOKEN", "value": "redacted-1"}, {"name": "LEVEL", "value": "info"}]});
+        assert_eq!(redacted(value, &["TOKEN"]), expected);
+    }
+
+    #[test]
+    fn an_object_within_a_text_is_redacted_and_stays_text() {
+        let applied = r#"{"metadata":{"labels":{"team":"blue"}},"spec":{"replicas":2}}"#;
+        let value = json!({"annotations": [["applied", applied], ["list", "[1, 2]"]]});
+        let expected = r#"{"metadata":{"labels":{"team":"redacted-1"}},"spec":{"replicas":2}}"#;
+        assert_eq!(redacted(value, &["team"]), json!({"annotations": [["applied", expected], ["list", "[1, 2]"]]}));
+    }
+
+    #[test]
+    fn what_was_taken_out_is_taken_out_of_other_texts_where_it_is_a_word_of_its_own() {
+        let value = json!({
+            "name": "checkout", "kind": "checkout", "image": "registry.example/checkout/checkouts:1",
+            "pod-name": "checkout-7", "labels": {"checkout": "über checkout"}, "owner": "checkout",
+        });
+        let expected = json!({
+            "name": "redacted-1", "kind": "checkout", "image": "registry.example/redacted-1/checkouts:1",
+            "pod-name": "redacted-1-7", "labels": {"checkout": "über redacted-1"}, "owner": "redacted-1",
+        });
+        assert_eq!(redacted(value, &["name"]), expected);
+    }
+
+    #[test]
+    fn ids_are_found_in_the_paths_of_cgroups() {
+        let (uid, id) = ("12b379f7-ef99-46e5-8125-0129a27bd799", "0".repeat(64));
+        let path = format!("kubepods.slice/kubepods-pod{}.slice/cri-containerd-{id}.scope", uid.replace('-', "_"));
+        let value = json!({"uid": uid, "container-id": format!("containerd://{id}"), "path": path});
+        let text = redacted(value, &["uid", "container-id"]).to_string();
+        assert!(!text.contains(&id) && !text.contains("ef99_46e5"), "{text}");
     }
 }

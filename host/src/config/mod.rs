@@ -113,6 +113,11 @@ pub struct Config {
     pub dead_letters: DeadLetters,
     /// How changes of this file and of module files are noticed while the program runs.
     pub reload: Reload,
+    /// How the registries are asked that modules come from (`use: oci://…`), by host and port as they stand in `use`. One that is not named is
+    /// asked with TLS and without a user.
+    pub registries: BTreeMap<String, sluicebox_registry::Config>,
+    /// How modules are pulled from registries.
+    pub pull: sluicebox_registry::PullConfig,
     /// How modules are compiled: in a process of its own, one at a time, with the lowest priority. Modules that are in the cache already
     /// are not compiled.
     pub compiler: Compiler,
@@ -164,7 +169,9 @@ pub struct Sources {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Module {
-    /// The module: the name of a preset (`sluicebox modules` lists them), or the path of a component file, which contains a `/`.
+    /// The module: the name of a preset (`sluicebox modules` lists them), the path of a component file, which contains a `/`, or a module in an
+    /// OCI registry, by tag (`oci://registry:5000/name:v1`) or by digest (`oci://registry:5000/name@sha256:…`): a tag is looked at again every
+    /// `pull.every`, and what it has come to mean takes the place of what runs as a changed file does; a digest never means anything else.
     #[serde(rename = "use")]
     pub component: String,
     /// SHA-256 of the component file, 64 hexadecimal digits, as `sha256sum` and `sluicebox module inspect` print it: a file with another one
@@ -412,6 +419,8 @@ impl Default for Config {
             state_directory: None,
             dead_letters: DeadLetters::default(),
             reload: Reload::default(),
+            registries: BTreeMap::new(),
+            pull: sluicebox_registry::PullConfig::default(),
             compiler: Compiler::default(),
             shutdown_grace: TimeSpan(Duration::from_secs(20)),
         }

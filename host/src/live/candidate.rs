@@ -118,6 +118,7 @@ impl Refused {
 /// The steps on the way, and what comes after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    Pull,
     Read,
     Verify,
     Load,
@@ -133,6 +134,7 @@ pub(super) enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Pull => "pulling the component",
             Self::Read => "reading the component",
             Self::Verify => "verifying the component",
             Self::Load => "loading the component",
@@ -157,7 +159,7 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     }
     let (material, examined) = match good {
         Some(good) => kept(good, &lane).await?,
-        None => read(&reading, &lane).await?,
+        None => read(&parts, &reading, &lane).await?,
     };
     let tried = Tried::new(&lane, &material);
     examined.map_err(|distrust| distrusted(&distrust, tried.clone()))?;
@@ -190,22 +192,23 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
 type Examined = (Material, Result<(), Distrust>);
 
 /// The component that the configuration names. Another look is taken when its signature does not fit: it may be on its way.
-async fn read(reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
-    match read_once(reading, lane).await? {
+async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
+    match read_once(parts, reading, lane).await? {
         (_, Err(distrust)) if distrust.is_about_signature() => {
             sleep(SECOND_FILE).await;
-            read_once(reading, lane).await
+            read_once(parts, reading, lane).await
         }
         examined => Ok(examined),
     }
 }
 
-async fn read_once(reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
-    let wanted = lane.clone();
-    let work = move || foundry::read(&wanted).map(|material| examined(material, &wanted));
+async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
+    let (parts, wanted) = (Arc::clone(parts), lane.clone());
+    let work = move || foundry::read(&wanted, &parts.registries).map(|material| examined(material, &wanted));
     let read = match &lane.component {
         Component::File(path) => reading.with(&lane.name, path, work).await,
-        Component::Preset(_) => quietly(work).await,
+        // A pull has a deadline of its own.
+        Component::Preset(_) | Component::Registry(_) => quietly(work).await,
     };
     read.map_err(unread)?.map_err(|error| unread(told(&error)))
 }
@@ -244,7 +247,7 @@ async fn load(parts: &Arc<Parts>, lane: &LanePlan, component: std::borrow::Cow<'
 
 /// The content of a component does not change by waiting.
 pub(super) fn may_go_better(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Unreadable { .. } | Refusal::NotCompiled(_))
+    matches!(refusal, Refusal::Unreadable { .. } | Refusal::NotPulled { .. } | Refusal::NotCompiled(_))
 }
 
 pub(super) fn told(error: &LoadError) -> String {

@@ -47,7 +47,8 @@ struct Made {
 }
 
 fn try_configured(parts: &Parts, lane: &LanePlan) -> (Option<Made>, Option<Refused>) {
-    let material = match foundry::read(lane) {
+    parts.registries.at_start(lane);
+    let material = match foundry::read(lane, &parts.registries) {
         Ok(material) => material,
         Err(error) => return (None, Some(Refused { step: Step::Read, reason: told(&error), tried: None, again: true })),
     };

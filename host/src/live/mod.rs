@@ -7,6 +7,7 @@ mod first;
 mod lane;
 mod memory;
 mod outcome;
+mod pulls;
 mod quiet;
 mod reading;
 mod reconfigure;
@@ -27,6 +28,7 @@ use anyhow::Context as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use sluicebox_pipeline::{Changes, LaneControl, Pipeline};
+use sluicebox_registry::{PullError, Reference};
 use sluicebox_wasm::WasmShaper;
 use tokio::signal::unix::Signal;
 use tokio::sync::Semaphore;
@@ -37,6 +39,7 @@ use crate::config::Problem;
 use crate::config::load::Checked;
 use crate::config::yaml::Document;
 use crate::plan::{Component, LanePlan};
+use crate::registries::Found;
 use crate::trust::signature;
 use crate::wire::Parts;
 use candidate::{Placed, Refused, Running, Step, Wish, place};
@@ -85,6 +88,7 @@ enum Done {
     Kept { lane: String, digest: String, done: bool },
     Config(Box<Result<Checked, Problem>>),
     Replayed(Replays),
+    Pulled { reference: Reference, result: Result<Found, PullError> },
     Recorded,
     Aside,
 }
@@ -216,6 +220,7 @@ impl Live {
     fn read_all(&mut self) {
         info!("asked to read all files again");
         self.read_config();
+        self.parts.registries.hurry();
         self.try_all();
     }
 
@@ -271,6 +276,7 @@ impl Live {
         let files = self.lanes.values().flat_map(|lane| files(&lane.plan));
         let paths = files.chain(self.config.clone()).collect();
         self.watch.follow_only(paths);
+        self.parts.registries.follow(self.lanes.values().map(|lane| &lane.plan));
     }
 
     /// What is kept of lanes that are configured no more would only be in the way.
@@ -295,6 +301,6 @@ fn files(lane: &LanePlan) -> Vec<PathBuf> {
     match &lane.component {
         Component::File(path) if lane.demands.want_signature() => vec![path.clone(), signature::path(path)],
         Component::File(path) => vec![path.clone()],
-        Component::Preset(_) => Vec::new(),
+        Component::Preset(_) | Component::Registry(_) => Vec::new(),
     }
 }

@@ -23,6 +23,7 @@ impl Live {
                 }
             }
             Done::Replayed(replays) => self.replays = Some(replays),
+            Done::Pulled { reference, result } => self.pulled(&reference, &result),
             Done::Recorded => self.recording = false,
             Done::Aside => {}
             Done::Placed { lane, rollback, result, .. } if self.lanes.get(&lane).is_some_and(Lane::has_left) => {
@@ -118,7 +119,7 @@ impl Live {
         }
     }
 
-    fn refused(&mut self, name: &str, refused: Refused, rollback: bool) {
+    pub(super) fn refused(&mut self, name: &str, refused: Refused, rollback: bool) {
         if !self.is_news(&refused) {
             return;
         }

@@ -30,6 +30,7 @@ impl Live {
         for name in due {
             self.try_lane(&name, false);
         }
+        self.pull();
         self.share_out();
         self.keep_the_good();
         self.take_back_the_bad();
@@ -64,7 +65,7 @@ impl Live {
     /// Holds the component of a version on trial: its file may be another one when it has proved good.
     pub(super) fn hold(&mut self, name: &str) {
         let Some(running) = self.lanes.get(name).and_then(|lane| lane.running.clone()) else { return };
-        if !matches!(running.tried.lane.component, Component::File(_)) {
+        if matches!(running.tried.lane.component, Component::Preset(_)) {
             return;
         }
         let parts = Arc::clone(&self.parts);
@@ -73,7 +74,7 @@ impl Live {
             if is_kept(&parts, &running) {
                 return;
             }
-            let held = component(&running).and_then(|good| {
+            let held = component(&parts, &running).and_then(|good| {
                 let good = good.ok_or_else(|| "its file is another one already".to_owned())?;
                 on_trial.keep(&running.row.name, &good).map_err(|error| error.to_string())
             });
@@ -161,14 +162,14 @@ fn held(parts: &Parts, running: &Running) -> Result<Good, String> {
     let held = parts.on_trial.as_ref().and_then(|on_trial| on_trial.load(&lane.name, most).ok().flatten());
     match held.filter(|good| good.module.digest == *digest && good.settings == lane.settings) {
         Some(good) => Ok(Good { kept_at: UnixNanos::now(), ..good }),
-        None => component(running)?.ok_or_else(|| "its file is another one by now".to_owned()),
+        None => component(parts, running)?.ok_or_else(|| "its file is another one by now".to_owned()),
     }
 }
 
 /// What runs, from where it came; none when that is another one by now.
-fn component(running: &Running) -> Result<Option<Good>, String> {
+fn component(parts: &Parts, running: &Running) -> Result<Option<Good>, String> {
     let Tried { lane, digest, signature } = &running.tried;
-    let Material { component, digest: found, .. } = foundry::read(lane).map_err(|error| error.to_string())?;
+    let Material { component, digest: found, .. } = foundry::read(lane, &parts.registries).map_err(|error| error.to_string())?;
     if found != *digest {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ use prometheus_client::registry::Unit;
 use sluicebox_contract::meter::{Counter, Durations, Gauge, LaneMeter, LeaseMeter, SourceMeter, SwapMeter};
 
 use super::{ConfigRow, DeadLetterRow, LaneRow, SinkRow, SourceRow};
+use crate::registries::PullMeter;
 
 /// The meters at one moment.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Exposition {
     pub(super) config: ConfigRow,
     /// While anything works for the whole cluster.
     pub(super) lease: Option<Arc<LeaseMeter>>,
+    /// For each module of a registry.
+    pub(super) pulls: Vec<(String, Arc<PullMeter>)>,
 }
 
 /// Which number of a meter.
@@ -42,6 +45,7 @@ impl Collector for Exposition {
         self.lanes(&mut encoder)?;
         self.fates(&mut encoder)?;
         self.swaps(&mut encoder)?;
+        self.pulls(&mut encoder)?;
         self.sinks(&mut encoder)?;
         self.stores(&mut encoder)?;
         self.kafka(&mut encoder)?;
@@ -160,6 +164,30 @@ impl Exposition {
         })?;
         let help = "Time from the moment that a change was seen until the new version was in place";
         durations(encoder, &rows, "sluicebox_lane_reload", help, |meter| &meter.reloads)
+    }
+
+    fn pulls(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        if self.pulls.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(Labels<'_>, &PullMeter)> =
+            self.pulls.iter().map(|(module, meter)| (vec![("module", module.as_str())], meter.as_ref())).collect();
+        let results: [(&str, Read<PullMeter, Counter>); 4] = [
+            ("taken", |meter| &meter.taken),
+            ("unchanged", |meter| &meter.unchanged),
+            ("away", |meter| &meter.away),
+            ("refused", |meter| &meter.refused),
+        ];
+        let help = "Looks at a registry: a new version was pulled, nothing is new, it did not answer, or what it has was refused";
+        let mut metric = encoder.encode_descriptor("sluicebox_pulls", help, None, MetricType::Counter)?;
+        for (labels, meter) in &rows {
+            for (result, read) in results {
+                let mut labels = labels.clone();
+                labels.push(("result", result));
+                count(&mut metric, &labels, read(meter))?;
+            }
+        }
+        gauge(encoder, &rows, "sluicebox_pull_connected", "1 while the registry of the module answers", |meter| &meter.connected)
     }
 
     fn dead_letters(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -11,15 +11,16 @@ use sluicebox_contract::meter::{Counter, DeadLetterMeter, Gauge, LaneMeter, Outl
 use sluicebox_sources::kubernetes::lease::Leadership;
 use sluicebox_store::Letters;
 
+use crate::registries::Registries;
 use exposition::Exposition;
 
 /// Everything that is measured.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Meters {
     rows: Mutex<Rows>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Rows {
     sources: Vec<SourceRow>,
     lanes: Vec<LaneRow>,
@@ -27,6 +28,7 @@ struct Rows {
     dead_letters: Option<DeadLetterRow>,
     config: ConfigRow,
     leadership: Option<Leadership>,
+    registries: Option<Arc<Registries>>,
 }
 
 /// A source.
@@ -99,8 +101,9 @@ impl Meters {
 
     fn exposition(&self) -> Exposition {
         let lease = self.leadership().map(|leadership| leadership.meter());
-        let Rows { sources, lanes, sinks, dead_letters, config, leadership: _ } = self.rows().clone();
-        Exposition { sources, lanes, sinks, dead_letters, config, lease }
+        let Rows { sources, lanes, sinks, dead_letters, config, leadership: _, registries } = self.rows().clone();
+        let pulls = registries.map(|registries| registries.meters()).unwrap_or_default();
+        Exposition { sources, lanes, sinks, dead_letters, config, lease, pulls }
     }
 
     /// Every source.
@@ -136,6 +139,11 @@ impl Meters {
     /// The election that this process takes part in, while anything here works for the whole cluster.
     pub fn leadership(&self) -> Option<Leadership> {
         self.rows().leadership.clone().filter(|leadership| leadership.meter().wanted.get() == 1)
+    }
+
+    /// Shows what pulls count.
+    pub fn set_registries(&self, registries: Arc<Registries>) {
+        self.rows().registries = Some(registries);
     }
 
     /// Adds a source.

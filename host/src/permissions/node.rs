@@ -48,6 +48,10 @@ pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
             node.file(&format!("modules.{}", lane.name), path);
         }
     }
+    for (host, registry) in &plan.registries {
+        let by = format!("registries.{host}");
+        node.files(&by, [&registry.password_file, &registry.credentials_file, &registry.ca_file]);
+    }
     for sink in &plan.sinks {
         node.sink(&format!("sinks.{}", sink.name), &sink.config);
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use sluicebox_registry::Reference;
+
 use crate::presets::Preset;
 
 /// Where a module comes from.
@@ -12,6 +14,8 @@ pub enum Component {
     Preset(&'static Preset),
     /// A file.
     File(PathBuf),
+    /// In a registry.
+    Registry(Reference),
 }
 
 /// Presets are the same when their names are.
@@ -20,6 +24,7 @@ impl PartialEq for Component {
         match (self, other) {
             (Self::Preset(one), Self::Preset(other)) => one.name == other.name,
             (Self::File(one), Self::File(other)) => one == other,
+            (Self::Registry(one), Self::Registry(other)) => one == other,
             _ => false,
         }
     }
@@ -30,6 +35,7 @@ impl fmt::Display for Component {
         match self {
             Self::Preset(preset) => formatter.write_str(preset.name),
             Self::File(path) => path.display().fmt(formatter),
+            Self::Registry(reference) => reference.fmt(formatter),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sluicebox_registry::layout::SIGNATURE;
 use sluicebox_wasm::{Refusal, read_component};
 
 /// No signature is larger, whatever stands around it.
@@ -34,6 +35,11 @@ impl Signature {
             },
         };
         Self { place, found }
+    }
+
+    /// What the manifest of a module in a registry has beside its component.
+    pub fn annotated(found: Option<String>) -> Self {
+        Self { place: format!("annotation `{SIGNATURE}` of its manifest"), found: Ok(found.map(String::into_bytes)) }
     }
 
     /// The signature as text, where there is one.

@@ -76,6 +76,9 @@ pub struct Remembered {
 pub struct Known {
     /// As it was announced last.
     pub announcement: Announcement,
+    /// As it was told after that, perhaps not to everybody. Where it is there, it is compared with what was announced; where it has gone, it has
+    /// gone as this.
+    pub told: Option<Announcement>,
     /// Whether all those who are told today have heard of it: else what is there is told as if nobody knew it.
     pub to_all: bool,
 }
@@ -90,12 +93,21 @@ struct State {
     number: u64,
     /// What is to be remembered, by uid, and the number of its receipt.
     waiting: BTreeMap<Arc<str>, (u64, Announced)>,
-    /// What was told and is not dealt with, by uid, since it was last taken.
-    told: BTreeMap<Arc<str>, Box<Announcement>>,
+    /// What was told last of an object and is not dealt with, by uid.
+    told: BTreeMap<Arc<str>, Pending>,
     /// The uids of objects of which something was lost.
     lost: HashSet<Arc<str>>,
     /// There are more of them than can be known: that something is there counts no more.
     lost_track: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// That of its receipt.
+    number: u64,
+    announcement: Box<Announcement>,
+    /// It was not taken yet.
+    is_news: bool,
 }
 
 impl Ledger {
@@ -105,9 +117,10 @@ impl Ledger {
             let mut state = self.lock();
             state.number += 1;
             if let Announced::There(announcement) = &announced
-                && state.told.len() < MOST
+                && (state.told.len() < MOST || state.told.contains_key(&announcement.uid))
             {
-                state.told.insert(Arc::clone(&announcement.uid), announcement.clone());
+                let pending = Pending { number: state.number, announcement: announcement.clone(), is_news: true };
+                state.told.insert(Arc::clone(&announcement.uid), pending);
             }
             state.number
         };
@@ -117,24 +130,33 @@ impl Ledger {
     /// Whether there is something to be remembered.
     pub fn has_news(&self) -> bool {
         let state = self.lock();
-        !state.waiting.is_empty() || !state.told.is_empty()
+        !state.waiting.is_empty() || state.told.values().any(|pending| pending.is_news)
     }
 
-    /// What is to be remembered, by uid. It is not kept here any more.
+    /// What is to be remembered, by uid; then what was told later of those and of others. It does not come again, but for what was told of an
+    /// object of which something older becomes known, since that is remembered in place of all before it.
     pub fn take(&self) -> Vec<Announced> {
         let mut state = self.lock();
-        let (waiting, told) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.told));
-        let told = told.into_iter().filter(|(uid, _)| !waiting.contains_key(uid)).map(|(_, told)| Announced::Told(told));
-        // Of those that wait each is known to be so, or gone.
-        let told: Vec<Announced> = told.collect();
-        waiting.into_values().map(|(_, announced)| announced).chain(told).collect()
+        let State { waiting, told, lost, lost_track, .. } = &mut *state;
+        let waiting = std::mem::take(waiting);
+        let mut announced = Vec::new();
+        told.retain(|uid, pending| {
+            if std::mem::take(&mut pending.is_news) || waiting.contains_key(uid) {
+                announced.push(Announced::Told(pending.announcement.clone()));
+            }
+            // Of what was lost nothing more becomes known.
+            !*lost_track && !lost.contains(uid)
+        });
+        waiting.into_values().map(|(_, announced)| announced).chain(announced).collect()
     }
 
     /// What was taken and could not be remembered waits again, but for that of which there is news.
     pub fn give_back(&self, taken: Vec<Announced>) {
         let mut state = self.lock();
         for announced in taken {
-            if state.waiting.len() < MOST {
+            if let (Announced::Told(_), Some(pending)) = (&announced, state.told.get_mut(announced.uid())) {
+                pending.is_news = true;
+            } else if state.waiting.len() < MOST {
                 state.waiting.entry(Arc::clone(announced.uid())).or_insert((0, announced));
             }
         }
@@ -149,7 +171,9 @@ impl Ledger {
             Announced::There(_) | Announced::Told(_) => {}
             Announced::Gone(_) => drop(state.lost.remove(&uid)),
         }
-        state.told.remove(&uid);
+        if state.told.get(&uid).is_some_and(|pending| pending.number <= number) {
+            state.told.remove(&uid);
+        }
         let is_older = state.waiting.get(&uid).map(|(known, _)| number < *known);
         // What is left out here is told once more, which harms nobody.
         if is_older == Some(true) || is_older.is_none() && state.waiting.len() >= MOST {
@@ -229,7 +253,7 @@ mod tests {
         drop(ledger.receipt(there(object("a", "2"))));
         ledger.receipt(there(object("a", "3"))).done();
         ledger.receipt(there(object("b", "1"))).done();
-        assert_eq!(known(&ledger), ["a-1", "b-1"]);
+        assert_eq!(known(&ledger), ["a-1", "b-1", "a-3?"], "somebody may have heard of it");
         ledger.receipt(there(object("a", "4"))).done();
         assert_eq!(known(&ledger), ["a-4?"], "somebody may have heard of it");
         ledger.receipt(gone("a")).done();
@@ -246,6 +270,27 @@ mod tests {
         assert!(!ledger.has_news());
         stuck.done();
         assert_eq!(known(&ledger), ["a-1"]);
+    }
+
+    #[test]
+    fn what_was_told_last_stands_behind_what_is_known() {
+        let ledger = Arc::<Ledger>::default();
+        let (first, second) = (ledger.receipt(there(object("a", "1"))), ledger.receipt(there(object("a", "2"))));
+        assert_eq!(known(&ledger), ["a-2?"]);
+        first.done();
+        assert_eq!(known(&ledger), ["a-1", "a-2?"]);
+        assert!(!ledger.has_news());
+        second.done();
+        assert_eq!(known(&ledger), ["a-2"]);
+        let stuck = ledger.receipt(there(object("a", "3")));
+        let taken = ledger.take();
+        ledger.give_back(taken);
+        assert_eq!(known(&ledger), ["a-3?"], "it could not be written");
+        drop(stuck);
+        assert!(!ledger.has_news());
+        assert_eq!(known(&ledger), [""; 0]);
+        ledger.receipt(gone("a")).done();
+        assert_eq!(known(&ledger), ["no a"]);
     }
 
     #[test]

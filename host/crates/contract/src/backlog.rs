@@ -44,6 +44,8 @@ pub struct Waiting {
     pub first_open: u64,
     /// The number of the entry that comes next.
     pub next: u64,
+    /// Entries from this number on are in memory, or on a disk that has refused to keep them: they are lost if the program ends.
+    pub flushed: u64,
     /// Bytes that it takes.
     pub bytes: u64,
     /// Entries dropped for lack of room so far.

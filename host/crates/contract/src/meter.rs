@@ -40,7 +40,7 @@ impl OutletMeter {
 
     /// Of these, entries that survive the end of the program.
     pub fn stored(&self) -> i64 {
-        self.store.get().map_or(0, |store| store.entries.get() + store.in_hand.get())
+        self.store.get().map_or(0, |store| (store.entries.get() + store.in_hand.get() - store.unflushed.get()).max(0))
     }
 }
 
@@ -349,6 +349,8 @@ pub struct StoreMeter {
     pub arriving: Gauge,
     /// Entries that are in it and in hand, too.
     pub in_hand: Gauge,
+    /// Of all these, entries that the disk has not taken: they are lost if the program ends.
+    pub unflushed: Gauge,
     /// Bytes that it takes.
     pub bytes: Gauge,
     /// Entries that were in it when the program began.

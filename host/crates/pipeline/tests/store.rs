@@ -531,3 +531,62 @@ async fn a_sink_is_told_that_an_earlier_run_is_over_before_anything_of_this_one(
     let begins = || vec!["begins".to_owned()];
     assert_eq!(log, [numbers(0..10), begins(), numbers(10..20), begins(), numbers(20..30)].concat());
 }
+
+/// What becomes of the world when the program is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    TheDiskKeeps,
+    TheSinkTakes,
+}
+
+/// Thirty entries are on the disk, and one more waits for it when the program is asked to stop.
+async fn stopped_with_one_that_the_disk_has_not_taken(then: Then) -> (Report, Arc<OutletMeter>, Drawer) {
+    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    run.say(0..30).await;
+    let (tell, counted, stored, mut step) = (run.tell.clone(), Arc::clone(&run.meter), drawer.clone(), 0);
+    let stops = until("the disk has not taken it", move || {
+        let store = counted.store.get().unwrap();
+        let mut contents = stored.0.lock().unwrap();
+        if step == 0 && store.stored.get() == 30 {
+            contents.forgets = true;
+            tell.try_send(event(30)).unwrap();
+            step = 1;
+        }
+        step == 1 && contents.next == 31 && store.failures.get() > 0
+    });
+    let asked = drawer.clone();
+    let stop = async move {
+        stops.await;
+        match then {
+            Then::Nothing => {}
+            Then::TheDiskKeeps => asked.0.lock().unwrap().forgets = false,
+            Then::TheSinkTakes => door.set(Way::Up),
+        }
+    };
+    let Run { pipeline, tell, meter } = run;
+    let grace = Duration::from_secs(if then == Then::Nothing { 1 } else { 10 });
+    let report = soon(pipeline.run_until(stop, grace)).await;
+    drop(tell);
+    balances(&meter);
+    (report, meter, drawer)
+}
+
+#[tokio::test]
+async fn what_the_disk_has_not_taken_at_the_end_is_lost_and_no_part_of_what_stays() {
+    let (report, meter, drawer) = stopped_with_one_that_the_disk_has_not_taken(Then::Nothing).await;
+    assert_eq!(report.late, ["sink out"]);
+    assert_eq!((meter.held(), meter.stored()), (31, 30));
+    assert_eq!(drawer.reopened().entries(), 30);
+}
+
+#[tokio::test]
+async fn what_the_disk_takes_in_the_end_or_the_sink_is_not_lost() {
+    let (report, meter, drawer) = stopped_with_one_that_the_disk_has_not_taken(Then::TheDiskKeeps).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((meter.held(), meter.stored(), drawer.reopened().entries()), (31, 31, 31));
+    let (report, meter, _) = stopped_with_one_that_the_disk_has_not_taken(Then::TheSinkTakes).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((meter.held(), meter.written.get()), (0, 31));
+}

@@ -108,6 +108,27 @@ async fn a_file_system_that_turns_read_only_is_told_once_and_waited_for() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_damaged_can_be_taken_out_while_lines_wait() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(disk) = Mounted::on_a_disk(8) else { return };
+    let mut config = settings(disk.path());
+    config.append.as_mut().expect("set").sync = Durability::EachWrite;
+    let mut sink = sink("taken-out", config);
+    written(&mut sink, &[line("1")]).await;
+    if !disk.damage() {
+        return not_run("the kernel cannot be told that the file system is damaged");
+    }
+    for _ in 0..2 {
+        waits(&mut sink, &[line("2")], 0, "the kernel's log").await;
+        let idle = timeout(Duration::from_millis(100), sink.upkeep()).await;
+        assert!(idle.is_err(), "there is nothing to be done: {idle:?}");
+    }
+    assert!(disk.mend(), "nothing is open");
+    written(&mut sink, &[line("2")]).await;
+    assert_eq!(text(disk.path(), "a.csv"), "1\n2\n");
+}
+
+#[tokio::test]
 async fn a_disk_that_is_damaged_and_mounted_again_is_written_to_without_a_restart() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let Some(disk) = Mounted::on_a_disk(8) else { return };

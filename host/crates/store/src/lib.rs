@@ -1,4 +1,4 @@
-//! What must survive a restart: the dead letters, the last good module of each lane, what was announced, and entries that wait for their sink.
+//! What must survive a restart: the dead letters, the last good module of each lane, copies of modules from registries, what was announced, and entries that wait for their sink.
 //!
 //! Everything lies in one directory of the collector's own, the state directory:
 //!
@@ -7,6 +7,8 @@
 //! <state>/dead-letters/replay/<id>.json     a letter that somebody wants to be tried again
 //! <state>/last-good/lane-<name>/good.json   which module, with which settings
 //! <state>/last-good/lane-<name>/<sha256>.wasm
+//! <state>/pulled/<sha256>.json             what was pulled under which name, with its manifest
+//! <state>/pulled/<sha256>.wasm
 //! <state>/announced/<source>.announced      the objects that a source has announced, as they were told last
 //! ```
 //!
@@ -14,6 +16,7 @@
 //! program works on the same files while the collector runs: nothing is locked, because renaming and removing need no lock.
 
 mod announced;
+mod copies;
 mod dead_letters;
 mod directory;
 mod error;
@@ -25,6 +28,7 @@ mod queue;
 mod replay;
 
 pub use announced::{Announcements, Book, NOBODY, Recalled, mark};
+pub use copies::{Copies, Copy};
 pub use dead_letters::{LetterBounds, Letters};
 pub use error::StoreError;
 pub use id::Id;

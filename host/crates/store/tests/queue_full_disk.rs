@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sluicebox_contract::Appended;
+use sluicebox_contract::{Appended, Backlog as _};
 use sluicebox_store::{Queue, QueueSettings, Sync, WhenFull};
 use tempfile::TempDir;
 
@@ -117,10 +117,12 @@ fn a_program_that_starts_while_the_disk_is_full_goes_on_where_there_is_room_agai
     let mut queue = open(disk.0.path());
     assert_eq!(queue.append(NonZeroU32::MIN, b"2 ").unwrap(), Appended::Kept(2));
     assert!(queue.flush().unwrap_err().to_string().contains("No space left"));
+    assert_eq!((queue.waiting().flushed, queue.waiting().next), (2, 3));
     // What is not on the disk yet is read all the same.
     assert_eq!(read(&mut queue), [0, 1, 2]);
     std::fs::remove_file(&ballast).unwrap();
     queue.flush().unwrap();
+    assert_eq!(queue.waiting().flushed, 3);
     queue.append(NonZeroU32::MIN, b"3 ").unwrap();
     queue.done_before(1).unwrap();
     queue.close().unwrap();

@@ -1,7 +1,9 @@
 //! Wasmtime's errors become what an operator can act on.
 
+use std::fmt;
+
 use sluicebox_contract::Fault;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 use crate::convert::BadEntries;
 use crate::imports::Host;
@@ -10,6 +12,10 @@ use crate::text::{readable, size};
 
 /// How many frames of the guest are named.
 const FRAMES: usize = 5;
+/// How long a name may be.
+const NAME_BYTES: usize = 80;
+/// How much of the path of a file is told.
+const PATH_PARTS: usize = 3;
 
 /// How wasmtime says that a call wanted to hand over more than allowed; it has no type for it. A test holds this.
 const TOO_MUCH_COPIED: &str = "fuel allocated for hostcalls";
@@ -122,15 +128,104 @@ fn reason(
 
 const MEMORY_HINT: &str = "does it keep more and more? else raise the memory limit";
 
-/// The innermost frames of the guest, by their names where the component has names.
+/// The innermost frames of the guest, by their names where the component has names, with file and line where the engine reads them.
 fn frames(error: &wasmtime::Error) -> Option<String> {
     let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    let mut names = Vec::new();
-    for frame in backtrace.frames().iter().take(FRAMES) {
-        names.push(match frame.func_name() {
-            Some(name) => readable(name, 80),
-            None => format!("function {}", frame.func_index()),
-        });
+    let mut frames = Vec::new();
+    for frame in backtrace.frames() {
+        // What was inlined comes first, the function that it was inlined into last.
+        for symbol in frame.symbols() {
+            let name = symbol.name().or_else(|| frame.func_name()).map_or_else(|| unnamed(frame), function);
+            frames.push(Frame { name, place: symbol.file().map(|file| place(file, symbol.line())) });
+        }
+        if frame.symbols().is_empty() {
+            frames.push(Frame { name: frame.func_name().map_or_else(|| unnamed(frame), function), place: None });
+        }
     }
-    (!names.is_empty()).then(|| names.join(" < "))
+    // The first ones of a panic are about panicking, not about the module: left out where something else is to be told.
+    let own = frames.iter().position(|frame| !frame.is_of_a_panic()).unwrap_or(0);
+    let told: Vec<String> = frames.iter().skip(own).take(FRAMES).map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| told.join(" < "))
+}
+
+/// Where a guest was.
+struct Frame {
+    name: String,
+    /// File and line.
+    place: Option<String>,
+}
+
+impl Frame {
+    fn is_of_a_panic(&self) -> bool {
+        const BEGINNINGS: [&str; 12] = [
+            "__rustc::",
+            "abort",
+            "alloc::alloc::handle_alloc_error",
+            "alloc::raw_vec::",
+            "core::option::",
+            "core::panicking::",
+            "core::result::",
+            "core::slice::index::",
+            "core::str::slice_error_fail",
+            "panic_abort::",
+            "rust_panic",
+            "std::",
+        ];
+        BEGINNINGS.iter().any(|beginning| self.name.starts_with(beginning))
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(formatter, "{} ({place})", self.name),
+            None => formatter.write_str(&self.name),
+        }
+    }
+}
+
+fn unnamed(frame: &FrameInfo) -> String {
+    format!("function {}", frame.func_index())
+}
+
+/// A function as its author knows it: names of Rust without what the compiler adds, others as they are.
+fn function(name: &str) -> String {
+    readable(&format!("{:#}", rustc_demangle::demangle(name)), NAME_BYTES)
+}
+
+/// The end of the path: its beginning is about the machine that compiled it.
+fn place(file: &str, line: Option<u32>) -> String {
+    let parts: Vec<&str> = file.split('/').filter(|part| !part.is_empty()).collect();
+    let end = parts.get(parts.len().saturating_sub(PATH_PARTS)..).unwrap_or_default().join("/");
+    let end = readable(&end, NAME_BYTES);
+    match line {
+        Some(line) => format!("{end}:{line}"),
+        None => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_of_rust_is_told_as_it_is_written() {
+        assert_eq!(function("_RNvCsfLfy6EI15iL_7___rustc10rust_panic"), "__rustc::rust_panic");
+        assert_eq!(function("_ZN4core9panicking9panic_fmt17h0123456789abcdefE"), "core::panicking::panic_fmt");
+        assert_eq!(function("exports_lifecycle_start"), "exports_lifecycle_start");
+    }
+
+    #[test]
+    fn the_end_of_a_path_is_told() {
+        assert_eq!(place("/home/me/pod-greeter/src/lib.rs", Some(12)), "pod-greeter/src/lib.rs:12");
+        assert_eq!(place("lines.c", None), "lines.c");
+        assert_eq!(place("", Some(1)), ":1");
+    }
+
+    #[test]
+    fn what_is_about_panicking_is_known() {
+        let frame = |name: &str| Frame { name: name.to_owned(), place: None };
+        assert!(frame("core::panicking::panic_bounds_check").is_of_a_panic());
+        assert!(!frame("pod_greeter::greeting").is_of_a_panic());
+    }
 }

@@ -30,6 +30,14 @@ pub enum Refusal {
         /// The system's reason.
         cause: std::io::Error,
     },
+    /// No registry gave it.
+    #[error("it cannot be pulled: {cause}")]
+    NotPulled {
+        /// Why.
+        cause: String,
+        /// What would cure it.
+        cure: &'static str,
+    },
     /// More bytes than are allowed.
     #[error("it has {}, more than the {} that a component may have", size(*bytes), size(*limit))]
     TooLarge {
@@ -89,7 +97,7 @@ impl Refusal {
         Cow::Borrowed(match self {
             Self::Unreadable { .. } => "does the file exist, and may the collector read it?",
             Self::TooLarge { .. } => "strip debug information from the component, or raise the limit",
-            Self::NotAComponent { cure, .. } => cure,
+            Self::NotAComponent { cure, .. } | Self::NotPulled { cure, .. } => cure,
             Self::NotGranted { wanted, granted } => return Cow::Owned(cure(wanted, *granted)),
             Self::OtherVersion { .. } => {
                 "build the module with the SDK of this host's version, or take a host that is no more than one version away from it"

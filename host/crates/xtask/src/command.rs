@@ -1,6 +1,7 @@
 //! Runs other programs: says what runs, shows that it is alive, and shows its last words when it fails.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -24,6 +25,26 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}` failed ({}):\n{}", output.status, tail(&words));
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something else than text"))
+}
+
+/// The standard output of a short command that reads a text from its standard input.
+pub(crate) fn with_input(command: &mut Command, input: &str) -> Result<String> {
+    let line = describe(command);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{line}`"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).with_context(|| format!("`{line}` does not read what it is given"))?;
+    }
+    let output = child.wait_with_output().with_context(|| format!("cannot wait for `{line}`"))?;
+    if !output.status.success() {
+        let words = [output.stdout, output.stderr].concat();
+        bail!("`{line}` failed ({}):\n{}", output.status, tail(&String::from_utf8_lossy(&words)));
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something else than text"))
 }

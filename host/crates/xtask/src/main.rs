@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod delay;
 mod demo;
+mod deploy;
 mod footprint;
 mod fuzz;
 mod lab;
@@ -41,6 +42,7 @@ enum Command {
     Ci,
     Chaos(chaos::Arguments),
     Demo(demo::Arguments),
+    Deploy(deploy::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
     Languages(languages::Arguments),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Ci => command::must(&mut Process::new(workspace::root().join(".ci/run"))),
         Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Deploy(arguments) => deploy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Languages(arguments) => languages::run(&arguments),

@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::workspace::{self, list, text};
 
 /// Packages that only some of ours may name, in whatever kind of dependency.
-const NAMED_ONLY_BY: [(&[&str], &[&str]); 6] = [
+const NAMED_ONLY_BY: [(&[&str], &[&str]); 7] = [
     (&["wasmtime", "wasmtime-environ", "cranelift-codegen"], &["sluicebox-wasm", "sluicebox-wasm-cache"]),
     (&["kube", "kube-client", "kube-runtime", "k8s-openapi"], &["sluicebox-kubernetes", "sluicebox-sources"]),
     (&["redis", "rdkafka"], &["sluicebox-sinks"]),
     (&["reqwest"], &["sluicebox-sources"]),
+    (&["oci-client", "oci-spec"], &["sluicebox-registry"]),
     (&["wit-bindgen"], &["sluicebox-sdk", "hostile"]),
     (&["clap"], &["sluicebox", "xtask"]),
 ];
@@ -26,12 +27,14 @@ const BELOW_ONLY: [(&str, &[&str]); 2] = [("openssl-sys", &["rdkafka-sys"]), ("n
 const NOT_FOR_CONTRACT: [&str; 9] = ["tokio", "async-std", "smol", "hyper", "kube", "redis", "rdkafka", "reqwest", "wasmtime"];
 
 /// Which of our packages each of ours may use in the product; tests may use the test kit besides.
-const NEIGHBOURS: [(&str, &[&str]); 16] = [
+const NEIGHBOURS: [(&str, &[&str]); 17] = [
     ("sluicebox-contract", &[]),
     // The way to the API server, which both sources and sinks need: neither may name the other.
     ("sluicebox-kubernetes", &["sluicebox-contract"]),
     // How servers are verified and what they are shown, which both need as well.
     ("sluicebox-credentials", &["sluicebox-contract"]),
+    // What modules are pulled with.
+    ("sluicebox-registry", &["sluicebox-contract", "sluicebox-credentials"]),
     ("sluicebox-sources", &["sluicebox-contract", "sluicebox-credentials", "sluicebox-kubernetes"]),
     ("sluicebox-wasm", &["sluicebox-contract", "sluicebox-wasm-cache"]),
     ("sluicebox-wasm-cache", &["sluicebox-private-directory"]),
@@ -53,6 +56,7 @@ const NEIGHBOURS: [(&str, &[&str]); 16] = [
             "sluicebox-sources",
             "sluicebox-wasm",
             "sluicebox-pipeline",
+            "sluicebox-registry",
             // The SDK reads the modules' case files: one reader for the native and the compiled way.
             "sluicebox-sdk",
             "sluicebox-sinks",

@@ -117,11 +117,21 @@ impl<K: Sink> Outlet<K> {
             hand.finished(&self.meter);
             self.writer.settle(&hand.gathered.lanes).await?;
         }
-        if let Some(store) = &mut self.store {
-            let too_large = store.close().await;
-            self.bury(too_large).await;
-        }
+        self.close().await;
         Ok(())
+    }
+
+    /// Writes down what the store holds: it is not at its end before the disk has taken it.
+    async fn close(&mut self) {
+        while let Some(store) = &mut self.store {
+            let too_large = store.close().await;
+            let is_safe = store.is_safe();
+            self.bury(too_large).await;
+            if is_safe {
+                break;
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     /// Leaves what is in hand in the store.
@@ -175,7 +185,7 @@ impl<K: Sink> Outlet<K> {
     async fn stored(&mut self) -> Stored {
         let Some(store) = &mut self.store else { return Stored::Nothing };
         if store.holds() {
-            if self.ended.is_some_and(|since| since.elapsed() >= self.drain) && store.is_tidy() {
+            if self.ended.is_some_and(|since| since.elapsed() >= self.drain) && store.is_safe() {
                 return Stored::Over;
             }
             let pace = store.pace();
@@ -229,7 +239,7 @@ impl<K: Sink> Outlet<K> {
             hand.done += written.entries;
             self.in_hand(Some(hand));
             let is_late = |since: Instant| written.wait.is_some() || since.elapsed() >= self.drain;
-            if hand.is_stored() && self.ended.is_some_and(is_late) && self.is_tidy().await {
+            if hand.is_stored() && self.ended.is_some_and(is_late) && self.is_safe().await {
                 return Ok(hand.is_done());
             }
             if let Some(wait) = written.wait {
@@ -250,22 +260,25 @@ impl<K: Sink> Outlet<K> {
         meanwhile(waiting, store, &mut self.queue, &mut taking, Duration::ZERO).await;
     }
 
-    /// Whether nothing is on its way into the store.
-    async fn is_tidy(&mut self) -> bool {
+    /// Whether nothing is on its way into the store, nor in it without having reached the disk.
+    async fn is_safe(&mut self) -> bool {
         match &mut self.store {
             Some(store) => {
                 store.catch_up().await;
-                store.is_tidy()
+                store.is_safe()
             }
             None => true,
         }
     }
 
-    fn in_hand(&self, hand: Option<&Hand>) {
+    fn in_hand(&mut self, hand: Option<&Hand>) {
         let entries = hand.map_or(0, |hand| i64::try_from(hand.left()).unwrap_or(i64::MAX));
         self.meter.in_hand.set(entries);
         if let Some(store) = self.meter.store.get() {
             store.in_hand.set(if hand.is_some_and(Hand::is_stored) { entries } else { 0 });
+        }
+        if let (Some(store), Some(number)) = (&mut self.store, hand.and_then(Hand::done_before)) {
+            store.note_done(number);
         }
     }
 }
@@ -322,7 +335,7 @@ async fn meanwhile<T>(
                 }
             }
         } else if let Some(since) = *taking.ended
-            && store.is_tidy()
+            && store.is_safe()
         {
             return timeout(drain.saturating_sub(since.elapsed()), work).await.ok();
         } else {
@@ -337,7 +350,10 @@ async fn meanwhile<T>(
 
 /// Puts away what comes. Can be dropped and asked again.
 async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taking<'_>) {
-    if store.is_tidy() {
+    if taking.ended.is_some() && store.is_tidy() {
+        // The disk has not taken what is in it.
+        store.tries_again().await;
+    } else if store.is_tidy() {
         tokio::select! {
             biased;
             parcels = queue.take(BATCH) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluicebox_contract::meter::StoreMeter;
 use sluicebox_contract::{Backlog, Fault, Waiting};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -39,9 +39,11 @@ pub(super) struct Store {
     waiting: Waiting,
     /// Everything before this number was left by an earlier run.
     earlier: u64,
+    /// So much is done of what was read, though the disk was not told yet.
+    done: u64,
     markers: usize,
-    /// Something is being put away, and nobody waits for it: what it holds is not known.
-    untidy: bool,
+    /// Something is being put away: what it holds is not known.
+    putting: Option<JoinHandle<()>>,
     /// Whether it was said that the disk refuses.
     refuses: bool,
     /// From when on the next records may be read.
@@ -54,7 +56,7 @@ impl Store {
         meter.recovered.add(waiting.unread + waiting.damaged);
         let disk = Arc::new(Mutex::new(Disk::new(backlog)));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
-        let (seen, markers, untidy, refuses, next_read) = (Waiting::default(), 0, false, false, Instant::now());
+        let (seen, markers, putting, refuses, next_read) = (Waiting::default(), 0, None, false, Instant::now());
         let mut store = Self {
             settings,
             disk,
@@ -63,8 +65,9 @@ impl Store {
             name,
             waiting: seen,
             earlier: waiting.next,
+            done: 0,
             markers,
-            untidy,
+            putting,
             refuses,
             next_read,
         };
@@ -92,6 +95,23 @@ impl Store {
         held(&self.table).inbox.is_empty()
     }
 
+    /// Whether, besides, all of it outlives the program.
+    pub(super) fn is_safe(&self) -> bool {
+        self.is_tidy() && self.unflushed() == 0
+    }
+
+    /// Entries that it holds and that the disk has not taken.
+    fn unflushed(&self) -> u64 {
+        let Waiting { next, flushed, first_open, .. } = self.waiting;
+        next.saturating_sub(flushed.max(first_open).max(self.done))
+    }
+
+    /// The entries before this number are written or refused.
+    pub(super) fn note_done(&mut self, number: u64) {
+        self.done = self.done.max(number);
+        self.meter.unflushed.set(gauge(self.unflushed()));
+    }
+
     /// What is too large to be stored.
     pub(super) fn take_too_large(&self) -> Vec<Parcel> {
         std::mem::take(&mut held(&self.table).too_large)
@@ -110,17 +130,16 @@ impl Store {
 
     /// Puts away what it was given, as far as there is room, and waits for a while where there is none. Can be dropped and asked again.
     pub(super) async fn put_away(&mut self) {
-        let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
-        let work = move || {
-            let mut disk = lock(&disk);
-            let result = disk.put_away(&table, &meter);
-            disk.shown(&table);
-            held(&table).result = Some(result);
-        };
-        self.untidy = true;
-        let _done = spawn_blocking(work).await;
-        self.untidy = false;
-        self.look();
+        if self.putting.is_none() {
+            let (disk, table, meter) = (Arc::clone(&self.disk), Arc::clone(&self.table), Arc::clone(&self.meter));
+            self.putting = Some(spawn_blocking(move || {
+                let mut disk = lock(&disk);
+                let result = disk.put_away(&table, &meter);
+                disk.shown(&table);
+                held(&table).result = Some(result);
+            }));
+        }
+        self.catch_up().await;
         let result = held(&self.table).result.take();
         let pause = match result {
             Some(Err(fault)) => {
@@ -140,17 +159,19 @@ impl Store {
 
     /// Ready when the disk has refused something and it is time to try it again.
     pub(super) async fn tries_again(&self) {
-        if !self.refuses {
+        if !self.refuses && self.unflushed() == 0 {
             std::future::pending::<()>().await;
         }
         sleep(REFUSED).await;
     }
 
-    /// Waits until nothing is being put away any more.
+    /// Waits until nothing is being put away any more. Can be dropped and asked again.
     pub(super) async fn catch_up(&mut self) {
-        if self.untidy {
-            self.work(|_| Ok(())).await;
-            self.untidy = false;
+        // That very work: it may not even have begun, and what is asked of the disk later can come before it.
+        if let Some(putting) = &mut self.putting {
+            let _done = putting.await;
+            self.putting = None;
+            self.look();
         }
     }
 
@@ -249,7 +270,7 @@ impl Store {
         self.count_too_large(too_large.len());
         self.work(Backlog::close).await;
         let entries = self.waiting.next - self.waiting.first_open;
-        self.meter.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.meter.entries.set(gauge(entries));
         too_large
     }
 
@@ -274,7 +295,6 @@ impl Store {
             let held = held(&self.table);
             (held.waiting, held.markers)
         };
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.meter.entries.set(gauge(waiting.unread));
         self.meter.bytes.set(gauge(waiting.bytes));
         self.meter.dropped.add(waiting.dropped.saturating_sub(self.waiting.dropped));
@@ -286,6 +306,7 @@ impl Store {
             warn!(sink = %self.name, so_far = waiting.damaged, hint = "see to the disk", "stored entries cannot be read any more and are lost");
         }
         (self.waiting, self.markers) = (waiting, markers);
+        self.meter.unflushed.set(gauge(self.unflushed()));
     }
 
     fn works_again(&mut self) {
@@ -305,7 +326,15 @@ impl Store {
     }
 }
 
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// Whether a count has grown so much since it was last told that it is worth a line: ever more rarely.
 fn grown(before: u64, now: u64) -> bool {
     now > before && now.ilog2() > before.checked_ilog2().unwrap_or(0) || before == 0 && now > 0
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -149,6 +149,7 @@ impl Backlog for Drawer {
             next_read: contents.next_read.min(contents.next),
             first_open: contents.first_open,
             next: contents.next,
+            flushed: contents.flushed,
             bytes: contents.records.iter().map(|record| record.payload.len() as u64).sum(),
             dropped: contents.dropped,
             damaged: contents.damaged,

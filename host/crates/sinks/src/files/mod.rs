@@ -40,6 +40,18 @@ impl Files {
     }
 }
 
+impl Files {
+    /// Has the writer work, and lets a file system that ails go.
+    async fn work<R: Send + 'static>(&mut self, work: impl FnOnce(&mut Writer) -> R + Send + 'static) -> Result<R, Fault> {
+        let done = self.writer.call(move |writer| {
+            let done = work(writer);
+            writer.rest();
+            done
+        });
+        done.await
+    }
+}
+
 impl Sink for Files {
     async fn write(&mut self, batch: &[Entry]) -> Outcome {
         // A copy: the work goes on beside us when we are dropped.
@@ -47,7 +59,7 @@ impl Sink for Files {
         let now = Moment::now();
         self.call.number += 1;
         let call = self.call;
-        let written = self.writer.call(move |writer| writer.write(batch, call, now)).await;
+        let written = self.work(move |writer| writer.write(batch, call, now)).await;
         if written.is_ok() {
             self.call.heard = call.number;
         }
@@ -61,18 +73,18 @@ impl Sink for Files {
 
     async fn settled(&mut self) -> Result<(), Fault> {
         let now = Moment::now();
-        self.writer.call(move |writer| writer.settled(now)).await?
+        self.work(move |writer| writer.settled(now)).await?
     }
 
     async fn upkeep(&mut self) -> Result<(), Fault> {
         let writer = self.writer.worker().await?;
-        if writer.is_open() {
+        if writer.has_recalled() {
             match writer.next_due() {
                 Some(at) => sleep_until(at).await,
                 None => pending().await,
             }
         }
         let now = Moment::now();
-        self.writer.call(move |writer| writer.upkeep(now)).await?
+        self.work(move |writer| writer.upkeep(now)).await?
     }
 }

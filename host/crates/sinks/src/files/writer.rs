@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sluicebox_contract::{Document, Entry, Fault, Forget, Outcome, Refusal};
 use tokio::time::Instant;
 use tracing::warn;
@@ -45,6 +46,8 @@ pub(super) struct Writer {
     /// What this run has written; none when nobody will ask.
     claimed: Option<HashSet<String>>,
     appender: Appender,
+    /// Why the file system has refused something, while it has taken nothing since.
+    ailment: Option<Errno>,
 }
 
 impl Writer {
@@ -61,11 +64,13 @@ impl Writer {
             forgotten_since: None,
             recalled: false,
             has_complained: false,
+            ailment: None,
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.directory.is_some()
+    /// Whether it is known what an earlier run has left. The directory may have been let go since: it is not opened but for work.
+    pub(super) fn has_recalled(&self) -> bool {
+        self.recalled
     }
 
     /// When there is something to do between writes.
@@ -177,7 +182,9 @@ impl Writer {
 
     /// [`Self::forget_due`] as the work between writes.
     pub(super) fn upkeep(&mut self, now: Moment) -> Result<(), Fault> {
-        self.open(now)?;
+        if !self.recalled {
+            self.open(now)?;
+        }
         let forgotten = self.forget_due(now);
         let saved = self.save(now);
         forgotten.and(saved)
@@ -205,7 +212,10 @@ impl Writer {
             let tried = format!("cannot append to `{}/{}`", self.config.directory.display(), shown(&name, NAME));
             let done = self.with_directory(now, |directory, appender| appender.write(&name, directory, manner, now));
             let fault = match done {
-                Ok(Ok(())) => continue,
+                Ok(Ok(())) => {
+                    self.ailment = None;
+                    continue;
+                }
                 Ok(Err(errno)) if self.appender.is_default(&name) => self.judge_default(errno, tried, &path),
                 Ok(Err(errno)) => match self.judge(errno, tried) {
                     Obstacle::Refused(reason) => {
@@ -233,6 +243,7 @@ impl Writer {
         let tried = format!("cannot write `{}/{place}`", self.config.directory.display());
         let done = self.with_directory(now, |directory, _| directory.put(&place, &document.body, manner));
         done.map_err(Obstacle::Stopped)?.map_err(|errno| self.judge(errno, tried))?;
+        self.ailment = None;
         self.appender.document_put(&place);
         self.unsaved |= self.retention.keep(&place) || self.forgotten.contains(&place);
         if place.collection.is_none()

@@ -163,7 +163,7 @@ fn remembered(dice: &mut Dice) -> Remembered {
             typed: dice.one_in(2).then(|| Pod::default().into()),
             json: dice.one_in(4).then(|| "{}".into()),
         };
-        Known { announcement, to_all: dice.one_in(2) }
+        Known { announcement, told: None, to_all: dice.one_in(2) }
     };
     let objects = std::iter::repeat_with(&mut known).take(5).collect();
     Remembered { objects, ledger: Arc::default() }

@@ -136,8 +136,8 @@ impl Memory {
             self.bytes -= entry.weight;
             self.tell_vanished(&entry, now, notices);
         }
-        for announcement in self.recall.take_gone() {
-            self.tell_gone(announcement, now, notices)?;
+        for known in self.recall.take_gone() {
+            self.tell_gone(known, now, notices)?;
         }
         if !self.complete {
             self.complete = true;
@@ -189,8 +189,8 @@ impl Memory {
             hash_map::Entry::Vacant(_) => None,
         };
         let (recalled, gone) = if known.is_none() { self.recall.take(&key, &object.uid) } else { (None, Vec::new()) };
-        for announcement in gone {
-            self.tell_gone(announcement, now, notices)?;
+        for known in gone {
+            self.tell_gone(known, now, notices)?;
         }
         let change = if known.is_some() { Change::Modified } else { new };
         let (entry, mut previous) = self.settle(known, &object, notices)?;
@@ -217,8 +217,8 @@ impl Memory {
         let key = key(&object.namespace, &object.name);
         // Whatever was announced of it before is settled by this.
         let (_, gone) = self.recall.take(&key, &object.uid);
-        for announcement in gone {
-            self.tell_gone(announcement, now, notices)?;
+        for known in gone {
+            self.tell_gone(known, now, notices)?;
         }
         let known = match self.entries.entry(key) {
             hash_map::Entry::Occupied(entry) if entry.get().uid == object.uid => Some(entry.remove()),

@@ -46,19 +46,20 @@ impl Recall {
 
     /// The newest version of what was announced. What is older may be without objects that are there.
     pub(super) fn newest(&self) -> Option<String> {
-        let versions = self.known.values().flatten().map(|recalled| &recalled.known.announcement.version);
+        let known = self.known.values().flatten().map(|recalled| &recalled.known);
+        let versions = known.flat_map(|known| std::iter::once(&known.announcement).chain(&known.told)).map(|one| &one.version);
         // Those of Kubernetes are numbers; where they are not, nobody can say which is newer.
         versions.filter_map(|version| version.parse::<u64>().ok()).max().map(|newest| newest.to_string())
     }
 
     /// The object of this key and uid as it was announced, and those of the same name that have gone for it.
-    pub(super) fn take(&mut self, key: &str, uid: &str) -> (Option<Known>, Vec<Announcement>) {
+    pub(super) fn take(&mut self, key: &str, uid: &str) -> (Option<Known>, Vec<Known>) {
         let (mut same, mut gone) = (None, Vec::new());
         for Recalled { known, .. } in self.known.remove(key).unwrap_or_default() {
             if *known.announcement.uid == *uid {
                 same = Some(known);
             } else {
-                gone.push(known.announcement);
+                gone.push(known);
             }
         }
         self.found.gone += gone.len() as u64;
@@ -74,15 +75,19 @@ impl Recall {
     }
 
     /// What has gone, as a list says that has come to its end.
-    pub(super) fn take_gone(&mut self) -> Vec<Announcement> {
+    pub(super) fn take_gone(&mut self) -> Vec<Known> {
         let mut gone = Vec::new();
         self.known.retain(|_, same_name| {
             let is_gone = |recalled: &mut Recalled| !std::mem::take(&mut recalled.is_there);
-            gone.extend(same_name.extract_if(.., is_gone).map(|recalled| recalled.known.announcement));
+            gone.extend(same_name.extract_if(.., is_gone).map(|recalled| recalled.known));
             !same_name.is_empty()
         });
         // So that a run can be repeated.
-        gone.sort_by(|one, other| (&one.namespace, &one.name, &one.uid).cmp(&(&other.namespace, &other.name, &other.uid)));
+        let order = |known: &Known| {
+            let Announcement { namespace, name, uid, .. } = &known.announcement;
+            (Arc::clone(namespace), Arc::clone(name), Arc::clone(uid))
+        };
+        gone.sort_by_cached_key(order);
         self.found.gone += gone.len() as u64;
         gone
     }

@@ -24,7 +24,7 @@ fn known(name: &str, uid: &str, version: &str) -> Known {
         typed: Some(pod.into()),
         json: None,
     };
-    Known { announcement, to_all: true }
+    Known { announcement, told: None, to_all: true }
 }
 
 fn unheard(known: Known) -> Known {
@@ -103,6 +103,33 @@ fn who_has_not_heard_of_it_is_told_as_if_nobody_knew_it_but_hears_what_has_gone(
     let told = list(&mut memory, &[object("same", "u1", "1")]);
     assert_eq!(told, ["define 1 u1", "Listed 1 same-1 *", "define 2 u3", "Deleted 2 gone-3 was gone-3 *", "forget 2", "listed"]);
     assert_eq!(written(&ledger), ["u1 same-1", "no u3"]);
+}
+
+#[test]
+fn what_was_told_after_it_was_announced_has_gone_as_it_was_told() {
+    let told = |name: &str, uid: &str| {
+        let later = known(name, uid, "2").announcement;
+        Known { told: Some(later), ..known(name, uid, "1") }
+    };
+    let (mut memory, ledger) = begin(pods(), vec![told("gone", "u1"), told("there", "u2"), told("other", "u3")]);
+    assert_eq!(memory.recall.newest().as_deref(), Some("2"));
+    assert_eq!(
+        list(&mut memory, &[object("there", "u2", "2"), object("other", "u4", "3")]),
+        [
+            "define 1 u2",
+            "Listed 1 there-2 was there-1 *",
+            "define 2 u3",
+            "Deleted 2 other-2 was other-1 *",
+            "forget 2",
+            "define 3 u4",
+            "Listed 3 other-3 *",
+            "define 4 u1",
+            "Deleted 4 gone-2 was gone-1 *",
+            "forget 4",
+            "listed",
+        ]
+    );
+    assert_eq!(written(&ledger), ["no u1", "u2 there-2", "no u3", "u4 other-3"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sluicebox_contract::{
-    Announced, Announcement, Change, Event, Fault, Notice, ObjectEvent, ObjectKind, Subject, SubjectKind, UnixNanos,
+    Announced, Announcement, Change, Event, Fault, Known, Notice, ObjectEvent, ObjectKind, Subject, SubjectKind, UnixNanos,
 };
 
 use super::memory::{Entry, Memory};
@@ -31,16 +31,24 @@ impl Memory {
 
     /// It has gone while nobody watched: its last known state is told.
     pub(super) fn tell_vanished(&self, entry: &Entry, now: UnixNanos, notices: &mut Vec<Notice>) {
-        let typed = entry.typed.clone().map(|typed| (typed.clone(), Some(typed)));
+        self.tell_last(entry, entry.typed.clone(), now, notices);
+    }
+
+    /// It has gone: its last known state is told, and what it was before that.
+    fn tell_last(&self, entry: &Entry, before: Option<Typed>, now: UnixNanos, notices: &mut Vec<Notice>) {
+        let typed = entry.typed.clone().map(|typed| (typed, before));
         let announced = Some(Announced::Gone(Arc::clone(&entry.uid)));
         self.tell(entry, Told { change: Change::Deleted, typed, json: entry.json.clone(), announced }, now, notices);
         notices.push(Notice::Forgotten(entry.subject));
     }
 
-    /// It was announced before this run and has gone since. Nobody knows yet who that is.
-    pub(super) fn tell_gone(&self, announcement: Announcement, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
+    /// It was announced before this run and has gone since. Nobody knows yet who that is. Where more was told than was announced, it has gone
+    /// as it was told last: whoever has heard of that has perhaps something under an address that it had not when it was announced.
+    pub(super) fn tell_gone(&self, known: Known, now: UnixNanos, notices: &mut Vec<Notice>) -> Result<(), Fault> {
         let subject = self.number()?;
-        let Announcement { kind: _, uid, namespace, name, version, attributes, typed, json } = announcement;
+        let before = known.announcement.typed.clone();
+        let last = known.told.unwrap_or(known.announcement);
+        let Announcement { kind: _, uid, namespace, name, version, attributes, typed, json } = last;
         notices.push(Notice::Defined(Arc::new(Subject {
             id: subject,
             kind: self.subject_kind(),
@@ -51,7 +59,7 @@ impl Memory {
         })));
         let typed = typed.filter(|_| self.forms.typed.is_some());
         let entry = Entry { subject, uid, namespace, name, version, attributes, typed, json, weight: 0, seen_in_list: 0 };
-        self.tell_vanished(&entry, now, notices);
+        self.tell_last(&entry, before.or_else(|| entry.typed.clone()), now, notices);
         Ok(())
     }
 

@@ -352,4 +352,43 @@ fn what_was_told_is_known_until_more_is_and_never_in_place_of_more() {
     found.sort();
     let known = |uid: &str, version: &str, mark| (uid.to_owned(), version.to_owned(), mark);
     assert_eq!(found, [known("a", "1", NOBODY), known("b", "1", 7), known("c", "2", 7)]);
+    assert_eq!(told_after(&recalled), ["b-2"]);
+}
+
+/// What was told of objects after they were announced, as `uid-version`.
+fn told_after(recalled: &Recalled) -> Vec<String> {
+    recalled.told.values().map(|object| format!("{}-{}", object.uid, object.version)).collect()
+}
+
+#[test]
+fn what_was_told_last_is_known_beside_what_was_announced() {
+    let folder = TempDir::new().unwrap();
+    let (mut book, _) = open(&folder, MOST);
+    let told = |uid: &str, version: &str| Announced::Told(Box::new(object(uid, version)));
+    book.write(&[told("a", "1"), there("b", "1"), there("c", "1"), there("d", "1"), told("d", "2")], 7).unwrap();
+    book.write(&[told("a", "2"), told("b", "2"), there("c", "2"), told("c", "3"), gone("d")], 7).unwrap();
+    book.write(&[told("b", "3")], 7).unwrap();
+    let check = |objects: &[&str], after: &[&str]| {
+        let (book, recalled) = open(&folder, MOST);
+        let mut found = words(&recalled);
+        found.sort();
+        assert_eq!(
+            (found, told_after(&recalled)),
+            (objects.iter().map(ToString::to_string).collect(), after.iter().map(ToString::to_string).collect())
+        );
+        book
+    };
+    drop(book);
+    let mut book = check(&["a-2@0", "b-1@7", "c-2@7"], &["b-3", "c-3"]);
+    // So much that the file is written anew.
+    for version in 0..60 {
+        book.write(&[large("big", &version.to_string(), 10_000), told("c", "4")], 7).unwrap();
+    }
+    let length = std::fs::metadata(path(&folder)).unwrap().len();
+    assert!(length < 300_000, "{length} bytes");
+    drop(book);
+    let mut book = check(&["a-2@0", "b-1@7", "big-59@7", "c-2@7"], &["b-3", "c-4"]);
+    book.write(&[there("b", "3"), gone("big"), there("a", "2")], 7).unwrap();
+    drop(book);
+    check(&["a-2@7", "b-3@7", "c-2@7"], &["c-4"]);
 }

@@ -8,6 +8,7 @@
 //! Whatever is missing at the end of a file was announced and is not known to be: it is announced once more. So nothing is forced onto the disk.
 
 mod line;
+mod news;
 mod read;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,6 +26,7 @@ use crate::StoreError;
 use crate::directory::Directory;
 use crate::queue::frame::{self, Form};
 use line::Line;
+use news::{News, Place, Stands, place};
 
 const FORM: Form = Form { magic: b"sluicea\n", version: 1 };
 /// The largest record, in bytes, however much there may be.
@@ -50,24 +52,17 @@ pub struct Book {
     /// Bytes of the file that are known to be good.
     bytes: u64,
     /// Where each object stands, by uid.
-    places: HashMap<Arc<str>, Place>,
+    places: HashMap<Arc<str>, Stands>,
     /// Bytes of those, and of what stands before them.
     live: u64,
     _lock: Arc<File>,
-}
-
-/// Where a frame stands in the file, and its length with what belongs to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    offset: u64,
-    length: u64,
 }
 
 /// A file that was written anew.
 struct Filled {
     file: File,
     bytes: u64,
-    places: HashMap<Arc<str>, Place>,
+    places: HashMap<Arc<str>, Stands>,
 }
 
 /// What a book had in it.
@@ -75,6 +70,8 @@ struct Filled {
 pub struct Recalled {
     /// The objects as they were announced last, and the mark that came with them.
     pub objects: Vec<(Announcement, u64)>,
+    /// How some of them were told after that, by uid.
+    pub told: BTreeMap<Arc<str>, Announcement>,
     /// What could not be used of it, for the operator: what stood there is announced once more.
     pub trouble: Option<String>,
 }
@@ -98,13 +95,18 @@ impl Announcements {
     pub fn book(&self, source: &str, watched: &str, most: u64) -> Result<(Book, Recalled), StoreError> {
         let name = file_name(source);
         let found = read::read(&self.directory, &name, watched)?;
-        let mut recalled = Recalled { objects: Vec::new(), trouble: found.trouble };
+        let mut recalled = Recalled { trouble: found.trouble, ..Recalled::default() };
         let (file, bytes) = match found.file {
             Some(file) => file,
             None => create(&self.directory, &name, watched)?,
         };
-        let places: HashMap<Arc<str>, Place> = found.objects.iter().map(|(uid, (place, ..))| (Arc::clone(uid), *place)).collect();
-        let live = before_objects(watched) + places.values().map(|place| place.length).sum::<u64>();
+        let stands = |(uid, (place, _, mark)): (&Arc<str>, &(Place, Announcement, u64))| {
+            let told = found.told.get(uid).map(|(place, _)| *place);
+            (Arc::clone(uid), Stands { place: *place, is_told_only: *mark == NOBODY, told })
+        };
+        let places: HashMap<Arc<str>, Stands> = found.objects.iter().map(stands).collect();
+        let live = before_objects(watched) + places.values().map(Stands::length).sum::<u64>();
+        recalled.told = found.told.into_iter().map(|(uid, (_, announcement))| (uid, announcement)).collect();
         recalled.objects = found.objects.into_values().map(|(_, announcement, mark)| (announcement, mark)).collect();
         let (directory, lock) = (Arc::clone(&self.directory), Arc::clone(&self.lock));
         let book = Book { directory, name, watched: watched.to_owned(), most, file, bytes, places, live, _lock: lock };
@@ -134,77 +136,77 @@ impl Book {
     /// Writes down what was announced, with a mark. It survives the end of the program, but not always a power cut. Gives how many objects
     /// do not fit, which are known as they were before. When it fails, nothing has changed.
     pub fn write(&mut self, announced: &[Announced], mark: u64) -> Result<usize, StoreError> {
-        let (frames, left_out) = self.frames(announced, mark);
-        if frames.is_empty() {
+        let (news, left_out) = self.news(announced, mark);
+        if news.is_empty() {
             return Ok(left_out);
         }
-        let added: u64 = frames.values().map(|frame| frame.len() as u64).sum();
+        let added = news.values().map(|news| news.bytes().count() as u64).sum::<u64>();
         let after = self.bytes + added;
-        let is_due = after > self.most || after > 2 * self.live_after(&frames) + SLACK;
+        let is_due = after > self.most || after > 2 * self.live_after(&news) + SLACK;
         // Without room for two files on the disk, the one grows as long as it may.
-        let rewritten = if is_due { Some(self.rewrite(&frames)) } else { None };
+        let rewritten = if is_due { Some(self.rewrite(&news)) } else { None };
         match rewritten {
             Some(Ok(())) => {}
             Some(Err(error)) if after > self.most => return Err(error),
-            Some(Err(_)) | None => self.append(&frames)?,
+            Some(Err(_)) | None => self.append(&news)?,
         }
         Ok(left_out)
     }
 
-    /// A frame for each object of which there is news, by uid. One that has gone has a frame only where it is known, and no place after it.
-    fn frames(&self, announced: &[Announced], mark: u64) -> (BTreeMap<Arc<str>, Frame>, usize) {
-        let (mut frames, mut live, mut left_out) = (BTreeMap::new(), self.live, 0);
+    /// What is to be written of each object of which there is news, by uid. One that has gone has a frame only where it is known, and no place
+    /// after it.
+    fn news(&self, announced: &[Announced], mark: u64) -> (BTreeMap<Arc<str>, News>, usize) {
+        let (mut all, mut live, mut left_out) = (BTreeMap::<Arc<str>, News>::new(), self.live, 0);
         for announced in announced {
             let uid = announced.uid();
-            let known = self.places.get(uid).map(|place| place.length);
-            match announced {
-                Announced::Gone(_) if known.is_none() => {}
-                Announced::Gone(_) => {
-                    live -= known.unwrap_or(0);
-                    frames.insert(Arc::clone(uid), Frame::gone(uid));
-                }
-                // More is known of it.
-                Announced::Told(_) if known.is_some() => {}
-                Announced::There(announcement) | Announced::Told(announcement) => {
-                    let mark = if matches!(announced, Announced::Told(_)) { NOBODY } else { mark };
-                    let frame = Frame::there(announcement, mark);
-                    let after = live - known.unwrap_or(0) + frame.len() as u64;
-                    if frame.len() as u64 > LARGEST || after > self.most {
-                        left_out += 1;
-                        continue;
-                    }
-                    live = after;
-                    frames.insert(Arc::clone(uid), frame);
-                }
+            let known = self.places.get(uid);
+            let before = all.remove(uid);
+            let length = |news: Option<&News>| match news {
+                Some(news) => news.length_after(known),
+                None => known.map_or(0, Stands::length),
+            };
+            let news = match announced {
+                Announced::Gone(_) if known.is_none() && before.is_none() => continue,
+                Announced::Gone(_) => News::gone(uid),
+                Announced::There(announcement) => News::there(announcement, mark),
+                Announced::Told(announcement) => News::told(announcement, known, before.as_ref()),
+            };
+            let after = live - length(before.as_ref()) + length(Some(&news));
+            if !matches!(announced, Announced::Gone(_)) && (news.largest() > LARGEST || after > self.most) {
+                left_out += 1;
+                all.extend(before.map(|before| (Arc::clone(uid), before)));
+                continue;
             }
+            live = after;
+            all.insert(Arc::clone(uid), news);
         }
-        (frames, left_out)
+        (all, left_out)
     }
 
-    fn live_after(&self, frames: &BTreeMap<Arc<str>, Frame>) -> u64 {
-        frames.iter().fold(self.live, |live, (uid, frame)| {
-            let before = self.places.get(uid).map_or(0, |place| place.length);
-            live - before + if frame.stays { frame.len() as u64 } else { 0 }
+    fn live_after(&self, news: &BTreeMap<Arc<str>, News>) -> u64 {
+        news.iter().fold(self.live, |live, (uid, news)| {
+            let known = self.places.get(uid);
+            live - known.map_or(0, Stands::length) + news.length_after(known)
         })
     }
 
-    fn append(&mut self, frames: &BTreeMap<Arc<str>, Frame>) -> Result<(), StoreError> {
-        let bytes: Vec<u8> = frames.values().flat_map(|frame| frame.bytes.iter().copied()).collect();
+    fn append(&mut self, news: &BTreeMap<Arc<str>, News>) -> Result<(), StoreError> {
+        let bytes: Vec<u8> = news.values().flat_map(News::bytes).copied().collect();
         if let Err(error) = self.file.write_all_at(&bytes, self.bytes) {
             // What was written of it is no frame; what is written next is written over it even if this fails.
             let _as_before = self.file.set_len(self.bytes);
             return Err(failed(&self.directory, "write", &self.name, &error));
         }
-        let live = self.live_after(frames);
-        self.bytes = place(frames, self.bytes, &mut self.places);
+        let live = self.live_after(news);
+        self.bytes = place(news, self.bytes, &mut self.places);
         self.live = live;
         Ok(())
     }
 
     /// Writes a new file with what is not out of date, and puts it in place of the old one.
-    fn rewrite(&mut self, frames: &BTreeMap<Arc<str>, Frame>) -> Result<(), StoreError> {
+    fn rewrite(&mut self, news: &BTreeMap<Arc<str>, News>) -> Result<(), StoreError> {
         let new = format!(".{}.new", self.name);
-        let written = self.fill(&new, frames).and_then(|written| {
+        let written = self.fill(&new, news).and_then(|written| {
             self.directory.put_in_place(&new, &self.name)?;
             Ok(written)
         });
@@ -214,29 +216,34 @@ impl Book {
         Ok(())
     }
 
-    fn fill(&self, new: &str, frames: &BTreeMap<Arc<str>, Frame>) -> Result<Filled, StoreError> {
+    fn fill(&self, new: &str, news: &BTreeMap<Arc<str>, News>) -> Result<Filled, StoreError> {
         let file = self.directory.create(new)?;
         let broken = |error: &std::io::Error| failed(&self.directory, "write", new, error);
         let mut writer = BufWriter::new(&file);
         let head = head(&self.watched);
         writer.write_all(&head).map_err(|error| broken(&error))?;
         let mut end = head.len() as u64;
-        let mut kept: Vec<(&Arc<str>, Place)> =
-            self.places.iter().filter(|(uid, _)| !frames.contains_key(*uid)).map(|(uid, place)| (uid, *place)).collect();
-        kept.sort_by_key(|(_, place)| place.offset);
-        let mut places = HashMap::with_capacity(kept.len() + frames.len());
-        for (uid, Place { offset, length }) in kept {
+        let kept = self.places.iter().filter_map(|(uid, stands)| Some((uid, stands.without(news.get(uid))?)));
+        let mut kept: Vec<(&Arc<str>, Stands)> = kept.collect();
+        kept.sort_by_key(|(_, stands)| stands.place.offset);
+        let mut places = HashMap::with_capacity(kept.len() + news.len());
+        let mut copy = |Place { offset, length }: Place| {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
             let read = self.file.read_exact_at(&mut bytes, offset);
             read.map_err(|error| failed(&self.directory, "read", &self.name, &error))?;
             writer.write_all(&bytes).map_err(|error| broken(&error))?;
-            places.insert(Arc::clone(uid), Place { offset: end, length });
             end += length;
+            Ok(Place { offset: end - length, length })
+        };
+        for (uid, stands) in kept {
+            let place = copy(stands.place)?;
+            let told = stands.told.map(&mut copy).transpose()?;
+            places.insert(Arc::clone(uid), Stands { place, told, ..stands });
         }
-        let staying: BTreeMap<Arc<str>, Frame> =
-            frames.iter().filter(|(_, frame)| frame.stays).map(|(uid, frame)| (Arc::clone(uid), frame.clone())).collect();
-        for frame in staying.values() {
-            writer.write_all(&frame.bytes).map_err(|error| broken(&error))?;
+        let staying: BTreeMap<Arc<str>, News> =
+            news.iter().filter(|(_, news)| !news.is_gone()).map(|(uid, news)| (Arc::clone(uid), news.clone())).collect();
+        for news in staying.values() {
+            writer.write_all(&news.bytes().copied().collect::<Vec<u8>>()).map_err(|error| broken(&error))?;
         }
         let end = place(&staying, end, &mut places);
         writer.flush().map_err(|error| broken(&error))?;
@@ -245,43 +252,6 @@ impl Book {
         file.sync_data().map_err(|error| broken(&error))?;
         Ok(Filled { file, bytes: end, places })
     }
-}
-
-/// A frame that is to be written.
-#[derive(Clone, Debug)]
-struct Frame {
-    bytes: Vec<u8>,
-    /// It says that something is there.
-    stays: bool,
-}
-
-impl Frame {
-    fn there(announcement: &Announcement, mark: u64) -> Self {
-        Self { bytes: Line::there(announcement, mark).frame(), stays: true }
-    }
-
-    fn gone(uid: &Arc<str>) -> Self {
-        Self { bytes: Line::gone(uid).frame(), stays: false }
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// Notes where these frames stand that begin here; gives where they end.
-fn place(frames: &BTreeMap<Arc<str>, Frame>, begin: u64, places: &mut HashMap<Arc<str>, Place>) -> u64 {
-    let mut offset = begin;
-    for (uid, frame) in frames {
-        let length = frame.len() as u64;
-        if frame.stays {
-            places.insert(Arc::clone(uid), Place { offset, length });
-        } else {
-            places.remove(uid);
-        }
-        offset += length;
-    }
-    offset
 }
 
 fn file_name(source: &str) -> String {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sluicebox_contract::Announcement;
 
 use super::line::{self, Line};
-use super::{FORM, LARGEST, Place, failed};
+use super::{FORM, LARGEST, NOBODY, Place, failed};
 use crate::StoreError;
 use crate::directory::Directory;
 use crate::queue::frame::{self, Frame, HEADER, Header, OVERHEAD};
@@ -20,8 +20,23 @@ pub(super) struct Found {
     pub(super) file: Option<(File, u64)>,
     /// The objects with their marks, by uid.
     pub(super) objects: BTreeMap<Arc<str>, (Place, Announcement, u64)>,
+    /// How some of them were told after that.
+    pub(super) told: BTreeMap<Arc<str>, (Place, Announcement)>,
     /// What could not be used.
     pub(super) trouble: Option<String>,
+}
+
+impl Found {
+    /// What not everybody has heard takes the place of its like only, and stands beside what is known to be announced.
+    fn add(&mut self, place: Place, announcement: Announcement, mark: u64) {
+        let uid = Arc::clone(&announcement.uid);
+        if mark == NOBODY && self.objects.get(&uid).is_some_and(|(.., known)| *known != NOBODY) {
+            self.told.insert(uid, (place, announcement));
+        } else {
+            self.told.remove(&uid);
+            self.objects.insert(uid, (place, announcement, mark));
+        }
+    }
 }
 
 /// Reads a book to its last good frame, and cuts off what stands behind it.
@@ -51,9 +66,12 @@ pub(super) fn read(directory: &Directory, name: &str, watched: &str) -> Result<F
             }
             Some(Line::There(mark, announcement)) if !is_first => {
                 let announcement = announcement.into_owned();
-                found.objects.insert(Arc::clone(&announcement.uid), (place, announcement, mark));
+                found.add(place, announcement, mark);
             }
-            Some(Line::Gone(uid)) if !is_first => drop(found.objects.remove(&uid)),
+            Some(Line::Gone(uid)) if !is_first => {
+                found.objects.remove(&uid);
+                found.told.remove(&uid);
+            }
             _ if is_first => return Ok(unusable("it does not say what it is about")),
             _ => strange += 1,
         }

@@ -47,6 +47,7 @@ impl Backlog for Queue {
             next_read: self.next_read,
             first_open: self.first_open(),
             next: self.next(),
+            flushed: self.flushed(),
             bytes: self.bytes(),
             dropped: self.dropped(),
             damaged: self.damaged(),

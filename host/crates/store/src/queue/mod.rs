@@ -96,6 +96,8 @@ pub struct Queue {
     /// The number of the first entry that is not done.
     first_open: u64,
     unsynced_since: Option<Instant>,
+    /// Everything before this number was forced onto the disk, and whether the disk has refused that for what came after it.
+    synced: (u64, bool),
     /// When it was last written down where the queue is, and what was.
     placed: (Instant, Place),
     dropped: u64,
@@ -387,10 +389,18 @@ impl Queue {
     fn sync(&mut self) -> Result<(), StoreError> {
         if self.unsynced_since.is_some() {
             let synced = self.tail.as_ref().map_or(Ok(()), File::sync_data);
+            self.synced.1 = synced.is_err();
             synced.map_err(|error| failed(&self.directory, "sync", self.last(), &error))?;
+            self.synced.0 = self.last().next();
             self.unsynced_since = None;
         }
         Ok(())
+    }
+
+    /// Every entry before this number outlives the program.
+    fn flushed(&self) -> u64 {
+        let (synced, is_refused) = self.synced;
+        if is_refused { synced } else { self.last().next() }
     }
 }
 

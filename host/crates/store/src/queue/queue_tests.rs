@@ -443,3 +443,22 @@ fn whatever_ends_the_program_everything_flushed_is_there_in_order_and_what_is_lo
         }
     }
 }
+
+#[test]
+fn what_the_disk_refuses_to_force_down_does_not_outlive_the_program() {
+    let folder = TempDir::new().unwrap();
+    let settings = QueueSettings { sync: Sync::Always, ..settings(WhenFull::Block) };
+    let (mut queue, _) = Queue::open(&folder.path().join("queue"), settings).unwrap();
+    fill(&mut queue, 2, 100);
+    queue.flush().unwrap();
+    assert_eq!((queue.flushed(), queue.next()), (2, 2));
+    // A device that takes what is written and forces nothing down.
+    let disk = queue.tail.replace(File::options().write(true).open("/dev/null").unwrap());
+    fill(&mut queue, 3, 100);
+    assert_eq!((queue.flushed(), queue.next()), (2, 5));
+    assert!(queue.flush().unwrap_err().to_string().contains("sync"));
+    assert_eq!((queue.flushed(), queue.next()), (2, 5));
+    queue.tail = disk;
+    queue.flush().unwrap();
+    assert_eq!((queue.flushed(), queue.next()), (5, 5));
+}

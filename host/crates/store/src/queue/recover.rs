@@ -58,6 +58,7 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
         next_read: first_open,
         first_open,
         unsynced_since: None,
+        synced: (next, false),
         placed: (Instant::now(), place),
         dropped: 0,
         damaged: recovered.missing,

@@ -41,12 +41,16 @@ pub enum Need {
     Prometheus,
     /// The node exporter of Prometheus.
     NodeExporter,
+    /// A container registry.
+    Registry,
     /// To be root, and `unshare`, which starts a process in a network namespace of its own.
     NetworkNamespaces,
     /// `openssl`, which makes certificates.
     Openssl,
     /// To make a file system that knows quotas, and to set them. To mount it is another thing.
     Btrfs,
+    /// The example of `guest-sdk/examples` in this language, made to a component.
+    Example(&'static str),
 }
 
 /// Whether the test can run here. Ask first and return early: the answer `false` is written down, and is a panic with `CI=true`.
@@ -56,7 +60,7 @@ pub enum Need {
 /// With `CI=true`, when something is missing that was not left out on purpose.
 #[must_use = "a test that cannot run must return"]
 pub fn require(need: Need) -> bool {
-    let left_out = matches!(need, Need::KubeApiServer | Need::Kafka) && is_true("SLUICEBOX_QUICK");
+    let left_out = matches!(need, Need::KubeApiServer | Need::Kafka | Need::Example(_)) && is_true("SLUICEBOX_QUICK");
     let why = if left_out {
         "left out by --quick".to_owned()
     } else {
@@ -120,12 +124,28 @@ pub fn btrfs() -> Result<PathBuf> {
     program("btrfs", "SLUICEBOX_BTRFS")
 }
 
+/// The component of [`Need::Example`].
+pub fn example(language: &str) -> Result<PathBuf> {
+    let made = std::env::var_os("SLUICEBOX_LANGUAGES")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/languages")), PathBuf::from);
+    let component = made.join(format!("{language}.wasm"));
+    if !component.is_file() {
+        let why = std::fs::read_to_string(made.join(format!("{language}.unavailable")));
+        bail!("{}", why.unwrap_or_else(|_| "`cargo xtask languages` has not been run".to_owned()));
+    }
+    Ok(component)
+}
+
 pub(super) fn stunnel() -> Result<PathBuf> {
     program("stunnel4", "SLUICEBOX_STUNNEL")
 }
 
 pub(super) fn redis_server() -> Result<PathBuf> {
     program("redis-server", "SLUICEBOX_REDIS_SERVER")
+}
+
+pub(super) fn docker_registry() -> Result<PathBuf> {
+    program("docker-registry", "SLUICEBOX_DOCKER_REGISTRY")
 }
 
 pub(super) fn etcd() -> Result<PathBuf> {
@@ -186,9 +206,11 @@ impl Need {
             Self::CgroupsOfVersion1 => "cgroups of version 1",
             Self::Prometheus => "prometheus",
             Self::NodeExporter => "prometheus-node-exporter",
+            Self::Registry => "docker-registry",
             Self::NetworkNamespaces => "network namespaces",
             Self::Openssl => "openssl",
             Self::Btrfs => "btrfs",
+            Self::Example(language) => language,
         }
     }
 
@@ -207,9 +229,11 @@ impl Need {
             Self::CgroupsOfVersion1 => Kubelet::real().map(drop).context("no cgroups of version 1 can be made here"),
             Self::Prometheus => prometheus().and_then(|_| promtool()).map(drop),
             Self::NodeExporter => node_exporter().map(drop),
+            Self::Registry => docker_registry().map(drop),
             Self::NetworkNamespaces => network_namespaces(),
             Self::Openssl => program("openssl", "SLUICEBOX_OPENSSL").map(drop),
             Self::Btrfs => mkfs_btrfs().and_then(|_| btrfs()).map(drop),
+            Self::Example(language) => example(language).map(drop),
         }
     }
 }

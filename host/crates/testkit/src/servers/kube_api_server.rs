@@ -85,16 +85,25 @@ impl KubeApiServer {
         UNPRIVILEGED
     }
 
+    /// The port of loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Writes a KUBECONFIG file for a token; it lives as long as the server.
     pub fn kube_config(&self, token: &str) -> Result<PathBuf> {
+        self.kube_config_by(self.port, token)
+    }
+
+    /// The same for whoever reaches the server by another port of loopback.
+    pub fn kube_config_by(&self, port: u16, token: &str) -> Result<PathBuf> {
         let file = tempfile::Builder::new().prefix("kubeconfig-").tempfile_in(self.folder.path())?;
         let path = file.into_temp_path().keep()?;
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-             clusters: [{{name: test, cluster: {{server: '{}', certificate-authority: '{}'}}}}]\n\
+             clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: '{}'}}}}]\n\
              users: [{{name: test, user: {{token: '{token}'}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
-            self.url(),
             self.certificate_authority().display()
         );
         write_private(&path, &text)?;

@@ -87,7 +87,7 @@ pub(crate) fn component(
     digest: &[u8; 32],
     options: &LoadOptions<'_>,
 ) -> Result<Component, Refusal> {
-    let compiler = options.compiler.filter(|_| cfg!(feature = "compiler"));
+    let compiler = options.compiler.filter(|_| cfg!(feature = "compiler") && engine.is_plain());
     let Some(cache) = options.cache else {
         let _turn = engine.compiling();
         return compiler.map_or_else(|| here(engine, bytes), |compiler| compiler.compile_to_memory(engine, bytes));

@@ -1,19 +1,18 @@
 //! A cluster whose pods come, change and go all the time, each change with a number.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::{Value, json};
-use sluicebox_testkit::api_server::ApiServer;
+use serde_json::Value;
 use tokio::time::sleep;
 
+use super::api::Api;
 use super::clock::now_milliseconds;
 use super::events::Change;
 use super::random::Random;
-
-pub(super) const NAMESPACE: &str = "shop";
 
 /// What the cluster was made to be.
 #[derive(Default)]
@@ -32,6 +31,8 @@ pub(super) struct Truth {
     came: BTreeMap<String, (i64, String)>,
     /// What has happened, for whoever looks for a cause.
     pub(super) log: Vec<String>,
+    /// Changes that the API server did not take: mistakes of ours.
+    pub(super) refused: Vec<String>,
     /// Pods so far.
     pods: u64,
 }
@@ -45,88 +46,94 @@ pub(super) struct Gone {
 
 /// Changes pods until it is told that it is over.
 pub(super) struct Cluster {
-    pub(super) api: Arc<ApiServer>,
-    pub(super) truth: Mutex<Truth>,
+    pub(super) api: Arc<Api>,
+    truth: Mutex<Truth>,
     most: usize,
     pace: u64,
-    pub(super) over: std::sync::atomic::AtomicBool,
+    pub(super) over: AtomicBool,
+    /// Nothing is being changed any more.
+    quiet: AtomicBool,
+}
+
+/// What is done to a pod.
+enum Deed {
+    Create(String),
+    Change,
+    Delete,
 }
 
 impl Cluster {
-    pub(super) fn new(api: Arc<ApiServer>, most: usize, pace: u64) -> Arc<Self> {
-        Arc::new(Self { api, truth: Mutex::default(), most, pace, over: false.into() })
+    pub(super) fn new(api: Arc<Api>, most: usize, pace: u64) -> Arc<Self> {
+        Arc::new(Self { api, truth: Mutex::default(), most, pace, over: false.into(), quiet: false.into() })
+    }
+
+    pub(super) fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn live(self: Arc<Self>, seed: u64) {
         // Another way through the numbers than the plan's.
         let mut random = Random::new(!seed);
-        while !self.over.load(std::sync::atomic::Ordering::Relaxed) {
-            // A pod that is not there cannot be changed: that would be a mistake of ours, and the checks would tell.
-            let _changed = self.change(&mut random);
+        while !self.over.load(Ordering::Relaxed) {
+            if let Err(error) = self.change(&mut random).await {
+                self.truth().refused.push(format!("the cluster could not be changed: {error:#}"));
+            }
             sleep(Duration::from_millis(random.between(1, self.pace))).await;
         }
+        self.quiet.store(true, Ordering::Relaxed);
     }
 
-    fn change(&self, random: &mut Random) -> Result<()> {
-        let mut truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether the last change has been made.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed)
+    }
+
+    async fn change(&self, random: &mut Random) -> Result<()> {
         let name = format!("web-{}", random.index(self.most));
-        truth.changes += 1;
-        let number = truth.changes;
-        let change = Change { name: name.clone(), at: now_milliseconds() };
-        if !truth.there.contains_key(&name) {
-            truth.pods += 1;
-            let address = format!("10.{}.{}.{}", truth.pods >> 16 & 255, truth.pods >> 8 & 255, truth.pods & 255);
-            self.api.create_pod(pod(&name, &address, number))?;
-            truth.log.push(format!("{} {number} {name} comes at {address}", change.at));
-            truth.addresses.insert(address.clone(), name.clone());
-            truth.came.insert(name.clone(), (change.at, address));
-            truth.there.insert(name, number);
-            truth.put.insert(number, change);
-        } else if random.percent(15) {
-            self.api.delete_pod(NAMESPACE, &name)?;
-            truth.log.push(format!("{} {number} {name} goes", change.at));
-            truth.there.remove(&name);
-            if let Some((came, address)) = truth.came.remove(&name) {
-                truth.gone.push(Gone { address, came, went: change.at });
-            }
-        } else {
-            let patch = json!({
-                "metadata": {"annotations": {"number": number.to_string()}},
-                "spec": {"containers": [{"name": "main", "image": image(number)}]},
-            });
-            truth.log.push(format!("{} {number} {name} changes", change.at));
-            self.api.patch(sluicebox_testkit::api_server::Kind::Pods, NAMESPACE, &name, &patch)?;
-            truth.there.insert(name, number);
-            truth.put.insert(number, change);
+        let (number, deed) = self.truth().next(&name, random);
+        match &deed {
+            Deed::Create(address) => self.api.create_pod(&name, address, number).await?,
+            Deed::Change => self.api.change_pod(&name, number).await?,
+            Deed::Delete => self.api.delete_pod(&name).await?,
+        }
+        if let Deed::Create(address) = deed {
+            self.truth().came.insert(name, (now_milliseconds(), address));
         }
         Ok(())
     }
 
     /// The pods that are there, as the API server has them, by name.
-    pub(super) fn pods(&self) -> Result<BTreeMap<String, Value>> {
-        let truth = self.truth.lock().unwrap_or_else(PoisonError::into_inner);
-        let get = |name: &String| Ok((name.clone(), self.api.get(sluicebox_testkit::api_server::Kind::Pods, NAMESPACE, name)?));
-        truth.there.keys().map(get).collect()
+    pub(super) async fn pods(&self) -> Result<BTreeMap<String, Value>> {
+        let names: Vec<String> = self.truth().there.keys().cloned().collect();
+        self.api.pods(&names).await
     }
 }
 
-pub(super) fn image(number: u64) -> String {
-    format!("nginx:{number}")
-}
-
-fn pod(name: &str, address: &str, number: u64) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE, "annotations": {"number": number.to_string()}},
-        "spec": {"nodeName": "n1", "containers": [{"name": "main", "image": image(number)}]},
-        "status": {
-            "phase": "Running", "qosClass": "BestEffort", "hostIP": "192.168.1.2", "podIP": address, "podIPs": [{"ip": address}],
-            "startTime": "2026-01-01T12:00:00Z",
-            "containerStatuses": [{
-                "name": "main", "state": {"running": {"startedAt": "2026-01-01T12:00:01Z"}}, "lastState": {}, "ready": true,
-                "restartCount": 0, "image": "docker.io/library/nginx:1.27", "imageID": "docker.io/library/nginx@sha256:4c0f",
-                "containerID": format!("containerd://{number:064x}"),
-            }],
-        },
-    })
+impl Truth {
+    /// The next change of the pod of this name, which is about to be made.
+    fn next(&mut self, name: &str, random: &mut Random) -> (u64, Deed) {
+        self.changes += 1;
+        let number = self.changes;
+        let change = Change { name: name.to_owned(), at: now_milliseconds() };
+        let deed = if !self.there.contains_key(name) {
+            self.pods += 1;
+            let address = format!("10.{}.{}.{}", self.pods >> 16 & 255, self.pods >> 8 & 255, self.pods & 255);
+            self.log.push(format!("{} {number} {name} comes at {address}", change.at));
+            self.addresses.insert(address.clone(), name.to_owned());
+            Deed::Create(address)
+        } else if random.percent(15) {
+            self.log.push(format!("{} {number} {name} goes", change.at));
+            self.there.remove(name);
+            if let Some((came, address)) = self.came.remove(name) {
+                self.gone.push(Gone { address, came, went: change.at });
+            }
+            return (number, Deed::Delete);
+        } else {
+            self.log.push(format!("{} {number} {name} changes", change.at));
+            Deed::Change
+        };
+        self.there.insert(name.to_owned(), number);
+        self.put.insert(number, change);
+        (number, deed)
+    }
 }

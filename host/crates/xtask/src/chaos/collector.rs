@@ -1,11 +1,13 @@
 //! The program in one seed: started, killed and stopped, and what it said of itself while it lived.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use sluicebox_testkit::program::{Program, ask};
 use tokio::time::{sleep, timeout};
 
@@ -30,6 +32,8 @@ pub(super) struct Run {
     pub(super) last: Option<Metrics>,
     /// Whether it has ended by itself, with nothing lost.
     pub(super) well: bool,
+    /// When it has ended by itself, how many entries of which sink it has said to be lost.
+    pub(super) lost: Option<BTreeMap<String, f64>>,
 }
 
 /// Who looks at the program's metrics all the time, and what was seen last of which run.
@@ -39,6 +43,10 @@ pub(super) struct Watcher {
     seen: Mutex<Option<(usize, Metrics)>>,
     /// When which run was ready for the first time.
     ready: Mutex<Option<(usize, i64)>>,
+    /// When it has answered, in milliseconds since 1970.
+    answers: Mutex<Vec<i64>>,
+    /// The longest that this task of ours was late, which has next to nothing to do: so busy is the machine.
+    lag: Mutex<Duration>,
 }
 
 pub(super) struct Collector {
@@ -62,10 +70,20 @@ impl Watcher {
             {
                 let metrics = Metrics::parse(&page);
                 self.note_ready(run, &metrics);
+                self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(now_milliseconds());
                 *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((run, metrics));
             }
+            let before = Instant::now();
             sleep(BETWEEN_LOOKS).await;
+            let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+            *lag = before.elapsed().saturating_sub(BETWEEN_LOOKS).max(*lag);
         }
+    }
+
+    /// How late things are on this machine, in milliseconds.
+    pub(super) fn lag(&self) -> i64 {
+        let lag = *self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        i64::try_from(lag.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// A run is ready once all sources have told what was there.
@@ -80,6 +98,17 @@ impl Watcher {
     pub(super) fn ready(&self, run: usize) -> Option<i64> {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.filter(|(known, _)| *known == run).map(|(_, at)| at)
+    }
+
+    /// For how long at most it has not answered in this time, in milliseconds: that is how busy the machine is, or how long the program stood still.
+    pub(super) fn longest_silence(&self, from: i64, to: i64) -> i64 {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut longest, mut last) = (0, from);
+        for at in answers.iter().copied().filter(|at| (from..to).contains(at)).chain([to]) {
+            longest = longest.max(at - last);
+            last = at;
+        }
+        longest
     }
 
     fn look_at(&self, run: usize, address: &str) {
@@ -148,7 +177,12 @@ impl Collector {
             Some(1) => false,
             _ => bail!("it ended with {status}:\n{}", program.log()?),
         };
+        let lost = lost(&program.log()?);
+        if well && !lost.is_empty() {
+            bail!("it ended with code 0 and has lost {lost:?}");
+        }
         self.note(well);
+        self.runs.last_mut().into_iter().for_each(|run| run.lost = Some(lost.clone()));
         Ok(well)
     }
 
@@ -171,5 +205,27 @@ impl Collector {
 
     pub(super) fn log(&self, run: usize) -> PathBuf {
         self.folder.join(format!("run-{run}.log"))
+    }
+}
+
+/// How many entries of which sink are lost, as the log says.
+fn lost(log: &str) -> BTreeMap<String, f64> {
+    let lost = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let is_it = line.get("message")?.as_str()? == "entries were not written and are lost";
+        is_it.then_some((line.get("sink")?.as_str()?.to_owned(), line.get("entries")?.as_f64()?))
+    };
+    log.lines().filter_map(lost).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_read_from_the_log() {
+        let log = "{\"message\":\"stopped\"}\n\
+            {\"level\":\"ERROR\",\"message\":\"entries were not written and are lost\",\"sink\":\"broker\",\"entries\":30,\"hint\":\"x\"}\nx";
+        assert_eq!(lost(log), BTreeMap::from([("broker".to_owned(), 30.0)]));
     }
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::image::Image;
 use super::plan::Damage;
 use super::random::Random;
 use super::stream::{Line, parse};
@@ -24,6 +25,8 @@ const HEAD: usize = 12;
 pub(super) struct Disk {
     pub(super) path: PathBuf,
     mounted: bool,
+    /// Where it can break down.
+    pub(super) image: Option<Image>,
 }
 
 impl Disk {
@@ -37,7 +40,14 @@ impl Disk {
                 bail!("cannot mount {}: {}", path.display(), String::from_utf8_lossy(&output.stderr).trim());
             }
         }
-        Ok(Self { path, mounted: mount })
+        Ok(Self { path, mounted: mount, image: None })
+    }
+
+    /// One that can break down.
+    pub(super) fn fragile(path: PathBuf, mebibytes: u32) -> Result<Self> {
+        fs::create_dir_all(&path)?;
+        let image = Some(Image::new(&path, mebibytes)?);
+        Ok(Self { path, mounted: false, image })
     }
 
     /// Nothing more can be written to it.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::cluster::{NAMESPACE, Truth, image};
+use super::api::image;
+use super::cluster::Truth;
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 const ENDING: &str = ".meta";
@@ -45,17 +46,17 @@ fn files(folder: &Path) -> (BTreeMap<String, Value>, Vec<String>) {
 }
 
 /// How the files differ from the cluster.
-pub(super) fn meta_faults(folder: &Path, pods: &BTreeMap<String, Value>) -> Vec<String> {
+pub(super) fn meta_faults(folder: &Path, namespace: &str, pods: &BTreeMap<String, Value>) -> Vec<String> {
     let (found, mut faults) = files(folder);
     for (name, pod) in pods {
-        let file = format!("{NAMESPACE}_{name}{ENDING}");
+        let file = format!("{namespace}_{name}{ENDING}");
         match found.get(&file) {
             Some(found) if is_same(found, pod) => {}
             Some(text) => faults.push(format!("{file} is not the pod: {}, which is {}", short(text), short(pod))),
             None => faults.push(format!("{file} is missing")),
         }
     }
-    let known = |file: &String| pods.keys().any(|name| *file == format!("{NAMESPACE}_{name}{ENDING}"));
+    let known = |file: &String| pods.keys().any(|name| *file == format!("{namespace}_{name}{ENDING}"));
     faults.extend(found.keys().filter(|file| !known(file)).map(|file| format!("{file} is left of a pod that has gone")));
     faults
 }

@@ -29,6 +29,15 @@ pub(super) struct Span {
     pub(super) to: i64,
 }
 
+/// Whether a run may leave something out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gaps {
+    Never,
+    /// Where the API server has begun anew it has forgotten its history: then what is there is listed, as it is, and what was before that is not
+    /// known.
+    OutOfDate,
+}
+
 #[derive(Default)]
 struct Heard {
     lines: Vec<String>,
@@ -93,6 +102,7 @@ pub(super) fn faults(
     changes: &BTreeMap<u64, Change>,
     there: &BTreeMap<String, u64>,
     spans: &[Span],
+    gaps: Gaps,
 ) -> Vec<String> {
     let mut faults = Vec::new();
     let told: Vec<Told> = lines.iter().filter_map(|line| parse(line)).collect();
@@ -110,6 +120,10 @@ pub(super) fn faults(
     for (name, number) in there.iter().filter(|(_, number)| !seen.contains(number)) {
         faults.push(format!("change {number} of {name}, which is its last, was not told"));
     }
+    let is_out_of_date = |number: u64, change: &Change| {
+        let mut later = changes.range(number + 1..).filter(|(_, later)| later.name == change.name);
+        later.any(|(later, _)| seen.contains(later)) || !there.contains_key(&change.name)
+    };
     for (run, span) in spans.iter().enumerate() {
         let is_now = |at: i64| (span.from..span.to).contains(&at);
         let told = told.iter().filter(|line| is_now(line.at)).map(|line| line.number);
@@ -119,6 +133,7 @@ pub(super) fn faults(
         let missing: Vec<u64> = changes
             .range(..last)
             .filter(|(number, change)| is_now(change.at) && !seen.contains(number))
+            .filter(|(number, change)| gaps == Gaps::Never || !is_out_of_date(**number, change))
             .map(|(number, _)| *number)
             .collect();
         if !missing.is_empty() {
@@ -134,6 +149,19 @@ pub(super) fn slowest(lines: &[String], times: &[i64], changes: &BTreeMap<u64, C
     let told = lines.iter().zip(times).filter_map(|(line, at)| Some((parse(line)?.number, at)));
     let first = told.filter(|(number, _)| seen.insert(*number));
     first.filter_map(|(number, at)| Some(at - changes.get(&number)?.at)).max().unwrap_or(0)
+}
+
+/// When each address was told of, in milliseconds since 1970.
+pub(super) fn times(lines: &[String]) -> BTreeMap<String, Vec<i64>> {
+    let mut times: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for line in lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let address = line.pointer("/object/status/podIP").and_then(Value::as_str);
+        let at = line.get("time").and_then(Value::as_str).and_then(time);
+        if let (Some(address), Some(at)) = (address, at) {
+            times.entry(address.to_owned()).or_default().push(at);
+        }
+    }
+    times
 }
 
 fn parse(line: &str) -> Option<Told> {
@@ -154,11 +182,15 @@ mod tests {
 
     /// Four changes of two pods, one each second from the first on.
     fn check(lines: &[String], spans: &[Span]) -> Vec<String> {
+        check_with(lines, spans, Gaps::Never)
+    }
+
+    fn check_with(lines: &[String], spans: &[Span], gaps: Gaps) -> Vec<String> {
         let names = [(1, "a"), (2, "b"), (3, "a"), (4, "a")];
         let changes =
             names.map(|(number, name)| (number, Change { name: name.to_owned(), at: i64::try_from(number).unwrap() * 1000 }));
         let there = BTreeMap::from([("a".to_owned(), 4), ("b".to_owned(), 2)]);
-        faults(lines, &changes.into(), &there, spans)
+        faults(lines, &changes.into(), &there, spans, gaps)
     }
 
     #[test]
@@ -171,6 +203,9 @@ mod tests {
             check(&lines(&[(1, "a"), (2, "b"), (4, "a")]), &whole),
             ["run 0 has told change 4, and not those before it: [3]"]
         );
+        // 3 is of no use to anybody who knows 4, but what there is of b is.
+        assert_eq!(check_with(&lines(&[(1, "a"), (2, "b"), (4, "a")]), &whole, Gaps::OutOfDate), Vec::<String>::new());
+        assert_eq!(check_with(&lines(&[(1, "a"), (4, "a")]), &whole, Gaps::OutOfDate).len(), 2);
         // The second run had not begun to listen when that was changed.
         let two = [Span { from: 0, to: 2500 }, Span { from: 3500, to: 60_000 }];
         assert_eq!(check(&lines(&[(1, "a"), (2, "b"), (4, "a")]), &two), Vec::<String>::new());

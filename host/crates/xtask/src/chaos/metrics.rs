@@ -15,6 +15,9 @@ pub(super) struct Account {
     pub(super) refused: f64,
     pub(super) dropped: f64,
     pub(super) damaged: f64,
+    /// What had no room in the queue, and in the store.
+    pub(super) overflow: f64,
+    pub(super) store_overflow: f64,
     pub(super) held: f64,
     pub(super) stored: f64,
     pub(super) waiting: f64,
@@ -43,13 +46,16 @@ impl Metrics {
     pub(super) fn account(&self, sink: &str) -> Account {
         let label = format!("sink=\"{sink}\"");
         let sum = |name: &str| self.sum(name, &[&label]);
+        let dropped = |reason: &str| self.sum("sluicebox_sink_dropped_entries_total", &[&label, &format!("reason=\"{reason}\"")]);
         Account {
             entries: sum("sluicebox_sink_entries_total"),
             recovered: sum("sluicebox_sink_store_recovered_entries_total"),
             written: sum("sluicebox_sink_written_total"),
             refused: sum("sluicebox_sink_refused_total"),
             dropped: sum("sluicebox_sink_dropped_entries_total"),
-            damaged: self.sum("sluicebox_sink_dropped_entries_total", &[&label, "reason=\"store-damaged\""]),
+            damaged: dropped("store-damaged"),
+            overflow: dropped("overflow"),
+            store_overflow: dropped("store-overflow"),
             held: sum("sluicebox_sink_held_entries"),
             stored: sum("sluicebox_sink_store_stored_entries_total"),
             waiting: sum("sluicebox_sink_store_entries"),

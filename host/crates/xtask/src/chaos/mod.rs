@@ -4,6 +4,7 @@
 //! real, but for the API server and the pages that are scraped, since the checks count for themselves what those have handed out.
 //! `scene.rs` plays one seed, `stream.rs` and `documents.rs` know what must have come of it.
 
+mod api;
 mod clock;
 mod cluster;
 mod collector;
@@ -11,6 +12,7 @@ mod config;
 mod disk;
 mod documents;
 mod events;
+mod image;
 mod metrics;
 mod pages;
 mod plan;
@@ -18,21 +20,21 @@ mod random;
 mod reader;
 mod scene;
 mod servers;
+mod spill;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::command::{must, say};
 use crate::{lab, modules, workspace};
-use plan::Plan;
+use plan::{ApiServers, Means, Plan, REAL_EACH};
 use scene::{Outcome, Post};
 use servers::Servers;
 
@@ -58,9 +60,15 @@ pub(crate) struct Arguments {
     /// Begin no seed later than so many seconds after the first
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     time_limit: u64,
+    /// Fail where fewer seeds than these were played within the time
+    #[arg(long, value_name = "SEEDS", default_value_t = 1)]
+    least: u64,
     /// How many seeds are played side by side, each worker with servers of its own
     #[arg(long, default_value_t = 5)]
     workers: u64,
+    /// Which API server the program watches
+    #[arg(long, value_enum, default_value_t)]
+    api_server: ApiServers,
     /// Take the program as it is in target/debug
     #[arg(long)]
     as_built: bool,
@@ -96,14 +104,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         anyhow::Ok(())
     })?;
-    campaign.tell(arguments.seed.is_some())
+    campaign.tell(arguments.seed.is_some(), usize::try_from(arguments.least).unwrap_or(usize::MAX))
 }
 
-/// What belongs to every run of the tests, with the program as they have built it.
-pub(crate) fn as_test() -> Result<()> {
-    let words = |words: &str| words.split(' ').map(OsString::from).collect();
-    enter(words("chaos --as-built --seeds 200 --time-limit 240"))?;
-    enter(words("chaos --as-built --kills 50 --time-limit 60"))
+/// What belongs to every run of the tests, with the program as they have built it, and with a real API server where there is one. A slow machine
+/// plays fewer seeds, and says how many.
+pub(crate) fn as_test(has_real: bool) -> Result<()> {
+    let with = if has_real { "both" } else { "played" };
+    let words = |words: String| words.split(' ').map(OsString::from).collect();
+    enter(words(format!("chaos --as-built --api-server {with} --seeds 200 --time-limit 300 --least 100")))?;
+    enter(words(format!("chaos --as-built --api-server {with} --kills 50 --time-limit 60")))
 }
 
 /// Goes on in a mount namespace of its own, where that is possible: what is mounted there ends with it.
@@ -123,12 +133,16 @@ const KILLS_OF_A_SEED: u64 = 25;
 const DISKS: &str = "SLUICEBOX_CHAOS_DISKS";
 
 struct Campaign {
-    next: AtomicU64,
+    /// Those that are not begun, without and with a real API server.
+    played: Mutex<VecDeque<u64>>,
+    real: Mutex<VecDeque<u64>>,
     from: u64,
     end: u64,
     until: Instant,
     begin: Instant,
-    disks: bool,
+    means: Means,
+    /// Why no disk breaks down, where disks can be mounted.
+    unbroken: Option<anyhow::Error>,
     folder: PathBuf,
     binary: PathBuf,
     /// Nothing but kills.
@@ -139,14 +153,22 @@ struct Campaign {
 impl Campaign {
     fn new(from: u64, seeds: u64, arguments: &Arguments) -> Self {
         let begin = Instant::now();
+        let end = from.saturating_add(seeds);
+        let api_servers = arguments.api_server;
+        let folder = workspace::target().join("chaos");
+        let disks = std::env::var_os(DISKS).is_some();
+        let unbroken = if disks { image::probe(&folder).err() } else { None };
+        let (real, played): (Vec<u64>, Vec<u64>) = (from..end).partition(|seed| api_servers.is_real(*seed));
         Self {
-            next: AtomicU64::new(from),
+            played: Mutex::new(played.into()),
+            real: Mutex::new(real.into()),
             from,
-            end: from.saturating_add(seeds),
+            end,
             until: begin + Duration::from_secs(arguments.time_limit),
             begin,
-            disks: std::env::var_os(DISKS).is_some(),
-            folder: workspace::target().join("chaos"),
+            means: Means { disks, api_servers, broken_disks: disks && unbroken.is_none() },
+            unbroken,
+            folder,
             binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
             kills: arguments.kills,
             outcomes: Mutex::default(),
@@ -154,8 +176,15 @@ impl Campaign {
     }
 
     fn plan(&self, seed: u64) -> Plan {
-        let Some(kills) = self.kills else { return Plan::new(seed, self.disks) };
-        Plan::kills(seed, kills.min(KILLS_OF_A_SEED), self.disks)
+        let Some(kills) = self.kills else { return Plan::new(seed, self.means) };
+        Plan::kills(seed, kills.min(KILLS_OF_A_SEED), self.means)
+    }
+
+    /// The next seed for this worker. Few of them have a real API server, since each takes much memory.
+    fn next(&self, worker: u64) -> Option<u64> {
+        let next = |seeds: &Mutex<VecDeque<u64>>| seeds.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let has_real = self.means.api_servers == ApiServers::Real || worker.is_multiple_of(REAL_EACH);
+        has_real.then(|| next(&self.real)).flatten().or_else(|| next(&self.played))
     }
 
     fn work(&self, worker: u64) -> Result<()> {
@@ -163,12 +192,9 @@ impl Campaign {
             let mut servers = Servers::start().await.context("cannot start the servers")?;
             let cache = self.folder.join("compiled");
             while Instant::now() < self.until {
-                let seed = self.next.fetch_add(1, Ordering::Relaxed);
-                if seed >= self.end {
-                    break;
-                }
+                let Some(seed) = self.next(worker) else { break };
                 let folder = self.folder.join(format!("worker-{worker}"));
-                let post = Post { binary: &self.binary, folder, cache: &cache, disks: self.disks };
+                let post = Post { binary: &self.binary, folder, cache: &cache, disks: self.means.disks };
                 let outcome = scene::play(self.plan(seed), &post, &mut servers).await;
                 self.note(outcome, &post.folder)?;
             }
@@ -190,14 +216,19 @@ impl Campaign {
             }
             say(format!("  {}", self.plan(outcome.seed).to_string().replace('\n', "\n  ")));
             let kills = self.kills.map(|kills| format!(" --kills {}", kills.min(KILLS_OF_A_SEED))).unwrap_or_default();
-            say(format!("  again: cargo xtask chaos --seed {}{kills}", outcome.seed));
+            let with = match self.means.api_servers {
+                ApiServers::Real => " --api-server real",
+                ApiServers::Played => " --api-server played",
+                ApiServers::Both => "",
+            };
+            say(format!("  again: cargo xtask chaos --seed {}{kills}{with}", outcome.seed));
         }
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         Ok(())
     }
 
     /// Says what was done. Fails where anything has failed, or nothing was done.
-    fn tell(&self, in_full: bool) -> Result<()> {
+    fn tell(&self, in_full: bool, least: usize) -> Result<()> {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut troubles: BTreeMap<&str, usize> = BTreeMap::new();
         for name in outcomes.iter().flat_map(|outcome| &outcome.done) {
@@ -221,6 +252,13 @@ impl Campaign {
             longest(|outcome| outcome.slowest_start),
             longest(|outcome| outcome.recovery)
         ));
+        say(format!(
+            "chaos: {} seeds with a real API server, {} in which documents expire, {} documents in ConfigMaps; {} entries dropped where that may be",
+            outcomes.iter().filter(|outcome| self.means.api_servers.is_real(outcome.seed)).count(),
+            outcomes.iter().filter(|outcome| self.plan(outcome.seed).expires.is_some()).count(),
+            outcomes.iter().map(|outcome| outcome.in_maps).sum::<usize>(),
+            outcomes.iter().map(|outcome| outcome.dropped).sum::<u64>(),
+        ));
         let outages = outcomes.iter().filter(|outcome| outcome.slowest_beside > 0);
         say(format!(
             "chaos: {} times one server was away for long: what was for others took at most {} ms",
@@ -231,8 +269,11 @@ impl Campaign {
         if outcomes.len() < asked {
             say(format!("chaos: NOT DONE: {} seeds, for want of time", asked - outcomes.len()));
         }
-        if !self.disks {
+        if !self.means.disks {
             say("chaos: NOT DONE: full disks, since none can be mounted here");
+        }
+        if let Some(cause) = &self.unbroken {
+            say(format!("chaos: NOT DONE: disks that break down: {cause:#}"));
         }
         if in_full {
             for note in outcomes.iter().flat_map(|outcome| &outcome.notes) {
@@ -245,6 +286,7 @@ impl Campaign {
         if !failed.is_empty() {
             bail!("{} of {} seeds failed: {failed:?}", failed.len(), outcomes.len());
         }
+        ensure!(outcomes.len() >= least, "{} seeds were played, and {least} were to be at least", outcomes.len());
         Ok(())
     }
 }

@@ -18,6 +18,8 @@ pub(super) const TARGETS: [&str; 2] = ["a", "b"];
 #[derive(Debug)]
 pub(super) struct Pages {
     series: usize,
+    /// What makes each value long.
+    padding: String,
     /// For each target, which run of the program was given the page of each number; the first number is 1.
     given: [Mutex<Given>; TARGETS.len()],
     /// Pages stay as they are.
@@ -33,8 +35,8 @@ struct Given {
 }
 
 impl Pages {
-    pub(super) fn new(series: usize) -> Arc<Self> {
-        Arc::new(Self { series, given: Default::default(), over: false.into() })
+    pub(super) fn new(series: usize, padding: usize) -> Arc<Self> {
+        Arc::new(Self { series, padding: "x".repeat(padding), given: Default::default(), over: false.into() })
     }
 
     /// Serves them on a port of its own; tells where.
@@ -92,7 +94,7 @@ impl Pages {
         let mut page = String::new();
         for series in (0..self.series).filter(|_| number > 0) {
             // Writing to a string cannot fail.
-            let _ = writeln!(page, "serial_{name}{{series=\"{series}\"}} {number} {at}");
+            let _ = writeln!(page, "serial_{name}{{series=\"{series}\",pad=\"{}\"}} {number} {at}", self.padding);
         }
         page
     }

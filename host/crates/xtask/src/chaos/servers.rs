@@ -1,7 +1,7 @@
 //! The servers of one worker: a Redis, a broker, each behind a wire, and who reads what is in the topic.
 
 use anyhow::{Context as _, Result, bail};
-use sluicebox_testkit::servers::{KafkaOptions, KafkaServer, RedisOptions, RedisServer, Reply};
+use sluicebox_testkit::servers::{KafkaOptions, KafkaServer, KubeApiServer, RedisOptions, RedisServer, Reply};
 use sluicebox_testkit::wire::{Wire, WireState};
 
 use super::plan::Server;
@@ -16,6 +16,8 @@ pub(super) struct Servers {
     pub(super) redis_wire: Wire,
     pub(super) broker_wire: Wire,
     pub(super) reader: Reader,
+    /// Started by the first who needs it.
+    kubernetes: Option<KubeApiServer>,
 }
 
 impl Servers {
@@ -31,7 +33,23 @@ impl Servers {
         let broker = KafkaServer::start(KafkaOptions { topics, advertised, ..KafkaOptions::default() }).await?;
         broker_wire.lead_to(&broker.behind())?;
         let reader = Reader::start(&broker_wire.address(), TOPIC, PARTITIONS)?;
-        Ok(Self { redis, broker, redis_wire, broker_wire, reader })
+        Ok(Self { redis, broker, redis_wire, broker_wire, reader, kubernetes: None })
+    }
+
+    /// The real API server.
+    pub(super) async fn kubernetes(&mut self) -> Result<&mut KubeApiServer> {
+        if self.kubernetes.is_none() {
+            self.kubernetes = Some(KubeApiServer::start().await.context("cannot start kube-apiserver")?);
+        }
+        self.kubernetes.as_mut().context("there is no kube-apiserver")
+    }
+
+    pub(super) fn pause_kubernetes(&self) {
+        self.kubernetes.iter().for_each(KubeApiServer::pause);
+    }
+
+    pub(super) fn resume_kubernetes(&self) {
+        self.kubernetes.iter().for_each(KubeApiServer::resume);
     }
 
     pub(super) fn wire<'a>(&'a self, api: &'a Wire, server: Server) -> &'a Wire {

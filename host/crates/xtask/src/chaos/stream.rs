@@ -123,7 +123,10 @@ pub(super) fn faults(handed: &Handed<'_>, lines: &[Line]) -> Vec<String> {
                 _ => {}
             }
         }
-        let (told, lost) = run_of(handed, number, &distinct, downs, &mut faults);
+        // That a page could not be read may have been destroyed as well.
+        let is_down = |line: &&Line| matches!(line, Line::Up { at, is_up: false, .. } if is_now(*at) && !distinct.contains(line));
+        let destroyed = handed.excused.iter().filter(is_down).count() as u64;
+        let (told, lost) = run_of(handed, number, &distinct, downs + destroyed, &mut faults);
         let is_of_now = |line: &&Line| match line {
             Line::Up { at, .. } | Line::Failure { at, .. } => is_now(*at) && !distinct.contains(line),
             Line::Value(_) => false,
@@ -141,7 +144,7 @@ pub(super) fn faults(handed: &Handed<'_>, lines: &[Line]) -> Vec<String> {
 }
 
 /// What comes for the first time is in order, and was handed in.
-fn order(handed: &Handed<'_>, lines: &[Line], faults: &mut Vec<String>) {
+pub(super) fn order(handed: &Handed<'_>, lines: &[Line], faults: &mut Vec<String>) {
     let mut newest: BTreeMap<usize, Item> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for line in lines {
@@ -246,6 +249,11 @@ mod tests {
     fn a_page_that_could_not_be_read_is_not_missed() {
         let lines = [Line::Up { at: 5, target: 0, is_up: false }, value(2, 0), value(2, 1), value(3, 0), value(3, 1)];
         assert_eq!(check(runs(3), &[], &lines), Vec::<String>::new());
+        let [down, rest @ ..] = lines;
+        assert_eq!(check(runs(2), &[], &rest).len(), 1);
+        let (given, excused) = ([vec![0, 0, 1], Vec::new()], BTreeSet::from([down]));
+        let handed = Handed { given: &given, series: 2, runs: &runs(2), excused: &excused };
+        assert_eq!(faults(&handed, &rest), Vec::<String>::new());
     }
 
     #[test]

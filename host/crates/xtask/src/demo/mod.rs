@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Address and port where a Redis may answer; nothing is started there
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:6379")]
     redis: SocketAddr,
+    /// A module of yours: its component, which shapes the pods in place of the presets. Its lines come to this terminal
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
     /// Time between the steps
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1500)]
     pace: u64,
@@ -64,13 +67,18 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
     cluster::begin(&server)?;
     let redis = TcpStream::connect_timeout(&arguments.redis, Duration::from_millis(300)).is_ok().then_some(arguments.redis);
     let config = folder.join("sluicebox.yaml");
-    fs::write(&config, configuration(&server.url(), &folder, redis))?;
+    let text = match &arguments.module {
+        Some(module) => of_one_module(&server.url(), &folder, module)?,
+        None => configuration(&server.url(), &folder, redis),
+    };
+    fs::write(&config, text)?;
     introduce(&server.url(), &config, redis, arguments.redis);
 
     let mut program = Program::start(binary, &config, &folder.join("sluicebox.log"), |line| {
         command::say(format!("  | {line}"));
     })?;
-    program.until_ready(Duration::from_mins(1)).await?;
+    // A module in Python is compiled for ten seconds, on a machine that has nothing else to do.
+    program.until_ready(Duration::from_mins(5)).await?;
     let pace = Duration::from_millis(arguments.pace);
     sleep(pace).await;
     for step in cluster::STEPS {
@@ -78,6 +86,9 @@ async fn show(arguments: &Arguments, binary: &Path) -> Result<()> {
         command::say(format!("--- {}", step.tells));
         (step.act)(&server)?;
         sleep(pace * step.takes).await;
+        if arguments.module.is_some() {
+            continue;
+        }
         list(&folder.join("meta"))?;
         if usage::can_be_read() {
             usage::show(&folder.join("usage/usage.csv"))?;
@@ -143,21 +154,40 @@ fn configuration(api: &str, folder: &Path, redis: Option<SocketAddr>) -> String 
     };
     let (cgroups, usage, table) = if usage::can_be_read() { machine(folder) } else { Default::default() };
     format!(
-        "# The configuration of the demo.\n\
-         node-name: {node}\n\
-         kubernetes:\n  access: url\n  url: {api}\n  token-retrieval: none\n\
+        "{surroundings}\
          sources:\n  pods: {{}}\n  nodes: {{}}\n{cgroups}\
          modules:\n\
          \x20 meta:\n    use: fluent-bit-meta\n    settings: {{retention: 3s}}\n    from: [pods]\n    to: [folder]\n\
          \x20 galileo:\n    use: galileo-events\n    to: [terminal{to}]\n\
          \x20 lines:\n    use: json-lines\n    settings: {{fields: compact}}\n    from: [pods]\n    to: [terminal]\n{usage}\
-         sinks:\n  folder:\n    files: {{directory: {meta}}}\n  terminal:\n    stdout: {{}}\n{events}{table}\
+         sinks:\n  folder:\n    files: {{directory: {meta}}}\n  terminal:\n    stdout: {{}}\n{events}{table}",
+        surroundings = surroundings(api, folder),
+        meta = folder.join("meta").display(),
+    )
+}
+
+/// The module of somebody who writes one, and nothing else.
+fn of_one_module(api: &str, folder: &Path, module: &Path) -> Result<String> {
+    let module = module.canonicalize().with_context(|| format!("cannot find {}", module.display()))?;
+    let surroundings = surroundings(api, folder);
+    Ok(format!(
+        "{surroundings}sources:\n  pods: {{}}\nmodules:\n  yours:\n    use: {}\n    to: [terminal]\nsinks:\n  terminal:\n    stdout: {{}}\n",
+        module.display()
+    ))
+}
+
+/// What has nothing to do with what is shown. Compiled modules are kept, and what was told in the last run is not: this cluster is another.
+fn surroundings(api: &str, folder: &Path) -> String {
+    format!(
+        "# The configuration of the demo.\n\
+         node-name: {node}\n\
+         kubernetes:\n  access: url\n  url: {api}\n  token-retrieval: none\n\
          admin:\n  listen: 127.0.0.1:0\n\
          log:\n  format: json\n\
          cache-directory: {cache}\n\
-         state-directory: {cache}-state\n",
+         state-directory: {state}\n",
         node = cluster::NODE,
-        meta = folder.join("meta").display(),
+        state = folder.join("state").display(),
         cache = env::temp_dir().join(format!("sluicebox-demo-{}", user())).display(),
     )
 }

@@ -8,9 +8,11 @@ pub(crate) mod debian;
 mod kafka;
 mod kubernetes;
 mod linux;
+pub(crate) mod packaging;
 mod prometheus;
 mod python;
 mod redis;
+mod registry;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,7 +26,7 @@ use crate::command::say;
 
 /// Get the real servers that tests run against, once, into a cache outside the tree
 ///
-/// Redis, Prometheus and its node exporter, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux
+/// Redis, a container registry, Prometheus and its node exporter, etcd, kube-apiserver, a broker of Kafka's protocol, kubectl, a Python environment with `galileo-db`, and small Linux
 /// machines with cgroup v2. Nothing is installed on the machine: packages are unpacked into `SLUICEBOX_CACHE` (else
 /// $XDG_CACHE_HOME/sluicebox-lab, else ~/.cache/sluicebox-lab). With `KUBEBUILDER_ASSETS` pointing at a folder with kube-apiserver and
 /// etcd, those are used.
@@ -66,8 +68,9 @@ pub(crate) struct Piece {
 type Provider = fn(&Cache) -> Result<PathBuf>;
 
 /// A name, its variable, whether it is heavy, and who provides it.
-const PIECES: [(&str, &str, bool, Provider); 17] = [
+const PIECES: [(&str, &str, bool, Provider); 18] = [
     ("redis-server", "SLUICEBOX_REDIS_SERVER", false, redis::server),
+    ("docker-registry", "SLUICEBOX_DOCKER_REGISTRY", false, registry::server),
     ("python", "SLUICEBOX_PYTHON", false, python::environment),
     ("kubectl", "SLUICEBOX_KUBECTL", false, python::kubectl),
     ("linux.uml", "SLUICEBOX_USER_MODE_LINUX", false, linux::user_mode),

@@ -1,7 +1,9 @@
 //! Makes the example of `guest-sdk/examples` in each language, by the commands that stand in its README, and compares them.
 
+mod console;
 mod readme;
 mod tools;
+mod walk;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,25 +22,41 @@ const LANGUAGES: [&str; 4] = ["c", "javascript", "python", "go"];
 const REFERENCE: &str = "namespace-lines";
 const COMPONENT: &str = "namespace-lines.wasm";
 
-/// Make the example module in Rust, C, JavaScript, Python and Go, run its cases through each, and compare size, compiling, memory and speed
+/// Make the example module in Rust, C, JavaScript, Python and Go, try every tool of authors on each, type through what the author's guide
+/// says, and compare size, compiling, memory and speed
 ///
 /// Each is made by the commands under `Build` in its README, in a folder of the lab's cache, and lies in target/languages/<language>.wasm
 /// then. Of which language the tools cannot be had here is said, with the reason.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Make them and run their cases, without the table, for which the engine is built optimised
+    /// Leave out the table, for which the engine is built optimised
     #[arg(long)]
     without_table: bool,
     /// Only this language, and Rust
     #[arg(long)]
     language: Option<String>,
+    /// Nothing but the sessions of guest-sdk/README.md
+    #[arg(long)]
+    walk: bool,
+    /// Write what the commands of these sessions say into guest-sdk/README.md
+    #[arg(long)]
+    bless: bool,
     #[command(flatten)]
     compiler: Compiler,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    make(arguments.language.as_deref(), arguments.compiler)?;
-    cases(arguments.language.as_deref())?;
+    let only = arguments.language.as_deref();
+    let wanted = |language: &str| only.is_none_or(|only| only == language);
+    if arguments.walk {
+        return walk::walk(wanted, arguments.bless);
+    }
+    let missing = make(only, arguments.compiler)?;
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--package", "sluicebox", "--test", "module_tools"]);
+    cargo.env("SLUICEBOX_LANGUAGES", place()).env("SLUICEBOX_MODULES", workspace::target().join("modules"));
+    command::must(&mut cargo)?;
+    walk::walk(|language| wanted(language) && !missing.iter().any(|missing| missing == language), arguments.bless)?;
     if arguments.without_table {
         return Ok(());
     }
@@ -48,16 +66,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     command::must(&mut cargo)
 }
 
-/// Makes them, as far as their tools can be had; of the others it is written down why not, for the table to say.
-pub(crate) fn make(only: Option<&str>, compiler: Compiler) -> Result<()> {
+/// What belongs to every run of the tests, once they have run with what [`make`] has made: what the guide says is typed, in each language
+/// whose tools could be had. How many languages that were.
+pub(crate) fn as_test(missing: &[String]) -> Result<usize> {
+    let is_there = |language: &str| !missing.iter().any(|missing| missing == language);
+    walk::walk(is_there, false)?;
+    Ok(LANGUAGES.into_iter().chain(["rust"]).filter(|language| is_there(language)).count())
+}
+
+/// Where the components lie, for the tests.
+pub(crate) fn place() -> PathBuf {
+    workspace::target().join("languages")
+}
+
+/// Makes them, as far as their tools can be had; of the others it is written down why not, for the tests and the table to say. Returns
+/// which these are.
+pub(crate) fn make(only: Option<&str>, compiler: Compiler) -> Result<Vec<String>> {
     let place = place();
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     modules::compile_into(&[REFERENCE.to_owned()], compiler, &place)?;
     fs::rename(place.join(COMPONENT), place.join("rust.wasm")).context("the reference was not made")?;
-    for language in LANGUAGES {
-        if only.is_some_and(|only| only != language) {
-            continue;
-        }
+    let mut missing = Vec::new();
+    for language in LANGUAGES.into_iter().filter(|language| only.is_none_or(|only| only == *language)) {
         let unavailable = place.join(format!("{language}.unavailable"));
         match one(language, &place) {
             Ok(bytes) => {
@@ -68,30 +98,11 @@ pub(crate) fn make(only: Option<&str>, compiler: Compiler) -> Result<()> {
                 say(format!("languages: {language}: NOT MADE: {error:#}"));
                 fs::write(&unavailable, format!("{error:#}"))?;
                 let _ = fs::remove_file(place.join(format!("{language}.wasm")));
+                missing.push(language.to_owned());
             }
         }
     }
-    Ok(())
-}
-
-/// Runs the cases, which are the same for all, through each that was made, as an author does.
-fn cases(only: Option<&str>) -> Result<()> {
-    for language in LANGUAGES.into_iter().chain(["rust"]) {
-        let component = place().join(format!("{language}.wasm"));
-        if !component.is_file() || only.is_some_and(|only| only != language && language != "rust") {
-            continue;
-        }
-        say(format!("languages: the cases of the example in {language}"));
-        let mut cargo = workspace::cargo();
-        cargo.args(["run", "--quiet", "--package", "sluicebox", "--", "module", "test", "guest-sdk/examples/cases", "--module"]);
-        cargo.arg(component).current_dir(workspace::root());
-        command::must(&mut cargo)?;
-    }
-    Ok(())
-}
-
-fn place() -> PathBuf {
-    workspace::target().join("languages")
+    Ok(missing)
 }
 
 /// Makes one, unless nothing has changed since; how large it is.

@@ -20,7 +20,7 @@ pub(super) fn of(language: &str, cache: &Cache) -> Result<Vec<(&'static str, OsS
     match language {
         "c" => {
             let root = clang(cache)?;
-            let folders = [cache.path("bin"), installed(cache, "wit-bindgen-cli", WIT_BINDGEN, "c")?];
+            let folders = [cache.path("bin"), installed(cache, "wit-bindgen-cli", WIT_BINDGEN, "c,go")?];
             let path = path(folders.into_iter().chain(toolchain::linkers()?))?;
             Ok(vec![("PATH", path), ("WASI_SYSROOT", root.join("usr").into())])
         }
@@ -34,7 +34,7 @@ pub(super) fn of(language: &str, cache: &Cache) -> Result<Vec<(&'static str, OsS
         }
         "go" => {
             on_the_path(&["node", "npm"])?;
-            let bindings = installed(cache, "wit-bindgen-cli", WIT_BINDGEN, "go")?;
+            let bindings = installed(cache, "wit-bindgen-cli", WIT_BINDGEN, "c,go")?;
             let folders = [go(cache)?, bindings, installed(cache, "wasm-tools", WASM_TOOLS, "component")?];
             // Nothing is fetched, neither modules nor another Go.
             Ok(vec![("PATH", path(folders.into_iter())?), ("GOPROXY", "off".into()), ("GOTOOLCHAIN", "local".into())])
@@ -80,14 +80,15 @@ fn go(cache: &Cache) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folder with a program that cargo compiles and installs into the cache.
-fn installed(cache: &Cache, package: &str, version: &str, feature: &str) -> Result<PathBuf> {
-    let root = cache.whole(&format!("{package}-{version}-{feature}"), |folder| {
+/// The folder with a program that cargo compiles and installs into the cache: as quick to compile as may be, for it has little to do.
+fn installed(cache: &Cache, package: &str, version: &str, features: &str) -> Result<PathBuf> {
+    let root = cache.whole(&format!("{package}-{version}"), |folder| {
         let target = cache.path("tools-target");
         let mut cargo = Command::new("cargo");
-        cargo.args(["install", "--locked", "--version", version, "--no-default-features", "--features", feature]);
+        cargo.args(["install", "--locked", "--debug", "--version", version, "--no-default-features", "--features", features]);
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "false");
         cargo.arg("--root").arg(folder).arg("--target-dir").arg(&target).arg(package);
-        let what = format!("languages: compiling {package} {version} (1 to 6 minutes, once)");
+        let what = format!("languages: compiling {package} {version} (1 to 3 minutes, once)");
         command::long(&what, &cache.log(package)?, &mut cargo)?;
         std::fs::remove_dir_all(&target).context("cannot remove what compiling left")
     })?;

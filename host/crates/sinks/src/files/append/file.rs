@@ -19,17 +19,37 @@ pub(super) struct Appended {
     identity: (u64, u64),
     /// Up to the end of the last whole line that is known of.
     length: u64,
-    /// A failed write has left more than whole lines, and that could not be cut off yet.
-    pub(super) torn: bool,
+    /// What a failed write may have left behind that, as far as it could not be cut off yet.
+    pub(super) left: Option<Vec<u8>>,
     /// The first line, where it has been compared or written.
     heading: Option<Vec<u8>>,
     /// It was not there before.
     pub(super) is_made: bool,
 }
 
+/// What may stand in a file that was let go: from this place on, the beginning of what was to be written.
+#[derive(Debug)]
+pub(super) struct Left {
+    length: u64,
+    text: Vec<u8>,
+}
+
+impl Left {
+    /// Whether that, and nothing else, stands at the end of a file of this size.
+    fn is_in(&self, file: &File, size: u64) -> Result<bool, Errno> {
+        let behind = size.checked_sub(self.length).and_then(|behind| usize::try_from(behind).ok());
+        let Some(expected) = behind.filter(|behind| *behind > 0).and_then(|behind| self.text.get(..behind)) else {
+            return Ok(false);
+        };
+        let mut found = vec![0; expected.len()];
+        file.read_exact_at(&mut found, self.length).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(found == expected)
+    }
+}
+
 impl Appended {
-    /// Opens the file of this name, or makes it.
-    pub(super) fn open(root: BorrowedFd<'_>, name: &str, mode: FileMode) -> Result<Self, Errno> {
+    /// Opens the file of this name, or makes it; cuts off what is left of a write that failed before it was let go.
+    pub(super) fn open(root: BorrowedFd<'_>, name: &str, mode: FileMode, left: Option<&Left>) -> Result<Self, Errno> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let is_made = match statat(root, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
@@ -47,8 +67,15 @@ impl Appended {
         }
         let stat = fstat(&file)?;
         check(&stat)?;
-        let mut appended = Self { file, identity: identity(&stat), length: 0, torn: false, heading: None, is_made };
-        appended.accept(size(&stat))?;
+        let mut appended = Self { file, identity: identity(&stat), length: 0, left: None, heading: None, is_made };
+        let mut size = size(&stat);
+        if let Some(left) = left
+            && left.is_in(&appended.file, size)?
+        {
+            ftruncate(&appended.file, left.length)?;
+            size = left.length;
+        }
+        appended.accept(size)?;
         Ok(appended)
     }
 
@@ -63,13 +90,19 @@ impl Appended {
             return Ok(false);
         }
         let size = size(&stat);
-        if self.torn && size > self.length {
+        if self.left.is_some() && size > self.length {
             ftruncate(&self.file, self.length)?;
         } else if size != self.length {
             self.accept(size)?;
         }
-        self.torn = false;
+        self.left = None;
         Ok(true)
+    }
+
+    /// Closes it; gives what the next one to open it must know.
+    pub(super) fn let_go(self) -> Option<Left> {
+        let length = self.length;
+        self.left.map(|text| Left { length, text })
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -132,7 +165,10 @@ impl Appended {
         if self.length == 0 {
             self.heading = None;
         }
-        self.torn = ftruncate(&self.file, self.length).is_err();
+        // Where nothing can be cut off, as of a disk that has become read-only, there may be nothing to be cut off either.
+        let is_whole = || fstat(&self.file).is_ok_and(|stat| size(&stat) == self.length);
+        let is_torn = ftruncate(&self.file, self.length).is_err() && !is_whole();
+        self.left = is_torn.then(|| text.get(end..).unwrap_or_default().to_vec());
         Err((whole, errno))
     }
 

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::ahead::Ahead;
 use super::config::{Append, Durability};
-use super::file::Appended;
+use super::file::{Appended, Left};
 use super::known::Known;
 use super::line::Line;
 use super::rotate::rotate;
@@ -41,6 +41,8 @@ pub(super) struct Site<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Target {
     file: Option<Appended>,
+    /// What may stand in it that is to be written again, where it was let go.
+    left: Option<Left>,
     /// It was opened in this run.
     pub(super) is_ours: bool,
     /// The last heading that was said.
@@ -102,9 +104,11 @@ impl Target {
         true
     }
 
-    /// Lets the open file go, unless only we know where in it half a line begins; it is opened again when there is something to write.
+    /// Lets the open file go; it is opened again when there is something to write.
     pub(super) fn close(&mut self) {
-        self.file.take_if(|file| !file.torn);
+        if let Some(file) = self.file.take() {
+            self.left = file.let_go();
+        }
     }
 
     fn open(&mut self, site: Site<'_>, known: &mut Known) -> Result<(), Errno> {
@@ -115,7 +119,8 @@ impl Target {
             }
             self.file = None;
         }
-        let file = Appended::open(root, site.name, site.manner.mode)?;
+        let file = Appended::open(root, site.name, site.manner.mode, self.left.as_ref())?;
+        self.left = None;
         if file.is_made && site.config.sync == Durability::EachWrite {
             fsync(root)?;
         }
@@ -293,5 +298,38 @@ mod tests {
         run(folder.path(), now, "2");
         run(folder.path(), Moment { wall: std::time::UNIX_EPOCH, ..now }, "3");
         assert_eq!(fs::read_to_string(folder.path().join("a")).expect("a file"), "1\n2\n3\n");
+    }
+
+    #[test]
+    fn what_a_failed_write_has_left_is_cut_off_when_the_file_was_let_go_meanwhile() {
+        // What stands in the file, of that what was to be written again, and what comes of it.
+        for (there, expected) in [
+            ("1\n", "1\n2\n3\n"),
+            ("1\n2", "1\n2\n3\n"),
+            ("1\n2\n", "1\n2\n3\n"),
+            ("1\n2\n3\n", "1\n2\n3\n"),
+            ("1\nother\n", "1\nother\n2\n3\n"),
+            ("1\n2\n3\n4\n", "1\n2\n3\n4\n2\n3\n"),
+            ("", "2\n3\n"),
+        ] {
+            let folder = tempdir().expect("a folder");
+            let directory = Directory::open(folder.path()).expect("a directory");
+            let (config, manner) = (Append::new("a"), Manner { mode: FileMode::default(), sync: false });
+            let site = Site { sink: "lines", directory: &directory, name: "a", config: &config, manner, now: Moment::now() };
+            let (mut target, mut known) = (Target::default(), Known::default());
+            let line = |body: &str| {
+                Line::new(0, Message { body: body.into(), ..Message::default() }).expect("possible").expect("a line")
+            };
+            target.pending.push_back(line("1"));
+            target.write(site, &mut known, &mut Vec::new()).expect("written");
+            // As after a write of which it is not known how much has reached the disk.
+            target.file.as_mut().expect("open").left = Some(b"2\n3\n".to_vec());
+            target.close();
+            assert!(target.file.is_none(), "nobody can mend the disk while it is open");
+            fs::write(folder.path().join("a"), there).expect("written");
+            target.pending.extend(["2", "3"].map(line));
+            target.write(site, &mut known, &mut Vec::new()).expect("written");
+            assert_eq!(fs::read_to_string(folder.path().join("a")).expect("text"), expected, "{there:?}");
+        }
     }
 }

@@ -62,9 +62,21 @@ impl Writer {
     /// while they are open.
     fn leave_after(&mut self, errno: Errno) {
         if is_of_file_system(errno) {
-            self.directory = None;
-            self.appender.close();
+            self.ailment = Some(errno);
+            self.leave();
         }
+    }
+
+    /// At the end of any work: to read, or to find that there is nothing to be done, the directory was opened even so.
+    pub(in crate::files) fn rest(&mut self) {
+        if self.ailment.is_some() {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
+        self.directory = None;
+        self.appender.close();
     }
 
     fn takes_others(&self) -> bool {

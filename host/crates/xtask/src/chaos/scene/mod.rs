@@ -7,15 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::servers::KubeClient;
 use sluicebox_testkit::wire::{Wire, WireState};
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::api::{Api, Way};
 use super::cluster::Cluster;
 use super::collector::Collector;
 use super::config::{self, Places, own};
@@ -23,17 +25,18 @@ use super::disk::Disk;
 use super::documents;
 use super::events::Listener;
 use super::pages::Pages;
-use super::plan::{Plan, Server, Step};
+use super::plan::{Plan, Server, Step, Trouble};
 use super::random::Random;
 use super::servers::Servers;
 use super::stream::{Item, Line};
 
-/// How long everything may take to arrive once all troubles are over.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long everything may take to arrive once all troubles are over: a sink that was away for long is tried again every 30 s.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long all goes on after the troubles.
 const AFTER: Duration = Duration::from_millis(300);
-const STATE_MEBIBYTES: u32 = 12;
+const STATE_MEBIBYTES: u32 = 16;
 const OUTPUT_MEBIBYTES: u32 = 24;
+const SPILL_MEBIBYTES: u32 = 24;
 
 /// What came of a seed.
 #[derive(Debug, Default)]
@@ -43,6 +46,10 @@ pub(super) struct Outcome {
     /// What was done, in order.
     pub(super) done: Vec<&'static str>,
     pub(super) told: usize,
+    /// Entries that were dropped where that may be.
+    pub(super) dropped: u64,
+    /// Documents in `ConfigMaps` in the end.
+    pub(super) in_maps: usize,
     pub(super) changes: u64,
     pub(super) runs: usize,
     pub(super) slowest_start: Duration,
@@ -56,13 +63,18 @@ pub(super) struct Outcome {
 pub(super) struct Scene<'a> {
     plan: Plan,
     servers: &'a mut Servers,
-    api: Arc<ApiServer>,
+    api: Arc<Api>,
     api_wire: Wire,
+    /// While the real API server is away for longer, nothing is changed.
+    api_held: Option<OwnedMutexGuard<KubeClient>>,
     cluster: Arc<Cluster>,
     pages: Arc<Pages>,
     collector: Collector,
     state: Disk,
     output: Disk,
+    /// That of the sink that may drop, and when it was full.
+    spill: Disk,
+    spill_full: Vec<(i64, i64)>,
     random: Random,
     killed: Vec<Server>,
     excused: BTreeSet<Line>,
@@ -104,22 +116,29 @@ impl<'a> Scene<'a> {
         if post.folder.exists() {
             fs::remove_dir_all(&post.folder)?;
         }
-        let state = Disk::new(post.folder.join("state"), STATE_MEBIBYTES, post.disks)?;
-        let output = Disk::new(post.folder.join("output"), OUTPUT_MEBIBYTES, post.disks)?;
-        let api = Arc::new(ApiServer::start().await?);
-        let api_wire = Wire::start().await?;
-        api_wire.lead_to(api.url().trim_start_matches("http://"))?;
-        let pages = Pages::new(plan.series);
+        let disk = |name: &str, mebibytes: u32, breaks: bool| {
+            let path = post.folder.join(name);
+            if breaks { Disk::fragile(path, mebibytes) } else { Disk::new(path, mebibytes, post.disks) }
+        };
+        let breaks = plan.has(|trouble| matches!(trouble, Trouble::ReadOnlyState(_)));
+        let state = disk("state", STATE_MEBIBYTES, breaks)?;
+        let output = disk("output", OUTPUT_MEBIBYTES, plan.has(|trouble| trouble == Trouble::ReadOnlyOutput))?;
+        let spill = Disk::new(post.folder.join("spill"), SPILL_MEBIBYTES, post.disks && plan.spill.is_some())?;
+        let (api, api_wire, kubernetes) = api_server(&plan, servers).await?;
+        let pages = Pages::new(plan.series, plan.padding);
         let page_address = pages.serve(&mut tasks).await?;
         let text = config::text(
             &plan,
             &Places {
-                api: api_wire.address(),
+                kubernetes,
+                node: &api.node,
+                namespace: &api.namespace,
                 pages: page_address,
                 broker: servers.broker_wire.address(),
                 redis: servers.redis_wire.address(),
                 state: &state.path,
                 output: &output.path,
+                spill: &spill.path,
                 cache: post.cache,
             },
         );
@@ -138,11 +157,14 @@ impl<'a> Scene<'a> {
             servers,
             api,
             api_wire,
+            api_held: None,
             cluster,
             pages,
             collector,
             state,
             output,
+            spill,
+            spill_full: Vec::new(),
             random,
             killed,
             excused,
@@ -188,11 +210,14 @@ impl<'a> Scene<'a> {
 
     /// All troubles are over, and nothing new comes.
     async fn heal(&mut self) -> Result<()> {
-        self.servers.heal(&std::mem::take(&mut self.killed)).await?;
+        self.heal_servers().await?;
         self.api_wire.set(WireState::Whole);
-        self.api.heal();
+        if let Some(api) = self.api.as_played() {
+            api.heal();
+        }
         self.state.empty();
         self.output.empty();
+        self.empty_spill();
         if let Some(program) = &self.collector.program {
             program.resume()?;
         }
@@ -207,6 +232,10 @@ impl<'a> Scene<'a> {
     async fn settle(&mut self) -> Result<()> {
         // The last pages may be on their way.
         sleep(Duration::from_millis(3 * self.plan.period)).await;
+        let begin = Instant::now();
+        while !self.cluster.is_quiet() && begin.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(10)).await;
+        }
         let begin = Instant::now();
         let taken_in = self.collector.metrics().await?;
         loop {
@@ -227,7 +256,7 @@ impl<'a> Scene<'a> {
 
     /// Tidies up, whatever has happened.
     async fn end(mut self) -> Outcome {
-        if let Err(error) = self.collector.kill().and(self.servers.heal(&std::mem::take(&mut self.killed)).await) {
+        if let Err(error) = self.collector.kill().and(self.heal_servers().await) {
             self.outcome.faults.push(format!("cannot tidy up: {error:#}"));
         }
         self.tasks.abort_all();
@@ -236,9 +265,9 @@ impl<'a> Scene<'a> {
         if !self.outcome.faults.is_empty() {
             let heard = self.listener.so_far();
             let _written = fs::write(self.state.path.with_file_name("heard.jsonl"), heard.join("\n"));
-            let truth = self.cluster.truth.lock().unwrap_or_else(PoisonError::into_inner);
+            let truth = self.cluster.truth();
             let _written = fs::write(self.state.path.with_file_name("cluster.txt"), truth.log.join("\n"));
-            for folder in ["state", "output"] {
+            for folder in ["state", "output", "spill"] {
                 let kept = self.state.path.with_file_name(format!("{folder}-kept"));
                 let _copied =
                     std::process::Command::new("cp").arg("-r").arg(self.state.path.with_file_name(folder)).arg(&kept).status();
@@ -246,6 +275,24 @@ impl<'a> Scene<'a> {
         }
         self.outcome
     }
+}
+
+/// The API server of a seed, behind a wire, and how the program is told of it.
+async fn api_server(plan: &Plan, servers: &mut Servers) -> Result<(Arc<Api>, Wire, String)> {
+    let wire = Wire::start().await?;
+    if plan.is_real {
+        let server = servers.kubernetes().await?;
+        wire.lead_to(&format!("127.0.0.1:{}", server.port()))?;
+        let file = server.kube_config_by(wire.port(), server.admin_token())?;
+        let way = format!("access: kubeconfig, kubeconfig: \"{}\"", file.display());
+        return Ok((Arc::new(Api::real(server, plan.seed).await?), wire, way));
+    }
+    let api = Api::played().await?;
+    if let Way::Played(server) = &api.way {
+        wire.lead_to(server.url().trim_start_matches("http://"))?;
+    }
+    let way = format!("access: url, url: \"http://{}\", token-retrieval: none", wire.address());
+    Ok((Arc::new(api), wire, way))
 }
 
 /// What a seed must be for it to mean something.

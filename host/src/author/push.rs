@@ -1,0 +1,58 @@
+//! `sluicebox module push`: a component becomes a module in a registry.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use sluicebox_registry::layout::SIGNATURE;
+use sluicebox_registry::{Config, Reference};
+use sluicebox_wasm::{COMPONENT_BYTES, LoadError, read_component};
+
+use super::arguments::PushArguments;
+use super::load;
+use crate::trust::signature::Signature;
+use crate::{foundry, say};
+
+/// Pushes what would be accepted, and says by which name nothing else can be pulled.
+pub(super) fn push(arguments: &PushArguments) -> ExitCode {
+    let name = arguments.component.display().to_string();
+    let reference = match Reference::find(&arguments.reference) {
+        Some(Ok(reference)) => reference,
+        Some(Err(error)) => return say::wrong(error),
+        None => return say::wrong(format_args!("`{}` does not begin with `oci://`", arguments.reference)),
+    };
+    let component = match read_component(&name, &arguments.component, COMPONENT_BYTES) {
+        Ok(component) => component,
+        Err(error @ LoadError { .. }) => return load::refused(&error),
+    };
+    let mut annotations = BTreeMap::new();
+    let signature = Signature::beside(&arguments.component);
+    match (signature.text(), &signature.found) {
+        (Some(text), _) => drop(annotations.insert(SIGNATURE.to_owned(), text)),
+        (None, Ok(None)) => {}
+        (None, _) => return say::wrong(format_args!("{} is no signature, or cannot be read", signature.place)),
+    }
+    let cache = foundry::cache(None);
+    let described = match load::module(&name, &component, cache.as_ref()) {
+        Ok(module) => module.describe().clone(),
+        Err(code) => return code,
+    };
+    let config = Config::of_person(reference.host(), arguments.plain_http.then_some(true));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say::complaint(format_args!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let pushing = sluicebox_registry::push(&reference, component, &described.exports, &described.imports, annotations, &config);
+    match runtime.block_on(pushing) {
+        Ok(pushed) => {
+            say::line(reference.with_digest(&pushed.digest));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say::complaint(format_args!("error: `{reference}` was not pushed: {error}\nhint: {}", error.hint()));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Every tool of `sluicebox module` on every preset, and on the example in each language: the same module, so the same words.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sluicebox::presets::PRESETS;
+use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::servers::{Need, example, require};
+use support::author::{Said, run};
+use support::{Place, SLOW, pending};
+
+fn sources(inside: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(inside)
+}
+
+/// It went well, and what it said.
+fn done(arguments: &[&str]) -> String {
+    let Said { code, out, error } = run(arguments);
+    assert_eq!(code, 0, "{arguments:?}: {out}{error}");
+    out
+}
+
+/// The case, with something else expected of its first batch that is not refused.
+fn spoiled(path: &Path) -> Option<Value> {
+    let mut case: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut steps = case.get_mut("steps")?.as_array_mut()?.iter_mut();
+    let step = steps.find(|step| step.get("expect").and_then(Value::as_array).is_some_and(|expect| !expect.is_empty()))?;
+    step["expect"] = json!([{"message": {"body": "something else"}}]);
+    Some(case)
+}
+
+/// `test`, `inspect`, `bench` and `replay`, on cases that are there.
+fn tried(module: &str, cases: &Path) {
+    let cases = cases.to_str().unwrap();
+    assert!(done(&["test", cases, "--module", module]).ends_with(" as expected\n"), "{module}");
+    assert!(done(&["inspect", module]).contains("  handles   "), "{module}");
+    // Each of them compiles the module, which takes long for a large one: so the table is read where the budget is broken.
+    let within = ["--budget-size", "32MiB", "--budget-memory", "64MiB"];
+    let over = run(&[&["bench", module, "--time", "10ms", "--budget-ns-per-event", "0.001"][..], &within].concat());
+    assert_eq!(over.code, 1, "{module}: {}{}", over.out, over.error);
+    assert!(over.out.contains("NS/EVENT"), "{module}: {}", over.out);
+    let complaints: Vec<&str> = over.error.lines().filter(|line| line.starts_with("error: over the budget: ")).collect();
+    assert!(!complaints.is_empty(), "{module}: {}", over.error);
+    assert!(complaints.iter().all(|line| line.contains(" ns for each event, more than 0.001")), "{module}: {}", over.error);
+
+    let place = Place::new();
+    let mut differed = 0;
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    for path in paths {
+        let Some(case) = spoiled(&path) else { continue };
+        if differed == 0 {
+            // What is refused is told, and is no success: so only a case that has entries.
+            let replayed = run(&["replay", path.to_str().unwrap(), "--module", module]);
+            let lines: Vec<Value> = replayed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(!lines.is_empty(), "{module}: {}: {}", path.display(), replayed.error);
+        }
+        let file = place.path("spoiled.json");
+        std::fs::write(&file, case.to_string()).unwrap();
+        let said = run(&["test", file.to_str().unwrap(), "--module", module]);
+        assert_eq!(said.code, 1, "{module}: {}", said.error);
+        for part in
+            ["spoiled.json ... DIFFERS", " expected, ", "\n    -     \"body\": \"something else\"", "\n    + ", "`--bless`"]
+        {
+            assert!(said.out.contains(part), "{module}: {part} is missing in {}", said.out);
+        }
+        differed += 1;
+        if differed == 3 {
+            break;
+        }
+    }
+    assert!(differed > 0, "{module}");
+}
+
+/// The module in a lane of a collector that runs: `record`, then `test --bless` and `replay` with what was recorded.
+async fn recorded(module: &str) {
+    let place = Place::new();
+    let api = ApiServer::start().await.unwrap();
+    let rest = format!(
+        "sources: {{pods: {{}}, services: {{}}, nodes: {{}}, namespaces: {{}}}}\nmodules: {{lines: {{use: {module}, to: [out]}}}}\n\
+         sinks: {{out: {{stdout: {{}}}}}}\n"
+    );
+    let mut program = place.run(&place.configure(&api.url(), &rest));
+    program.until_ready(SLOW).await.unwrap();
+    api.create_pod(pending("web-1")).unwrap();
+    let (state, case) = (place.path("state"), place.path("real.json"));
+    let module = module.to_owned();
+    let tools = tokio::task::spawn_blocking(move || {
+        let case = case.to_str().unwrap();
+        let said = done(&[
+            "record",
+            "--state-directory",
+            state.to_str().unwrap(),
+            "--lane",
+            "lines",
+            "--number",
+            "1",
+            "--output",
+            case,
+            "--redact",
+            "name",
+        ]);
+        assert!(said.contains(" steps of lane `lines`"), "{said}");
+        assert!(!std::fs::read_to_string(case).unwrap().contains("web-1"));
+        done(&["test", case, "--module", &module, "--bless"]);
+        done(&["test", case, "--module", &module]);
+        done(&["replay", case, "--module", &module]);
+    });
+    tools.await.unwrap();
+    assert!(program.stop(SLOW).await.unwrap().success());
+}
+
+#[test]
+fn every_preset_is_tried_with_its_own_cases() {
+    for preset in PRESETS {
+        tried(preset.name, &sources("modules").join(preset.name).join("cases"));
+    }
+}
+
+#[tokio::test]
+async fn events_are_recorded_of_every_preset_that_takes_what_a_cluster_tells() {
+    let mut recorded_of = 0;
+    for preset in PRESETS {
+        // The others want samples, connections or series.
+        let inspected = tokio::task::spawn_blocking(|| done(&["inspect", preset.name])).await.unwrap();
+        let handles = inspected.lines().find(|line| line.starts_with("  handles ")).unwrap();
+        if handles.contains("pods") || handles.contains("objects") {
+            recorded(preset.name).await;
+            recorded_of += 1;
+        }
+    }
+    assert!(recorded_of >= 3, "{recorded_of}");
+}
+
+/// All of it with the example in one language.
+async fn language(language: &'static str) {
+    if !require(Need::Example(language)) {
+        return;
+    }
+    let component = example(language).unwrap().canonicalize().unwrap();
+    let component = component.to_str().unwrap().to_owned();
+    let tool = component.clone();
+    tokio::task::spawn_blocking(move || tried(&tool, &sources("guest-sdk/examples/cases"))).await.unwrap();
+    recorded(&component).await;
+}
+
+#[tokio::test]
+async fn the_example_in_rust_takes_every_tool() {
+    language("rust").await;
+}
+
+#[tokio::test]
+async fn the_example_in_c_takes_every_tool() {
+    language("c").await;
+}
+
+#[tokio::test]
+async fn the_example_in_javascript_takes_every_tool() {
+    language("javascript").await;
+}
+
+#[tokio::test]
+async fn the_example_in_python_takes_every_tool() {
+    language("python").await;
+}
+
+#[tokio::test]
+async fn the_example_in_go_takes_every_tool() {
+    language("go").await;
+}
