@@ -1,4 +1,5 @@
-//! `sluicebox check`: every mistake in a configuration, found without touching the network. Modules are loaded and started with their
+//! `sluicebox check`: every mistake in a configuration, found without touching the network unless permissions
+//! are asked about. Modules are loaded and started with their
 //! settings, so that what they would refuse is known before.
 
 use std::process::ExitCode;
@@ -6,12 +7,13 @@ use std::process::ExitCode;
 use sluicebox_contract::Shaper as _;
 use sluicebox_wasm::{Asked, Description, Engine, LoadError, LoadOptions, Module};
 
-use crate::cli::ConfigArguments;
+use crate::cli::CheckArguments;
 use crate::config::Problem;
 use crate::config::load::{Checked, load};
 use crate::config::yaml::{Document, step};
 use crate::foundry;
 use crate::log;
+use crate::permissions::permissions;
 use crate::plan::{Component, LanePlan, Plan};
 use crate::registries::Registries;
 use crate::run::complain;
@@ -19,11 +21,11 @@ use crate::say;
 use crate::trust::{Demands, Distrust};
 use crate::wire;
 
-/// Checks a configuration and says what it would run.
-pub fn check(arguments: &ConfigArguments) -> ExitCode {
+/// Checks a configuration and says what it would run; where that is wanted, also whether it may.
+pub fn check(CheckArguments { config: arguments, permissions: with_permissions }: &CheckArguments) -> ExitCode {
     let name = arguments.config.display().to_string();
     let Checked { plan, document, mut problems } = load(&arguments.config);
-    let mut trusted = Vec::new();
+    let (mut trusted, mut fed, mut node_name) = (Vec::new(), Vec::new(), String::new());
     if let Some(plan) = &plan {
         log::start(&plan.log);
         let node = match wire::node(plan, arguments.node_name.as_deref()) {
@@ -36,9 +38,9 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
                 String::new()
             }
         };
-        let (found, wrong) = try_out(plan, &document, &node);
-        trusted = found;
-        problems.extend(wrong);
+        let tried = try_out(plan, &document, &node);
+        (trusted, fed, node_name) = (tried.trusted, tried.fed, node);
+        problems.extend(tried.problems);
         problems.sort_by_key(|problem| problem.line);
     }
     match plan {
@@ -52,7 +54,7 @@ pub fn check(arguments: &ConfigArguments) -> ExitCode {
                     lane.name, lane.component
                 ));
             }
-            ExitCode::SUCCESS
+            if *with_permissions { permissions(&plan, &node_name, &fed) } else { ExitCode::SUCCESS }
         }
         _ => {
             complain(&name, &problems);
@@ -70,23 +72,45 @@ fn summary(plan: &Plan) -> String {
     lanes.join(", ")
 }
 
-/// Loads and starts every module; reads nothing else but their files. Says of each that comes from a file what it may do and
-/// why it is trusted, and of the others what is wrong.
-pub fn try_out(plan: &Plan, document: &Document, node: &str) -> (Vec<String>, Vec<Problem>) {
+/// What was found out about the modules.
+#[derive(Debug, Default)]
+struct Tried {
+    /// Of each that comes from a file, what it may do and why it is trusted.
+    trusted: Vec<String>,
+    /// Of each lane, the sources whose events its module handles.
+    fed: Vec<Vec<String>>,
+    /// What is wrong.
+    problems: Vec<Problem>,
+}
+
+/// Loads and starts every module; reads nothing else but their files.
+fn try_out(plan: &Plan, document: &Document, node: &str) -> Tried {
+    let mut tried = Tried::default();
     let engine = match Engine::new() {
         Ok(engine) => engine,
-        Err(error) => return (Vec::new(), vec![Problem::whole(error.to_string())]),
+        Err(error) => return Tried { problems: vec![Problem::whole(error.to_string())], ..tried },
     };
-    let (mut trusted, mut problems) = (Vec::new(), Vec::new());
     let registries = Registries::at_hand(plan);
-    for lane in plan.lanes.iter().filter(|lane| is_here(&registries, lane)) {
+    for lane in &plan.lanes {
+        if !is_here(&registries, lane) {
+            // Which events it handles is not known: perhaps all.
+            tried.fed.push(lane.from.clone());
+            continue;
+        }
         match try_lane(&engine, &registries, lane, node) {
-            Ok(_) if matches!(lane.component, Component::Preset(_)) => {}
-            Ok(module) => trusted.push(trust(lane, &module)),
-            Err((path, found)) => problems.push(at(document, lane, path, found)),
+            Ok(module) => {
+                tried.fed.push(foundry::useful(lane, module.handlers()));
+                if !matches!(lane.component, Component::Preset(_)) {
+                    tried.trusted.push(trust(lane, &module));
+                }
+            }
+            Err((path, found)) => {
+                tried.fed.push(Vec::new());
+                tried.problems.push(at(document, lane, path, found));
+            }
         }
     }
-    (trusted, problems)
+    tried
 }
 
 /// What a module imports, and what was demanded of it.

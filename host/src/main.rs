@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Module(arguments) => sluicebox::author::module(&arguments),
         Command::DeadLetters(arguments) => sluicebox::dead_letters::dead_letters(&arguments),
         Command::Store(arguments) => sluicebox::stores::store_command(&arguments),
+        Command::Migrate(arguments) => sluicebox::migrate::migrate(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),
         Command::PullModule => sluicebox::pull::pull_module(),
         Command::CompileModule(arguments) => sluicebox::compile::compile_module(&arguments),

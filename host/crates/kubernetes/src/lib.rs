@@ -3,8 +3,9 @@
 //! It is a crate of its own because both sources and sinks need that way, and neither may name the other. `config.rs` is what the user
 //! writes, `route.rs` decides from it and the environment which way is taken, `api.rs` is what is asked, `client.rs` builds the HTTP
 //! client for it, `token.rs` fetches tokens. By the same way [`events`] tells the cluster what happened here, and [`lease`] chooses one of several
-//! collectors.
+//! collectors. [`access`] asks what we may do.
 
+pub mod access;
 mod api;
 mod client;
 mod config;

@@ -68,6 +68,11 @@ impl Election {
         }
     }
 
+    /// The namespace and the name of the Lease that it is about.
+    pub fn lease(&self) -> (&str, &str) {
+        (&self.place.namespace, &self.place.name)
+    }
+
     /// What is asked by those who work only while the lease is held.
     pub fn leadership(&self) -> Leadership {
         Leadership::new(Arc::clone(&self.shared))

@@ -57,6 +57,11 @@ pub(crate) enum Group {
 }
 
 impl Groups {
+    /// Whether those of the network are read, for which processes of others must be looked at.
+    pub fn of_the_network(self) -> bool {
+        self.network
+    }
+
     /// Whether nothing is read.
     pub(crate) fn is_empty(self) -> bool {
         Vec::from(self).is_empty()

@@ -22,6 +22,8 @@ mod sampler;
 mod tree;
 mod young;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sluicebox_contract::meter::SourceMeter;
@@ -30,6 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::kubernetes::Api;
 use crate::watch::{Follow, Mirror};
+use hierarchy::{Hierarchies, Missing};
 use names::{Roster, Rules, Teller};
 use rounds::Rounds;
 
@@ -40,6 +43,13 @@ pub use sampler::Sampler;
 
 /// What is heard of pods and waits for being understood. Together with what is just being read this bounds what a list of pods takes.
 const HEARD: usize = 64;
+
+/// Where the host's cgroups are mounted, at or below its root directory as this process sees it. Fails where there are none.
+pub fn mounts(root: &Path) -> Result<BTreeSet<PathBuf>, Fault> {
+    let missing = |missing: Missing| Fault::fatal("cannot measure cgroups", missing.to_string()).hint(missing.hint());
+    let Hierarchies { unified, v1 } = Hierarchies::find(root).map_err(missing)?;
+    Ok(unified.into_iter().chain(v1.into_values()).collect())
+}
 
 /// The source.
 pub struct Cgroups {

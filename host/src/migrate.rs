@@ -1,0 +1,117 @@
+//! `sluicebox migrate`: the settings of the programs that this one takes the place of become a configuration that does the same.
+
+mod alumet;
+mod arguments;
+mod connections;
+mod draft;
+mod env_file;
+mod fluent_bit;
+mod found;
+mod galileo;
+mod manifest;
+mod mape;
+mod span;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub use arguments::{AlumetArguments, EnvironmentArguments, FlagArguments, MigrateArguments, SystemArguments};
+
+use crate::say;
+use draft::{Draft, System};
+use found::{Found, Value};
+
+/// A file larger than this is refused.
+const LARGEST: u64 = 4 << 20;
+
+/// Prints the configuration; what is wrong with the settings goes to standard error.
+pub fn migrate(arguments: &MigrateArguments) -> ExitCode {
+    let made = match &arguments.system {
+        SystemArguments::Galileo(arguments) => of_environment(arguments, &galileo::SYSTEM, galileo::configuration),
+        SystemArguments::FluentBit(arguments) => of_flags(arguments),
+        SystemArguments::Mape(arguments) => of_environment(arguments, &mape::SYSTEM, mape::configuration),
+        SystemArguments::Connections(arguments) => of_environment(arguments, &connections::SYSTEM, connections::configuration),
+        SystemArguments::Alumet(arguments) => of_alumet(&arguments.config),
+    };
+    match made {
+        Ok(made) => tell(made),
+        Err(error) => say::wrong(error),
+    }
+}
+
+/// What was made, or what stands in the way.
+struct Made {
+    configuration: String,
+    warnings: Vec<String>,
+    mistakes: Vec<String>,
+}
+
+fn of_environment(
+    arguments: &EnvironmentArguments,
+    system: &'static System,
+    configuration: fn(&mut Draft<'_>) -> String,
+) -> Result<Made, String> {
+    Ok(make(system, &find(arguments, system)?, configuration))
+}
+
+fn of_flags(arguments: &FlagArguments) -> Result<Made, String> {
+    let mut found = find(&arguments.environment, &fluent_bit::SYSTEM)?;
+    found.arguments.extend(arguments.flags.iter().map(|flag| Value::text(flag)));
+    fluent_bit::flags(&mut found);
+    Ok(make(&fluent_bit::SYSTEM, &found, fluent_bit::configuration))
+}
+
+fn of_alumet(path: &Path) -> Result<Made, String> {
+    let (found, outputs) = alumet::read(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(make(&alumet::SYSTEM, &found, |draft| alumet::configuration(draft, &outputs)))
+}
+
+fn make(system: &'static System, found: &Found, configuration: impl FnOnce(&mut Draft<'_>) -> String) -> Made {
+    let mut draft = Draft::new(system, found);
+    let text = configuration(&mut draft);
+    Made { configuration: format!("{}{text}", draft.comments()), warnings: draft.warnings, mistakes: draft.mistakes }
+}
+
+fn tell(Made { configuration, warnings, mistakes }: Made) -> ExitCode {
+    for warning in warnings {
+        say::complaint(format_args!("warning: {warning}"));
+    }
+    if mistakes.is_empty() {
+        say::line(configuration.trim_end());
+        return ExitCode::SUCCESS;
+    }
+    for mistake in &mistakes {
+        say::complaint(format_args!("error: {mistake}"));
+    }
+    ExitCode::from(2)
+}
+
+/// The settings, wherever they are.
+fn find(arguments: &EnvironmentArguments, system: &System) -> Result<Found, String> {
+    let of_process = |name: &str| std::env::var(name).ok();
+    if let Some(path) = &arguments.env_file {
+        return Ok(env_file::read(&read(path)?, &of_process));
+    }
+    if let Some(path) = &arguments.manifest {
+        let has = |name: &str| !system.common.contains(&name) && system.settings.iter().any(|setting| setting.name == name);
+        let wanted = manifest::Wanted { container: arguments.container.as_deref(), image: system.program, has: &has };
+        return manifest::read(&read(path)?, &wanted).map_err(|error| format!("{}: {error}", path.display()));
+    }
+    let text = |text: std::ffi::OsString| text.into_string().ok();
+    Ok(env_file::of_process(std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)))))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(LARGEST + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).map_err(failed)?.take(LARGEST + 1).read_to_string(&mut text)
+    };
+    if read.map_err(failed)? as u64 > LARGEST {
+        return Err(format!("{} is larger than 4 MiB\nhint: is it the right file?", path.display()));
+    }
+    Ok(text)
+}

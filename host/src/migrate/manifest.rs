@@ -1,0 +1,174 @@
+//! Kubernetes manifests: the `env` and `args` of one container. Pure.
+
+use serde_json::Value as Json;
+
+use super::found::{Found, Value};
+use crate::config::yaml::parse;
+
+/// How the container of a program is known.
+pub(super) struct Wanted<'names> {
+    /// By what the user says.
+    pub(super) container: Option<&'names str>,
+    /// By its image or its own name.
+    pub(super) image: &'names str,
+    /// By its variables.
+    pub(super) has: &'names dyn Fn(&str) -> bool,
+}
+
+/// Reads the settings of the container that is wanted.
+pub(super) fn read(text: &str, wanted: &Wanted<'_>) -> Result<Found, String> {
+    let mut containers = Vec::new();
+    for document in documents(text) {
+        // A manifest has no variables: what looks like one is text.
+        let (document, _) = parse(&document.replace('$', "$$"), &|_| None)
+            .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
+        collect(&document.value, &mut containers);
+    }
+    let names: Vec<String> = containers.iter().map(|container| format!("`{}`", string(container, "/name"))).collect();
+    let names = names.join(", ");
+    let fits = |container: &&Json| match wanted.container {
+        Some(name) => string(container, "/name") == name,
+        None => is_known(container, wanted),
+    };
+    let fitting: Vec<&Json> = containers.iter().filter(fits).collect();
+    match (fitting.as_slice(), containers.as_slice(), wanted.container) {
+        (_, [], _) => {
+            Err("there is no container in it: a Pod, Deployment, DaemonSet, StatefulSet, Job or CronJob has some".to_owned())
+        }
+        ([one], ..) => Ok(settings(one)),
+        ([], [one], None) => Ok(settings(one)),
+        ([], _, Some(name)) => Err(format!("there is no container `{name}` in it; there are {names}")),
+        ([], ..) => Err(format!("none of its containers is one of `{}`: {names}; name it with `--container`", wanted.image)),
+        _ => Err(format!("several of its containers could be meant: {names}; name one with `--container`")),
+    }
+}
+
+/// YAML's `---` begins another document where it begins a line.
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for line in text.lines() {
+        if line == "---" || line.starts_with("--- ") {
+            documents.push(String::new());
+        } else if let Some(last) = documents.last_mut() {
+            last.push_str(line);
+            last.push('\n');
+        }
+    }
+    documents.retain(|document| document.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')));
+    documents
+}
+
+fn collect(object: &Json, containers: &mut Vec<Json>) {
+    for item in list(object, "/items") {
+        collect(item, containers);
+    }
+    for spec in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
+        for kind in ["containers", "initContainers"] {
+            containers.extend(list(object, &format!("{spec}/{kind}")).iter().cloned());
+        }
+    }
+}
+
+fn is_known(container: &Json, wanted: &Wanted<'_>) -> bool {
+    let named = string(container, "/image").contains(wanted.image) || string(container, "/name").contains(wanted.image);
+    named || list(container, "/env").iter().any(|variable| (wanted.has)(&string(variable, "/name")))
+}
+
+fn settings(container: &Json) -> Found {
+    let mut found = Found::default();
+    for variable in list(container, "/env") {
+        let name = string(variable, "/name");
+        let value = match variable.pointer("/valueFrom") {
+            Some(reference) => Value::elsewhere(&name, whence(reference)),
+            None => Value::expanded(&string(variable, "/value"), &found.variables),
+        };
+        found.variables.insert(name, value);
+    }
+    for source in list(container, "/envFrom") {
+        let (kind, name) = match source.pointer("/secretRef/name") {
+            Some(_) => ("Secret", string(source, "/secretRef/name")),
+            None => ("ConfigMap", string(source, "/configMapRef/name")),
+        };
+        found.warnings.push(format!(
+            "`envFrom` takes variables from the {kind} `{name}`, which cannot be read from here: what is set there and means something is \
+             not in this configuration; write it as `env` and try again"
+        ));
+    }
+    let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part));
+    let arguments: Vec<Value> = words.map(|word| Value::expanded(&text(word), &found.variables)).collect();
+    found.arguments = arguments;
+    found
+}
+
+/// What a `valueFrom` refers to.
+fn whence(reference: &Json) -> String {
+    for (kind, called) in [("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")] {
+        if reference.get(kind).is_some() {
+            let (name, key) = (string(reference, &format!("/{kind}/name")), string(reference, &format!("/{kind}/key")));
+            return format!("the {called} `{name}`, key `{key}`");
+        }
+    }
+    if reference.get("fieldRef").is_some() {
+        return format!("the pod's field `{}`", string(reference, "/fieldRef/fieldPath"));
+    }
+    "a reference".to_owned()
+}
+
+fn list<'json>(object: &'json Json, path: &str) -> &'json [Json] {
+    object.pointer(path).and_then(Json::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn string(object: &Json, path: &str) -> String {
+    object.pointer(path).map_or_else(String::new, text)
+}
+
+fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "apiVersion: v1\nkind: ServiceAccount\n---\nkind: DaemonSet\nspec:\n  template:\n    spec:\n      containers:\n      \
+                       - {name: other, image: nginx}\n      - name: exporter\n        image: x/pod-meta-exporter:latest\n        args: \
+                       [--node-name=$(NODE), \"--retention-period=5m\"]\n        env:\n        - {name: NODE, valueFrom: {fieldRef: \
+                       {fieldPath: spec.nodeName}}}\n        - {name: A, value: \"$$x-$(NODE)\"}\n        - {name: B, valueFrom: \
+                       {secretKeyRef: {name: s, key: k}}}\n        envFrom: [{configMapRef: {name: more}}]\n";
+
+    fn wanted(container: Option<&str>) -> Wanted<'_> {
+        Wanted { container, image: "pod-meta-exporter", has: &|name| name.starts_with("EXPORTER_") }
+    }
+
+    #[test]
+    fn the_container_is_found_with_what_it_refers_to() {
+        let found = read(TWO, &wanted(None)).unwrap();
+        let written: Vec<String> = found.variables.iter().map(|(name, value)| format!("{name}={}", value.written)).collect();
+        assert_eq!(written, ["A=$$x-${NODE}", "B=${B}", "NODE=${NODE}"]);
+        assert_eq!(found.variables["B"].whence.as_deref(), Some("the Secret `s`, key `k`"));
+        assert_eq!(
+            found.arguments.iter().map(|value| value.written.as_str()).collect::<Vec<_>>(),
+            ["--node-name=${NODE}", "--retention-period=5m"]
+        );
+        assert!(found.warnings[0].contains("the ConfigMap `more`"), "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn a_container_that_is_not_plain_is_asked_for() {
+        let several = TWO.replace("nginx", "pod-meta-exporter");
+        assert_eq!(
+            read(&several, &wanted(None)).unwrap_err(),
+            "several of its containers could be meant: `other`, `exporter`; name one with `--container`"
+        );
+        assert!(read(&several, &wanted(Some("exporter"))).is_ok());
+        assert_eq!(
+            read(&several, &wanted(Some("x"))).unwrap_err(),
+            "there is no container `x` in it; there are `other`, `exporter`"
+        );
+        assert!(read("kind: Service\n", &wanted(None)).unwrap_err().contains("no container"));
+    }
+}

@@ -1,0 +1,120 @@
+//! `sluicebox check --permissions`: whether the API server and this node let a configuration do what it wants, and what would.
+
+mod node;
+mod rights;
+mod rules;
+
+use std::process::ExitCode;
+
+use sluicebox_sources::kubernetes::access::{Deed, may};
+use sluicebox_sources::kubernetes::events::about;
+use sluicebox_sources::kubernetes::{Api, Trouble, lease::Election};
+
+use crate::live;
+use crate::plan::Plan;
+use crate::say;
+use node::Looked;
+use rights::{Around, Rights, rights};
+
+/// A row of the table.
+struct Row {
+    what: String,
+    by: String,
+    outcome: String,
+}
+
+/// Looks and asks, prints a table, and what grants that which is missing. `fed` are the sources that feed each lane of the plan.
+pub fn permissions(plan: &Plan, node: &str, fed: &[Vec<String>]) -> ExitCode {
+    let looked = node::look(plan, fed);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say::complaint(format_args!("error: cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let asked = runtime.block_on(ask(plan, node, fed));
+    runtime.shutdown_background();
+    let (allowed, trouble) = match asked {
+        Ok(allowed) => (allowed, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    tell(&looked, &allowed);
+    if let Some(error) = trouble {
+        say::complaint(format_args!("error: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let all = looked.iter().all(|looked| looked.problem.is_none()) && allowed.iter().all(|(_, _, may)| *may);
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is needed, by whom, and whether it is allowed.
+type Allowed = Vec<(Deed, String, bool)>;
+
+async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, String> {
+    // Kubernetes Events are only posted where there is a way to an API server anyway, or one is looked for.
+    if !plan.needs_api() && !live::report::wanted(plan) {
+        return Ok(Vec::new());
+    }
+    let api = Api::connect(&plan.kubernetes).await.map_err(|fault| described(&fault.to_string(), fault.hint.as_deref()))?;
+    let election = Election::new(api.clone(), &plan.lease, String::new(), plan.shutdown_grace).await;
+    let about = about(node, |name| std::env::var(name).ok());
+    let events = live::report::wanted(plan).then(|| about.namespace());
+    let needed: Rights = rights(plan, &Around { node, fed, lease: election.lease(), events });
+    let mut allowed = Vec::new();
+    for (deed, by) in needed {
+        let may = may(&api, &deed).await.map_err(|trouble| troubled(&trouble))?;
+        allowed.push((deed, by.into_iter().collect::<Vec<_>>().join(", "), may));
+    }
+    Ok(allowed)
+}
+
+fn troubled(trouble: &Trouble) -> String {
+    described(&trouble.to_string(), trouble.hint.as_deref())
+}
+
+fn described(text: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| text.to_owned(), |hint| format!("{text}\nhint: {hint}"))
+}
+
+fn tell(looked: &[Looked], allowed: &Allowed) {
+    let at_the_node = looked.iter().map(|looked| Row {
+        what: looked.what.clone(),
+        by: looked.by.clone(),
+        outcome: looked.problem.as_ref().map_or_else(|| "ok".to_owned(), |(cause, _)| format!("missing: {cause}")),
+    });
+    let at_the_server = allowed.iter().map(|(deed, by, may)| Row {
+        what: words(deed),
+        by: by.clone(),
+        outcome: (if *may { "ok" } else { "missing" }).to_owned(),
+    });
+    let rows: Vec<Row> = at_the_server.chain(at_the_node).collect();
+    if rows.is_empty() {
+        say::line("nothing is needed of the API server and of this node");
+        return;
+    }
+    let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or_default();
+    let (what, by) = (width(|row| &row.what), width(|row| &row.by));
+    for Row { what: text, by: whom, outcome } in &rows {
+        say::line(format_args!("{text:what$}  {whom:by$}  {outcome}"));
+    }
+    for Looked { what, problem, .. } in looked {
+        if let Some((_, cure)) = problem {
+            say::line(format_args!("\nto {what}: {cure}"));
+        }
+    }
+    let roles = rules::rules(allowed.iter().filter(|(_, _, may)| !may).map(|(deed, ..)| deed));
+    if !roles.is_empty() {
+        say::line("\n# What is missing of the API server is granted by these, bound to the program's service account:");
+        say::line(roles.trim_end());
+    }
+}
+
+/// A right in words, such as `get configmaps/metadata in default`.
+fn words(deed: &Deed) -> String {
+    let Deed { group, resource, namespace, name, verb } = deed;
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let name = name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+    let namespace = namespace.as_ref().map_or_else(String::new, |namespace| format!(" in {namespace}"));
+    format!("{verb} {resource}{group}{name}{namespace}")
+}

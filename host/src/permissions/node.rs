@@ -1,0 +1,240 @@
+//! What a plan needs of the machine: files, sockets, directories, cgroups. Looks at each, and changes nothing.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use sluicebox_sinks::Config as Sink;
+use sluicebox_sources::{cgroups, http};
+
+use crate::directories;
+use crate::plan::{Component, Plan};
+
+/// Something that was looked at.
+pub(super) struct Looked {
+    /// What it is, such as `read /etc/ca.crt`.
+    pub(super) what: String,
+    /// The part of the configuration that needs it.
+    pub(super) by: String,
+    /// What is in the way, and what helps.
+    pub(super) problem: Option<(String, String)>,
+}
+
+/// Looks at everything. Blocks.
+pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
+    let mut node = Node { looked: Vec::new() };
+    node.kubernetes(plan);
+    node.directories(plan);
+    let is_used = |name: &str| fed.iter().flatten().any(|source| source == name);
+    if let Some(config) = plan.sources.cgroups.as_ref().filter(|_| is_used("cgroups")) {
+        node.cgroups(config);
+    }
+    if let Some(config) = plan.sources.tracer.as_ref().filter(|_| is_used("tracer")) {
+        node.tracer(config);
+    }
+    if let Some(config) = plan.sources.inventory.as_ref().filter(|_| is_used("inventory")) {
+        node.processes("sources.inventory", &config.host_proc, false);
+    }
+    if let Some(config) = plan.sources.prometheus.as_ref().filter(|_| is_used("prometheus")) {
+        node.http("sources.prometheus", &config.http);
+    }
+    for (name, target) in plan.sources.scrape.iter().filter(|_| is_used("scrape")).flat_map(|scrape| &scrape.targets) {
+        node.http(&format!("sources.scrape.targets.{name}"), &target.http);
+    }
+    for lane in &plan.lanes {
+        if let Component::File(path) = &lane.component {
+            node.file(&format!("modules.{}", lane.name), path);
+        }
+    }
+    for (host, registry) in &plan.registries {
+        let by = format!("registries.{host}");
+        node.files(&by, [&registry.password_file, &registry.credentials_file, &registry.ca_file]);
+    }
+    for sink in &plan.sinks {
+        node.sink(&format!("sinks.{}", sink.name), &sink.config);
+    }
+    node.looked
+}
+
+struct Node {
+    looked: Vec<Looked>,
+}
+
+impl Node {
+    fn add(&mut self, what: String, by: &str, outcome: Result<(), String>, cure: &str) {
+        let problem = outcome.err().map(|cause| (cause, cure.to_owned()));
+        self.looked.push(Looked { what, by: by.to_owned(), problem });
+    }
+
+    fn file(&mut self, by: &str, path: &Path) {
+        let cure =
+            "mount the Secret or the ConfigMap that holds it, readable for the user of the container (`securityContext.fsGroup`)";
+        let opened = File::open(path).map(drop).map_err(|error| error.to_string());
+        self.add(format!("read {}", path.display()), by, opened, cure);
+    }
+
+    fn files<'a>(&mut self, by: &str, paths: impl IntoIterator<Item = &'a Option<PathBuf>>) {
+        for path in paths.into_iter().flatten() {
+            self.file(by, path);
+        }
+    }
+
+    fn http(&mut self, by: &str, config: &http::Config) {
+        let http::Config { bearer_token_file, ca_file, client_certificate_file, client_key_file, basic_auth, .. } = config;
+        self.files(by, [bearer_token_file, ca_file, client_certificate_file, client_key_file]);
+        if let Some(basic) = basic_auth {
+            self.file(by, &basic.password_file);
+        }
+    }
+
+    fn kubernetes(&mut self, plan: &Plan) {
+        if !plan.needs_api() {
+            return;
+        }
+        self.files("kubernetes", [&plan.kubernetes.ca_file, &plan.kubernetes.kubeconfig]);
+        if let sluicebox_sources::kubernetes::TokenRetrieval::File(path) = &plan.kubernetes.token_retrieval {
+            self.file("kubernetes", path);
+        }
+    }
+
+    fn directories(&mut self, plan: &Plan) {
+        let cure = "with `readOnlyRootFilesystem: true` mount a volume there (an emptyDir, or a hostPath for what is to survive the pod), \
+                    writable for the user of the container (`securityContext.fsGroup`)";
+        if let Some(directory) = directories::state(plan.state_directory.as_deref()) {
+            self.directory("state-directory", &directory, cure);
+        }
+        if let Some(directory) = directories::cache(plan.cache_directory.as_deref()) {
+            self.directory("cache-directory", &directory, cure);
+        }
+    }
+
+    fn directory(&mut self, by: &str, directory: &Path, cure: &str) {
+        self.add(format!("write to {}", directory.display()), by, writable(directory), cure);
+    }
+
+    fn cgroups(&mut self, config: &cgroups::Config) {
+        let by = "sources.cgroups";
+        match cgroups::mounts(&config.root) {
+            Err(fault) => {
+                let what = format!("cgroups below {}", config.root.display());
+                let cure = fault.hint.as_deref().unwrap_or_default();
+                self.add(what, by, Err(fault.cause.clone()), cure);
+            }
+            Ok(mounts) => {
+                for mount in mounts {
+                    let cure =
+                        "run as a user that may read it: the host's /sys/fs/cgroup is readable for all unless it is remounted";
+                    let read = std::fs::read_dir(&mount).map(drop).map_err(|error| error.to_string());
+                    self.add(format!("read {}", mount.display()), by, read, cure);
+                }
+            }
+        }
+        if config.metrics.of_the_network() {
+            self.processes("sources.cgroups", Path::new("/proc"), true);
+        }
+    }
+
+    fn tracer(&mut self, config: &sluicebox_sources::tracer::Config) {
+        let by = "sources.tracer";
+        if let Some(socket) = &config.socket {
+            let cure = "mount the directory of the tracer's socket from the host, and run as a user that may write to the socket";
+            self.socket(by, socket, cure);
+        }
+        if let Some(directory) = config.listen.as_deref().and_then(Path::parent) {
+            self.directory(by, directory, "mount a directory of the host there, writable for the user of the container");
+        }
+        if config.kubernetes {
+            self.processes(by, &config.host_proc, true);
+        }
+    }
+
+    fn socket(&mut self, by: &str, socket: &Path, cure: &str) {
+        let connected = UnixStream::connect(socket).map(drop).map_err(|error| error.to_string());
+        self.add(format!("connect to {}", socket.display()), by, connected, cure);
+    }
+
+    /// The host's processes, and where that is needed their network namespaces, which not everybody may look at.
+    fn processes(&mut self, by: &str, proc: &Path, with_networks: bool) {
+        let first = proc.join("1");
+        let seen = std::fs::read(first.join("cgroup"))
+            .map_err(|error| error.to_string())
+            .and_then(|first| if is_ours(&first) { Err("these are the container's own".to_owned()) } else { Ok(()) });
+        self.add(format!("see the host's processes in {}", proc.display()), by, seen, "`hostPID: true` in the pod");
+        if with_networks {
+            let cure = "run as root with `securityContext: {capabilities: {add: [SYS_PTRACE]}}`";
+            let looked = std::fs::read_link(first.join("ns/net")).map(drop).map_err(|error| error.to_string());
+            self.add(format!("look at network namespaces in {}", proc.display()), by, looked, cure);
+        }
+    }
+
+    fn sink(&mut self, by: &str, sink: &Sink) {
+        match sink {
+            Sink::Files(config) => {
+                let cure = "mount a volume there, writable for the user of the container: the one that readers mount too";
+                self.directory(by, &config.directory, cure);
+            }
+            Sink::Redis(config) => {
+                self.files(
+                    by,
+                    [&config.password_file, &config.ca_file, &config.client_certificate_file, &config.client_key_file],
+                );
+                if let Some(socket) = config.url.strip_prefix("unix://") {
+                    self.socket(
+                        by,
+                        Path::new(socket),
+                        "mount the directory of the socket, and run as a user that may write to it",
+                    );
+                }
+            }
+            Sink::Kafka(config) => {
+                self.files(
+                    by,
+                    [&config.password_file, &config.ca_file, &config.client_certificate_file, &config.client_key_file],
+                );
+            }
+            Sink::ConfigMaps(_) | Sink::Prometheus(_) | Sink::Stdout(_) => {}
+        }
+    }
+}
+
+/// In a pod with processes of its own, the first one is in our own cgroup.
+fn is_ours(first: &[u8]) -> bool {
+    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    in_pod && std::fs::read("/proc/self/cgroup").is_ok_and(|own| own == first)
+}
+
+/// Whether files can be made in it; where it is missing, whether it can be made.
+fn writable(directory: &Path) -> Result<(), String> {
+    let mut place = directory;
+    loop {
+        let place_or_here = if place.as_os_str().is_empty() { Path::new(".") } else { place };
+        if place_or_here.exists() && !place_or_here.is_dir() {
+            return Err(format!("{} is no directory", place_or_here.display()));
+        }
+        match accessat(CWD, place_or_here, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::NOENT) => match place.parent() {
+                Some(parent) => place = parent,
+                None => return Err("it is not there".to_owned()),
+            },
+            Err(error) => return Err(format!("{}: {}", place_or_here.display(), io::Error::from(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_could_be_made_counts_as_one_that_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(writable(&folder.path().join("a/b")), Ok(()));
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(writable(&file).is_err());
+        assert!(writable(Path::new("/proc/1/nothing")).is_err());
+    }
+}

@@ -1,0 +1,327 @@
+//! `sluicebox check --permissions`: what it lists is what the program asks for, no less and no more, as a real API server with RBAC saw it.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hyper::http::Method;
+use serde_json::{Value, json};
+use sluicebox::config::yaml::parse;
+use sluicebox_testkit::servers::{KubeApiServer, Need, pod, require};
+use sluicebox_testkit::tracer::{Answer, SIX, Tracer};
+use support::{PATIENCE, Place, SLOW, binary};
+
+/// Everything that asks the API server.
+fn configuration(socket: &Path) -> String {
+    format!(
+        "lease: {{duration: 3s, renew-deadline: 2s, retry-period: 500ms}}\n\
+         reload: {{kubernetes-events: true, poll: 200ms}}\n\
+         sources:\n  pods: {{}}\n  services: {{}}\n  namespaces: {{}}\n  nodes: {{}}\n  inventory: {{period: 1s}}\n\
+         \x20 tracer: {{socket: {}, period: 500ms}}\n\
+         modules:\n\
+         \x20 metadata: {{use: pod-metadata, settings: {{details: true}}, to: [cluster]}}\n\
+         \x20 transactions: {{use: connection-transactions, to: [cluster]}}\n\
+         \x20 events: {{use: galileo-events, scope: cluster, from: [pods, nodes], to: [lines]}}\n\
+         \x20 names: {{use: json-lines, from: [namespaces], to: [lines]}}\n\
+         sinks:\n  cluster: {{config-maps: {{namespace: default, period: 1s}}}}\n  lines: {{stdout: {{}}}}\n",
+        socket.display()
+    )
+}
+
+/// A server that writes down what is asked by the user `nobody`.
+struct Watched {
+    server: KubeApiServer,
+    log: PathBuf,
+    kubeconfig: String,
+}
+
+impl Watched {
+    async fn start(place: &Place) -> Self {
+        let (policy, log) = (place.path("policy.yaml"), place.path("audit.log"));
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  users: [nobody]\n- level: None\n";
+        std::fs::write(&policy, text).unwrap();
+        let (policy, path) = (format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", log.display()));
+        let server = KubeApiServer::start_with(&[&policy, &path]).await.unwrap();
+        let kubeconfig = server.kube_config(server.unprivileged_token()).unwrap().display().to_string();
+        Self { server, log, kubeconfig }
+    }
+
+    fn configure(&self, place: &Place, socket: &Path) -> PathBuf {
+        let path = place.configure("http://unused.invalid", &configuration(socket));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let reached = format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}", self.kubeconfig);
+        let lines: Vec<&str> =
+            text.lines().map(|line| if line.starts_with("kubernetes:") { reached.as_str() } else { line }).collect();
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path
+    }
+
+    /// What was asked since the log had so many bytes, in the words of the table; and what was refused.
+    fn asked(&self, since: usize) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut asked, mut refused) = (BTreeSet::new(), BTreeSet::new());
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        for line in log.get(since..).unwrap_or_default().lines().filter(|line| line.ends_with('}')) {
+            let entry: Value = serde_json::from_str(line).unwrap();
+            let about = &entry["objectRef"];
+            let text = |key: &str| about[key].as_str().unwrap_or_default().to_owned();
+            if about.is_null() || text("resource") == "selfsubjectaccessreviews" {
+                continue;
+            }
+            let described = format!("{} {}", entry["verb"].as_str().unwrap(), words(&text("apiGroup"), &text("resource"), about));
+            if entry["responseStatus"]["code"] == 403 {
+                refused.insert(described.clone());
+            }
+            asked.insert(described);
+        }
+        (asked, refused)
+    }
+
+    fn log_length(&self) -> usize {
+        std::fs::read(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// Creates the roles and binds them to the user.
+    async fn grant(&self, roles: &[Value]) {
+        for role in roles {
+            let namespace = role["metadata"]["namespace"].as_str();
+            let (place, kind) = match namespace {
+                Some(namespace) => (format!("/namespaces/{namespace}"), "Role"),
+                None => (String::new(), "ClusterRole"),
+            };
+            let base = format!("/apis/rbac.authorization.k8s.io/v1{place}");
+            let binding = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{kind}Binding"), "metadata": role["metadata"],
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "sluicebox"},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}],
+            });
+            let plural = kind.to_lowercase();
+            self.server.request(Method::POST, &format!("{base}/{plural}s"), Some(role)).await.unwrap();
+            self.server.request(Method::POST, &format!("{base}/{plural}bindings"), Some(&binding)).await.unwrap();
+        }
+    }
+
+    async fn replace(&self, role: &Value) {
+        let place =
+            role["metadata"]["namespace"].as_str().map_or("/clusterroles".to_owned(), |name| format!("/namespaces/{name}/roles"));
+        let path = format!("/apis/rbac.authorization.k8s.io/v1{place}/sluicebox");
+        self.server.request(Method::PUT, &path, Some(role)).await.unwrap();
+    }
+}
+
+/// As the table has it.
+fn words(group: &str, resource: &str, about: &Value) -> String {
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let part = |key: &str, before: &str| {
+        about[key].as_str().filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!("{before}{text}"))
+    };
+    format!("{resource}{group}{}{}", part("name", " "), part("namespace", " in "))
+}
+
+fn check(config: &Path) -> Output {
+    Command::new(binary())
+        .args(["check", "--permissions"])
+        .arg(config)
+        .env_remove("RUST_LOG")
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The rights of the table, and whether they are missing.
+fn table(printed: &str) -> Vec<(String, bool)> {
+    let verbs = ["list ", "watch ", "get ", "create ", "update ", "patch "];
+    let rows = printed.lines().filter(|line| verbs.iter().any(|verb| line.starts_with(verb)));
+    rows.map(|row| (row.split("  ").next().unwrap().to_owned(), row.ends_with("  missing"))).collect()
+}
+
+fn missing(printed: &str) -> Vec<String> {
+    table(printed).into_iter().filter(|(_, is_missing)| *is_missing).map(|(row, _)| row).collect()
+}
+
+/// The roles that stand below the table.
+fn roles(printed: &str) -> Vec<Value> {
+    let documents = printed.split("---\n").skip(1);
+    documents.map(|document| parse(document, &|_| None).unwrap().0.value).collect()
+}
+
+/// The role without one verb of one resource.
+fn without(role: &Value, resource: &str, verb: &str) -> Value {
+    let mut role = role.clone();
+    for rule in role["rules"].as_array_mut().unwrap() {
+        if rule["resources"] == json!([resource]) {
+            rule["verbs"].as_array_mut().unwrap().retain(|has| has != verb);
+        }
+    }
+    role["rules"].as_array_mut().unwrap().retain(|rule| rule["verbs"] != json!([]));
+    role
+}
+
+fn owned(name: &str, group: &str, kind: &str) -> Value {
+    let mut pod = pod("shop", name, "n1");
+    pod["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": group, "kind": kind, "name": "above", "uid": format!("uid-{name}"), "controller": true}]);
+    pod
+}
+
+#[tokio::test]
+async fn what_is_listed_is_what_the_program_asks_for() {
+    if !require(Need::KubeApiServer) {
+        return;
+    }
+    let place = Place::new();
+    let socket = place.path("tracer.sock");
+    let _tracer = Tracer::start(&socket, Answer::Report(SIX.into())).unwrap();
+    let watched = Watched::start(&place).await;
+    let config = watched.configure(&place, &socket);
+    watched.server.create_namespace("shop").await.unwrap();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
+    watched.server.request(Method::POST, "/api/v1/nodes", Some(&node)).await.unwrap();
+
+    // Nobody may do anything: everything is missing, and named with what grants it.
+    let nothing = check(&config);
+    let (printed, said) = (text(&nothing), String::from_utf8_lossy(&nothing.stderr).into_owned());
+    assert_eq!(nothing.status.code(), Some(1), "{printed}{said}");
+    let rights: Vec<String> = table(&printed).into_iter().map(|(row, _)| row).collect();
+    assert_eq!(missing(&printed), rights, "{printed}");
+    assert!(rights.contains(&"patch configmaps metadata in default".to_owned()), "{printed}");
+    let roles = roles(&printed);
+
+    // What was printed is exactly what is needed.
+    watched.grant(&roles).await;
+    let granted = async || missing(&text(&check(&config))).is_empty();
+    wait("the roles count", granted).await;
+    let all = check(&config);
+    assert!(!text(&all).contains("---"), "{}", text(&all));
+
+    // One right taken away is named, and nothing else.
+    for (role, resource, verb, row) in [
+        (0, "services", "watch", "watch services"),
+        (1, "configmaps", "create", "create configmaps in default"),
+        (1, "leases", "update", "update leases.coordination.k8s.io sluicebox in default"),
+    ] {
+        watched.replace(&without(&roles[role], resource, verb)).await;
+        wait(row, async || missing(&text(&check(&config))) == [row]).await;
+        let output = check(&config);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output).contains(&format!("resources: [{resource}]")), "{}", text(&output));
+        watched.replace(&roles[role]).await;
+        wait("the right is back", granted).await;
+    }
+
+    runs_with_exactly_these(&watched, &place, &config, &rights).await;
+}
+
+/// The program runs with the rights, and asks for nothing else.
+async fn runs_with_exactly_these(watched: &Watched, place: &Place, config: &Path, rights: &[String]) {
+    for (name, group, kind) in [
+        ("a", "apps/v1", "ReplicaSet"),
+        ("b", "apps/v1", "Deployment"),
+        ("c", "apps/v1", "StatefulSet"),
+        ("d", "apps/v1", "DaemonSet"),
+        ("e", "batch/v1", "Job"),
+        ("f", "batch/v1beta1", "CronJob"),
+        ("g", "v1", "ReplicationController"),
+        ("h", "v1", "Node"),
+    ] {
+        watched.server.create_pod(&owned(name, group, kind)).await.unwrap();
+    }
+    let since = watched.log_length();
+    let mut program = place.run(config);
+    program.until_ready(SLOW).await.unwrap();
+    // A change that is refused is told as a Kubernetes Event.
+    let whole = std::fs::read_to_string(config).unwrap();
+    std::fs::write(config, "nonsense: {}\n").unwrap();
+    let rights: BTreeSet<String> = rights.iter().cloned().collect();
+    let asked = || -> BTreeSet<String> { watched.asked(since).0.iter().map(|asked| as_granted(asked, &rights)).collect() };
+    // An event is patched when it is told again, which takes minutes.
+    let expected: BTreeSet<String> = rights.iter().filter(|right| !right.starts_with("patch events")).cloned().collect();
+    let begin = std::time::Instant::now();
+    loop {
+        let left: Vec<String> = expected.difference(&asked()).cloned().collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "listed, and not asked for: {left:?}\n{}", program.log().unwrap());
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    std::fs::write(config, whole).unwrap();
+    let (_, refused) = watched.asked(since);
+    assert!(refused.is_empty(), "refused: {refused:?}\n{}", program.log().unwrap());
+    let more: Vec<String> = asked().difference(&rights).cloned().collect();
+    assert!(more.is_empty(), "asked for and not listed: {more:?}");
+    assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
+}
+
+/// What grants something asked for: the same, or the same for any name, or in any namespace.
+fn as_granted(asked: &str, rights: &BTreeSet<String>) -> String {
+    let (rest, namespace) = asked.split_once(" in ").map_or((asked, None), |(rest, namespace)| (rest, Some(namespace)));
+    let mut parts = rest.splitn(3, ' ');
+    let without_name = format!("{} {}", parts.next().unwrap(), parts.next().unwrap());
+    let any_name = namespace.map_or(without_name.clone(), |namespace| format!("{without_name} in {namespace}"));
+    let wider = [asked.to_owned(), any_name, without_name];
+    wider.iter().find(|right| rights.contains(*right)).cloned().unwrap_or_else(|| asked.to_owned())
+}
+
+/// Rules take a moment until they count.
+async fn wait(what: &str, is_so: impl AsyncFn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+#[test]
+fn what_the_node_lacks_is_named_with_what_helps() {
+    let place = Place::new();
+    let config = place.path("sluicebox.yaml");
+    let file = place.path("file");
+    std::fs::write(&file, "").unwrap();
+    let text_of = |listen: &str| {
+        format!(
+            "node-name: n1\nstate-directory: {0}\ncache-directory: {1}\nsources: {{tracer: {{{listen}, kubernetes: false}}}}\n\
+             modules: {{t: {{use: connection-transactions, to: [a, b]}}}}\n\
+             sinks:\n  a: {{files: {{directory: {0}/meta}}}}\n  b: {{redis: {{url: \"rediss://r:1\", password-file: {2}}}}}\n",
+            place.path("state").display(),
+            place.path("file").display(),
+            place.path("none").display(),
+        )
+    };
+    std::fs::write(&config, text_of(&format!("socket: {}", place.path("tracer.sock").display()))).unwrap();
+    let output = check(&config);
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    for (what, outcome) in [
+        (format!("connect to {}", place.path("tracer.sock").display()), "missing: No such file or directory (os error 2)"),
+        (format!("write to {}", place.path("state").display()), "ok"),
+        (format!("write to {}", file.display()), "is no directory"),
+        (format!("read {}", place.path("none").display()), "missing: No such file or directory (os error 2)"),
+    ] {
+        let row =
+            printed.lines().find(|line| line.starts_with(&format!("{what} "))).unwrap_or_else(|| panic!("{what}\n{printed}"));
+        assert!(row.ends_with(outcome), "{row}");
+    }
+    assert!(
+        printed.contains(&format!("to connect to {}: mount the directory", place.path("tracer.sock").display())),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_an_error_of_its_own() {
+    let place = Place::new();
+    let config = place.configure(
+        "http://127.0.0.1:1",
+        "sources: {pods: {}}\nmodules: {m: {use: json-lines, to: [out]}}\nsinks: {out: {stdout: {}}}\n",
+    );
+    let output = check(&config);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot ask for the right to list pods at http://127.0.0.1:1"), "{said}");
+}
