@@ -19,6 +19,9 @@ use crate::config::store::{SinkWhenFull, Store, Sync};
 use crate::config::yaml::{Document, step};
 use crate::config::{self, Admin, Config, Limits, Log, Module, Problem, Queue, Sink, Sources};
 use crate::presets;
+
+/// What a name may be.
+pub(crate) const NAME_HINT: &str = "use 1 to 63 letters, digits, `-`, `_` and `.`, and begin with no `.`";
 use crate::trust::Demands;
 
 pub use component::Component;
@@ -308,10 +311,8 @@ impl Check<'_> {
 
     /// Names become labels of metrics and names of threads.
     fn name(&mut self, path: &str, name: &str) {
-        let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-        // Directories have such names: none may lead out of its own.
-        if name.is_empty() || name.len() > 63 || name.starts_with('.') || !name.chars().all(good) {
-            self.problem(path, "not a usable name", "use 1 to 63 letters, digits, `-`, `_` and `.`, and begin with no `.`");
+        if !is_name(name) {
+            self.problem(path, "not a usable name", NAME_HINT);
         }
     }
 
@@ -521,6 +522,12 @@ impl Check<'_> {
             self.problem(&step("/lease", &problem.field), problem.cause, problem.cure);
         }
     }
+}
+
+/// Whether a sink, a lane or a key may have this name. Directories have such names: none may lead out of its own.
+pub(crate) fn is_name(name: &str) -> bool {
+    let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    !name.is_empty() && name.len() <= 63 && !name.starts_with('.') && name.chars().all(good)
 }
 
 fn list(names: &[String]) -> String {

@@ -136,19 +136,24 @@ fn verifying(state: &Path, named: &[String]) -> Result<ExitCode, StoreError> {
         all_whole &= looks.is_whole();
         if looks.is_whole() {
             say::line(format_args!("{sink}: whole, {} entries wait", looks.entries));
+        } else if later(&looks).is_some() {
+            say::line(format_args!("{sink}: of a later version, which knows what is in it"));
+            damage(&looks);
+            say::line("hint: run the version again that has written it; this one does not start with it");
         } else {
             say::line(format_args!("{sink}: damaged, {} entries wait, {} are missing", looks.entries, looks.missing));
             damage(&looks);
-            if looks.files.iter().any(|file| file.is_later) {
-                say::line("hint: run the version again that has written it; this one does not start with it");
-            } else {
-                say::line(format_args!(
-                    "hint: the next start leaves out what cannot be read; `sluicebox store repair {sink}` does so now"
-                ));
-            }
+            say::line(format_args!(
+                "hint: the next start leaves out what cannot be read; `sluicebox store repair {sink}` does so now"
+            ));
         }
     }
     Ok(if all_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What to do with a store that a later version has written, if one has.
+fn later(looks: &Looks) -> Option<String> {
+    looks.files.iter().filter(|file| file.is_later).find_map(|file| file.trouble.clone())
 }
 
 fn damage(looks: &Looks) {
@@ -170,7 +175,7 @@ fn repairing(path: &Path) -> Result<ExitCode, StoreError> {
     if looks.in_use {
         return Err(StoreError::InUse { path: path.to_owned() });
     }
-    if let Some(trouble) = looks.files.iter().filter(|file| file.is_later).find_map(|file| file.trouble.clone()) {
+    if let Some(trouble) = later(&looks) {
         return Err(StoreError::Unknown(trouble));
     }
     if looks.is_whole() {
@@ -200,6 +205,9 @@ fn whole(path: &Path) -> Result<Queue, StoreError> {
     let looks = Queue::look(path)?;
     if looks.in_use {
         return Err(StoreError::InUse { path: path.to_owned() });
+    }
+    if let Some(trouble) = later(&looks) {
+        return Err(StoreError::Unknown(trouble));
     }
     if !looks.is_whole() {
         let sink = named(path);

@@ -164,6 +164,27 @@ async fn a_store_is_inspected_verified_repaired_and_drained() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_stay_in_a_damaged_store_is_what_is_in_it() {
+    let place = Place::new();
+    let (_api, config) = left_behind(&place, 12, "store: {bytes: 1MiB}").await;
+    let file = place.path("state").join("store/out/0000000000000000.entries");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let mut program = place.run(&config);
+    program.until_ready(PATIENCE).await.unwrap();
+    let lost = program.metric("sluicebox_sink_dropped_entries_total", "reason=\"store-damaged\"").await.unwrap();
+    assert!(lost >= 1.0);
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let log = program.log().unwrap();
+    let said = store(&place.path("state"), &["inspect", "out"]);
+    let waits = said.out.split(' ').next().unwrap();
+    let line = log.lines().find(|line| line.contains("entries stay in the store")).unwrap();
+    assert!(line.contains(&format!("\"entries\":{waits}")), "{line}\n{}", said.out);
+}
+
+#[tokio::test]
 async fn what_is_not_there_or_in_use_is_named_with_the_cure() {
     let place = Place::new();
     let said = store(&place.path("state"), &["inspect"]);
@@ -221,6 +242,11 @@ async fn what_a_later_version_has_left_is_neither_read_nor_lost() {
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("a later version of sluicebox has written it (format 9): run that version again"), "{log}");
     assert_eq!(std::fs::read(directory.join("0000000000000000.entries")).unwrap(), bytes);
+    let verified = store(&place.path("state"), &["verify"]);
+    assert_eq!(verified.code, 1, "{}", verified.error);
+    assert!(verified.out.starts_with("out: of a later version") && !verified.out.contains("missing"), "{}", verified.out);
+    let drained = store(&place.path("state"), &["drain", "out"]);
+    assert!(drained.code == 2 && drained.error.contains("format 9") && !drained.error.contains("damaged"), "{}", drained.error);
 }
 
 #[tokio::test]

@@ -236,6 +236,39 @@ fn mistakes_about_trust_are_named() {
 }
 
 #[test]
+fn what_a_template_has_made_of_nothing_is_a_mistake() {
+    let desk = Desk::new();
+    for (lane, mistake) in [
+        ("    sha256: []\n", "line 8: `modules.a.sha256`: nothing is pinned: any component would do"),
+        ("    sha256:\n", "line 8: `modules.a.sha256`: nothing is pinned: any component would do"),
+        (
+            "    signed-by:\n",
+            "line 8: `modules.a.signed-by`: nothing stands there\n  hint: give `[]` for nobody, or leave it out",
+        ),
+        ("    imports:\n", "line 8: `modules.a.imports`: nothing stands there\n  hint: give `[]` for nothing, or leave it out"),
+    ] {
+        let (code, said) = desk.check(lane, "");
+        assert!(code == Some(2) && said.contains(mistake), "{mistake} is missing in {said}");
+    }
+}
+
+#[test]
+fn the_name_of_a_new_key_is_one_that_the_configuration_takes() {
+    let desk = Desk::new();
+    for name in ["1", "true", "Off", "-", "a.b"] {
+        let said = desk.run(&["keygen", &format!("@{name}")]);
+        assert_eq!(said.code, 0, "{name}: {}", said.error);
+        let (code, said) = desk.check("    signed-by: []\n", &said.out);
+        assert_eq!(code, Some(0), "{name}: {said}");
+    }
+    for name in ["a,b", "a:b", "we ird: #x", ".hidden"] {
+        let said = desk.run(&["keygen", &format!("@{name}")]);
+        assert!(said.code == 2 && said.error.contains("is no usable name of a key\nhint: use 1 to 63"), "{name}: {}", said.error);
+        assert!(!desk.path(&format!("{name}.pem")).exists());
+    }
+}
+
+#[test]
 fn the_example_in_the_authors_guide_is_right() {
     let desk = Desk::new();
     assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);

@@ -20,6 +20,11 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
         Some(Err(error)) => return say::wrong(error),
         None => return say::wrong(format_args!("`{}` does not begin with `oci://`", arguments.reference)),
     };
+    if reference.digest().is_some() {
+        return say::wrong(format_args!(
+            "`{reference}` names a digest, which comes of what is pushed\nhint: name a tag, such as `oci://registry:5000/name:1.0.0`"
+        ));
+    }
     let component = match read_component(&name, &arguments.component, COMPONENT_BYTES) {
         Ok(component) => component,
         Err(error @ LoadError { .. }) => return load::refused(&error),
@@ -51,7 +56,8 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            say::complaint(format_args!("error: `{reference}` was not pushed: {error}\nhint: {}", error.hint()));
+            let hint = if error.is_away() { "is the registry up, and can it be reached from here?" } else { error.hint() };
+            say::complaint(format_args!("error: `{reference}` was not pushed: {error}\nhint: {hint}"));
             ExitCode::FAILURE
         }
     }

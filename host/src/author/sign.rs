@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use sluicebox_wasm::{digest, read_component};
 
 use super::arguments::{KeygenArguments, SignArguments, VerifyArguments};
+use crate::plan::{NAME_HINT, is_name};
 use crate::say;
 use crate::trust::keys::{KeyError, PrivateKey, PublicKey};
 use crate::trust::signature::{self, Signature};
@@ -24,6 +25,9 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> ExitCode {
         return say::wrong(format_args!("`{}` is no name of a file", arguments.key.display()));
     };
     let name = name.strip_suffix(".pem").unwrap_or(name);
+    if !is_name(name) {
+        return say::wrong(format_args!("`{}` is no usable name of a key\nhint: {NAME_HINT}", name.escape_debug()));
+    }
     let private = arguments.key.with_file_name(format!("{name}.pem"));
     let public = arguments.key.with_file_name(format!("{name}.pub"));
     if public.exists() {
@@ -38,14 +42,22 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> ExitCode {
         return say::wrong(error);
     }
     let indented = key.public().pem().trim_end().replace('\n', "\n      ");
+    let shown = as_yaml(name);
     say::line(format_args!(
         "# {} is the private key: it signs, and stays where that is done. {} is the public one.\n\
          # For the configuration of collectors:\n\
-         trust:\n  keys:\n    {name}: |\n      {indented}\n  signed-by: [{name}]",
+         trust:\n  keys:\n    {shown}: |\n      {indented}\n  signed-by: [{shown}]",
         private.display(),
         public.display(),
     ));
     ExitCode::SUCCESS
+}
+
+/// A name as YAML takes it for a text, whatever else it looks like.
+fn as_yaml(name: &str) -> String {
+    let is_word = name.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_value = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&name.to_ascii_lowercase().as_str());
+    if is_word && !is_value { name.to_owned() } else { format!("\"{name}\"") }
 }
 
 /// Signs each component: the signature stands in the file beside it.

@@ -39,7 +39,17 @@ impl Check<'_> {
 
     /// What is demanded of a module's component.
     pub(super) fn demands(&mut self, path: &str, module: &Module, component: Option<&Component>, trusted: &Trusted) -> Demands {
-        let digests = self.digests(&step(path, "sha256"), module.sha256.as_ref());
+        let pins = step(path, "sha256");
+        if self.is_empty(&pins) || module.sha256.as_ref().is_some_and(|Names(pins)| pins.is_empty()) {
+            self.problem(&pins, "nothing is pinned: any component would do", "give a digest, or leave it out");
+        }
+        for (name, instead) in [("signed-by", "`[]` for nobody"), ("imports", "`[]` for nothing")] {
+            let path = step(path, name);
+            if self.is_empty(&path) {
+                self.problem(&path, "nothing stands there", format!("give {instead}, or leave it out"));
+            }
+        }
+        let digests = self.digests(&pins, module.sha256.as_ref());
         let own = module.signed_by.as_ref().map(|names| self.signed_by(&step(path, "signed-by"), names, trusted));
         let is_preset = matches!(component, Some(Component::Preset(_)));
         if is_preset && own.as_ref().is_some_and(|names| !names.is_empty()) {
@@ -91,6 +101,11 @@ impl Check<'_> {
             self.problem(&format!("{path}/{index}"), text, hint);
         }
         grants
+    }
+
+    /// Whether there is a name with nothing behind it: what a template has made of nothing must not mean that nothing is demanded.
+    fn is_empty(&self, path: &str) -> bool {
+        self.document.value.pointer(path).is_some_and(serde_json::Value::is_null)
     }
 
     /// Where an item stands, if there is a list.

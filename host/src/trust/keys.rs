@@ -40,6 +40,9 @@ pub enum KeyError {
     /// What is between the lines is no base64, or the last line is missing.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
+    /// One of them would be passed over in silence.
+    #[error("there is more than one key in it")]
+    Several,
     /// A key of another kind.
     #[error("it is no ed25519 key")]
     OtherAlgorithm,
@@ -53,6 +56,7 @@ impl KeyError {
                 "`openssl pkey -in PRIVATE.pem -pubout` prints the public one; if others could read this, make a new key"
             }
             Self::Encrypted => "`openssl pkey -in KEY.pem -out PLAIN.pem` takes the pass phrase away",
+            Self::Several => "give each key a name of its own",
             Self::OtherAlgorithm => "`sluicebox module keygen NAME`, or `openssl genpkey -algorithm ed25519`, makes one",
             Self::NoPem { .. } | Self::OtherLabel { .. } | Self::Damaged(_) => {
                 "give the whole text, from `-----BEGIN` to the end of `-----END …-----`, in lines: `name: |` and the text below it, indented"
@@ -152,6 +156,9 @@ fn decode(text: &str, expected: &'static str) -> Result<Vec<u8>, KeyError> {
         _ if found.ends_with(PRIVATE) => return Err(KeyError::Private),
         _ => return Err(KeyError::OtherLabel { found: found.chars().take(40).collect(), expected }),
     }
+    if lines.clone().any(|line| label(line, "-----BEGIN ").is_some()) {
+        return Err(KeyError::Several);
+    }
     let mut content = String::new();
     for line in lines {
         if label(line, "-----END ").is_some_and(|end| end == found) {
@@ -202,6 +209,7 @@ mod tests {
             PublicKey::from_pem(&pem.replace("PUBLIC KEY", "CERTIFICATE")).unwrap_err(),
             KeyError::OtherLabel { .. }
         ));
+        assert!(matches!(PublicKey::from_pem(&format!("{pem}{pem}")).unwrap_err(), KeyError::Several));
         assert!(matches!(PublicKey::from_pem(&pem.replace("-----END", "END")).unwrap_err(), KeyError::Damaged(_)));
         assert!(matches!(PublicKey::from_pem(&pem.replace("MCow", "MC?w")).unwrap_err(), KeyError::Damaged(_)));
         assert_eq!(PublicKey::from_pem(&encode(PUBLIC, b"0*rsa")).unwrap_err(), KeyError::OtherAlgorithm);

@@ -42,6 +42,8 @@ pub struct Waiting {
     pub next_read: u64,
     /// The number of the first entry that is not done.
     pub first_open: u64,
+    /// Entries that are there and not done.
+    pub open: u64,
     /// The number of the entry that comes next.
     pub next: u64,
     /// Entries from this number on are in memory, or on a disk that has refused to keep them: they are lost if the program ends.

@@ -269,8 +269,7 @@ impl Store {
         let too_large = spawn_blocking(move || lock(&disk).abandon(&meter)).await.unwrap_or_default();
         self.count_too_large(too_large.len());
         self.work(Backlog::close).await;
-        let entries = self.waiting.next - self.waiting.first_open;
-        self.meter.entries.set(gauge(entries));
+        self.meter.entries.set(gauge(self.waiting.open));
         too_large
     }
 

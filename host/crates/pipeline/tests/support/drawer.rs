@@ -148,6 +148,7 @@ impl Backlog for Drawer {
             unread: contents.next - contents.next_read.min(contents.next),
             next_read: contents.next_read.min(contents.next),
             first_open: contents.first_open,
+            open: contents.next - contents.first_open,
             next: contents.next,
             flushed: contents.flushed,
             bytes: contents.records.iter().map(|record| record.payload.len() as u64).sum(),

@@ -46,6 +46,7 @@ impl Backlog for Queue {
             unread: self.unread(),
             next_read: self.next_read,
             first_open: self.first_open(),
+            open: self.len(),
             next: self.next(),
             flushed: self.flushed(),
             bytes: self.bytes(),
