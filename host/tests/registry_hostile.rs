@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_registry::layout::{CONFIG, LAYER, MANIFEST, digest};
-use sluicebox_registry::{Kind, PullConfig, PullError, Pulled, Puller, Reference, Wish};
+use sluicebox_registry::{Config, Kind, PullConfig, PullError, Pulled, Puller, Reference, Wish};
 use sluicebox_testkit::http::{Answer, PageServer};
 use support::binary;
 
@@ -34,9 +34,14 @@ impl Registry {
     }
 
     async fn pull_named(&self, rest: &str, deadline: Duration) -> Result<Pulled, PullError> {
+        self.pull_as(rest, deadline, Config::default()).await
+    }
+
+    async fn pull_as(&self, rest: &str, deadline: Duration, config: Config) -> Result<Pulled, PullError> {
         let reference = Reference::find(&format!("oci://{}/shop/lines{rest}", self.0.address())).unwrap().unwrap();
         let settings = PullConfig { deadline: TimeSpan(deadline), memory: ByteSize(64 << 20), ..PullConfig::default() };
-        let puller = Puller::by(binary().to_owned(), BTreeMap::new(), settings);
+        let registries = BTreeMap::from([(self.0.address().to_string(), config)]);
+        let puller = Puller::by(binary().to_owned(), registries, settings);
         tokio::task::spawn_blocking(move || {
             puller.pull(Wish { reference: &reference, known: None, most_bytes: MOST, patience: Duration::MAX })
         })
@@ -206,6 +211,34 @@ async fn who_is_sent_elsewhere_takes_only_what_was_asked_for() {
     around.0.answer_to("/v2/ ", Answer::Report(b"{}".to_vec()));
     around.0.answer(raw("302 Found", &[&format!("Location: http://{}/again", around.0.address())], b""));
     around.refuses(Kind::Away, "redirect").await;
+}
+
+#[tokio::test]
+async fn a_password_goes_to_no_other_machine_in_clear_text_whomever_the_registry_names() {
+    let place = tempfile::tempdir().unwrap();
+    let password = place.path().join("password");
+    std::fs::write(&password, "s3cret").unwrap();
+    let config = Config { username: Some("me".to_owned()), password_file: Some(password), ..Config::default() };
+    let registry = Registry::with(told(&manifest()), component()).await;
+    let asks = |realm: &str| {
+        registry.0.clear_rules();
+        let ask = format!("Www-Authenticate: Bearer realm=\"{realm}\",service=\"s\"");
+        registry.0.answer_to("/v2/ ", raw("401 Unauthorized", &[&ask], b""));
+        registry.0.answer_to("/token", Answer::Report(br#"{"token": "t"}"#.to_vec()));
+        registry.0.answer_to("/manifests/", told(&manifest()));
+        registry.0.answer_to("/blobs/", component());
+    };
+    for realm in ["http://192.0.2.1/token", "http://registry.example/token", "http://[2001:db8::1]/token"] {
+        asks(realm);
+        let error = registry.pull_as(":v1", Duration::from_secs(20), config.clone()).await.unwrap_err();
+        assert!(
+            error.kind == Kind::Denied && error.reason.contains("is sent to no other machine in clear text"),
+            "{realm}: {error:?}"
+        );
+    }
+    // Nobody reads along on the way to this machine.
+    asks(&format!("http://{}/token", registry.0.address()));
+    assert!(registry.pull_as(":v1", Duration::from_secs(20), config).await.is_ok());
 }
 
 #[tokio::test]

@@ -154,10 +154,12 @@ async fn a_store_is_inspected_verified_repaired_and_drained() {
     assert_eq!(store(&state, &["verify"]).code, 0);
 
     let to = place.path("drained.jsonl");
+    // One that was killed has left half a line.
+    std::fs::write(&to, "{\"number\":0,\"lane").unwrap();
     let said = store(&state, &["drain", "out", "--to", to.to_str().unwrap()]);
     assert_eq!(said.code, 0, "{}", said.error);
     let drained: Vec<Value> =
-        std::fs::read_to_string(&to).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        std::fs::read_to_string(&to).unwrap().lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!drained.is_empty() && drained.len() < 12 && drained[0]["number"] == 0);
     let said = store(&state, &["inspect"]);
     assert_eq!(said.out.lines().nth(1).unwrap().split_whitespace().nth(1), Some("0"), "{}", said.out);

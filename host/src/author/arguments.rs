@@ -296,7 +296,7 @@ pub struct BenchArguments {
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub time: TimeSpan,
     /// Nanoseconds that an event may take, in the middle of all rounds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = budget)]
     pub budget_ns_per_event: Option<f64>,
     /// Linear memory that the instance may hold at the end
     #[arg(long, value_name = "SIZE")]
@@ -321,4 +321,10 @@ pub struct PushArguments {
     /// Ask the registry without TLS, though it is another machine
     #[arg(long)]
     pub plain_http: bool,
+}
+
+/// A number that something can be above.
+fn budget(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("give a number above 0".to_owned()) }
 }

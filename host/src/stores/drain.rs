@@ -1,7 +1,8 @@
 //! Entries out of a store, as JSON lines.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ pub(super) fn show(looks: &Looks, most: u64) -> Result<(), StoreError> {
 pub(super) fn drain(path: &Path, to: Option<&Path>) -> Result<ExitCode, StoreError> {
     let mut queue = whole(path)?;
     let all = queue.len();
-    let mut file = match to.map(|to| OpenOptions::new().append(true).create(true).open(to)).transpose() {
+    let mut file = match to.map(opened).transpose() {
         Ok(file) => file,
         Err(error) => return Ok(failed(&error, to)),
     };
@@ -44,7 +45,7 @@ pub(super) fn drain(path: &Path, to: Option<&Path>) -> Result<ExitCode, StoreErr
         let Some(last) = records.last().map(Record::next) else { break };
         let text: String = records.iter().flat_map(|record| lines(record, first_open)).map(|line| line + "\n").collect();
         let written = match &mut file {
-            Some(file) => file.write_all(text.as_bytes()).and_then(|()| file.sync_data()),
+            Some(file) => write_whole(file, text.as_bytes()),
             None => std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()),
         };
         if let Err(error) = written {
@@ -59,6 +60,26 @@ pub(super) fn drain(path: &Path, to: Option<&Path>) -> Result<ExitCode, StoreErr
     queue.close()?;
     say::complaint(format_args!("{taken} entries taken out of the store of {}", named(path).display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file whose last line is half, as of one that was killed, is gone on with in a new line.
+fn opened(to: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().append(true).create(true).open(to)?;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        File::open(to)?.read_exact_at(&mut last, length - 1)?;
+    }
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+/// All of it or nothing: the next attempt begins with a whole line.
+fn write_whole(file: &mut File, text: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    file.write_all(text).and_then(|()| file.sync_data()).inspect_err(|_| drop(file.set_len(before)))
 }
 
 fn failed(error: &std::io::Error, to: Option<&Path>) -> ExitCode {

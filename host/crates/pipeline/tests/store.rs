@@ -11,7 +11,7 @@ use sluicebox_contract::{Entry, Fault, Notice, Outcome, Refusal, Sink};
 use sluicebox_pipeline::{Bounds, OutletTerms, Pipeline, Report, StoreSettings, StoreTerms, WhenFull};
 use support::drawer::{Drawer, Full};
 use support::shaper::wait;
-use support::stage::{Tap, soon, tap, until};
+use support::stage::{Shelf, Tap, soon, tap, until};
 use support::{Log, Scripted, event, lane_terms, lines, numbers, outlet_terms};
 use tokio::sync::mpsc;
 
@@ -427,6 +427,36 @@ async fn an_entry_that_is_too_large_for_the_store_is_counted_and_those_around_it
         soon(pipeline.run_until(until("all is handed over", move || counted.accepted.get() == 40), Duration::from_secs(4))).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!((meter.store.get().unwrap().too_large.get(), drawer.entries()), (20, 20));
+    balances(&meter);
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_the_store_does_not_pile_up_while_the_sink_is_down() {
+    let (door, drawer, shelf) = (Door::is(Way::Down), Drawer::default(), Shelf::default());
+    drawer.0.lock().unwrap().largest = Some(300);
+    let mut pipeline = Pipeline::default();
+    pipeline.dead_letters(shelf.clone(), Arc::clone(&shelf.meter)).unwrap();
+    let terms = terms(&drawer, overflow());
+    let meter = Arc::clone(&terms.meter);
+    let outlet = pipeline.outlet("out", door.clone(), terms);
+    // What may wait in memory at its place is 8 MiB of it.
+    let long: &'static str = "x".repeat(1 << 20).leak();
+    let mut lane = lane_terms(&[outlet]);
+    lane.settings.batch = 1;
+    let control = pipeline.lane("lane", Scripted::of(long), lane).unwrap();
+    let (tell, source) = tap();
+    pipeline.source("tap", source, &[control.handle()]);
+    for number in 0..30 {
+        tell.send(event(number)).await.unwrap();
+    }
+    let (letters, counted) = (shelf.clone(), Arc::clone(&meter));
+    let kept = until("they are dead letters, though the sink is down", move || {
+        let too_large = counted.store.get().map_or(0, |store| store.too_large.get());
+        too_large >= 20 && letters.letters().len() as u64 == too_large
+    });
+    let report = soon(pipeline.run_until(kept, Duration::from_secs(5))).await;
+    assert_eq!(meter.written.get(), 0, "{report:?}");
+    assert_eq!(shelf.letters().len() as u64, meter.store.get().unwrap().too_large.get());
     balances(&meter);
 }
 

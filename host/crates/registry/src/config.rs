@@ -27,7 +27,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// A proxy that takes the requests, such as `http://proxy:3128`. Without it none is used, whatever the environment says.
     pub proxy: Option<String>,
-    /// Whether a password may be sent to another machine without TLS, where anybody between here and there can read it.
+    /// Whether a password may be sent to another machine without TLS, where anybody between here and there can read it. A registry says itself
+    /// who checks it; without this, nobody on another machine is asked by plain HTTP, whomever the registry names.
     pub secrets_in_clear_text: bool,
 }
 

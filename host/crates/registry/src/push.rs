@@ -9,7 +9,7 @@ use oci_client::manifest::OciImageManifest;
 use serde_json::json;
 
 use crate::layout::{self, CONFIG, LAYER, MANIFEST};
-use crate::pull::task::{auth, client, told};
+use crate::pull::task::{auth, client, told, unsent};
 use crate::{Config, Kind, PullError, Reference, secret};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -36,9 +36,11 @@ pub async fn push(
     }
     let secret = secret::read(config, reference.host()).map_err(|reason| PullError::new(Kind::Denied, reason))?;
     let (plain, proxy, authorities) = (config.is_plain(reference.host()), config.proxy.as_deref(), config.ca_file.as_deref());
-    let (client, auth) = (client(plain, proxy, authorities, CONNECT)?, auth(&secret));
+    let clear_text = config.secrets_in_clear_text || secret.0.is_none();
+    let (client, auth) = (client(plain, clear_text, proxy, authorities, CONNECT)?, auth(&secret));
     let image = reference.parsed();
-    client.auth(image, &auth, RegistryOperation::Push).await.map_err(|error| told(&error))?;
+    let answered = client.auth(image, &auth, RegistryOperation::Push).await;
+    answered.map_err(|error| if clear_text { told(&error) } else { unsent(told(&error)) })?;
     let digest = layout::digest(&component);
     // The time, which others want to be there, is always the same: so the same component is the same module, whoever pushes it.
     let about = json!({

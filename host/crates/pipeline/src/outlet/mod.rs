@@ -128,7 +128,8 @@ impl<K: Sink> Outlet<K> {
             if !store.is_tidy() {
                 store.put_away().await;
             }
-            let too_large = store.close().await;
+            let mut too_large = store.take_too_large();
+            too_large.extend(store.close().await);
             let is_safe = store.is_safe();
             self.bury(too_large).await;
             if is_safe {
@@ -157,14 +158,19 @@ impl<K: Sink> Outlet<K> {
         receipts.into_iter().for_each(Receipt::done);
     }
 
+    /// What has come meanwhile and is too large for the store does not wait until the sink is well again.
+    async fn bury_too_large(&mut self) {
+        let too_large = self.store.as_ref().map(Store::take_too_large).unwrap_or_default();
+        self.bury(too_large).await;
+    }
+
     /// What is to be written next. None when there is nothing more, or when the rest is in the store and there is no time for it.
     async fn next(&mut self) -> Result<Option<Hand>, Fault> {
         loop {
             if let Some(store) = &mut self.store {
                 store.catch_up().await;
-                let too_large = store.take_too_large();
-                self.bury(too_large).await;
             }
+            self.bury_too_large().await;
             match self.stored().await {
                 Stored::Hand(hand) => return Ok(Some(hand)),
                 Stored::Again => continue,
@@ -249,6 +255,7 @@ impl<K: Sink> Outlet<K> {
             if let Some(wait) = written.wait {
                 self.pause(wait, hand).await;
             }
+            self.bury_too_large().await;
         }
         Ok(true)
     }

@@ -61,6 +61,8 @@ pub enum Pulled {
 struct Request {
     reference: String,
     plain: bool,
+    /// Whether plain HTTP may go to other machines.
+    clear_text: bool,
     secret: Secret,
     proxy: Option<String>,
     known: Option<String>,
@@ -104,6 +106,7 @@ impl Puller {
         let request = Request {
             reference: reference.bare().to_owned(),
             plain: config.is_plain(reference.host()),
+            clear_text: config.secrets_in_clear_text || secret.0.is_none(),
             secret,
             proxy: config.proxy.clone(),
             known: known.map(str::to_owned),

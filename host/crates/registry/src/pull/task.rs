@@ -23,6 +23,10 @@ use crate::reference::Reference;
 
 /// What the process is told is not longer.
 const REQUEST_BYTES: u64 = 1 << 20;
+/// A proxy that is never there: what would go through it does not go at all.
+const NOWHERE: &str = "http://a-secret-is-not-sent-in-clear-text.invalid";
+/// What does not leave the machine may go in clear text.
+const THIS_MACHINE: &str = "localhost,.localhost,127.0.0.0/8,::1";
 /// All authorities that systems know have a third of this.
 const LARGEST_AUTHORITIES: ByteSize = ByteSize(1 << 20);
 
@@ -56,10 +60,12 @@ impl PullTask {
             .and_then(Result::ok)
             .ok_or_else(|| PullError::new(Kind::Absent, "it is no reference"))?;
         let image = reference.parsed();
-        let client = client(request.plain, request.proxy.as_deref(), None, Duration::from_millis(request.connect_millis))?;
+        let connect = Duration::from_millis(request.connect_millis);
+        let client = client(request.plain, request.clear_text, request.proxy.as_deref(), None, connect)?;
         let auth = auth(&request.secret);
         // This asks first whether somebody is to be named, and tells what is wrong with him.
-        client.auth(image, &auth, oci_client::RegistryOperation::Pull).await.map_err(|error| told(&error))?;
+        let answered = client.auth(image, &auth, oci_client::RegistryOperation::Pull).await;
+        answered.map_err(|error| if request.clear_text { told(&error) } else { unsent(told(&error)) })?;
         if let Some(known) = &request.known {
             let digest = client.fetch_manifest_digest(image, &auth).await.map_err(|error| told(&error))?;
             if digest == *known {
@@ -131,9 +137,11 @@ fn lower(resource: Resource, wanted: u64) {
     let _ = rustix::process::setrlimit(resource, Rlimit { current: Some(allowed), maximum: Some(allowed) });
 }
 
-/// The library, with the cryptography of the rest of the program: to be had once in a process.
+/// The library, with the cryptography of the rest of the program: to be had once in a process. A registry says itself who checks the password,
+/// and the library asks whom it names: without `clear_text` nobody who is not on this machine is asked by plain HTTP.
 pub(crate) fn client(
     plain: bool,
+    clear_text: bool,
     proxy: Option<&str>,
     authorities: Option<&Path>,
     connect: Duration,
@@ -145,7 +153,8 @@ pub(crate) fn client(
         platform_resolver: None,
         tls_certs_only: authorities.map(certificates).transpose()?.unwrap_or_default(),
         connect_timeout: Some(connect),
-        http_proxy: proxy.map(str::to_owned),
+        http_proxy: if clear_text { proxy.map(str::to_owned) } else { Some(NOWHERE.to_owned()) },
+        no_proxy: (!clear_text).then(|| THIS_MACHINE.to_owned()),
         https_proxy: proxy.map(str::to_owned),
         user_agent: concat!("sluicebox/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()
@@ -203,6 +212,19 @@ pub(crate) fn told(error: &OciDistributionError) -> PullError {
         }
         other => PullError::new(Kind::Layout, other.to_string()),
     }
+}
+
+/// In plain words, where a password was on its way to another machine by plain HTTP.
+pub(crate) fn unsent(error: PullError) -> PullError {
+    let went_nowhere = error.reason.contains("for url (http://") && error.reason.contains("dns error");
+    if !went_nowhere {
+        return error;
+    }
+    let reason = format!(
+        "the password is sent to no other machine in clear text, and the registry has it checked by plain HTTP: {}",
+        error.reason.split(": client error").next().unwrap_or_default()
+    );
+    PullError::new(Kind::Denied, reason)
 }
 
 /// With the causes, as those of a connection stand below.
