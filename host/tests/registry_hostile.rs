@@ -40,7 +40,7 @@ impl Registry {
     async fn pull_as(&self, rest: &str, deadline: Duration, config: Config) -> Result<Pulled, PullError> {
         let reference = Reference::find(&format!("oci://{}/shop/lines{rest}", self.0.address())).unwrap().unwrap();
         let settings = PullConfig { deadline: TimeSpan(deadline), memory: ByteSize(64 << 20), ..PullConfig::default() };
-        let registries = BTreeMap::from([(self.0.address().to_string(), config)]);
+        let registries = BTreeMap::from([(self.0.address().clone(), config)]);
         let puller = Puller::by(binary().to_owned(), registries, settings);
         tokio::task::spawn_blocking(move || {
             puller.pull(Wish { reference: &reference, known: None, most_bytes: MOST, patience: Duration::MAX })
