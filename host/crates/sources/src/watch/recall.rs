@@ -62,6 +62,7 @@ impl Recall {
                 gone.push(known);
             }
         }
+        gone.sort_by_cached_key(age);
         self.found.gone += gone.len() as u64;
         (same, gone)
     }
@@ -83,11 +84,10 @@ impl Recall {
             !same_name.is_empty()
         });
         // So that a run can be repeated.
-        let order = |known: &Known| {
-            let Announcement { namespace, name, uid, .. } = &known.announcement;
-            (Arc::clone(namespace), Arc::clone(name), Arc::clone(uid))
-        };
-        gone.sort_by_cached_key(order);
+        gone.sort_by_cached_key(|known| {
+            let Announcement { namespace, name, .. } = &known.announcement;
+            (Arc::clone(namespace), Arc::clone(name), age(known))
+        });
         self.found.gone += gone.len() as u64;
         gone
     }
@@ -113,4 +113,10 @@ impl Recall {
     pub(super) fn receipt(&self, announced: Announced) -> Option<Receipt> {
         self.ledger.as_ref().map(|ledger| ledger.receipt(announced))
     }
+}
+
+/// Puts objects of the same name in the order in which they were: nobody is to hear of an older one behind a newer one.
+fn age(known: &Known) -> (Option<u64>, Arc<str>) {
+    let last = known.told.as_ref().unwrap_or(&known.announcement);
+    (last.version.parse().ok(), Arc::clone(&last.uid))
 }

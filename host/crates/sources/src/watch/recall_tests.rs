@@ -171,6 +171,18 @@ fn two_that_had_the_same_name_are_both_known() {
 }
 
 #[test]
+fn those_that_had_the_same_name_have_gone_in_the_order_in_which_they_were() {
+    let later = Known { told: Some(known("a", "u2", "11").announcement), ..known("a", "u2", "2") };
+    let announced = vec![known("a", "u1", "12"), later, known("a", "u3", "9")];
+    let order = |told: Vec<String>| told.into_iter().filter(|line| line.starts_with("Deleted")).collect::<Vec<_>>();
+    let gone = ["Deleted 1 a-9 was a-9 *", "Deleted 2 a-11 was a-2 *", "Deleted 3 a-12 was a-12 *"];
+    for there in [vec![], vec![object("a", "u4", "13")]] {
+        let (mut memory, _ledger) = begin(pods(), announced.clone());
+        assert_eq!(order(list(&mut memory, &there)), gone);
+    }
+}
+
+#[test]
 fn what_could_not_be_read_in_the_list_has_not_gone() {
     let (mut memory, _ledger) = begin(pods(), vec![known("a", "u1", "1"), known("b", "u2", "1")]);
     let identity = |name: &str, uid: &str| Identity { namespace: "n".into(), name: name.into(), uid: uid.into() };
