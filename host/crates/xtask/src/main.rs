@@ -14,6 +14,8 @@ mod fuzz;
 mod lab;
 mod languages;
 mod modules;
+mod remap;
+mod reproducible;
 mod test;
 mod toolchain;
 mod walls;
