@@ -16,6 +16,7 @@ mod languages;
 mod modules;
 mod remap;
 mod reproducible;
+mod sbom;
 mod test;
 mod toolchain;
 mod walls;
@@ -37,6 +38,7 @@ struct Arguments {
 enum Command {
     Modules(modules::Arguments),
     Build(build::Arguments),
+    Sbom(sbom::Arguments),
     Lab(lab::Arguments),
     Test(test::Arguments),
     Check(check::Arguments),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Modules(arguments) => modules::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
+        Command::Sbom(arguments) => sbom::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Test(arguments) => return test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
