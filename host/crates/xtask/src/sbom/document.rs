@@ -1,4 +1,4 @@
-//! One document in the words of CycloneDX 1.5.
+//! One document in the words of `CycloneDX` 1.5.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,9 @@
-//! Writes what the program and its modules are made of, as CycloneDX: one document for the program with all that it carries, one for each
-//! module.
+//! Writes what the program and its modules are made of, as `CycloneDX`: one document for the program with all that it carries, one for each
+//! module. The list of licences is made of the same.
 
 mod carried;
 mod document;
+mod licences;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -21,17 +22,18 @@ use document::Document;
 use tree::Tree;
 
 const PROGRAM: &str = "sluicebox";
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 const WASM: &str = "wasm32-unknown-unknown";
+const LICENCES: &str = "deploy/LICENCES.md";
 
-/// Write what the program and its modules are made of: target/sbom/<name>.cdx.json, CycloneDX 1.5
+/// Write what the program and its modules are made of: target/sbom/<name>.cdx.json; and deploy/LICENCES.md
 ///
 /// Crates, as they are linked on one platform, with their licences and the checksums of Cargo.lock; the C libraries that some of them
-/// bring; for the program also the modules that it carries. The same sources make the same documents: their time is that of the commit,
-/// or SOURCE_DATE_EPOCH.
+/// bring; for the program also the modules that it carries. The same sources make the same documents: their time is that of the commit.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     /// The platform of the program
-    #[arg(long, default_value = "x86_64-unknown-linux-gnu")]
+    #[arg(long, default_value = PLATFORM)]
     target: String,
     /// The program's file, whose digest is to stand in its document
     #[arg(long, value_name = "FILE")]
@@ -45,7 +47,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let place = workspace::target().join("sbom");
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     let program = arguments.program.as_deref().map(digest).transpose()?;
-    for (name, document) in documents(&arguments.target, program)? {
+    let known = Known::read()?;
+    let documents = documents(&arguments.target, program, &known)?;
+    if arguments.target == PLATFORM {
+        let page = documents.get(PROGRAM).map(|program| licences::page(program, &known)).unwrap_or_default();
+        fs::write(workspace::root().join(LICENCES), page).with_context(|| format!("cannot write {LICENCES}"))?;
+    }
+    for (name, document) in documents {
         let path = place.join(format!("{name}.cdx.json"));
         fs::write(&path, serde_json::to_string_pretty(&document)? + "\n")
             .with_context(|| format!("cannot write {}", path.display()))?;
@@ -56,17 +64,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Every document under the name of what it is about.
-fn documents(target: &str, program: Option<String>) -> Result<BTreeMap<String, Value>> {
-    let known = Known::read()?;
+fn documents(target: &str, program: Option<String>, known: &Known) -> Result<BTreeMap<String, Value>> {
     let names = modules::names(false)?;
     let mut documents = BTreeMap::new();
-    let mut whole = Document::about(PROGRAM, program, &known)?;
+    let mut whole = Document::about(PROGRAM, program, known)?;
     whole.add(&Tree::of(PROGRAM, target)?)?;
     for name in names {
         let tree = Tree::of(&name, WASM)?;
         let digest = digest(&workspace::target().join("modules").join(format!("{name}.wasm"))).ok();
         whole.carry(&tree, digest.clone())?;
-        let mut module = Document::about(&name, digest, &known)?;
+        let mut module = Document::about(&name, digest, known)?;
         module.add(&tree)?;
         documents.insert(name, module.finish());
     }
@@ -81,7 +88,7 @@ fn digest(path: &Path) -> Result<String> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// What is known of packages, whoever is made of them.
@@ -97,6 +104,12 @@ struct Known {
 }
 
 impl Known {
+    /// What has a source comes from elsewhere, and so does what cargo does not know.
+    fn is_ours(&self, name: &str, version: &str) -> bool {
+        let package = self.packages.get(&(name.to_owned(), version.to_owned()));
+        package.is_some_and(|package| text(package, "source").is_empty())
+    }
+
     fn read() -> Result<Self> {
         let metadata = workspace::metadata()?;
         let key = |package: &Value| (text(package, "name").to_owned(), text(package, "version").to_owned());
@@ -133,10 +146,8 @@ mod tests {
 
     use super::*;
 
-    const PLATFORM: &str = "x86_64-unknown-linux-gnu";
-
     fn made() -> BTreeMap<String, Value> {
-        documents(PLATFORM, Some("0".repeat(64))).unwrap()
+        documents(PLATFORM, Some("0".repeat(64)), &Known::read().unwrap()).unwrap()
     }
 
     /// Every package that `cargo tree` names, written out again and again as often as it is needed, as a package URL.
@@ -213,6 +224,15 @@ mod tests {
         assert_eq!((text(scope("tokio"), "scope"), text(scope("syn"), "scope")), ("required", "excluded"));
         let hashed = list(program, "components").filter(|component| component.get("hashes").is_some()).count();
         assert!(hashed > 200, "{hashed} components with a checksum");
+    }
+
+    #[test]
+    fn the_list_of_licences_is_that_of_what_is_linked() {
+        let written = fs::read_to_string(workspace::root().join(LICENCES)).unwrap();
+        assert!(
+            licences::page(&made()[PROGRAM], &Known::read().unwrap()) == written,
+            "{LICENCES} is old; cure: cargo xtask sbom"
+        );
     }
 
     #[test]
