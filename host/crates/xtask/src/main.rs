@@ -19,6 +19,7 @@ mod reproducible;
 mod sbom;
 mod test;
 mod toolchain;
+mod versions;
 mod walls;
 mod workspace;
 
