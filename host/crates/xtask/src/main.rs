@@ -6,6 +6,7 @@ mod build;
 mod chaos;
 mod check;
 mod command;
+mod console;
 mod delay;
 mod demo;
 mod deploy;
@@ -14,11 +15,13 @@ mod fuzz;
 mod lab;
 mod languages;
 mod modules;
+mod newcomer;
 mod remap;
 mod reproducible;
 mod sbom;
 mod test;
 mod toolchain;
+mod typing;
 mod versions;
 mod walls;
 mod workspace;
@@ -51,6 +54,7 @@ enum Command {
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
     Languages(languages::Arguments),
+    Newcomer(newcomer::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Languages(arguments) => languages::run(&arguments),
+        Command::Newcomer(arguments) => newcomer::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::say;
 use crate::modules::Compiler;
-use crate::{chaos, check, lab, languages, modules, reproducible, workspace};
+use crate::{chaos, check, lab, languages, modules, newcomer, reproducible, workspace};
 
 /// Run all tests, those against real servers too
 ///
@@ -89,6 +89,9 @@ fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
         reproducible::check(arguments.compiler).inspect_err(|_| sum.failed += 1)?;
         sum.passed += 1;
     }
+    if is_whole {
+        first_event(&lab, sum)?;
+    }
     if arguments.more.is_empty() {
         faults(&lab, sum)?;
     }
@@ -107,6 +110,18 @@ fn guide(missing: &[String], sum: &mut Sum) -> Result<()> {
     }
     sum.skipped += missing.len();
     sum.passed += languages::as_test(missing).inspect_err(|_| sum.failed += 1)?;
+    Ok(())
+}
+
+/// What the README says to somebody who has just got the sources.
+fn first_event(lab: &lab::Lab, sum: &mut Sum) -> Result<()> {
+    let needed = lab.pieces.iter().filter(|piece| ["etcd", "kube-apiserver", "kubectl"].contains(&piece.name));
+    let missing: Vec<&str> = needed.filter(|piece| piece.found.is_err()).map(|piece| piece.name).collect();
+    if !missing.is_empty() {
+        println!("\nNOT RUN: the README's way to a first event in a cluster, without {}", missing.join(", "));
+        sum.skipped += 1;
+    }
+    sum.passed += newcomer::as_test(missing.is_empty()).inspect_err(|_| sum.failed += 1)?;
     Ok(())
 }
 

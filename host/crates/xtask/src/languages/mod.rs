@@ -1,6 +1,5 @@
 //! Makes the example of `guest-sdk/examples` in each language, by the commands that stand in its README, and compares them.
 
-mod console;
 mod readme;
 mod tools;
 mod walk;

@@ -1,4 +1,4 @@
-//! Reads what is typed out of the author's guide, with what it says then, so that the guide says what really comes.
+//! Reads what is typed out of a guide, with what it says then, so that the guide says what really comes.
 
 use std::fmt::Write as _;
 
@@ -6,23 +6,23 @@ use anyhow::{Result, bail};
 
 /// What is typed under one heading, in an empty folder.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Session {
-    pub(super) heading: String,
-    pub(super) commands: Vec<Typed>,
+pub(crate) struct Session {
+    pub(crate) heading: String,
+    pub(crate) commands: Vec<Typed>,
 }
 
 /// One command and what it says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Typed {
+pub(crate) struct Typed {
     /// Without the prompt; several lines where one ends with a backslash.
-    pub(super) command: String,
-    pub(super) said: String,
+    pub(crate) command: String,
+    pub(crate) said: String,
     /// The lines of the guide that hold what is said: first, and one behind the last.
     lines: (usize, usize),
 }
 
 /// The sessions: under each heading of the third level, what stands in blocks of the language `console`.
-pub(super) fn sessions(guide: &str) -> Result<Vec<Session>> {
+pub(crate) fn sessions(guide: &str) -> Result<Vec<Session>> {
     let mut sessions: Vec<Session> = Vec::new();
     let (mut heading, mut is_block, mut goes_on) = (String::new(), false, false);
     for (number, line) in guide.lines().enumerate() {
@@ -78,13 +78,13 @@ impl Typed {
     }
 
     /// Whether it says something else now; numbers, digests and the width of columns do not count.
-    pub(super) fn says_otherwise(&self, now: &str) -> bool {
+    pub(crate) fn says_otherwise(&self, now: &str) -> bool {
         self.is_ours() && plain(&self.said) != plain(now)
     }
 }
 
 /// The guide with what was said now; what says the same stays as it is.
-pub(super) fn blessed(guide: &str, said: &[(&Typed, String)]) -> String {
+pub(crate) fn blessed(guide: &str, said: &[(&Typed, String)]) -> String {
     let mut lines: Vec<&str> = guide.lines().collect();
     let mut said: Vec<_> = said.iter().filter(|(typed, now)| typed.says_otherwise(now) || typed.said.is_empty()).collect();
     said.sort_by_key(|(typed, _)| std::cmp::Reverse(typed.lines));
