@@ -67,10 +67,12 @@ const NEIGHBOURS: [(&str, &[&str]); 17] = [
     ("xtask", &["sluicebox-testkit"]),
 ];
 
-const LICENSES: [&str; 12] = [
+const LICENSES: [&str; 13] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "MIT",
+    // MIT that asks for no attribution.
+    "MIT-0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
