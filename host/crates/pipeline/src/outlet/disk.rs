@@ -10,6 +10,7 @@ use tracing::warn;
 use super::gathered::{Gathered, Parcel};
 use super::hand::{Hand, Place};
 use super::record::{decode, encode};
+use super::refusals::Refusals;
 
 /// What is read at a time, in bytes and in records.
 const READ_BYTES: usize = 256 << 10;
@@ -18,6 +19,9 @@ const READ_RECORDS: usize = 64;
 const MARKERS: usize = 1024;
 /// Bytes of entries that wait in memory at their place because they are too large for the store.
 const LARGE: usize = 8 << 20;
+
+pub(super) const TOO_LARGE: &str =
+    "it is larger than a quarter of the store of its sink, which does not take it now (hint: give the store more `bytes`)";
 
 /// What only whoever works with the disk has.
 pub(super) struct Disk {
@@ -28,6 +32,8 @@ pub(super) struct Disk {
     pub(super) large: usize,
     /// Of the events of what is put away and not flushed.
     pub(super) receipts: Vec<Receipt>,
+    /// Of what is too large to be stored.
+    pub(super) refusals: Refusals,
     /// Entries that are put away and not flushed: only what is flushed survives the end of the program, and counts as stored.
     pub(super) unflushed: u64,
 }
@@ -37,8 +43,6 @@ pub(super) struct Disk {
 pub(super) struct Table {
     /// What is to be put away.
     pub(super) inbox: VecDeque<Parcel>,
-    /// What was too large to be put away.
-    pub(super) too_large: Vec<Parcel>,
     /// What came of the last time that something was put away.
     pub(super) result: Option<Result<Room, Fault>>,
     pub(super) waiting: Waiting,
@@ -53,15 +57,15 @@ pub(super) enum Room {
 }
 
 impl Disk {
-    pub(super) fn new(backlog: Box<dyn Backlog>) -> Self {
-        Self { backlog, markers: VecDeque::new(), large: 0, receipts: Vec::new(), unflushed: 0 }
+    pub(super) fn new(backlog: Box<dyn Backlog>, refusals: Refusals) -> Self {
+        Self { backlog, markers: VecDeque::new(), large: 0, receipts: Vec::new(), refusals, unflushed: 0 }
     }
 
     pub(super) fn put_away(&mut self, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Room, Fault> {
         let mut room = Room::Enough;
         while room == Room::Enough && self.markers.len() < MARKERS {
             let Some(parcel) = held(table).inbox.pop_front() else { break };
-            match self.put(parcel, table, meter) {
+            match self.put(parcel, meter) {
                 Ok(None) => {}
                 Ok(Some(rest)) => {
                     held(table).inbox.push_front(rest);
@@ -81,7 +85,7 @@ impl Disk {
     }
 
     /// Puts a parcel away; gives back what there is no room for.
-    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
+    fn put(&mut self, parcel: Parcel, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
         if !parcel.is_stored() {
             self.markers.push_back((self.backlog.waiting().next, parcel));
             return Ok(None);
@@ -92,7 +96,7 @@ impl Disk {
                 let rest = entries.split_off(1);
                 let large = std::mem::replace(&mut entries, rest);
                 let (origin, receipt) = (Arc::clone(&origin), receipt.clone());
-                self.put_large(Parcel::Entries { origin, entries: large, observed_at, receipt }, table, meter);
+                self.put_large(Parcel::Entries { origin, entries: large, observed_at, receipt }, meter);
                 continue;
             };
             match self.backlog.append(encoded.entries, &encoded.record) {
@@ -110,17 +114,28 @@ impl Disk {
         Ok(None)
     }
 
-    /// One entry that is too large waits in memory, as long as there are few of them.
-    fn put_large(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) {
+    /// One entry that is too large waits in memory at its place, as long as there are few of them; else it is a dead letter.
+    fn put_large(&mut self, parcel: Parcel, meter: &StoreMeter) {
         let weight = parcel.weight();
         if self.large > 0 && self.large.saturating_add(weight) > LARGE {
             meter.arriving.add(-1);
-            meter.too_large.increment();
-            held(table).too_large.push(parcel);
+            self.bury(parcel, meter);
         } else {
             self.large += weight;
             self.markers.push_back((self.backlog.waiting().next, parcel));
         }
+    }
+
+    /// Keeps what is too large for the store as dead letters.
+    fn bury(&mut self, mut parcel: Parcel, meter: &StoreMeter) {
+        let receipt = parcel.take_receipt();
+        let too_large = Gathered::new([parcel]);
+        for index in 0..too_large.entries.len() {
+            meter.too_large.increment();
+            // Nobody waits for room among the letters.
+            futures::executor::block_on(self.refusals.bury(&too_large, index, TOO_LARGE));
+        }
+        receipt.map(Receipt::done);
     }
 
     /// Puts away all of these entries or none, but for those that are too large.
@@ -202,11 +217,14 @@ impl Disk {
         parcels
     }
 
-    /// What is too large to stay when the program ends.
-    pub(super) fn abandon(&mut self, meter: &StoreMeter) -> Vec<Parcel> {
-        let mut parcels = self.due(u64::MAX, meter);
-        parcels.retain(Parcel::is_stored);
-        parcels
+    /// Writes down everything. What is too large cannot stay when the program ends.
+    pub(super) fn close(&mut self, meter: &StoreMeter) -> Result<(), Fault> {
+        for parcel in self.due(u64::MAX, meter) {
+            if parcel.is_stored() {
+                self.bury(parcel, meter);
+            }
+        }
+        self.backlog.close()
     }
 
     /// Records before this number, and about so many entries at most.

@@ -53,7 +53,12 @@ impl Backlog for Counting {
 #[tokio::test]
 async fn once_it_was_caught_up_with_what_is_put_away_is_in_the_store() {
     let settings = StoreSettings { always: true, entries_per_second: 1000 };
-    let mut store = Store::new("out".into(), Box::new(Counting::default()), settings, Arc::default());
+    let mut store = Store::new(
+        "out".into(),
+        StoreTerms { backlog: Box::new(Counting::default()), settings },
+        Refusals::new(&"out".into(), None),
+        Arc::default(),
+    );
     for number in 1..=300 {
         let origin = Arc::new(Origin { lane: "l".into(), module: ModuleIdentity::default(), again: false, replay: None });
         let entries = vec![Entry::Message(Message::default())];
