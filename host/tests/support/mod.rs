@@ -13,6 +13,7 @@ pub mod prometheus;
 pub mod replicas;
 pub mod shop;
 pub mod small;
+pub mod stores;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -135,7 +135,7 @@ impl Disk {
             // Nobody waits for room among the letters.
             futures::executor::block_on(self.refusals.bury(&too_large, index, TOO_LARGE));
         }
-        receipt.map(Receipt::done);
+        receipt.into_iter().for_each(Receipt::done);
     }
 
     /// Puts away all of these entries or none, but for those that are too large.
