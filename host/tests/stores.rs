@@ -38,6 +38,31 @@ async fn what_a_sink_has_not_taken_when_the_program_ends_is_written_by_the_next_
 }
 
 #[tokio::test]
+async fn what_is_written_before_the_modules_are_there_is_not_written_twice_though_the_program_is_stopped_then() {
+    if !require(Need::Redis) {
+        return;
+    }
+    let place = Place::new();
+    let (api, _) = left_behind(&place, 40, "store: {}").await;
+    let redis = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let mut heard = redis.subscribe("c").await.unwrap();
+    let text = place.configuration(&api.url(), &rest(&redis.url(), "store: {}"));
+    // Nothing is compiled yet, which takes seconds.
+    let line = text.lines().find(|line| line.starts_with("cache-directory: ")).unwrap();
+    let config = place.path("sluicebox.yaml");
+    std::fs::write(&config, text.replace(line, &format!("cache-directory: {}", place.path("compiled").display()))).unwrap();
+    let mut program = place.run(&config);
+    for _ in 0..40 {
+        heard.next().await.unwrap();
+    }
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let log = program.log().unwrap();
+    assert!(!log.contains("module loaded"), "it has begun already: {log}");
+    let said = store(&place.path("state"), &["inspect", "out"]);
+    assert!(said.out.starts_with("0 entries wait"), "{}\n{log}", said.out);
+}
+
+#[tokio::test]
 async fn what_was_put_away_survives_kill_9() {
     if !require(Need::Redis) {
         return;

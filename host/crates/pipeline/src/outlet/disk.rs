@@ -30,6 +30,8 @@ pub(super) struct Disk {
     pub(super) markers: VecDeque<(u64, Parcel)>,
     /// Bytes of those that are too large to be stored.
     pub(super) large: usize,
+    /// Entries that have arrived in the store, or have left it on their way into the hand, and were not shown.
+    pub(super) arrived: i64,
     /// Of the events of what is put away and not flushed.
     pub(super) receipts: Vec<Receipt>,
     /// Of what is too large to be stored.
@@ -47,6 +49,8 @@ pub(super) struct Table {
     pub(super) result: Option<Result<Room, Fault>>,
     pub(super) waiting: Waiting,
     pub(super) markers: usize,
+    /// Entries that are on their way into the store no more.
+    pub(super) arrived: i64,
 }
 
 /// Whether there was room.
@@ -58,7 +62,7 @@ pub(super) enum Room {
 
 impl Disk {
     pub(super) fn new(backlog: Box<dyn Backlog>, refusals: Refusals) -> Self {
-        Self { backlog, markers: VecDeque::new(), large: 0, receipts: Vec::new(), refusals, unflushed: 0 }
+        Self { backlog, markers: VecDeque::new(), large: 0, arrived: 0, receipts: Vec::new(), refusals, unflushed: 0 }
     }
 
     pub(super) fn put_away(&mut self, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Room, Fault> {
@@ -107,7 +111,7 @@ impl Disk {
                 Err(fault) => return Err(Box::new((Parcel::Entries { origin, entries, observed_at, receipt }, fault))),
             }
             let stored = encoded.entries.get();
-            meter.arriving.add(-i64::from(stored));
+            self.arrived += i64::from(stored);
             entries.drain(..usize::try_from(stored).unwrap_or(usize::MAX).min(entries.len()));
         }
         self.receipts.extend(receipt);
@@ -183,7 +187,7 @@ impl Disk {
     pub(super) fn read(&mut self, earlier: u64, most: u32, meter: &StoreMeter) -> Result<Hand, Fault> {
         let next_read = self.backlog.waiting().next_read;
         if self.markers.front().is_some_and(|(number, _)| *number <= next_read) {
-            return Ok(Hand::stored(Vec::new(), self.due(next_read, meter)));
+            return Ok(Hand::stored(Vec::new(), self.due(next_read)));
         }
         let is_before = |number: &u64| next_read < *number;
         let large = self.markers.iter().filter(|(_, parcel)| parcel.is_stored()).map(|(number, _)| *number);
@@ -205,21 +209,21 @@ impl Disk {
             self.backlog.done_before(last.next())?;
         }
         let up_to = self.backlog.waiting().next_read;
-        Ok(Hand::stored(parcels, self.due(up_to, meter)))
+        Ok(Hand::stored(parcels, self.due(up_to)))
     }
 
     /// What is not stored and has come before this entry.
-    fn due(&mut self, number: u64, meter: &StoreMeter) -> Vec<Parcel> {
+    fn due(&mut self, number: u64) -> Vec<Parcel> {
         let due = self.markers.iter().take_while(|(before, _)| *before <= number).count();
         let parcels: Vec<Parcel> = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
         self.large -= parcels.iter().filter(|parcel| parcel.is_stored()).map(Parcel::weight).sum::<usize>();
-        meter.arriving.add(-arriving(&parcels));
+        self.arrived += arriving(&parcels);
         parcels
     }
 
     /// Writes down everything. What is too large cannot stay when the program ends.
     pub(super) fn close(&mut self, meter: &StoreMeter) -> Result<(), Fault> {
-        for parcel in self.due(u64::MAX, meter) {
+        for parcel in self.due(u64::MAX) {
             if parcel.is_stored() {
                 self.bury(parcel, meter);
             }
@@ -240,8 +244,9 @@ impl Disk {
         Ok(records)
     }
 
-    pub(super) fn shown(&self, table: &Mutex<Table>) {
+    pub(super) fn shown(&mut self, table: &Mutex<Table>) {
         let mut held = held(table);
+        held.arrived += std::mem::take(&mut self.arrived);
         (held.waiting, held.markers) = (self.backlog.waiting(), self.markers.len());
     }
 }

@@ -338,6 +338,7 @@ async fn meanwhile<T>(
 
 /// Puts away what comes. Can be dropped and asked again.
 async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taking<'_>) {
+    store.catch_up().await;
     if taking.ended.is_some() && store.is_tidy() {
         // The disk has not taken what is in it.
         store.tries_again().await;

@@ -296,10 +296,12 @@ impl Store {
 
     /// Takes note of what it holds.
     fn look(&mut self) {
-        let (waiting, markers) = {
-            let held = held(&self.table);
-            (held.waiting, held.markers)
+        let (waiting, markers, arrived) = {
+            let mut held = held(&self.table);
+            (held.waiting, held.markers, std::mem::take(&mut held.arrived))
         };
+        // What is there is counted once, whenever somebody asks.
+        self.meter.arriving.add(-arrived);
         self.meter.entries.set(gauge(waiting.unread));
         self.meter.bytes.set(gauge(waiting.bytes));
         self.meter.dropped.add(waiting.dropped.saturating_sub(self.waiting.dropped));
