@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluicebox::presets::PRESETS;
@@ -88,11 +89,11 @@ struct World {
 impl World {
     async fn new() -> Self {
         let machine = Machine::new().await;
-        machine.pod(1, 1);
+        machine.pod(7, 1);
         let socket = machine.place.path("tracer.sock");
         let tracer = Tracer::start(&socket, Reported::Report(SIX.into())).unwrap();
         let text = "# TYPE container_cpu_usage_seconds_total counter\n\
-                    container_cpu_usage_seconds_total{container=\"app\",image=\"i\",namespace=\"shop\",pod=\"web-1\"} 5\n";
+                    container_cpu_usage_seconds_total{container=\"app\",image=\"i\",namespace=\"shop\",pod=\"page-1\"} 5\n";
         let page = PageServer::start(Told::Report(text.into())).await.unwrap();
         let sources = format!(
             "sources:\n  pods: {{}}\n  services: {{}}\n  nodes: {{}}\n  namespaces: {{}}\n  inventory: {{period: 1s}}\n\
@@ -118,21 +119,32 @@ async fn recorded(module: &str) -> BTreeSet<String> {
     );
     let mut program = place.run(&place.configure(&world.machine.api.url(), &rest));
     program.until_ready(SLOW).await.unwrap();
-    world.machine.api.create_pod(pending("web-1")).unwrap();
     let (state, case) = (place.path("state"), place.path("real.json"));
     let tool = module.to_owned();
     let path = case.clone();
     let tools = tokio::task::spawn_blocking(move || {
         let (state, case) = (state.to_str().unwrap(), path.to_str().unwrap());
         let record = ["record", "--state-directory", state, "--lane", "lines", "--output", case];
-        let said = done(&[&record[..], &["--number", "40", "--time", "4s", "--redact", "name,pod"]].concat());
+        let said = done(&[&record[..], &["--number", "5000", "--time", "3s", "--redact", "name"]].concat());
         assert!(said.contains(" steps of lane `lines`"), "{tool}: {said}");
         assert!(!std::fs::read_to_string(case).unwrap().contains("web-1"), "{tool}");
         done(&["test", case, "--module", &tool, "--bless"]);
         done(&["test", case, "--module", &tool]);
         done(&["replay", case, "--module", &tool]);
     });
-    tools.await.unwrap();
+    tokio::pin!(tools);
+    for number in 0_u64.. {
+        // Pods come all the while.
+        world.machine.api.create_pod(pending(&format!("web-1{number}"))).unwrap();
+        let pause = tokio::time::sleep(Duration::from_millis(500));
+        tokio::select! {
+            done = &mut tools => {
+                done.unwrap();
+                break;
+            }
+            () = pause => {}
+        }
+    }
     assert!(program.stop(SLOW).await.unwrap().success(), "{}", program.log().unwrap());
     drop(world.page);
     let case: Value = serde_json::from_str(&std::fs::read_to_string(case).unwrap()).unwrap();

@@ -221,6 +221,11 @@ mod tests {
     }
 
     #[test]
+    fn an_inventory_of_a_node_that_is_not_known_is_read_back() {
+        check(&json!([{"inventory": {"node": null, "pods": []}}, {"inventory": {"pods": []}}]));
+    }
+
+    #[test]
     fn histograms_and_numbers_that_json_lacks_are_read_back() {
         check(&json!([{"series": {"query": "q", "result": [
             {"metric": {"__name__": "h", "a": "b"}, "histogram": [1.5, {"count": "3", "sum": "7.5", "buckets": [[0, "1", "2", "3"], [3, "-1", "1", "0"]]}]},
