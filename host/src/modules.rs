@@ -76,9 +76,16 @@ pub(crate) fn page(description: &Description) -> String {
         description.bytes,
         description.package_version,
         handlers.join(", "),
-        list(&description.exports),
+        list(&sorted(&description.exports)),
         list(&description.imports),
     )
+}
+
+/// In an order that does not depend on what made the component.
+pub(crate) fn sorted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort();
+    names
 }
 
 /// Names below each other.

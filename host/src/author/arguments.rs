@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use sluicebox_contract::TimeSpan;
 use sluicebox_contract::quantity::ByteSize;
@@ -87,9 +88,10 @@ pub enum Action {
     Bench(BenchArguments),
     /// Record events of a running collector as a case
     ///
-    /// The collector looks at a lane's last batch twenty times a second until it has seen so many
-    /// events, or the time is over: a busy lane shapes more than is recorded, and none of it is slowed
-    /// down. What `--redact` names is taken out before anything is written: every field of that name,
+    /// All that a lane is given is recorded, until there are so many events, or the time is over. Where
+    /// more comes in quick succession than is wanted, each event has the same chance to be recorded. Until
+    /// others come, what the lane had last stands in for them. None of it is slowed down. The file is
+    /// readable by its owner alone. What `--redact` names is taken out before anything is written: every field of that name,
     /// every label, annotation or attribute, and every `value` beside such a `name`; in objects that
     /// stand as text, too. The same text becomes the same word, an address another address, and where it
     /// stands within another text, such as a name in a path, it is taken out as well if it has four
@@ -97,7 +99,7 @@ pub enum Action {
     /// fields say in words of their own: look at the file before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
-    ///   sluicebox module record --lane galileo --redact annotations --output cases/real.json
+    ///   sluicebox module record --lane galileo --redact annotations,image --output cases/real.json
     ///
     /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
     #[command(verbatim_doc_comment)]
@@ -217,14 +219,14 @@ pub struct RecordArguments {
     /// The case file that is written; it must not be there yet
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// Events, at most: objects, samples, connections, values
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// Events, at most: objects, samples, connections, values; a tick, a report or the series of a query is taken whole
+    #[arg(long, value_name = "N", default_value = "20", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub number: usize,
     /// How long to wait for them
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
-    /// A field, a label, an annotation or an attribute whose text is taken out; may be given several times
-    #[arg(long, value_name = "NAME")]
+    /// A field, a label, an annotation or an attribute whose text is taken out; several with commas between, or given several times
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub redact: Vec<String>,
 }
 

@@ -174,6 +174,7 @@ impl Pipeline {
             crowded: 0,
             alive: false,
             last: Vec::new(),
+            tap: None,
             in_hand: InHand::default(),
             carried: None,
             account: Account::new(CpuShare { millicores: 1000 }),
