@@ -18,7 +18,7 @@ use crate::plan::{Component, LanePlan, Plan};
 use crate::registries::Registries;
 use crate::trust::Distrust;
 use crate::trust::signature::Signature;
-use crate::{config, directories};
+use crate::{config, directories, folder};
 
 /// What modules are made with.
 pub struct Foundry {
@@ -87,8 +87,10 @@ pub fn read(lane: &LanePlan, registries: &Registries) -> Result<Material, LoadEr
     match &lane.component {
         Component::Preset(preset) => Ok(Material::new(Cow::Borrowed(preset.component), None)),
         Component::File(path) => {
-            let component = read_component(&lane.component.to_string(), path, most_bytes(lane))?;
-            let signature = lane.demands.want_signature().then(|| Signature::beside(path));
+            let name = lane.component.to_string();
+            let file = folder::file(&name, path)?;
+            let component = read_component(&name, &file, most_bytes(lane))?;
+            let signature = lane.demands.want_signature().then(|| Signature::beside(&file));
             Ok(Material::new(Cow::Owned(component), signature))
         }
         Component::Registry(reference) => {

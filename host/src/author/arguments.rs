@@ -194,8 +194,8 @@ pub struct TestArguments {
     /// Case files, folders of them, or folders that have a folder `cases`
     #[arg(value_name = "CASES|DIR", required = true)]
     pub cases: Vec<PathBuf>,
-    /// A component file, or a preset by its name
-    #[arg(long, short, value_name = "FILE|PRESET")]
+    /// A component file, a directory with one, a module in a registry (`oci://…`), or a preset by its name
+    #[arg(long, short, value_name = "FILE|DIR|PRESET")]
     pub module: String,
     /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
     #[arg(long)]
@@ -234,8 +234,8 @@ pub struct ReplayArguments {
     /// Case files, folders of them, or folders that have a folder `cases`
     #[arg(value_name = "CASES|DIR", required = true)]
     pub cases: Vec<PathBuf>,
-    /// A component file, or a preset by its name
-    #[arg(long, short, value_name = "FILE|PRESET")]
+    /// A component file, a directory with one, a module in a registry (`oci://…`), or a preset by its name
+    #[arg(long, short, value_name = "FILE|DIR|PRESET")]
     pub module: String,
     /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
@@ -275,16 +275,16 @@ pub struct VerifyArguments {
 /// Which components.
 #[derive(Args, Debug)]
 pub struct InspectArguments {
-    /// Component files, or presets by their names
-    #[arg(value_name = "FILE|PRESET", required = true)]
+    /// Component files, directories with one each, modules in registries (`oci://…`), or presets by their names
+    #[arg(value_name = "FILE|DIR|PRESET", required = true)]
     pub modules: Vec<String>,
 }
 
 /// What is measured, and what it may come to.
 #[derive(Args, Debug)]
 pub struct BenchArguments {
-    /// A component file, or a preset by its name
-    #[arg(value_name = "FILE|PRESET")]
+    /// A component file, a directory with one, a module in a registry (`oci://…`), or a preset by its name
+    #[arg(value_name = "FILE|DIR|PRESET")]
     pub module: String,
     /// Case files, or folders of them, whose events are used
     #[arg(long, value_name = "CASES|DIR", num_args = 1..)]

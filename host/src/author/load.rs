@@ -1,4 +1,5 @@
-//! The module that an author's command is about: a preset by its name, a component file, or a module in a registry.
+//! The module that an author's command is about: a preset by its name, a component file, a directory with one, or a module in a
+//! registry.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use sluicebox_wasm::{
 };
 
 use super::paths;
-use crate::{foundry, presets, say};
+use crate::{folder, foundry, presets, say};
 
 /// The bytes of the component.
 pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
@@ -21,7 +22,7 @@ pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
         Some(preset) => Ok(Cow::Borrowed(preset.component)),
         None => match Reference::find(name) {
             Some(reference) => pulled(name, reference).map(Cow::Owned),
-            None => read_component(name, Path::new(name), COMPONENT_BYTES).map(Cow::Owned),
+            None => read_component(name, &folder::file(name, Path::new(name))?, COMPONENT_BYTES).map(Cow::Owned),
         },
     }
 }

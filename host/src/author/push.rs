@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use sluicebox_registry::layout::SIGNATURE;
 use sluicebox_registry::{Config, Reference};
-use sluicebox_wasm::{COMPONENT_BYTES, LoadError, read_component};
+use sluicebox_wasm::{COMPONENT_BYTES, read_component};
 
 use super::arguments::PushArguments;
 use super::load;
 use crate::trust::signature::Signature;
-use crate::{foundry, say};
+use crate::{folder, foundry, say};
 
 /// Pushes what would be accepted, and says by which name nothing else can be pulled.
 pub(super) fn push(arguments: &PushArguments) -> ExitCode {
@@ -25,12 +25,13 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
             "`{reference}` names a digest, which comes of what is pushed\nhint: name a tag, such as `oci://registry:5000/name:1.0.0`"
         ));
     }
-    let component = match read_component(&name, &arguments.component, COMPONENT_BYTES) {
-        Ok(component) => component,
-        Err(error @ LoadError { .. }) => return load::refused(&error),
+    let read = folder::file(&name, &arguments.component)
+        .and_then(|file| Ok((read_component(&name, &file, COMPONENT_BYTES)?, Signature::beside(&file))));
+    let (component, signature) = match read {
+        Ok(read) => read,
+        Err(error) => return load::refused(&error),
     };
     let mut annotations = BTreeMap::new();
-    let signature = Signature::beside(&arguments.component);
     match (signature.text(), &signature.found) {
         (Some(text), _) => drop(annotations.insert(SIGNATURE.to_owned(), text)),
         (None, Ok(None)) => {}

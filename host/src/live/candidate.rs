@@ -30,7 +30,8 @@ const LANE: Duration = Duration::from_secs(30);
 /// Time for a change of the pipeline.
 const CHANGE: Duration = Duration::from_secs(10);
 
-/// A component and its signature are two files: the one that comes second has so long before the pair is refused.
+/// A component and its signature are two files, and so are an old one and a new one of another name: the second change has so long before
+/// what is there is refused.
 const SECOND_FILE: Duration = Duration::from_secs(1);
 
 /// What shall run in a lane, and what does.
@@ -191,18 +192,24 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
 /// A component, and whether it may run.
 type Examined = (Material, Result<(), Distrust>);
 
-/// The component that the configuration names. Another look is taken when its signature does not fit: it may be on its way.
+/// The component that the configuration names. Another look is taken when it seems to be on its way: its signature does not fit, or its
+/// directory has both the old one and the new one, or neither.
 async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
-    match read_once(parts, reading, lane).await? {
-        (_, Err(distrust)) if distrust.is_about_signature() => {
-            sleep(SECOND_FILE).await;
-            read_once(parts, reading, lane).await
-        }
-        examined => Ok(examined),
-    }
+    let first = read_once(parts, reading, lane).await?;
+    let is_on_its_way = match &first {
+        Ok((_, examined)) => examined.as_ref().err().is_some_and(Distrust::is_about_signature),
+        Err(error) => matches!(error.refusal, Refusal::NotSingle { .. }),
+    };
+    let read = if is_on_its_way {
+        sleep(SECOND_FILE).await;
+        read_once(parts, reading, lane).await?
+    } else {
+        first
+    };
+    read.map_err(|error| unread(told(&error)))
 }
 
-async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
+async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Result<Examined, LoadError>, Refused> {
     let (parts, wanted) = (Arc::clone(parts), lane.clone());
     let work = move || foundry::read(&wanted, &parts.registries).map(|material| examined(material, &wanted));
     let read = match &lane.component {
@@ -210,7 +217,7 @@ async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Re
         // A pull has a deadline of its own.
         Component::Preset(_) | Component::Registry(_) => quietly(work).await,
     };
-    read.map_err(unread)?.map_err(|error| unread(told(&error)))
+    read.map_err(unread)
 }
 
 /// The component that was kept.
