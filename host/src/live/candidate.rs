@@ -63,6 +63,8 @@ pub(super) struct Tried {
     pub(super) digest: String,
     /// Its signature as text, where it had to have one.
     pub(super) signature: Option<String>,
+    /// The digest of the manifest that it was pulled with, if it was.
+    pub(super) manifest: Option<String>,
 }
 
 impl Running {
@@ -75,7 +77,7 @@ impl Running {
 impl Tried {
     pub(super) fn new(lane: &LanePlan, material: &Material) -> Self {
         let signature = material.signature.as_ref().and_then(Signature::text);
-        Self { lane: lane.clone(), digest: material.digest.clone(), signature }
+        Self { lane: lane.clone(), digest: material.digest.clone(), signature, manifest: material.manifest.clone() }
     }
 
     /// What is demanded of it may have become another while it runs.
@@ -165,7 +167,12 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     let tried = Tried::new(&lane, &material);
     examined.map_err(|distrust| distrusted(&distrust, tried.clone()))?;
     let runs = running.as_ref().is_some_and(|running| running.tried.runs_as(&tried) && !running.has_ended());
-    if runs || refused.as_ref().is_some_and(|refused| refused.is_refused_as(&tried)) {
+    if runs {
+        let tried = tried.clone();
+        quietly(move || accept(&parts, &tried)).await.map_err(unread)?;
+        return Ok(Placed::Unchanged { runs });
+    }
+    if refused.as_ref().is_some_and(|refused| refused.is_refused_as(&tried)) {
         return Ok(Placed::Unchanged { runs });
     }
     let at = |step, reason: String, again| Refused { step, reason, tried: Some(tried.clone()), again };
@@ -187,6 +194,13 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
         running => candidate.begin(running, before, shaper).await,
     };
     placed.map_err(|(step, reason)| at(step, reason, true))
+}
+
+/// A version that was pulled has been accepted. Blocks.
+pub(super) fn accept(parts: &Parts, tried: &Tried) {
+    if let (Component::Registry(reference), Some(manifest)) = (&tried.lane.component, &tried.manifest) {
+        parts.registries.accept(reference, manifest);
+    }
 }
 
 /// A component, and whether it may run.
