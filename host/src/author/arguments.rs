@@ -106,12 +106,15 @@ pub enum Action {
     ///
     /// One layer of the type `application/wasm`, as `wkg oci push` and `oras push` make it. Whoever has
     /// logged in with `docker login`, `oras login` or `podman login` is known. A registry on this machine
-    /// is asked without TLS. A signature beside the file goes along. What would be refused when it is loaded is not pushed. What is printed is what
-    /// a configuration may say: it means this component, whatever becomes of the tag.
+    /// is asked without TLS, another one only with `--plain-http`; a password is told to another machine without
+    /// TLS only with `--secrets-in-clear-text`, too. A signature beside the file goes along. What would be
+    /// refused when it is loaded is not pushed. What is printed is what a configuration may say: it means
+    /// this component, whatever becomes of the tag.
     ///
     ///   sluicebox module push ./hello.wasm oci://registry:5000/shop/hello:v1
     ///
-    /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component.
+    /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component, or a password
+    /// that could be read on its way.
     #[command(verbatim_doc_comment)]
     #[allow(clippy::doc_markdown, reason = "it is shown as it stands")]
     Push(PushArguments),
@@ -318,9 +321,12 @@ pub struct PushArguments {
     /// Registry, name and tag, such as `oci://registry:5000/shop/hello:v1`
     #[arg(value_name = "REFERENCE")]
     pub reference: String,
-    /// Ask the registry without TLS, though it is another machine
+    /// Ask the registry without TLS, though it is another machine; whoever is logged in there has to add `--secrets-in-clear-text`
     #[arg(long)]
     pub plain_http: bool,
+    /// Tell another machine the password without TLS, where anybody between here and there can read it: for networks that encrypt
+    #[arg(long)]
+    pub secrets_in_clear_text: bool,
 }
 
 /// A number that something can be above.
