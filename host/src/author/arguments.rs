@@ -146,8 +146,10 @@ pub enum Action {
     ///   openssl pkeyutl -sign -rawin -inkey ops.pem -in hello.wasm -out hello.wasm.sig
     ///
     /// A collector whose configuration says `signed-by: ops` takes the component then, and no other.
+    /// What is no WebAssembly component is not signed.
     ///
-    /// Exit codes: 0 signed, 2 no key that can be used, one that others may read, or no file.
+    /// Exit codes: 0 each is signed, 2 no key that can be used, one that others may read, or a file that
+    /// cannot be read or is no component.
     #[command(verbatim_doc_comment)]
     Sign(SignArguments),
     /// Say whether the signature beside each component is a key's
@@ -156,7 +158,7 @@ pub enum Action {
     ///   base64 -d hello.wasm.sig > raw
     ///   openssl pkeyutl -verify -rawin -pubin -inkey ops.pub -in hello.wasm -sigfile raw
     ///
-    /// Exit codes: 0 each is, 1 one is not, 2 no key that can be used, or no file.
+    /// Exit codes: 0 each is, 1 one is not or cannot be read, 2 no key that can be used.
     #[command(verbatim_doc_comment)]
     Verify(VerifyArguments),
 }
@@ -259,8 +261,8 @@ pub struct SignArguments {
     /// The private key: PEM, in a file that nobody else may read
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Component files
-    #[arg(value_name = "FILE", required = true)]
+    /// Component files, or directories with one each
+    #[arg(value_name = "FILE|DIR", required = true)]
     pub components: Vec<PathBuf>,
 }
 
@@ -270,8 +272,8 @@ pub struct VerifyArguments {
     /// The public key: PEM
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Component files
-    #[arg(value_name = "FILE", required = true)]
+    /// Component files, or directories with one each
+    #[arg(value_name = "FILE|DIR", required = true)]
     pub components: Vec<PathBuf>,
 }
 
@@ -315,8 +317,8 @@ pub struct BenchArguments {
 /// What is pushed, and where to.
 #[derive(Args, Debug)]
 pub struct PushArguments {
-    /// The component
-    #[arg(value_name = "FILE")]
+    /// The component, or a directory with one
+    #[arg(value_name = "FILE|DIR")]
     pub component: PathBuf,
     /// Registry, name and tag, such as `oci://registry:5000/shop/hello:v1`
     #[arg(value_name = "REFERENCE")]
