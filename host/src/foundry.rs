@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::plan::{Component, LanePlan, Plan};
 use crate::registries::Registries;
 use crate::trust::Distrust;
-use crate::trust::signature::Signature;
+use crate::trust::signature::{Place, Signature};
 use crate::{config, directories, folder};
 
 /// What modules are made with.
@@ -74,7 +74,7 @@ impl Material {
     /// What was kept, with the signature that was kept with it.
     pub fn kept(good: Good) -> Self {
         let found = Ok(good.signature.map(String::into_bytes));
-        let signature = Signature { place: "signature kept with it".to_owned(), found };
+        let signature = Signature { place: Place::Kept, found };
         Self { component: good.component, digest: good.module.digest, signature: Some(signature), manifest: None }
     }
 

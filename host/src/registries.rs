@@ -191,12 +191,13 @@ impl Registries {
         // Whoever was before us has found what there is.
         let fresh = lock(&self.turns).get(reference).is_some_and(|turns| turns.succeeded_since(begun));
         let result = if fresh { Ok(false) } else { self.pull(reference, most, patience) };
+        let is_here = result.is_ok() || self.known(reference, most).is_some();
         let every = self.puller.as_ref().map_or(Duration::MAX, |puller| puller.settings().every.0);
         let mut turns = lock(&self.turns);
         let Some(turns) = turns.get_mut(reference) else {
             return result.map(|is_new| Found { is_new, is_mended: false });
         };
-        let is_mended = turns.end(&result, every, reference.tag().is_some());
+        let is_mended = turns.end(&result, every, reference.tag().is_some(), is_here);
         result.map(|is_new| Found { is_new, is_mended })
     }
 

@@ -95,6 +95,8 @@ async fn without_a_copy_a_lane_waits_for_the_registry_and_says_so() {
     .await;
     let (ready, said) = program.get("/readyz").await.unwrap();
     assert!(!ready && said.contains("cannot be pulled"), "{said}");
+    assert!(logged(&program, &["a registry does not answer: there is no copy, and what needs it waits"]));
+    assert!(!logged(&program, &["what runs goes on"]), "{}", program.log().unwrap());
     bench.registry.restart().await.unwrap();
     until_runs(&program, &one).await;
     bench.sees(&program, "pod-0").await;
@@ -221,7 +223,8 @@ async fn a_module_of_a_registry_must_be_signed_and_pinned_as_any_other() {
     program.until_alive(PATIENCE).await.unwrap();
     until_runs(&program, &one).await;
     bench.push(":v1", &two).await;
-    until_refused(&program, &["verifying the component", "there is no annotation `sluicebox.signature`"]).await;
+    let words = ["verifying the component", "there is no annotation `sluicebox.signature`", "`sluicebox module push FILE` takes"];
+    until_refused(&program, &words).await;
     bench.push_with(":v1", &two, signed(&PrivateKey::generate().unwrap(), &two)).await;
     until_refused(&program, &["verifying the component", "does not fit it"]).await;
     bench.sees(&program, "pod-0").await;
@@ -283,6 +286,26 @@ async fn an_author_pushes_a_module_and_whoever_is_given_its_name_looks_at_it() {
     fs::write(&none, "no component").unwrap();
     let refused = sluicebox(&["module", "push", none.to_str().unwrap(), &bench.named(":v4")]);
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_module_while_its_registry_is_away_is_told_so() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let mut bench = Bench::new(RegistryOptions::default()).await;
+    bench.registry.kill();
+    for command in
+        [vec!["inspect", &bench.named(":v1")], vec!["push", module("json-lines").to_str().unwrap(), &bench.named(":v1")]]
+    {
+        let output = sluicebox(&[vec!["module"], command].concat());
+        let said = text(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("hint: is the registry up, and can it be reached from here?"),
+            "{said}"
+        );
+        assert!(!said.contains("asked again"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -40,6 +40,11 @@ fn pulled(name: &str, reference: Result<Reference, NoReference>) -> Result<Vec<u
     match puller.pull(wish) {
         Ok(Pulled::Taken { component, .. }) => Ok(component),
         Ok(Pulled::Unchanged) => Ok(Vec::new()),
+        Err(error) if error.is_away() => {
+            let refusal =
+                Refusal::NotPulled { cause: error.to_string(), cure: "is the registry up, and can it be reached from here?" };
+            Err(LoadError { module: name.to_owned(), refusal })
+        }
         Err(error) => Err(foundry::not_pulled(name, &error)),
     }
 }
