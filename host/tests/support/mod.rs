@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod machine;
 pub mod node;
 pub mod prometheus;
+pub mod pulls;
 pub mod replicas;
 pub mod shop;
 pub mod small;
