@@ -66,7 +66,7 @@ async fn node(cluster: &Cluster) -> Result<Kubelet> {
     let address = json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.0.1.2"}]}});
     cluster.ask(&["patch", "node", NODE, "--subresource=status", "--type=merge", "-p", &address.to_string()])?;
     let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": pod.namespace}, "spec": {"ports": [{"port": 80}]},
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": pod.namespace}, "spec": {"ports": [{"port": 80, "protocol": "TCP"}]},
     });
     cluster.apply(&service.to_string())?;
     let mut object = pod.object();
