@@ -70,24 +70,22 @@ async fn node(cluster: &Cluster) -> Result<Kubelet> {
     });
     cluster.apply(&service.to_string())?;
     let mut object = pod.object();
-    own(&mut object, "apps/v1", "ReplicaSet");
+    own(&mut object, "apps/v1", "ReplicaSet", "0b5e0000-0000-4000-8000-000000000012");
     let made = cluster.api.create_pod(&object).await?;
     let uid = made.pointer("/metadata/uid").and_then(Value::as_str).context("the pod has no uid")?;
     uid.clone_into(&mut pod.uid);
     let status = object.get("status").context("the pod has no status")?;
     cluster.api.patch_status(&pod.namespace, &pod.name, status).await?;
     let mut other = PodSpec::numbered(NODE, 1, 1).object();
-    own(&mut other, "batch/v1", "Job");
+    own(&mut other, "batch/v1", "Job", "0b5e0000-0000-4000-8000-000000000013");
     cluster.api.create_pod(&other).await?;
     kubelet.run(&pod)?;
     Ok(kubelet)
 }
 
-/// Says who controls a pod, so that it is asked for; it is not there. The uid is left to the server.
-fn own(pod: &mut Value, version: &str, kind: &str) {
-    let owner = json!({
-        "apiVersion": version, "kind": kind, "name": "web", "uid": "0b5e0000-0000-4000-8000-000000000012", "controller": true,
-    });
+/// Says who controls a pod, so that it is asked for; it is not there. The pod's own uid is left to the server.
+fn own(pod: &mut Value, version: &str, kind: &str, uid: &str) {
+    let owner = json!({"apiVersion": version, "kind": kind, "name": "web", "uid": uid, "controller": true});
     if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("uid");
         metadata.insert("ownerReferences".to_owned(), json!([owner]));
