@@ -17,6 +17,7 @@ use super::pod::NODE;
 
 /// The pod that everybody is to tell of.
 pub(super) const POD: &str = "web-0";
+pub(super) const POD_NAMESPACE: &str = "shop";
 
 /// What kube-state-metrics and a kubelet tell of a container.
 const PAGE: &str = "kube_pod_labels{namespace=\"default\",pod=\"web-0\",label_ow_action=\"a\",label_vim_id=\"3ae5f2ca936f48dea5f2ca936f78de3a\"} 1\n\
@@ -27,7 +28,8 @@ pub(super) struct Surroundings {
     kafka: KafkaServer,
     prometheus: PrometheusServer,
     _tracer: Tracer,
-    _kubelet: Kubelet,
+    /// None where no cgroups can be made.
+    kubelet: Option<Kubelet>,
     _page: JoinSet<()>,
 }
 
@@ -48,7 +50,12 @@ impl Surroundings {
         std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o722))?;
         let kubelet = node(cluster).await?;
         let kafka = kafka.context("`cargo xtask lab` gets a broker")?;
-        Ok(Self { redis, kafka, prometheus, _tracer: tracer, _kubelet: kubelet, _page: page })
+        Ok(Self { redis, kafka, prometheus, _tracer: tracer, kubelet, _page: page })
+    }
+
+    /// Whether there are cgroups of pods on this machine.
+    pub(super) fn has_cgroups(&self) -> bool {
+        self.kubelet.is_some()
     }
 
     /// Where the servers are that the manifests name otherwise.
@@ -57,9 +64,9 @@ impl Surroundings {
     }
 }
 
-/// A node, a service, and a pod that runs on the node, with its cgroups.
-async fn node(cluster: &Cluster) -> Result<Kubelet> {
-    let kubelet = Kubelet::real().context("no cgroups can be made here; is this root, with cgroups of version 1?")?;
+/// A node, a service, and a pod that runs on the node, with its cgroups where these can be made.
+async fn node(cluster: &Cluster) -> Result<Option<Kubelet>> {
+    let kubelet = Kubelet::real();
     let mut pod = PodSpec::numbered(NODE, 0, 1);
     cluster.api.create_namespace(&pod.namespace).await?;
     cluster.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}).to_string())?;
@@ -79,7 +86,9 @@ async fn node(cluster: &Cluster) -> Result<Kubelet> {
     let mut other = PodSpec::numbered(NODE, 1, 1).object();
     own(&mut other, "batch/v1", "Job", "0b5e0000-0000-4000-8000-000000000013");
     cluster.api.create_pod(&other).await?;
-    kubelet.run(&pod)?;
+    if let Some(kubelet) = &kubelet {
+        kubelet.run(&pod)?;
+    }
     Ok(kubelet)
 }
 
