@@ -72,7 +72,7 @@ impl Place {
 }
 
 /// Compiled modules are shared by all tests: each is compiled once.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
 }
 
