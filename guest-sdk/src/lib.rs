@@ -475,6 +475,10 @@ pub mod cases;
 pub mod json;
 pub mod log;
 
+/// The version of the WIT package `sluicebox:module` that modules made with this SDK are for. Which ones a program takes it says when it
+/// refuses one, and `sluicebox modules FILE` what a component is made for.
+pub const INTERFACE: &str = "0.2.0";
+
 pub use bindings::connections::exports::sluicebox::module::connection_handler::{
     Address, Connection, ConnectionReport, Direction, End, Protocol, Traffic,
 };

@@ -1,5 +1,9 @@
 //! Configurations that `sluicebox migrate` has printed, at work: they do what the older programs did with the same settings.
 
+#[path = "migrate/alumet.rs"]
+mod alumet;
+#[path = "migrate/mape.rs"]
+mod mape;
 mod support;
 
 use std::collections::BTreeSet;
@@ -14,11 +18,20 @@ use support::{PATIENCE, Place, SLOW, binary, running};
 
 /// Runs what is printed for these variables. What must be reached is reached by a kubeconfig of a test.
 async fn run(place: &Place, system: &str, environment: &[(&str, &str)], kubeconfig: &str) -> Program {
-    let output = Command::new(binary()).args(["migrate", system]).env_clear().envs(environment.iter().copied()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed = printed(&["migrate", system], environment);
     let reached = format!("kubernetes: {{access: kubeconfig, kubeconfig: \"{kubeconfig}\"}}");
-    let printed = printed.replace("kubernetes: {access: in-cluster}", &reached);
+    start(place, &printed.replace("kubernetes: {access: in-cluster}", &reached)).await
+}
+
+/// What the command prints where nothing but these variables is set.
+fn printed(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let output = Command::new(binary()).args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs the program with what was printed until it is ready.
+async fn start(place: &Place, printed: &str) -> Program {
     let config = place.path("sluicebox.yaml");
     let state = place.path("state").display().to_string();
     let around = format!("admin: {{listen: \"127.0.0.1:0\"}}\nlog: {{format: json}}\nstate-directory: {state}\n");

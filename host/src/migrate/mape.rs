@@ -57,6 +57,8 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     draft.differs(
         "queries take the label `pod`; for Kubernetes before 1.16, where it is `pod_name`, write `template: mape-kafka-pod-name`",
     );
+    draft.differs("what is told of a pod as a whole and of its sandbox is not counted beside its containers");
+    draft.differs("container_cpu_system_seconds_total is told as a rate, as its type is; that program tells its average");
     draft.differs("one program asks, as before; with the `lease` left out several may run, and one of them asks");
     draft.differs("one failed query spoils no other, and messages wait while Kafka is away");
     draft.differs("the page on port 3333 with its user admin is gone: see `admin` for probes and metrics");

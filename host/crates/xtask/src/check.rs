@@ -1,4 +1,4 @@
-//! What must hold besides the tests: format, lints, walls, licences.
+//! What must hold besides the tests: format, lints, walls, versions, licences.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use crate::command::{self, say};
 use crate::lab::Cache;
 use crate::modules::{self, Compiler};
-use crate::{walls, workspace};
+use crate::{sbom, versions, walls, workspace};
 
-/// Check format, lints, walls between crates, licences and unused dependencies
+/// Check format, lints, walls between crates, versions, licences and unused dependencies
 ///
 /// The walls, licences and unused dependencies are checked by xtask itself. cargo-deny and cargo-machete have a second look where they
 /// are installed; with CI=true they are compiled into the lab's cache first.
@@ -19,8 +19,15 @@ use crate::{walls, workspace};
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
-    let steps: [(&str, Step); 5] =
-        [("format", format), ("lints", lints), ("walls", walls), ("cargo-deny", deny), ("cargo-machete", machete)];
+    let steps: [(&str, Step); 7] = [
+        ("format", format),
+        ("lints", lints),
+        ("walls", walls),
+        ("versions", versions),
+        ("licences", sbom::check_licences),
+        ("cargo-deny", deny),
+        ("cargo-machete", machete),
+    ];
     let mut failed = Vec::new();
     for (name, step) in steps {
         if let Err(error) = step() {
@@ -67,6 +74,14 @@ fn walls() -> Result<()> {
     breaches.extend(workspace.unused()?);
     if !breaches.is_empty() {
         bail!("{} breaches:\n  {}", breaches.len(), breaches.join("\n  "));
+    }
+    Ok(())
+}
+
+fn versions() -> Result<()> {
+    let disagreements = versions::disagreements()?;
+    if !disagreements.is_empty() {
+        bail!("{} places:\n  {}", disagreements.len(), disagreements.join("\n  "));
     }
     Ok(())
 }

@@ -99,6 +99,18 @@ pub(crate) fn long(what: &str, log: &Path, command: &mut Command) -> Result<()> 
     Ok(())
 }
 
+/// The same program with the same environment, and no arguments yet.
+pub(crate) fn another(command: &Command) -> Command {
+    let mut another = Command::new(command.get_program());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => another.env(name, value),
+            None => another.env_remove(name),
+        };
+    }
+    another
+}
+
 /// Where a program lies on the path, if it does.
 pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;

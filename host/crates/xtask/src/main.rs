@@ -14,8 +14,12 @@ mod fuzz;
 mod lab;
 mod languages;
 mod modules;
+mod remap;
+mod reproducible;
+mod sbom;
 mod test;
 mod toolchain;
+mod versions;
 mod walls;
 mod workspace;
 
@@ -35,6 +39,7 @@ struct Arguments {
 enum Command {
     Modules(modules::Arguments),
     Build(build::Arguments),
+    Sbom(sbom::Arguments),
     Lab(lab::Arguments),
     Test(test::Arguments),
     Check(check::Arguments),
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Modules(arguments) => modules::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
+        Command::Sbom(arguments) => sbom::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Test(arguments) => return test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

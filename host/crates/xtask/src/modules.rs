@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, say};
-use crate::toolchain::{self, Toolchain};
-use crate::workspace;
+use crate::toolchain::{self, Toolchain, Wasm};
+use crate::{remap, reproducible, workspace};
 
 const FOR_TESTS_ONLY: &str = "hostile";
 
@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// The evil modules of the tests, too
     #[arg(long)]
     all: bool,
+    /// Compile them once more in another folder, with another home of cargo: they must be the same to the last byte
+    #[arg(long, conflicts_with = "all")]
+    reproducible: bool,
     #[command(flatten)]
     compiler: Compiler,
 }
@@ -26,34 +29,30 @@ pub(crate) struct Arguments {
 pub(crate) struct Compiler {
     /// Which compiler makes the modules
     #[arg(long, value_enum, default_value_t)]
-    toolchain: Toolchain,
+    pub(crate) toolchain: Toolchain,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    compile(arguments.all, arguments.compiler)
+    compile(arguments.all, arguments.compiler)?;
+    if arguments.reproducible { reproducible::check(arguments.compiler) } else { Ok(()) }
 }
 
 /// Compiles the modules that we ship; `all` adds those of the tests.
 pub(crate) fn compile(all: bool, compiler: Compiler) -> Result<()> {
-    let names = names(&workspace::root().join("modules"), all)?;
-    compile_into(&names, compiler, &workspace::target().join("modules"))
+    compile_into(&names(all)?, compiler, &workspace::target().join("modules"))
+}
+
+/// The modules that we ship; `all` adds those of the tests.
+pub(crate) fn names(all: bool) -> Result<Vec<String>> {
+    names_in(&workspace::root().join("modules"), all)
 }
 
 /// Compiles the packages of these names to `<name>.wasm` in this place.
 pub(crate) fn compile_into(names: &[String], compiler: Compiler, place: &Path) -> Result<()> {
-    let mut wasm = toolchain::wasm(compiler.toolchain)?;
-
-    wasm.cargo.args(["build", "--profile", "module"]).args(&wasm.flags);
-    wasm.cargo.arg("--target-dir").arg(&wasm.target);
-    for name in names {
-        wasm.cargo.args(["--package", name]);
-    }
-    command::must(&mut wasm.cargo)?;
-
-    let built = wasm.target.join("wasm32-unknown-unknown/module");
+    let built = build(names, toolchain::wasm(compiler.toolchain)?, workspace::root())?;
     fs::create_dir_all(place).with_context(|| format!("cannot make {}", place.display()))?;
     for name in names {
-        let from = built.join(format!("{}.wasm", name.replace('-', "_")));
+        let from = built.join(file_name(name));
         let to = place.join(format!("{name}.wasm"));
         let (size, state) = bring(&from, &to)?;
         say(format!("{} {:>9} bytes, {state}", shown(&to), size));
@@ -61,8 +60,28 @@ pub(crate) fn compile_into(names: &[String], compiler: Compiler, place: &Path) -
     Ok(())
 }
 
+/// Compiles packages of the workspace in this folder; where the compiler leaves them, under its own names.
+pub(crate) fn build(names: &[String], wasm: Wasm, root: &Path) -> Result<PathBuf> {
+    let Wasm { mut cargo, flags, compiler, target } = wasm;
+    let paths = remap::flags(root, command::another(&cargo).current_dir(root))?;
+    let compiler: Vec<String> = compiler.into_iter().chain(paths).collect();
+    // Not RUSTFLAGS, which would cut a path at its blanks.
+    cargo.current_dir(root).env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", compiler.join("\u{1f}"));
+    cargo.args(["build", "--profile", "module"]).args(flags).arg("--target-dir").arg(&target);
+    for name in names {
+        cargo.args(["--package", name]);
+    }
+    command::must(&mut cargo)?;
+    Ok(target.join("wasm32-unknown-unknown/module"))
+}
+
+/// The name that the compiler gives to the component of a package.
+pub(crate) fn file_name(package: &str) -> String {
+    format!("{}.wasm", package.replace('-', "_"))
+}
+
 /// A folder with a manifest is a module; nobody keeps a list.
-fn names(folder: &Path, all: bool) -> Result<Vec<String>> {
+fn names_in(folder: &Path, all: bool) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let entry = entry?;
@@ -102,9 +121,9 @@ mod tests {
     #[test]
     fn the_evil_modules_are_built_for_tests_only() {
         let folder = workspace::root().join("modules");
-        let all = names(&folder, true).unwrap();
+        let all = names_in(&folder, true).unwrap();
         assert!(all.contains(&"hostile".to_owned()));
-        let shipped = names(&folder, false).unwrap();
+        let shipped = names_in(&folder, false).unwrap();
         assert!(!shipped.contains(&"hostile".to_owned()));
         assert_eq!(shipped.len() + 1, all.len());
     }

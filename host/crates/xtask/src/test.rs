@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::say;
 use crate::modules::Compiler;
-use crate::{chaos, check, deploy, lab, languages, modules, workspace};
+use crate::{chaos, check, deploy, lab, languages, modules, reproducible, workspace};
 
 /// Run all tests, those against real servers too
 ///
@@ -53,8 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
     modules::compile(true, arguments.compiler)?;
     let lab = lab::provide(arguments.quick)?;
-    let with_languages = !arguments.quick && arguments.more.is_empty();
-    let missing_languages = if with_languages { languages::make(None, arguments.compiler)? } else { Vec::new() };
+    let is_whole = !arguments.quick && arguments.more.is_empty();
+    let missing_languages = if is_whole { languages::make(None, arguments.compiler)? } else { Vec::new() };
     let list = workspace::target().join("not-run.txt");
     fs::write(&list, "").with_context(|| format!("cannot write {}", list.display()))?;
 
@@ -82,8 +82,12 @@ fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
     if !status.success() {
         bail!("cargo test failed ({status})");
     }
-    if with_languages {
+    if is_whole {
         guide(&missing_languages, sum)?;
+    }
+    if is_whole {
+        reproducible::check(arguments.compiler).inspect_err(|_| sum.failed += 1)?;
+        sum.passed += 1;
     }
     if arguments.more.is_empty() {
         faults(&lab, sum)?;

@@ -30,6 +30,8 @@ pub(crate) struct Wasm {
     pub(crate) cargo: Command,
     /// What follows the sub command.
     pub(crate) flags: Vec<String>,
+    /// What the compiler is told besides, by way of cargo.
+    pub(crate) compiler: Vec<String>,
     /// Where it builds. Two compilers share no file: a folder for each keeps both warm.
     pub(crate) target: PathBuf,
 }
@@ -57,9 +59,8 @@ fn rustup() -> Result<Wasm> {
             bail!("rustup added {TARGET} to another toolchain than the one in use");
         }
     }
-    let mut cargo = workspace::cargo();
-    cargo.env_remove("RUSTFLAGS");
-    Ok(Wasm { cargo, flags: vec!["--target".into(), TARGET.into()], target: workspace::target() })
+    let flags = vec!["--target".into(), TARGET.into()];
+    Ok(Wasm { cargo: workspace::cargo(), flags, compiler: Vec::new(), target: workspace::target() })
 }
 
 fn has_target() -> Result<bool> {
@@ -67,7 +68,8 @@ fn has_target() -> Result<bool> {
     Ok(Path::new(&libraries).is_dir())
 }
 
-fn rustc(arguments: &[&str]) -> Result<String> {
+/// What the toolchain in use says, such as its version.
+pub(crate) fn rustc(arguments: &[&str]) -> Result<String> {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     let text = command::capture(rustc.current_dir(workspace::root()).args(arguments))?;
     Ok(text.trim().to_owned())
@@ -89,14 +91,14 @@ fn debian_way() -> Result<Wasm> {
         .env("RUSTC", older_compiler(&cache, &programs.join("rustc"))?)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("LD_LIBRARY_PATH", debian::libraries(&root)?)
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &linkers.component)
-        .env("RUSTFLAGS", format!("-Clink-arg=--wasm-ld-path={}", linkers.module.display()));
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &linkers.component);
     for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER"] {
         cargo.env_remove(name);
     }
     Ok(Wasm {
         cargo,
         flags: ["-Zbuild-std=std,panic_abort", "--ignore-rust-version", "--target", TARGET].map(str::to_owned).to_vec(),
+        compiler: vec![format!("-Clink-arg=--wasm-ld-path={}", linkers.module.display())],
         target: workspace::target().join("debian"),
     })
 }

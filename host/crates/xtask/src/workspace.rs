@@ -43,7 +43,12 @@ pub(crate) fn cargo() -> Command {
 
 /// All packages, ours and others', with what each depends on.
 pub(crate) fn metadata() -> Result<Value> {
-    let text = command::capture(cargo().args(["metadata", "--format-version", "1"]))?;
+    metadata_by(&mut cargo())
+}
+
+/// The same as a certain cargo sees them, in its folder.
+pub(crate) fn metadata_by(cargo: &mut Command) -> Result<Value> {
+    let text = command::capture(cargo.args(["metadata", "--format-version", "1"]))?;
     serde_json::from_str(&text).context("cannot read what `cargo metadata` printed")
 }
 
