@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use http_body_util::Full;
@@ -16,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::live::Status;
@@ -28,6 +30,9 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 /// A connection is closed by then in any case.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long an address may still be in use by whoever was here before.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// What there is to show.
 pub struct Shown {
     /// What is counted.
@@ -38,8 +43,14 @@ pub struct Shown {
 
 /// Begins to listen; the error names the address.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for probes and metrics"))?;
+    // A collector that was killed a moment ago may not have gone yet.
+    let end = Instant::now() + PATIENCE;
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => sleep(PATIENCE / 20).await,
+            bound => break bound.with_context(|| format!("cannot listen on {address} for probes and metrics"))?,
+        }
+    };
     info!(address = %listener.local_addr()?, "probes and metrics: /livez, /readyz, /metrics, /status");
     Ok(listener)
 }

@@ -120,8 +120,8 @@ pub struct CheckArguments {
 /// Which modules.
 #[derive(Args, Debug)]
 pub struct ModulesArguments {
-    /// Presets by name, or component files
-    #[arg(value_name = "PRESET|FILE")]
+    /// Presets by name, component files, or directories with one each
+    #[arg(value_name = "PRESET|FILE|DIR")]
     pub modules: Vec<String>,
 }
 

@@ -17,8 +17,8 @@ use tracing::warn;
 use crate::plan::{Component, LanePlan, Plan};
 use crate::registries::Registries;
 use crate::trust::Distrust;
-use crate::trust::signature::Signature;
-use crate::{config, directories};
+use crate::trust::signature::{Place, Signature};
+use crate::{config, directories, folder};
 
 /// What modules are made with.
 pub struct Foundry {
@@ -61,19 +61,21 @@ pub struct Material {
     pub digest: String,
     /// What was found of a signature, if it was looked for.
     pub signature: Option<Signature>,
+    /// The digest of the manifest that it was pulled with, if it was.
+    pub manifest: Option<String>,
 }
 
 impl Material {
     /// A component with what was found of its signature. Takes a moment for a large one.
     pub fn new(component: Cow<'static, [u8]>, signature: Option<Signature>) -> Self {
-        Self { digest: digest(&component), component, signature }
+        Self { digest: digest(&component), component, signature, manifest: None }
     }
 
     /// What was kept, with the signature that was kept with it.
     pub fn kept(good: Good) -> Self {
         let found = Ok(good.signature.map(String::into_bytes));
-        let signature = Signature { place: "signature kept with it".to_owned(), found };
-        Self { component: good.component, digest: good.module.digest, signature: Some(signature) }
+        let signature = Signature { place: Place::Kept, found };
+        Self { component: good.component, digest: good.module.digest, signature: Some(signature), manifest: None }
     }
 
     /// Says why the component may not run in this lane, if it may not. Takes a moment for a large one.
@@ -87,18 +89,32 @@ pub fn read(lane: &LanePlan, registries: &Registries) -> Result<Material, LoadEr
     match &lane.component {
         Component::Preset(preset) => Ok(Material::new(Cow::Borrowed(preset.component), None)),
         Component::File(path) => {
-            let component = read_component(&lane.component.to_string(), path, most_bytes(lane))?;
-            let signature = lane.demands.want_signature().then(|| Signature::beside(path));
+            let name = lane.component.to_string();
+            let file = folder::file(&name, path)?;
+            let component = read_component(&name, &file, most_bytes(lane))?;
+            let signature = lane.demands.want_signature().then(|| Signature::beside(&file));
             Ok(Material::new(Cow::Owned(component), signature))
         }
         Component::Registry(reference) => {
             let pulled = registries.component(reference, most_bytes(lane));
             let (manifest, component) = pulled.map_err(|error| not_pulled(&lane.component.to_string(), &error))?;
-            let signature =
-                lane.demands.want_signature().then(|| Signature::annotated(layout::annotation(manifest.as_bytes(), SIGNATURE)));
-            Ok(Material::new(Cow::Owned(component), signature))
+            Ok(pulled_material(lane, &manifest, component))
         }
     }
+}
+
+/// The version of a lane's module that was accepted before what its registry has now; none where that is it, and where it comes from elsewhere.
+/// Blocks.
+pub fn before(lane: &LanePlan, registries: &Registries) -> Option<Material> {
+    let Component::Registry(reference) = &lane.component else { return None };
+    let (manifest, component) = registries.before(reference, most_bytes(lane))?;
+    Some(pulled_material(lane, &manifest, component))
+}
+
+fn pulled_material(lane: &LanePlan, manifest: &str, component: Vec<u8>) -> Material {
+    let signature =
+        lane.demands.want_signature().then(|| Signature::annotated(layout::annotation(manifest.as_bytes(), SIGNATURE)));
+    Material { manifest: Some(layout::digest(manifest.as_bytes())), ..Material::new(Cow::Owned(component), signature) }
 }
 
 /// Why a module of a registry cannot be had.

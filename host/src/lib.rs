@@ -12,6 +12,7 @@ pub mod compile;
 pub mod config;
 pub mod dead_letters;
 pub mod directories;
+pub mod folder;
 pub mod foundry;
 pub mod harmless;
 pub mod live;

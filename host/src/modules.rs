@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use sluicebox_wasm::{Description, Engine, LoadError, LoadOptions, Module};
 
 use crate::cli::ModulesArguments;
+use crate::folder;
 use crate::presets::{self, PRESETS};
 use crate::say;
 
@@ -16,7 +17,7 @@ pub fn modules(arguments: &ModulesArguments) -> ExitCode {
         for preset in PRESETS {
             say::line(format_args!("  {:<18} {}", preset.name, preset.summary));
         }
-        say::line(format_args!("\n`sluicebox modules PRESET|FILE...` says what a module exports, imports and weighs."));
+        say::line(format_args!("\n`sluicebox modules PRESET|FILE|DIR...` says what a module exports, imports and weighs."));
         return ExitCode::SUCCESS;
     }
     let engine = match Engine::new() {
@@ -48,7 +49,7 @@ fn describe(engine: &Engine, name: &str) -> Result<Description, LoadError> {
     let options = LoadOptions::default();
     let module = match presets::find(name) {
         Some(preset) => Module::load(engine, name, preset.component, &options)?,
-        None => Module::load_file(engine, name, Path::new(name), &options)?,
+        None => Module::load_file(engine, name, &folder::file(name, Path::new(name))?, &options)?,
     };
     Ok(module.describe().clone())
 }
@@ -76,9 +77,16 @@ pub(crate) fn page(description: &Description) -> String {
         description.bytes,
         description.package_version,
         handlers.join(", "),
-        list(&description.exports),
+        list(&sorted(&description.exports)),
         list(&description.imports),
     )
+}
+
+/// In an order that does not depend on what made the component.
+pub(crate) fn sorted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort();
+    names
 }
 
 /// Names below each other.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sluicebox_contract::UnixNanos;
 use sluicebox_contract::meter::{Counter, Gauge};
 use sluicebox_registry::{Kind, PullError, Pulled, Puller, Reference, Wish, layout};
-use sluicebox_store::{Copies, Copy};
+use sluicebox_store::{Copies, Copy, StoreError};
 use tracing::{error, info, warn};
 
 use crate::plan::{Component, LanePlan, Plan};
@@ -28,6 +28,8 @@ pub struct Registries {
     /// None where nothing may be asked.
     puller: Option<Puller>,
     copies: Option<Copies>,
+    /// Held while descriptions of copies change.
+    copying: Mutex<()>,
     /// What could not be kept on the disk.
     unkept: Mutex<BTreeMap<String, Unkept>>,
     turns: Mutex<BTreeMap<Reference, Turns>>,
@@ -87,8 +89,8 @@ impl Registries {
     }
 
     fn with(puller: Option<Puller>, copies: Option<Copies>) -> Self {
-        let (unkept, turns, under_way) = Default::default();
-        Self { puller, copies, unkept, turns, under_way }
+        let (copying, unkept, turns, under_way) = Default::default();
+        Self { puller, copies, copying, unkept, turns, under_way }
     }
 
     /// From now on these lanes are looked after, and no others.
@@ -159,6 +161,23 @@ impl Registries {
             .ok_or_else(|| PullError { kind: Kind::Away, reason: "what was pulled has gone already".to_owned() })
     }
 
+    /// The manifest and the component of the version that was accepted before what is here now; none when that is it. Blocks.
+    pub fn before(&self, reference: &Reference, most: usize) -> Option<(String, Vec<u8>)> {
+        let (newest, _) = self.known(reference, most)?;
+        let accepted = self.copies.as_ref()?.accepted(&reference.to_string());
+        let (copy, component) = self.copy(reference, accepted, most)?;
+        (copy.manifest != newest.manifest).then_some((copy.manifest, component))
+    }
+
+    /// What was pulled with the manifest of this digest is run by somebody: until another one is, its copy stays. Blocks.
+    pub fn accept(&self, reference: &Reference, manifest: &str) {
+        let Some(copies) = &self.copies else { return };
+        let _copying = lock(&self.copying);
+        if let Err(error) = copies.accept(&reference.to_string(), |copy| layout::digest(copy.manifest.as_bytes()) == manifest) {
+            warn!(module = %reference, %error, "the copy is not known to be accepted: the next version that is pulled takes its place");
+        }
+    }
+
     /// Whether there is a copy. Blocks.
     pub fn has(&self, reference: &Reference, most: usize) -> bool {
         self.known(reference, most).is_some()
@@ -172,12 +191,13 @@ impl Registries {
         // Whoever was before us has found what there is.
         let fresh = lock(&self.turns).get(reference).is_some_and(|turns| turns.succeeded_since(begun));
         let result = if fresh { Ok(false) } else { self.pull(reference, most, patience) };
+        let is_here = result.is_ok() || self.known(reference, most).is_some();
         let every = self.puller.as_ref().map_or(Duration::MAX, |puller| puller.settings().every.0);
         let mut turns = lock(&self.turns);
         let Some(turns) = turns.get_mut(reference) else {
             return result.map(|is_new| Found { is_new, is_mended: false });
         };
-        let is_mended = turns.end(&result, every, reference.tag().is_some());
+        let is_mended = turns.end(&result, every, reference.tag().is_some(), is_here);
         result.map(|is_new| Found { is_new, is_mended })
     }
 
@@ -211,7 +231,9 @@ impl Registries {
             pulled_at: UnixNanos::now(),
         };
         let used: BTreeSet<String> = lock(&self.turns).keys().map(ToString::to_string).collect();
+        let copying = lock(&self.copying);
         let kept = self.copies.as_ref().map(|copies| copies.keep(&copy, &component, &used));
+        drop(copying);
         match kept {
             Some(Ok(())) => {
                 lock(&self.unkept).remove(&copy.reference);
@@ -230,13 +252,19 @@ impl Registries {
             return Some((copy.clone(), component.to_vec()));
         }
         let copies = self.copies.as_ref()?;
+        // One that is damaged is not in the way of the one before.
+        self.copy(reference, copies.find(&name), most).or_else(|| self.copy(reference, copies.accepted(&name), most))
+    }
+
+    /// A copy that was found, if it is what its digests say.
+    fn copy(&self, reference: &Reference, found: Result<Option<Copy>, StoreError>, most: usize) -> Option<(Copy, Vec<u8>)> {
         let damaged = |error| warn!(module = %reference, %error, "the copy is of no use: it is pulled again");
-        let copy = copies.find(&name).map_err(damaged).ok()??;
+        let copy = found.map_err(damaged).ok()??;
         if let Some(wanted) = reference.digest() {
             layout::is("the manifest of the copy", copy.manifest.as_bytes(), wanted).ok()?;
         }
         let layer = layout::layer(copy.manifest.as_bytes()).ok()?;
-        let component = copies.component(&copy.component, most as u64).map_err(damaged).ok()??;
+        let component = self.copies.as_ref()?.component(&copy.component, most as u64).map_err(damaged).ok()??;
         layout::is_layer(&layer, &component).ok()?;
         Some((copy, component))
     }

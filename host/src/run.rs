@@ -19,7 +19,7 @@ use crate::config::load::{Checked, load};
 use crate::config::yaml::Document;
 use crate::live::Live;
 use crate::live::watch::{Fingerprint, fingerprint};
-use crate::metrics::{LaneRow, SinkRow};
+use crate::metrics::{LaneRow, Meters, SinkRow};
 use crate::plan::Plan;
 use crate::say;
 use crate::wire::{self, Wired};
@@ -102,7 +102,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         None => None,
     };
     // Probes are answered from the beginning: compiling modules takes a while.
-    let shown = Arc::<OnceLock<Shown>>::default();
+    let (shown, counted) = (Arc::<OnceLock<Shown>>::default(), OnceLock::<Arc<Meters>>::new());
     let serving = async {
         match listener {
             Some(listener) => match admin::serve(listener, Arc::clone(&shown)).await {},
@@ -111,17 +111,24 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
     };
     let running = async {
         tokio::pin!(stop);
-        let beginning = async {
-            let Wired { mut pipeline, changes, parts, election } = wire::wire(plan, arguments.node_name.as_deref()).await?;
-            let parts = Arc::new(parts);
-            let live = Live::begin(Arc::clone(&parts), changes, &mut pipeline, (&arguments.config, as_read), document).await?;
-            shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
-            anyhow::Ok((pipeline, live, election, Arc::clone(&parts.announced)))
-        };
-        let (pipeline, live, mut election, announced) = tokio::select! {
-            begun = beginning => begun?,
+        let wired = tokio::select! {
+            wired = wire::wire(plan, arguments.node_name.as_deref()) => wired?,
             () = &mut stop => return Ok(Report::default()),
         };
+        let Wired { mut pipeline, changes, parts, mut election } = wired;
+        let parts = Arc::new(parts);
+        counted.get_or_init(|| Arc::clone(&parts.meters));
+        let begun = tokio::select! {
+            begun = Live::begin(Arc::clone(&parts), changes, &mut pipeline, (&arguments.config, as_read), document) => Some(begun),
+            () = &mut stop => None,
+        };
+        let Some(Ok(live)) = begun else {
+            // The sinks are at work already: what they have written of an earlier run is not to be written twice.
+            let report = pipeline.run_until(std::future::ready(()), plan.shutdown_grace).await;
+            return begun.map_or(Ok(report), |begun| begun.map(|_| Report::default()));
+        };
+        shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
+        let announced = Arc::clone(&parts.announced);
         let leadership = election.as_ref().map(Election::leadership);
         let mut kept = None;
         // What was begun under the lease is written before another collector begins.
@@ -148,11 +155,11 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         never = tidy() => match never {},
         () = hurry => {
             error!("asked to stop a second time");
-            account(shown.get());
+            account(counted.get());
             return Ok(false);
         }
     };
-    account(shown.get());
+    account(counted.get());
     if report.is_clean() {
         info!("stopped");
     } else {
@@ -162,8 +169,8 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
 }
 
 /// Says what was not dealt with at the end: what is lost, and what the next run goes on with.
-fn account(shown: Option<&Shown>) {
-    let Some(Shown { meters, .. }) = shown else { return };
+fn account(meters: Option<&Arc<Meters>>) {
+    let Some(meters) = meters else { return };
     for LaneRow { name, meter, .. } in meters.lanes() {
         let events = meter.fates.in_work.get() + meter.queue.droppable.get();
         if events > 0 {

@@ -24,16 +24,16 @@ pub fn store_command(arguments: &StoreArguments) -> ExitCode {
     let done = match &arguments.action {
         Action::Inspect(inspect) => inspecting(&state, inspect),
         Action::Verify(verify) => verifying(&state, &verify.sinks),
-        Action::Repair(repair) => of(&state, &repair.sink).and_then(|path| repairing(&path)),
+        Action::Repair(repair) => of(&state, &repair.sink).and_then(|path| repairing(&path, repair.aside.as_deref())),
         Action::Drain(drain) => of(&state, &drain.sink).and_then(|path| drain::drain(&path, drain.to.as_deref())),
     };
     match done {
         Ok(code) => code,
-        Err(error @ StoreError::Io { .. }) => {
+        Err(error @ StoreError::Unknown(_)) => wrong(error),
+        Err(error) => {
             say::complaint(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
-        Err(error) => wrong(error),
     }
 }
 
@@ -170,20 +170,24 @@ fn damage(looks: &Looks) {
     }
 }
 
-fn repairing(path: &Path) -> Result<ExitCode, StoreError> {
+fn repairing(path: &Path, aside: Option<&Path>) -> Result<ExitCode, StoreError> {
     let looks = Queue::look(path)?;
     if looks.in_use {
         return Err(StoreError::InUse { path: path.to_owned() });
     }
     if let Some(trouble) = later(&looks) {
-        return Err(StoreError::Unknown(trouble));
+        return Err(StoreError::Unfit(trouble));
     }
     if looks.is_whole() {
         say::line(format_args!("nothing is damaged, {} entries wait", looks.entries));
         return Ok(ExitCode::SUCCESS);
     }
     damage(&looks);
-    let aside = looks.copy_damaged()?;
+    let aside = looks.copy_damaged(aside).map_err(|error| {
+        StoreError::Unfit(format!(
+            "{error}\nhint: nothing was changed; `--aside DIRECTORY` copies what is damaged to where there is room"
+        ))
+    })?;
     let (queue, found) = open(path)?;
     let entries = queue.len();
     queue.close()?;
@@ -207,7 +211,7 @@ fn whole(path: &Path) -> Result<Queue, StoreError> {
         return Err(StoreError::InUse { path: path.to_owned() });
     }
     if let Some(trouble) = later(&looks) {
-        return Err(StoreError::Unknown(trouble));
+        return Err(StoreError::Unfit(trouble));
     }
     if !looks.is_whole() {
         let sink = named(path);
@@ -216,7 +220,7 @@ fn whole(path: &Path) -> Result<Queue, StoreError> {
             "the store of {sink} is damaged\nhint: `sluicebox store verify {sink}` says what, `sluicebox store repair {sink}` keeps what \
              can be read and a copy of the rest"
         );
-        return Err(StoreError::Unknown(text));
+        return Err(StoreError::Unfit(text));
     }
     open(path).map(|(queue, _)| queue)
 }

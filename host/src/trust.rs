@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sluicebox_wasm::{Grants, Refusal, judge};
 
 use keys::PublicKey;
-use signature::Signature;
+use signature::{Place, Signature};
 
 /// What the configuration demands of a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Distrust {
     #[error("it must be signed by {}, but there is no {place}", names(by))]
     Unsigned {
         /// Where the signature would be.
-        place: String,
+        place: Place,
         /// The keys of which one would do.
         by: Vec<String>,
     },
@@ -48,7 +48,7 @@ pub enum Distrust {
     #[error("it must be signed by {}, but {place} cannot be read: {cause}", names(by))]
     Unreadable {
         /// Where the signature is.
-        place: String,
+        place: Place,
         /// Why it cannot be read.
         cause: String,
         /// The keys of which one would do.
@@ -58,7 +58,7 @@ pub enum Distrust {
     #[error("it must be signed by {}, but {place} is no signature: {cause}", names(by))]
     Malformed {
         /// Where the signature is.
-        place: String,
+        place: Place,
         /// What it is.
         cause: String,
         /// The keys of which one would do.
@@ -68,7 +68,7 @@ pub enum Distrust {
     #[error("it must be signed by {}, but {place} is a signature by `{signer}`", names(by))]
     OtherKey {
         /// Where the signature is.
-        place: String,
+        place: Place,
         /// Whose it is.
         signer: String,
         /// The keys of which one would do.
@@ -81,7 +81,7 @@ pub enum Distrust {
     )]
     Forged {
         /// Where the signature is.
-        place: String,
+        place: Place,
         /// The keys of which one would do.
         by: Vec<String>,
     },
@@ -94,20 +94,32 @@ impl Distrust {
     /// What would cure it.
     pub fn hint(&self) -> String {
         match self {
-            Self::OtherDigest { found, .. } => format!(
-                "if this is the version that you want, pin it: `sha256: {found}`; if not, put the file in place that has the pinned one"
-            ),
-            Self::Unsigned { .. } => {
-                "`sluicebox module sign --key PRIVATE.pem FILE` makes the signature beside the file".to_owned()
+            Self::OtherDigest { found, .. } => {
+                format!(
+                    "if this is the version that you want, pin it: `sha256: {found}`; if not, put the pinned one in its place"
+                )
             }
+            Self::Unsigned { place, .. } => match place {
+                Place::Manifest => {
+                    "`sluicebox module sign --key PRIVATE.pem FILE`, then `sluicebox module push FILE` takes the signature along"
+                        .to_owned()
+                }
+                Place::Kept => "a version that is signed, and proves good, is kept with its signature".to_owned(),
+                Place::File(_) | Place::Nowhere => {
+                    "`sluicebox module sign --key PRIVATE.pem FILE` makes the signature beside the file".to_owned()
+                }
+            },
             Self::Unreadable { .. } => "may the collector read it?".to_owned(),
-            Self::Malformed { .. } => {
-                "a signature is 64 bytes, or these in base64: `sluicebox module sign --key PRIVATE.pem FILE` makes it".to_owned()
-            }
+            Self::Malformed { place, .. } => format!(
+                "a signature is 64 bytes, or these in base64: `sluicebox module sign --key PRIVATE.pem FILE` makes it{}",
+                pushed(place)
+            ),
             Self::OtherKey { signer, by, .. } => {
                 format!("have it signed by {}, or add `{signer}` to `signed-by` if that is who should", names(by))
             }
-            Self::Forged { by, .. } => format!("sign the file as it is now, with the private key of {}", names(by)),
+            Self::Forged { place, by } => {
+                format!("sign the file as it is now, with the private key of {}{}", names(by), pushed(place))
+            }
             Self::NotGranted(refusal) => refusal.hint().into_owned(),
         }
     }
@@ -147,7 +159,7 @@ impl Demands {
 
     fn verify(&self, component: &[u8], signature: Option<&Signature>) -> Result<(), Distrust> {
         let by = self.signed_by.clone();
-        let Some(signature) = signature else { return Err(Distrust::Unsigned { place: "signature".to_owned(), by }) };
+        let Some(signature) = signature else { return Err(Distrust::Unsigned { place: Place::Nowhere, by }) };
         let place = signature.place.clone();
         let bytes = match &signature.found {
             Ok(Some(found)) => match signature::bytes(found) {
@@ -166,6 +178,11 @@ impl Demands {
             None => Err(Distrust::Forged { place, by }),
         }
     }
+}
+
+/// A signature goes to a registry with its component.
+fn pushed(place: &Place) -> &'static str {
+    if *place == Place::Manifest { ", and `sluicebox module push FILE` takes it along" } else { "" }
 }
 
 fn names(names: &[String]) -> String {
@@ -190,7 +207,7 @@ mod tests {
     }
 
     fn found(bytes: &[u8]) -> Signature {
-        Signature { place: "m.wasm.sig".to_owned(), found: Ok(Some(bytes.to_vec())) }
+        Signature { place: Place::File("m.wasm.sig".into()), found: Ok(Some(bytes.to_vec())) }
     }
 
     fn examine(demands: &Demands, signature: Option<&Signature>) -> Result<(), Distrust> {
@@ -228,8 +245,8 @@ mod tests {
     fn what_is_no_signature_of_it_is_refused_in_its_own_words() {
         let (ops, stranger) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
         let demands = demands(&["ops"], &[("ops", &ops)]);
-        let absent = Signature { place: "m.wasm.sig".to_owned(), found: Ok(None) };
-        let unreadable = Signature { place: "m.wasm.sig".to_owned(), found: Err("permission denied".to_owned()) };
+        let absent = Signature { place: Place::File("m.wasm.sig".into()), found: Ok(None) };
+        let unreadable = Signature { place: Place::File("m.wasm.sig".into()), found: Err("permission denied".to_owned()) };
         for (signature, words) in [
             (None, "but there is no signature"),
             (Some(absent), "but there is no m.wasm.sig"),
@@ -243,6 +260,23 @@ mod tests {
             assert!(distrust.to_string().starts_with("it must be signed by `ops`, but "), "{distrust}");
             assert!(distrust.to_string().contains(words) && distrust.is_about_signature(), "{distrust}");
         }
+    }
+
+    #[test]
+    fn what_is_signed_for_a_registry_has_to_be_pushed() {
+        let ops = PrivateKey::generate().unwrap();
+        let demands = demands(&["ops"], &[("ops", &ops)]);
+        let hint = |place: Place, found: Option<&[u8]>| {
+            let signature = Signature { place, found: Ok(found.map(<[u8]>::to_vec)) };
+            examine(&demands, Some(&signature)).unwrap_err().hint()
+        };
+        for found in [None, Some(&b"hello"[..]), Some(&[0; 64])] {
+            assert!(hint(Place::Manifest, found).contains("`sluicebox module push FILE` takes "), "{found:?}");
+            for elsewhere in [Place::File("m.wasm.sig".into()), Place::Kept, Place::Nowhere] {
+                assert!(!hint(elsewhere, found).contains("push"), "{found:?}");
+            }
+        }
+        assert!(hint(Place::File("m.wasm.sig".into()), None).contains("makes the signature beside the file"));
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
     };
     let (foundry, registries, letters, last_good, on_trial, announced) =
         tokio::task::spawn_blocking(open).await.context("cannot open directories")??;
+    let election = elect(plan, api.as_ref()).await;
+    // The sinks work from here on: nothing is waited for any more.
     let mut pipeline = Pipeline::default();
     let changes = pipeline.changes();
     let meters = Arc::<Meters>::default();
@@ -140,7 +142,6 @@ pub async fn wire(plan: &Plan, node_name: Option<&str>) -> anyhow::Result<Wired>
     let sink_queues = outlets.iter().filter_map(queue).collect();
     let ids = Arc::<SubjectIds>::default();
     let shared = Mutex::default();
-    let election = elect(plan, api.as_ref()).await;
     let leadership = election.as_ref().map(Election::leadership);
     if let Some(leadership) = &leadership {
         meters.set_leadership(leadership.clone());

@@ -112,7 +112,7 @@ async fn a_file_that_cannot_be_read_is_refused() {
     let circle = |path: &Path| symlink(path.file_name().unwrap(), path).unwrap();
     let cases: [Case<'_>; 5] = [
         (&|_| {}, "No such file"),
-        (&directory, "it is no regular file"),
+        (&directory, "has no component: it is empty"),
         (&pipe, "it is no regular file"),
         (&dangling, "No such file"),
         (&circle, "symbolic links"),

@@ -6,10 +6,12 @@ mod support;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use sluicebox_testkit::api_server::{ApiServer, Kind};
 use sluicebox_testkit::http::{Answer, PageServer};
 use sluicebox_testkit::program::Program;
 use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, require};
-use support::{PATIENCE, Place, SLOW, replace, until};
+use support::{PATIENCE, Place, SLOW, pending, replace, until};
 
 const MIB: u64 = 1 << 20;
 /// What the program takes at most beside its queues and the memory of its modules: a page with the series of it, what four lanes hand over and
@@ -141,6 +143,45 @@ async fn under_a_flood_the_program_takes_what_its_queues_may_hold_and_no_more_th
     assert!(small.held >= few * 3 / 4 && large.held >= many * 3 / 4, "{small:?} {large:?}");
     let more = (large.grown - large.modules).saturating_sub(small.grown - small.modules);
     assert!(more >= (large.held - small.held) / 2, "{small:?} {large:?}");
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_a_store_does_not_stay_in_memory_while_a_write_hangs() {
+    if !require(Need::Redis) {
+        return;
+    }
+    let (redis, api) = (RedisServer::start(RedisOptions::default()).await.unwrap(), ApiServer::start().await.unwrap());
+    let place = Place::new();
+    let queues = 8 * MIB;
+    let rest = format!(
+        "memory: {{queues: 8MiB}}\nsources: {{pods: {{}}}}\nmodules: {{lines: {{use: json-lines, to: [out]}}}}\n\
+         sinks: {{out: {{redis: {{url: \"{}\", channel: c}}, write-deadline: 5m, store: {{bytes: 1MiB}}}}}}\nshutdown-grace: 2s\n",
+        redis.url()
+    );
+    let mut program = place.run(&place.configure(&api.url(), &rest));
+    program.until_ready(SLOW).await.unwrap();
+    let metric = async |name: &str, label: &str| sum(&program, name, label).await;
+    api.create_pod(pending("web")).unwrap();
+    until(&program, "the lane has worked", async || metric("sluicebox_sink_written_total", "").await >= 1).await;
+    let (_, idle) = resident(&program);
+    redis.pause();
+    // Larger than a quarter of the store, and many times what may be held.
+    let changes = 220;
+    let filler = "x".repeat(300 << 10);
+    for number in 0..changes {
+        let patch = json!({"metadata": {"annotations": {"filler": format!("{number} {filler}")}}});
+        api.patch(Kind::Pods, "shop", "web", &patch).unwrap();
+        let handed = async || metric("sluicebox_sink_entries_total", "").await + 4 > number;
+        until(&program, "the change is handed on", handed).await;
+    }
+    let too_large = async || metric("sluicebox_sink_dropped_entries_total", "reason=\"store-too-large\"").await;
+    until(&program, "what is too large is dealt with", async || too_large().await > changes / 2).await;
+    let (peak, _) = resident(&program);
+    let modules = metric("sluicebox_lane_memory_bytes", "").await;
+    println!("{changes} changes of 300 KiB: grown by {}, of which modules hold {modules}", peak.saturating_sub(idle));
+    assert!(peak.saturating_sub(idle) <= queues + modules + BESIDE, "{peak} bytes, {idle} idle, modules {modules}");
+    redis.resume();
+    let _late = program.stop(PATIENCE).await.unwrap();
 }
 
 #[tokio::test]

@@ -20,6 +20,14 @@ fn every_preset_is_described_with_what_it_would_get() {
             assert!(page.contains(line), "{line} is missing for {name} in {page}");
         }
     }
+    let exports = |page: &str| -> Vec<String> {
+        let list = page.split_once("  exports   ").unwrap().1.split_once("\n  imports ").unwrap().0;
+        list.lines().map(|line| line.trim().to_owned()).collect()
+    };
+    for page in said.out.split("\n  version ").skip(1) {
+        let exports = exports(page);
+        assert!(exports.len() > 1 && exports.is_sorted(), "{page}");
+    }
     assert!(said.out.contains("memory 64MiB (a fresh instance above 48MiB), deadline 1s, start-deadline 5s"), "{}", said.out);
 }
 
@@ -27,11 +35,12 @@ fn every_preset_is_described_with_what_it_would_get() {
 fn what_a_refused_component_asks_for_is_shown_with_the_reason() {
     let place = Place::new();
     let path = place.path("sockets.wasm");
-    let text = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance (export "connect" (func)))) (import "wasi:cli/stdout@0.2.0" (instance (export "get" (func)))))"#;
+    let text = r#"(component (import "wasi:sockets/tcp@0.2.0" (instance (export "connect" (func)))) (import "wasi:cli/stdout@0.2.0" (instance $out (export "get" (func)))) (export "z" (instance $out)) (export "a" (instance $out)))"#;
     std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
     let said = run(&["inspect", path.to_str().unwrap()]);
     assert_eq!(said.code, 2);
     assert!(said.out.contains("  imports   wasi:sockets/tcp@0.2.0\n            wasi:cli/stdout@0.2.0"), "{}", said.out);
+    assert!(said.out.contains("  exports   a\n            z\n"), "{}", said.out);
     assert!(said.out.contains("  accepted  no"), "{}", said.out);
     assert!(said.error.contains("it imports wasi:sockets/tcp@0.2.0, wasi:cli/stdout@0.2.0; granted: "), "{}", said.error);
 }

@@ -97,6 +97,10 @@ fn a_module_that_fails_is_neither_expected_nor_blessed() {
     assert_eq!(said.code, 1, "{}{}", said.out, said.error);
     assert!(said.out.contains("it failed: cannot "), "{}", said.out);
     assert!(said.out.contains("not blessed: a module that fails is not what a case can expect"), "{}", said.out);
+    // Without the wish to bless it, that is no way out either.
+    let said = run(&["test", path.to_str().unwrap(), "--module", module("hostile").to_str().unwrap()]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.error);
+    assert!(!said.out.contains("--bless") && said.out.contains("hint: what a module fails of is never blessed"), "{}", said.out);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 

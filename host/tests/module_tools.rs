@@ -2,13 +2,17 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluicebox::presets::PRESETS;
-use sluicebox_testkit::api_server::ApiServer;
+use sluicebox_testkit::http::{Answer as Told, PageServer};
 use sluicebox_testkit::servers::{Need, example, require};
+use sluicebox_testkit::tracer::{Answer as Reported, SIX, Tracer};
 use support::author::{Said, run};
+use support::machine::Machine;
 use support::{Place, SLOW, pending};
 
 fn sources(inside: &str) -> PathBuf {
@@ -74,42 +78,85 @@ fn tried(module: &str, cases: &Path) {
     assert!(differed > 0, "{module}");
 }
 
-/// The module in a lane of a collector that runs: `record`, then `test --bless` and `replay` with what was recorded.
-async fn recorded(module: &str) {
-    let place = Place::new();
-    let api = ApiServer::start().await.unwrap();
+/// Everything that a module may be told of: a cluster, a node whose groups use something, a tracer, a page of metrics.
+struct World {
+    machine: Machine,
+    _tracer: Tracer,
+    page: PageServer,
+    sources: String,
+}
+
+impl World {
+    async fn new() -> Self {
+        let machine = Machine::new().await;
+        machine.pod(7, 1);
+        let socket = machine.place.path("tracer.sock");
+        let tracer = Tracer::start(&socket, Reported::Report(SIX.into())).unwrap();
+        let text = "# TYPE container_cpu_usage_seconds_total counter\n\
+                    container_cpu_usage_seconds_total{container=\"app\",image=\"i\",namespace=\"shop\",pod=\"page-1\"} 5\n";
+        let page = PageServer::start(Told::Report(text.into())).await.unwrap();
+        let sources = format!(
+            "sources:\n  pods: {{}}\n  services: {{}}\n  nodes: {{}}\n  namespaces: {{}}\n  inventory: {{period: 1s}}\n\
+             \x20 cgroups: {{period: 500ms, root: \"{}\"}}\n  tracer: {{socket: \"{}\", period: 500ms}}\n\
+             \x20 scrape: {{targets: {{page: {{url: \"http://{}/metrics\", period: 500ms}}}}}}\n",
+            machine.kubelet.root().display(),
+            socket.display(),
+            page.address(),
+        );
+        Self { machine, _tracer: tracer, page, sources }
+    }
+}
+
+/// The module in a lane of a collector that runs: `record`, then `test --bless` and `replay` with what was recorded. Gives the kinds of
+/// steps that the case has.
+async fn recorded(module: &str) -> BTreeSet<String> {
+    let world = World::new().await;
+    let place = &world.machine.place;
     let rest = format!(
-        "sources: {{pods: {{}}, services: {{}}, nodes: {{}}, namespaces: {{}}}}\nmodules: {{lines: {{use: {module}, to: [out]}}}}\n\
-         sinks: {{out: {{stdout: {{}}}}}}\n"
+        "{}modules: {{lines: {{use: {module}, settings: {}, to: [out]}}}}\nsinks: {{out: {{stdout: {{}}}}}}\n",
+        world.sources,
+        settings(module),
     );
-    let mut program = place.run(&place.configure(&api.url(), &rest));
+    let mut program = place.run(&place.configure(&world.machine.api.url(), &rest));
     program.until_ready(SLOW).await.unwrap();
-    api.create_pod(pending("web-1")).unwrap();
     let (state, case) = (place.path("state"), place.path("real.json"));
-    let module = module.to_owned();
+    let tool = module.to_owned();
+    let path = case.clone();
     let tools = tokio::task::spawn_blocking(move || {
-        let case = case.to_str().unwrap();
-        let said = done(&[
-            "record",
-            "--state-directory",
-            state.to_str().unwrap(),
-            "--lane",
-            "lines",
-            "--number",
-            "1",
-            "--output",
-            case,
-            "--redact",
-            "name",
-        ]);
-        assert!(said.contains(" steps of lane `lines`"), "{said}");
-        assert!(!std::fs::read_to_string(case).unwrap().contains("web-1"));
-        done(&["test", case, "--module", &module, "--bless"]);
-        done(&["test", case, "--module", &module]);
-        done(&["replay", case, "--module", &module]);
+        let (state, case) = (state.to_str().unwrap(), path.to_str().unwrap());
+        let record = ["record", "--state-directory", state, "--lane", "lines", "--output", case];
+        let said = done(&[&record[..], &["--number", "5000", "--time", "3s", "--redact", "name"]].concat());
+        assert!(said.contains(" steps of lane `lines`"), "{tool}: {said}");
+        assert!(!std::fs::read_to_string(case).unwrap().contains("web-1"), "{tool}");
+        done(&["test", case, "--module", &tool, "--bless"]);
+        done(&["test", case, "--module", &tool]);
+        done(&["replay", case, "--module", &tool]);
     });
-    tools.await.unwrap();
-    assert!(program.stop(SLOW).await.unwrap().success());
+    tokio::pin!(tools);
+    for number in 0_u64.. {
+        // Pods come all the while.
+        world.machine.api.create_pod(pending(&format!("web-1{number}"))).unwrap();
+        let pause = tokio::time::sleep(Duration::from_millis(500));
+        tokio::select! {
+            done = &mut tools => {
+                done.unwrap();
+                break;
+            }
+            () = pause => {}
+        }
+    }
+    assert!(program.stop(SLOW).await.unwrap().success(), "{}", program.log().unwrap());
+    drop(world.page);
+    let case: Value = serde_json::from_str(&std::fs::read_to_string(case).unwrap()).unwrap();
+    case["steps"].as_array().unwrap().iter().filter_map(|step| step.as_object()?.keys().next().cloned()).collect()
+}
+
+/// What a preset cannot do without.
+fn settings(module: &str) -> &'static str {
+    match module {
+        "mape-kafka" => "{container-id-label: pod}",
+        _ => "{}",
+    }
 }
 
 #[test]
@@ -120,18 +167,18 @@ fn every_preset_is_tried_with_its_own_cases() {
 }
 
 #[tokio::test]
-async fn events_are_recorded_of_every_preset_that_takes_what_a_cluster_tells() {
-    let mut recorded_of = 0;
+async fn events_are_recorded_of_every_preset() {
     for preset in PRESETS {
-        // The others want samples, connections or series.
+        let kinds = recorded(preset.name).await;
         let inspected = tokio::task::spawn_blocking(|| done(&["inspect", preset.name])).await.unwrap();
         let handles = inspected.lines().find(|line| line.starts_with("  handles ")).unwrap();
-        if handles.contains("pods") || handles.contains("objects") {
-            recorded(preset.name).await;
-            recorded_of += 1;
-        }
+        // All that it takes has come, and so it was recorded.
+        let steps =
+            [("objects", "events"), ("pods", "events"), ("samples", "tick"), ("connections", "report"), ("series", "series")];
+        let expected: BTreeSet<&str> =
+            steps.into_iter().filter_map(|(kind, step)| handles.contains(kind).then_some(step)).collect();
+        assert!(expected.iter().all(|step| kinds.contains(*step)), "{}: {expected:?}, {kinds:?}", preset.name);
     }
-    assert!(recorded_of >= 3, "{recorded_of}");
 }
 
 /// All of it with the example in one language.

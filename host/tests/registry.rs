@@ -2,111 +2,15 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
 use sluicebox::trust::keys::PrivateKey;
-use sluicebox::trust::signature::text as in_text;
-use sluicebox_registry::layout::SIGNATURE;
-use sluicebox_registry::{Config, Reference, push};
-use sluicebox_testkit::api_server::ApiServer;
-use sluicebox_testkit::program::Program;
-use sluicebox_testkit::servers::{Need, REGISTRY_USER, RegistryOptions, RegistryServer, require};
+use sluicebox_registry::Config;
+use sluicebox_testkit::servers::{Need, REGISTRY_USER, RegistryOptions, require};
 use sluicebox_wasm::digest;
-use support::{PATIENCE, Place, SLOW, digest_in, module, pending, sluicebox, status_of, until, until_within, version_of};
-
-/// A registry, a place for the program, and what it watches.
-struct Bench {
-    place: Place,
-    api: ApiServer,
-    registry: RegistryServer,
-    /// What the configuration says of the registry.
-    said: Config,
-}
-
-impl Bench {
-    async fn new(options: RegistryOptions) -> Self {
-        let registry = RegistryServer::start(options).await.unwrap();
-        let place = Place::new();
-        let mut said = Config::default();
-        if options.password {
-            fs::write(place.path("password"), REGISTRY_USER.1).unwrap();
-            said.username = Some(REGISTRY_USER.0.to_owned());
-            said.password_file = Some(place.path("password"));
-        }
-        if let Some(authority) = registry.certificate_authority() {
-            said.ca_file = Some(authority.to_owned());
-            said.plain_http = Some(false);
-        }
-        Self { place, api: ApiServer::start().await.unwrap(), registry, said }
-    }
-
-    fn named(&self, rest: &str) -> String {
-        format!("oci://{}/shop/lines{rest}", self.registry.host())
-    }
-
-    /// Pushes a component; gives the digest of its manifest.
-    async fn push(&self, tag: &str, component: &[u8]) -> String {
-        self.push_with(tag, component, BTreeMap::new()).await
-    }
-
-    async fn push_with(&self, tag: &str, component: &[u8], annotations: BTreeMap<String, String>) -> String {
-        let reference = Reference::find(&self.named(tag)).unwrap().unwrap();
-        push(&reference, component.to_vec(), &[], &[], annotations, &self.said).await.unwrap().digest
-    }
-
-    fn rest(module: &str, registries: &str) -> String {
-        format!(
-            "sources: {{pods: {{}}}}\nreload: {{poll: 200ms, debounce: 50ms, kubernetes-events: true}}\npull: {{every: 1s, deadline: 20s}}\n\
-             registries: {registries}\nmodules: {{lines: {{use: \"{module}\", to: [out]}}}}\nsinks: {{out: {{stdout: {{}}}}}}\n"
-        )
-    }
-
-    async fn run(&self, module: &str) -> Program {
-        let registries = serde_json::json!({ self.registry.host(): self.said });
-        self.run_with(module, &registries.to_string()).await
-    }
-
-    async fn run_with(&self, module: &str, registries: &str) -> Program {
-        let config = self.place.configure(&self.api.url(), &Self::rest(module, registries));
-        let mut program = self.place.run(&config);
-        program.until_alive(PATIENCE).await.unwrap();
-        program
-    }
-
-    /// A pod comes, and the module makes a line of it.
-    async fn sees(&self, program: &Program, name: &str) {
-        self.api.create_pod(pending(name)).unwrap();
-        program.until_lines(SLOW, |lines| lines.iter().any(|line| line.contains(name))).await.unwrap();
-    }
-}
-
-/// Two versions of the same module.
-fn versions() -> [Vec<u8>; 2] {
-    let component = fs::read(module("hostile")).unwrap();
-    [version_of(&component, "one"), version_of(&component, "two")]
-}
-
-async fn until_runs(program: &Program, component: &[u8]) {
-    let wanted = digest(component);
-    until_within(program, SLOW, "the lane runs it", async || {
-        status_of(program, "lines").await["state"] == "at-work" && digest_in(program, "lines").await == wanted
-    })
-    .await;
-}
-
-async fn until_refused(program: &Program, words: &[&str]) {
-    until(program, &format!("it is refused: {words:?}"), async || {
-        let refused = status_of(program, "lines").await["refused"].to_string();
-        words.iter().all(|word| refused.contains(word))
-    })
-    .await;
-}
-
-fn logged(program: &Program, words: &[&str]) -> bool {
-    program.log().unwrap().lines().any(|line| words.iter().all(|word| line.contains(word)))
-}
+use support::pulls::{Bench, logged, signed, trusting, until_refused, until_runs, versions};
+use support::{PATIENCE, digest_in, module, sluicebox, status_of, until, version_of};
 
 #[tokio::test]
 async fn a_module_is_pulled_by_its_tag_and_what_the_tag_comes_to_mean_takes_its_place() {
@@ -191,6 +95,8 @@ async fn without_a_copy_a_lane_waits_for_the_registry_and_says_so() {
     .await;
     let (ready, said) = program.get("/readyz").await.unwrap();
     assert!(!ready && said.contains("cannot be pulled"), "{said}");
+    assert!(logged(&program, &["a registry does not answer: there is no copy, and what needs it waits"]));
+    assert!(!logged(&program, &["what runs goes on"]), "{}", program.log().unwrap());
     bench.registry.restart().await.unwrap();
     until_runs(&program, &one).await;
     bench.sees(&program, "pod-0").await;
@@ -308,19 +214,17 @@ async fn a_module_of_a_registry_must_be_signed_and_pinned_as_any_other() {
     }
     let [one, two] = versions();
     let key = PrivateKey::generate().unwrap();
-    let signed = |by: &PrivateKey, component: &[u8]| BTreeMap::from([(SIGNATURE.to_owned(), in_text(&by.sign(component)))]);
     let bench = Bench::new(RegistryOptions::default()).await;
     bench.push_with(":v1", &one, signed(&key, &one)).await;
-    let pem = key.public().pem().replace('\n', "\n      ");
     let lane = format!("use: \"{}\", to: [out]", bench.named(":v1"));
-    let rest =
-        Bench::rest(&bench.named(":v1"), "{}") + &format!("trust:\n  signed-by: [ops]\n  keys:\n    ops: |\n      {pem}\n");
+    let rest = Bench::rest(&bench.named(":v1"), "{}") + &trusting(&key);
     let config = bench.place.configure(&bench.api.url(), &rest);
     let mut program = bench.place.run(&config);
     program.until_alive(PATIENCE).await.unwrap();
     until_runs(&program, &one).await;
     bench.push(":v1", &two).await;
-    until_refused(&program, &["verifying the component", "there is no annotation `sluicebox.signature`"]).await;
+    let words = ["verifying the component", "there is no annotation `sluicebox.signature`", "`sluicebox module push FILE` takes"];
+    until_refused(&program, &words).await;
     bench.push_with(":v1", &two, signed(&PrivateKey::generate().unwrap(), &two)).await;
     until_refused(&program, &["verifying the component", "does not fit it"]).await;
     bench.sees(&program, "pod-0").await;
@@ -382,6 +286,26 @@ async fn an_author_pushes_a_module_and_whoever_is_given_its_name_looks_at_it() {
     fs::write(&none, "no component").unwrap();
     let refused = sluicebox(&["module", "push", none.to_str().unwrap(), &bench.named(":v4")]);
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_module_while_its_registry_is_away_is_told_so() {
+    if !require(Need::Registry) {
+        return;
+    }
+    let mut bench = Bench::new(RegistryOptions::default()).await;
+    bench.registry.kill();
+    for command in
+        [vec!["inspect", &bench.named(":v1")], vec!["push", module("json-lines").to_str().unwrap(), &bench.named(":v1")]]
+    {
+        let output = sluicebox(&[vec!["module"], command].concat());
+        let said = text(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("hint: is the registry up, and can it be reached from here?"),
+            "{said}"
+        );
+        assert!(!said.contains("asked again"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use sluicebox_contract::quantity::{ByteSize, TimeSpan};
 use sluicebox_registry::layout::{CONFIG, LAYER, MANIFEST, digest};
 use sluicebox_registry::{Config, Kind, PullConfig, PullError, Pulled, Puller, Reference, Wish};
+use sluicebox_testkit::api_server::ApiServer;
 use sluicebox_testkit::http::{Answer, PageServer};
-use support::binary;
+use support::{PATIENCE, Place, binary, status_of, until};
 
 const COMPONENT: &[u8] = b"a component";
 const MOST: usize = 1 << 20;
@@ -255,4 +256,32 @@ async fn a_token_that_cannot_be_sent_ends_the_pull_and_nothing_else() {
     registry.0.answer_to("/v2/ ", raw("401 Unauthorized", &[&ask], b""));
     registry.0.answer_to("/token", Answer::Status(403, b"go away".to_vec()));
     registry.refuses(Kind::Denied, "go away").await;
+}
+
+#[tokio::test]
+async fn one_that_has_refused_and_goes_away_then_is_told_each_time() {
+    let (place, api) = (Place::new(), ApiServer::start().await.unwrap());
+    let registry = Registry::with(told(&json!({})), component()).await;
+    let rest = format!(
+        "sources: {{pods: {{}}}}\npull: {{every: 1s}}\nmodules: {{lines: {{use: \"oci://{}/shop/lines:v1\", to: [out]}}}}\n\
+         sinks: {{out: {{stdout: {{}}}}}}\n",
+        registry.0.address()
+    );
+    let mut program = place.run(&place.configure(&api.url(), &rest));
+    program.until_alive(PATIENCE).await.unwrap();
+    let warnings = || program.log().unwrap().matches("a registry does not answer: there is no copy").count();
+    until(&program, "it is refused", async || status_of(&program, "lines").await["failure"].is_string()).await;
+    for time in 1..=2 {
+        assert_eq!(warnings(), time - 1, "{}", program.log().unwrap());
+        registry.0.clear_rules();
+        registry.0.answer(Answer::Status(500, b"{}".to_vec()));
+        until(&program, "it is away", async || warnings() == time).await;
+        let refused = program.metric("sluicebox_pulls_total", "result=\"refused\"").await.unwrap();
+        registry.0.answer_to("/v2/ ", Answer::Report(b"{}".to_vec()));
+        registry.0.answer_to("/manifests/", told(&json!({})));
+        until(&program, "it refuses again", async || {
+            program.metric("sluicebox_pulls_total", "result=\"refused\"").await.unwrap() > refused
+        })
+        .await;
+    }
 }

@@ -155,6 +155,63 @@ fn verify_says_what_is_wrong_with_each_file() {
 }
 
 #[test]
+fn verify_goes_on_after_a_file_that_cannot_be_read() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
+    assert_eq!(desk.run(&["sign", "--key", "@ops.pem", "@m.wasm"]).code, 0);
+    fs::copy(desk.path("m.wasm"), desk.path("n.wasm")).unwrap();
+    let said = desk.run(&["verify", "--key", "@ops.pub", "@gone.wasm", "@m.wasm", "@n.wasm"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("m.wasm: signed by this key"), "{}", said.out);
+    for words in ["gone.wasm: No such file", "n.wasm: it is not signed: there is no "] {
+        assert!(said.error.contains(words), "{words} is missing in {}", said.error);
+    }
+}
+
+#[test]
+fn what_is_no_component_is_not_signed_and_the_others_are() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
+    let whole = fs::read(desk.path("m.wasm")).unwrap();
+    for (name, bytes, words) in [
+        ("empty.wasm", &b""[..], "empty.wasm is not signed: the file is empty\nhint: copy the file again, whole"),
+        ("words.wasm", b"words", "words.wasm is not signed: it is not WebAssembly\nhint: "),
+        ("core.wasm", b"\0asm\x01\0\0\0", "core.wasm is not signed: it is a core WebAssembly module, not a component\nhint: "),
+        ("half.wasm", &whole[..whole.len() / 2], "half.wasm is not signed: it is truncated"),
+    ] {
+        fs::write(desk.path(name), bytes).unwrap();
+        let said = desk.run(&["sign", "--key", "@ops.pem", &format!("@{name}"), "@m.wasm"]);
+        assert!(said.code == 2 && said.error.contains(words), "{words} is missing in {}", said.error);
+        assert!(!desk.path(&format!("{name}.sig")).exists());
+        assert!(said.out.contains("m.wasm.sig: signed sha256:"), "{}", said.out);
+    }
+}
+
+#[test]
+fn a_directory_is_signed_by_the_component_in_it() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
+    fs::create_dir(desk.path("modules")).unwrap();
+    fs::copy(desk.path("m.wasm"), desk.path("modules/m-1.wasm")).unwrap();
+    let said = desk.run(&["sign", "--key", "@ops.pem", "@modules"]);
+    assert!(said.code == 0 && said.out.contains("modules/m-1.wasm.sig: signed sha256:"), "{}{}", said.out, said.error);
+    let said = desk.run(&["verify", "--key", "@ops.pub", "@modules"]);
+    assert!(said.code == 0 && said.out.contains("modules/m-1.wasm: signed by this key"), "{}{}", said.out, said.error);
+}
+
+#[test]
+fn half_of_a_key_does_not_stay() {
+    let desk = Desk::new();
+    // There is nothing, and nothing can be made: the place is taken by a link that leads nowhere.
+    std::os::unix::fs::symlink("gone/ops.pub", desk.path("ops.pub")).unwrap();
+    let said = desk.run(&["keygen", "@ops"]);
+    assert!(said.code == 2 && said.error.contains("ops.pub is there already"), "{}", said.error);
+    assert!(!desk.path("ops.pem").exists());
+    fs::remove_file(desk.path("ops.pub")).unwrap();
+    assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
+}
+
+#[test]
 fn check_says_what_a_module_may_do_and_why_it_is_trusted() {
     let desk = Desk::new();
     let printed = desk.run(&["keygen", "@ops"]).out;

@@ -179,7 +179,8 @@ impl Reader {
         };
         for (list, kind) in [("node", "node"), ("pods", "pod")] {
             let items = match inventory.get_mut(list).map(Value::take) {
-                None => continue,
+                // Its node may not be known yet.
+                None | Some(Value::Null) => continue,
                 Some(Value::Array(items)) => items,
                 Some(item) => vec![item],
             };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use sluicebox_contract::TimeSpan;
 use sluicebox_contract::quantity::ByteSize;
@@ -87,9 +88,10 @@ pub enum Action {
     Bench(BenchArguments),
     /// Record events of a running collector as a case
     ///
-    /// The collector looks at a lane's last batch twenty times a second until it has seen so many
-    /// events, or the time is over: a busy lane shapes more than is recorded, and none of it is slowed
-    /// down. What `--redact` names is taken out before anything is written: every field of that name,
+    /// All that a lane is given is recorded, until there are so many events, or the time is over. Where
+    /// more comes in quick succession than is wanted, each event has the same chance to be recorded. Until
+    /// others come, what the lane had last stands in for them. None of it is slowed down. The file is
+    /// readable by its owner alone. What `--redact` names is taken out before anything is written: every field of that name,
     /// every label, annotation or attribute, and every `value` beside such a `name`; in objects that
     /// stand as text, too. The same text becomes the same word, an address another address, and where it
     /// stands within another text, such as a name in a path, it is taken out as well if it has four
@@ -97,7 +99,7 @@ pub enum Action {
     /// fields say in words of their own: look at the file before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
-    ///   sluicebox module record --lane galileo --redact annotations --output cases/real.json
+    ///   sluicebox module record --lane galileo --redact annotations,image --output cases/real.json
     ///
     /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
     #[command(verbatim_doc_comment)]
@@ -106,12 +108,15 @@ pub enum Action {
     ///
     /// One layer of the type `application/wasm`, as `wkg oci push` and `oras push` make it. Whoever has
     /// logged in with `docker login`, `oras login` or `podman login` is known. A registry on this machine
-    /// is asked without TLS. A signature beside the file goes along. What would be refused when it is loaded is not pushed. What is printed is what
-    /// a configuration may say: it means this component, whatever becomes of the tag.
+    /// is asked without TLS, another one only with `--plain-http`; a password is told to another machine without
+    /// TLS only with `--secrets-in-clear-text`, too. A signature beside the file goes along. What would be
+    /// refused when it is loaded is not pushed. What is printed is what a configuration may say: it means
+    /// this component, whatever becomes of the tag.
     ///
     ///   sluicebox module push ./hello.wasm oci://registry:5000/shop/hello:v1
     ///
-    /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component.
+    /// Exit codes: 0 pushed, 1 the registry did not take it, 2 wrong command line or component, or a password
+    /// that could be read on its way.
     #[command(verbatim_doc_comment)]
     #[allow(clippy::doc_markdown, reason = "it is shown as it stands")]
     Push(PushArguments),
@@ -143,8 +148,10 @@ pub enum Action {
     ///   openssl pkeyutl -sign -rawin -inkey ops.pem -in hello.wasm -out hello.wasm.sig
     ///
     /// A collector whose configuration says `signed-by: ops` takes the component then, and no other.
+    /// What is no WebAssembly component is not signed.
     ///
-    /// Exit codes: 0 signed, 2 no key that can be used, one that others may read, or no file.
+    /// Exit codes: 0 each is signed, 2 no key that can be used, one that others may read, or a file that
+    /// cannot be read or is no component.
     #[command(verbatim_doc_comment)]
     Sign(SignArguments),
     /// Say whether the signature beside each component is a key's
@@ -153,7 +160,7 @@ pub enum Action {
     ///   base64 -d hello.wasm.sig > raw
     ///   openssl pkeyutl -verify -rawin -pubin -inkey ops.pub -in hello.wasm -sigfile raw
     ///
-    /// Exit codes: 0 each is, 1 one is not, 2 no key that can be used, or no file.
+    /// Exit codes: 0 each is, 1 one is not or cannot be read, 2 no key that can be used.
     #[command(verbatim_doc_comment)]
     Verify(VerifyArguments),
 }
@@ -194,8 +201,8 @@ pub struct TestArguments {
     /// Case files, folders of them, or folders that have a folder `cases`
     #[arg(value_name = "CASES|DIR", required = true)]
     pub cases: Vec<PathBuf>,
-    /// A component file, or a preset by its name
-    #[arg(long, short, value_name = "FILE|PRESET")]
+    /// A component file, a directory with one, a module in a registry (`oci://…`), or a preset by its name
+    #[arg(long, short, value_name = "FILE|DIR|PRESET")]
     pub module: String,
     /// Write what came into the case files, in place of what they expect; the rest of their text stays as it is
     #[arg(long)]
@@ -217,14 +224,14 @@ pub struct RecordArguments {
     /// The case file that is written; it must not be there yet
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// Events, at most: objects, samples, connections, values
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// Events, at most: objects, samples, connections, values; a tick, a report or the series of a query is taken whole
+    #[arg(long, value_name = "N", default_value = "20", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub number: usize,
     /// How long to wait for them
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
-    /// A field, a label, an annotation or an attribute whose text is taken out; may be given several times
-    #[arg(long, value_name = "NAME")]
+    /// A field, a label, an annotation or an attribute whose text is taken out; several with commas between, or given several times
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub redact: Vec<String>,
 }
 
@@ -234,8 +241,8 @@ pub struct ReplayArguments {
     /// Case files, folders of them, or folders that have a folder `cases`
     #[arg(value_name = "CASES|DIR", required = true)]
     pub cases: Vec<PathBuf>,
-    /// A component file, or a preset by its name
-    #[arg(long, short, value_name = "FILE|PRESET")]
+    /// A component file, a directory with one, a module in a registry (`oci://…`), or a preset by its name
+    #[arg(long, short, value_name = "FILE|DIR|PRESET")]
     pub module: String,
     /// Memory that the module may have
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
@@ -256,8 +263,8 @@ pub struct SignArguments {
     /// The private key: PEM, in a file that nobody else may read
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Component files
-    #[arg(value_name = "FILE", required = true)]
+    /// Component files, or directories with one each
+    #[arg(value_name = "FILE|DIR", required = true)]
     pub components: Vec<PathBuf>,
 }
 
@@ -267,24 +274,24 @@ pub struct VerifyArguments {
     /// The public key: PEM
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Component files
-    #[arg(value_name = "FILE", required = true)]
+    /// Component files, or directories with one each
+    #[arg(value_name = "FILE|DIR", required = true)]
     pub components: Vec<PathBuf>,
 }
 
 /// Which components.
 #[derive(Args, Debug)]
 pub struct InspectArguments {
-    /// Component files, or presets by their names
-    #[arg(value_name = "FILE|PRESET", required = true)]
+    /// Component files, directories with one each, modules in registries (`oci://…`), or presets by their names
+    #[arg(value_name = "FILE|DIR|PRESET", required = true)]
     pub modules: Vec<String>,
 }
 
 /// What is measured, and what it may come to.
 #[derive(Args, Debug)]
 pub struct BenchArguments {
-    /// A component file, or a preset by its name
-    #[arg(value_name = "FILE|PRESET")]
+    /// A component file, a directory with one, a module in a registry (`oci://…`), or a preset by its name
+    #[arg(value_name = "FILE|DIR|PRESET")]
     pub module: String,
     /// Case files, or folders of them, whose events are used
     #[arg(long, value_name = "CASES|DIR", num_args = 1..)]
@@ -312,15 +319,18 @@ pub struct BenchArguments {
 /// What is pushed, and where to.
 #[derive(Args, Debug)]
 pub struct PushArguments {
-    /// The component
-    #[arg(value_name = "FILE")]
+    /// The component, or a directory with one
+    #[arg(value_name = "FILE|DIR")]
     pub component: PathBuf,
     /// Registry, name and tag, such as `oci://registry:5000/shop/hello:v1`
     #[arg(value_name = "REFERENCE")]
     pub reference: String,
-    /// Ask the registry without TLS, though it is another machine
+    /// Ask the registry without TLS, though it is another machine; whoever is logged in there has to add `--secrets-in-clear-text`
     #[arg(long)]
     pub plain_http: bool,
+    /// Tell another machine the password without TLS, where anybody between here and there can read it: for networks that encrypt
+    #[arg(long)]
+    pub secrets_in_clear_text: bool,
 }
 
 /// A number that something can be above.

@@ -54,7 +54,7 @@ fn stranger(name: &str, component: &[u8], anatomy: &Anatomy) -> String {
         "{name}\n  digest    sha256:{}\n  weighs    {} bytes\n  exports   {}\n  imports   {}\n",
         digest(component),
         component.len(),
-        modules::list(&anatomy.exports),
+        modules::list(&modules::sorted(&anatomy.exports)),
         modules::list(&anatomy.imports),
     )
 }

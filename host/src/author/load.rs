@@ -1,4 +1,5 @@
-//! The module that an author's command is about: a preset by its name, a component file, or a module in a registry.
+//! The module that an author's command is about: a preset by its name, a component file, a directory with one, or a module in a
+//! registry.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use sluicebox_wasm::{
 };
 
 use super::paths;
-use crate::{foundry, presets, say};
+use crate::{folder, foundry, presets, say};
 
 /// The bytes of the component.
 pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
@@ -21,7 +22,7 @@ pub(super) fn component(name: &str) -> Result<Cow<'static, [u8]>, LoadError> {
         Some(preset) => Ok(Cow::Borrowed(preset.component)),
         None => match Reference::find(name) {
             Some(reference) => pulled(name, reference).map(Cow::Owned),
-            None => read_component(name, Path::new(name), COMPONENT_BYTES).map(Cow::Owned),
+            None => read_component(name, &folder::file(name, Path::new(name))?, COMPONENT_BYTES).map(Cow::Owned),
         },
     }
 }
@@ -39,6 +40,11 @@ fn pulled(name: &str, reference: Result<Reference, NoReference>) -> Result<Vec<u
     match puller.pull(wish) {
         Ok(Pulled::Taken { component, .. }) => Ok(component),
         Ok(Pulled::Unchanged) => Ok(Vec::new()),
+        Err(error) if error.is_away() => {
+            let refusal =
+                Refusal::NotPulled { cause: error.to_string(), cure: "is the registry up, and can it be reached from here?" };
+            Err(LoadError { module: name.to_owned(), refusal })
+        }
         Err(error) => Err(foundry::not_pulled(name, &error)),
     }
 }

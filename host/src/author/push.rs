@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use sluicebox_registry::layout::SIGNATURE;
-use sluicebox_registry::{Config, Reference};
-use sluicebox_wasm::{COMPONENT_BYTES, LoadError, read_component};
+use sluicebox_registry::{Config, Kind, PullError, Reference};
+use sluicebox_wasm::{COMPONENT_BYTES, read_component};
 
 use super::arguments::PushArguments;
 use super::load;
 use crate::trust::signature::Signature;
-use crate::{foundry, say};
+use crate::{folder, foundry, say};
 
 /// Pushes what would be accepted, and says by which name nothing else can be pulled.
 pub(super) fn push(arguments: &PushArguments) -> ExitCode {
@@ -25,12 +25,24 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
             "`{reference}` names a digest, which comes of what is pushed\nhint: name a tag, such as `oci://registry:5000/name:1.0.0`"
         ));
     }
-    let component = match read_component(&name, &arguments.component, COMPONENT_BYTES) {
-        Ok(component) => component,
-        Err(error @ LoadError { .. }) => return load::refused(&error),
+    let config = Config {
+        secrets_in_clear_text: arguments.secrets_in_clear_text,
+        ..Config::of_person(reference.host(), arguments.plain_http.then_some(true))
+    };
+    if config.shows_secret(reference.host()) {
+        return say::wrong(format_args!(
+            "you are logged in to {}, and without TLS anybody between here and there could read the password
+hint: leave out `--plain-http`, log out, or              add `--secrets-in-clear-text` where the network encrypts",
+            reference.host()
+        ));
+    }
+    let read = folder::file(&name, &arguments.component)
+        .and_then(|file| Ok((read_component(&name, &file, COMPONENT_BYTES)?, Signature::beside(&file))));
+    let (component, signature) = match read {
+        Ok(read) => read,
+        Err(error) => return load::refused(&error),
     };
     let mut annotations = BTreeMap::new();
-    let signature = Signature::beside(&arguments.component);
     match (signature.text(), &signature.found) {
         (Some(text), _) => drop(annotations.insert(SIGNATURE.to_owned(), text)),
         (None, Ok(None)) => {}
@@ -41,7 +53,6 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
         Ok(module) => module.describe().clone(),
         Err(code) => return code,
     };
-    let config = Config::of_person(reference.host(), arguments.plain_http.then_some(true));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -56,9 +67,21 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let hint = if error.is_away() { "is the registry up, and can it be reached from here?" } else { error.hint() };
-            say::complaint(format_args!("error: `{reference}` was not pushed: {error}\nhint: {hint}"));
+            say::complaint(format_args!("error: `{reference}` was not pushed: {error}\nhint: {}", hint(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What would cure it, for whoever pushes.
+fn hint(error: &PullError) -> &'static str {
+    match error.kind {
+        Kind::Away => "is the registry up, and can it be reached from here? try again when it is",
+        Kind::Denied => {
+            "log in (`docker login`, `oras login` or `podman login`) as somebody who may push there; a password is told in clear text only with \
+             `--secrets-in-clear-text`"
+        }
+        Kind::Absent => "may anybody push there under this name?",
+        Kind::Mismatch | Kind::Layout | Kind::TooMuch => "is it a registry for OCI artifacts?",
     }
 }

@@ -1,6 +1,7 @@
 //! `sluicebox module record` and `replay`: real events become a case, and cases become entries.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use sluicebox_wasm::WasmShaper;
 use super::arguments::{RecordArguments, ReplayArguments};
 use super::cases::{self, Made};
 use super::recording::{Answer, Asked, Request};
+use super::redact::occurs;
 use super::{layout, load};
 use crate::{harmless, say};
 
@@ -41,13 +43,19 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
     };
     let answer = wait(&asked, request.patience());
     asked.end();
-    match answer.and_then(|case| write(&arguments.output, &case)) {
-        Ok(steps) => {
+    match answer.and_then(|case| write(&arguments.output, &case).map(|steps| (case, steps))) {
+        Ok((case, steps)) => {
             let (path, lane) = (arguments.output.display(), &arguments.lane);
             say::line(format_args!("{path}: {steps} steps of lane `{lane}`, and nothing expected of them yet"));
             say::line(format_args!(
                 "hint: `sluicebox module test {path} --module FILE --bless` adds what the module makes of them"
             ));
+            for name in arguments.redact.iter().filter(|name| !occurs(name, &case)) {
+                let name = harmless::line(name, 200);
+                say::complaint(format_args!(
+                    "warning: nothing was taken out for `{name}`: no field, label or attribute of that name has come"
+                ));
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -79,7 +87,8 @@ fn wait(asked: &Asked, patience: Duration) -> Answer {
 
 fn write(path: &Path, case: &Value) -> Result<usize, String> {
     let text = layout::lay_out(case, 0) + "\n";
-    let written = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    // Only the owner may read it: it holds what the cluster's objects say.
+    let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let written = written.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
     written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(case.get("steps").and_then(Value::as_array).map_or(0, Vec::len))

@@ -26,11 +26,14 @@ impl Redactor {
     /// Redacts every field of one of these names, however deep, every pair (a label, an attribute) that begins with one, and every
     /// object that has one as its `name` or `key` beside a `value`; in objects that stand as text, too. What was taken out is then
     /// looked for in all other texts.
-    pub(super) fn redact(&mut self, value: &mut Value, names: &[String]) {
-        self.fields(value, names);
+    pub(super) fn redact(&mut self, case: &mut Value, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        self.fields(case, names);
         let texts = Texts::of(&self.words);
         if !texts.is_empty() {
-            texts.replace(value);
+            texts.replace(case);
         }
     }
 
@@ -41,7 +44,6 @@ impl Redactor {
                 let entry = ["name", "key"].iter().find_map(|name| fields.get(*name)?.as_str());
                 let is_entry = entry.is_some_and(is_named);
                 for (name, value) in fields {
-                    unfold(name, value);
                     if is_named(name) || (is_entry && name == "value") { self.clear(value) } else { self.fields(value, names) }
                 }
             }
@@ -97,13 +99,20 @@ impl Redactor {
     }
 }
 
-/// An object that stands as text hides its fields.
-fn unfold(name: &str, value: &mut Value) {
-    if name == "json"
-        && let Some(object) = value.as_str().and_then(structured)
-        && object.is_object()
-    {
-        *value = object;
+/// Whether something would be taken out for this name; what was taken out has left its name there.
+pub(super) fn occurs(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => {
+            let entry = ["name", "key"].iter().find_map(|field| fields.get(*field)?.as_str());
+            let is_entry = entry == Some(name) && fields.contains_key("value");
+            is_entry || fields.iter().any(|(field, value)| field == name || occurs(name, value))
+        }
+        Value::Array(items) => match items.as_slice() {
+            [Value::String(first), Value::String(_)] if first == name => true,
+            items => items.iter().any(|item| occurs(name, item)),
+        },
+        Value::String(text) => structured(text).is_some_and(|inner| occurs(name, &inner)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -141,7 +150,16 @@ impl<'a> Texts<'a> {
     fn replace(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                if let Some(fresh) = self.replaced(text) {
+                // Within it a text is written with escapes.
+                let fresh = match structured(text) {
+                    Some(mut inner) => {
+                        let before = inner.clone();
+                        self.replace(&mut inner);
+                        (inner != before).then(|| inner.to_string())
+                    }
+                    None => self.replaced(text),
+                };
+                if let Some(fresh) = fresh {
                     *text = fresh;
                 }
             }
@@ -233,10 +251,23 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_stands_as_text_is_redacted_too() {
-        let mut value = json!({"object": {"json": "{ \"metadata\": {\"name\": \"web\"} }"}});
-        Redactor::default().redact(&mut value, &["name".to_owned()]);
-        assert_eq!(value, json!({"object": {"json": {"metadata": {"name": "redacted-1"}}}}));
+    fn a_text_that_is_an_object_stays_a_text() {
+        let label = json!({"metric": {"__name__": "x", "json": "{\"a\": \"web\"}"}});
+        assert_eq!(redacted(label.clone(), &[]), label);
+        assert_eq!(redacted(label.clone(), &["team"]), label);
+        let expected = json!({"metric": {"__name__": "x", "json": "{\"a\":\"redacted-1\"}"}});
+        assert_eq!(redacted(label, &["a"]), expected);
+    }
+
+    #[test]
+    fn a_name_occurs_wherever_its_text_would_be_taken_out() {
+        let value = json!({"labels": [["app", "web"]], "env": [{"name": "TOKEN", "value": "s"}], "text": "{\"team\": \"blue\"}", "app": "TOKENS"});
+        for name in ["labels", "app", "TOKEN", "team", "value"] {
+            assert!(occurs(name, &value), "{name}");
+        }
+        for name in ["web", "blue", "TOKENS", "labels,app", "s"] {
+            assert!(!occurs(name, &value), "{name}");
+        }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sluicebox_wasm::{digest, read_component};
+use sluicebox_wasm::{digest, has_form, read_component};
 
 use super::arguments::{KeygenArguments, SignArguments, VerifyArguments};
 use crate::plan::{NAME_HINT, is_name};
-use crate::say;
 use crate::trust::keys::{KeyError, PrivateKey, PublicKey};
 use crate::trust::signature::{self, Signature};
+use crate::{folder, say};
 
 /// No key is larger.
 const KEY_BYTES: usize = 64 << 10;
@@ -37,8 +37,9 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> ExitCode {
         say::complaint("error: the system gives no random bytes");
         return ExitCode::FAILURE;
     };
-    let made = create(&private, &text, 0o600).and_then(|()| create(&public, &key.public().pem(), 0o644));
-    if let Err(error) = made {
+    // A private key whose public one cannot be had is of no use, and would be in the way.
+    let beside = || create(&public, &key.public().pem(), 0o644).inspect_err(|_| drop(fs::remove_file(&private)));
+    if let Err(error) = create(&private, &text, 0o600).and_then(|()| beside()) {
         return say::wrong(error);
     }
     let indented = key.public().pem().trim_end().replace('\n', "\n      ");
@@ -66,18 +67,24 @@ pub(super) fn sign(arguments: &SignArguments) -> ExitCode {
         Ok(key) => key,
         Err(error) => return say::wrong(error),
     };
+    let mut code = ExitCode::SUCCESS;
     for component in &arguments.components {
-        let bytes = match component_bytes(component) {
-            Ok(bytes) => bytes,
-            Err(error) => return say::wrong(error),
-        };
-        let path = signature::path(component);
-        if let Err(error) = replace(&path, &format!("{}\n", signature::text(&key.sign(&bytes)))) {
-            return say::wrong(format_args!("cannot write {}: {error}", path.display()));
+        match sign_one(component, &key) {
+            Ok((path, digest)) => say::line(format_args!("{}: signed sha256:{digest}", path.display())),
+            Err(error) => code = say::wrong(error),
         }
-        say::line(format_args!("{}: signed sha256:{}", path.display(), digest(&bytes)));
     }
-    ExitCode::SUCCESS
+    code
+}
+
+/// Gives the path of the signature, and the digest of what was signed.
+fn sign_one(path: &Path, key: &PrivateKey) -> Result<(PathBuf, String), String> {
+    let (file, bytes) = component(path)?;
+    has_form(&bytes).map_err(|refusal| format!("{} is not signed: {refusal}\nhint: {}", file.display(), refusal.hint()))?;
+    let path = signature::path(&file);
+    let written = replace(&path, &format!("{}\n", signature::text(&key.sign(&bytes))));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok((path, digest(&bytes)))
 }
 
 /// Says of each component whether the signature beside it is the key's.
@@ -87,15 +94,15 @@ pub(super) fn verify(arguments: &VerifyArguments) -> ExitCode {
         Err(error) => return say::wrong(error),
     };
     let mut code = ExitCode::SUCCESS;
-    for component in &arguments.components {
-        let bytes = match component_bytes(component) {
-            Ok(bytes) => bytes,
-            Err(error) => return say::wrong(error),
-        };
-        match judge(component, &bytes, &key) {
-            Ok(()) => say::line(format_args!("{}: signed by this key, sha256:{}", component.display(), digest(&bytes))),
-            Err(reason) => {
-                say::complaint(format_args!("error: {}: {reason}", component.display()));
+    for path in &arguments.components {
+        let verified = component(path).and_then(|(file, bytes)| {
+            judge(&file, &bytes, &key).map_err(|reason| format!("{}: {reason}", file.display()))?;
+            Ok((file, digest(&bytes)))
+        });
+        match verified {
+            Ok((file, digest)) => say::line(format_args!("{}: signed by this key, sha256:{digest}", file.display())),
+            Err(error) => {
+                say::complaint(format_args!("error: {error}"));
                 code = ExitCode::FAILURE;
             }
         }
@@ -116,9 +123,14 @@ fn judge(component: &Path, bytes: &[u8], key: &PublicKey) -> Result<(), String> 
     }
 }
 
-fn component_bytes(path: &Path) -> Result<Vec<u8>, String> {
+/// The file that a path means, and its bytes.
+fn component(path: &Path) -> Result<(PathBuf, Vec<u8>), String> {
     let name = path.display().to_string();
-    read_component(&name, path, COMPONENT_BYTES).map_err(|error| format!("{}\nhint: {}", error.refusal, error.refusal.hint()))
+    let read = folder::file(&name, path).and_then(|file| {
+        let bytes = read_component(&name, &file, COMPONENT_BYTES)?;
+        Ok((file.into_owned(), bytes))
+    });
+    read.map_err(|error| format!("{}\nhint: {}", error.refusal, error.refusal.hint()))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKey, String> {
@@ -152,7 +164,8 @@ fn unusable(path: &Path, error: &KeyError) -> String {
 
 /// A file that was not there before.
 fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|file| write(file, text));
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = made.and_then(|file| write(file, text).inspect_err(|_| drop(fs::remove_file(path))));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => there_already(path),
         _ => format!("cannot write {}: {error}", path.display()),

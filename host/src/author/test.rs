@@ -20,6 +20,10 @@ struct Tally {
     held: usize,
     blessed: usize,
     differ: usize,
+    /// Of those that differ: what `--bless` would write.
+    blessable: usize,
+    /// Likewise: those that the module does not survive.
+    failed: usize,
     unreadable: usize,
 }
 
@@ -62,6 +66,8 @@ fn one(path: &Path, module: &Module, limits: &Limits, is_to_bless: bool, tally: 
     } else {
         say::line(format_args!("{name} ... DIFFERS"));
         tally.differ += 1;
+        tally.blessable += usize::from(bless(&text, &mismatches).is_ok());
+        tally.failed += usize::from(mismatches.iter().any(|mismatch| matches!(mismatch.made, Made::Failure(_))));
     }
     if !case.about.is_empty() {
         say::line(format_args!("{MARGIN}{}", harmless::line(&case.about, 200)));
@@ -136,7 +142,7 @@ fn counted(entries: usize) -> String {
 }
 
 fn conclude(tally: &Tally, cases: usize, is_to_bless: bool) -> ExitCode {
-    let Tally { held, blessed, differ, unreadable } = *tally;
+    let Tally { held, blessed, differ, blessable, failed, unreadable } = *tally;
     let mut parts = vec![format!("{held} as expected")];
     for (count, what) in [(blessed, "blessed"), (differ, "with differences"), (unreadable, "unreadable")] {
         if count > 0 {
@@ -145,8 +151,13 @@ fn conclude(tally: &Tally, cases: usize, is_to_bless: bool) -> ExitCode {
     }
     let noun = if cases == 1 { "case" } else { "cases" };
     say::line(format_args!("\n{cases} {noun}: {}", parts.join(", ")));
-    if differ > 0 && !is_to_bless {
+    if blessable > 0 && !is_to_bless {
         say::line("hint: if what came is right, `--bless` writes it into the case files");
+    }
+    if failed > 0 {
+        say::line(
+            "hint: what a module fails of is never blessed: mend the module; `RUST_LOG=debug` shows what it has logged before",
+        );
     }
     match (unreadable, differ) {
         (0, 0) => ExitCode::SUCCESS,

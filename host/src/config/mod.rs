@@ -169,9 +169,12 @@ pub struct Sources {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Module {
-    /// The module: the name of a preset (`sluicebox modules` lists them), the path of a component file, which contains a `/`, or a module in an
-    /// OCI registry, by tag (`oci://registry:5000/name:v1`) or by digest (`oci://registry:5000/name@sha256:…`): a tag is looked at again every
-    /// `pull.every`, and what it has come to mean takes the place of what runs as a changed file does; a digest never means anything else.
+    /// The module: the name of a preset (`sluicebox modules` lists them), the path of a component file or of a directory, which contains a `/`,
+    /// or a module in an OCI registry, by tag (`oci://registry:5000/name:v1`) or by digest (`oci://registry:5000/name@sha256:…`). A directory,
+    /// such as a mounted `ConfigMap`, has one file whose name ends with `.wasm`, with its signature beside it: that one is meant, and a file
+    /// of another name that takes its place is taken up as a changed file is. With none or several of them what is there is refused, and what
+    /// runs goes on. Names that begin with a dot do not count. A tag is looked at again every `pull.every`, and what it has come to mean takes
+    /// the place of what runs as a changed file does; a digest never means anything else.
     #[serde(rename = "use")]
     pub component: String,
     /// SHA-256 of the component file, 64 hexadecimal digits, as `sha256sum` and `sluicebox module inspect` print it: a file with another one

@@ -30,7 +30,8 @@ const LANE: Duration = Duration::from_secs(30);
 /// Time for a change of the pipeline.
 const CHANGE: Duration = Duration::from_secs(10);
 
-/// A component and its signature are two files: the one that comes second has so long before the pair is refused.
+/// A component and its signature are two files, and so are an old one and a new one of another name: the second change has so long before
+/// what is there is refused.
 const SECOND_FILE: Duration = Duration::from_secs(1);
 
 /// What shall run in a lane, and what does.
@@ -62,6 +63,8 @@ pub(super) struct Tried {
     pub(super) digest: String,
     /// Its signature as text, where it had to have one.
     pub(super) signature: Option<String>,
+    /// The digest of the manifest that it was pulled with, if it was.
+    pub(super) manifest: Option<String>,
 }
 
 impl Running {
@@ -74,7 +77,7 @@ impl Running {
 impl Tried {
     pub(super) fn new(lane: &LanePlan, material: &Material) -> Self {
         let signature = material.signature.as_ref().and_then(Signature::text);
-        Self { lane: lane.clone(), digest: material.digest.clone(), signature }
+        Self { lane: lane.clone(), digest: material.digest.clone(), signature, manifest: material.manifest.clone() }
     }
 
     /// What is demanded of it may have become another while it runs.
@@ -164,7 +167,12 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     let tried = Tried::new(&lane, &material);
     examined.map_err(|distrust| distrusted(&distrust, tried.clone()))?;
     let runs = running.as_ref().is_some_and(|running| running.tried.runs_as(&tried) && !running.has_ended());
-    if runs || refused.as_ref().is_some_and(|refused| refused.is_refused_as(&tried)) {
+    if runs {
+        let tried = tried.clone();
+        quietly(move || accept(&parts, &tried)).await.map_err(unread)?;
+        return Ok(Placed::Unchanged { runs });
+    }
+    if refused.as_ref().is_some_and(|refused| refused.is_refused_as(&tried)) {
         return Ok(Placed::Unchanged { runs });
     }
     let at = |step, reason: String, again| Refused { step, reason, tried: Some(tried.clone()), again };
@@ -188,21 +196,34 @@ pub(super) async fn place(parts: Arc<Parts>, changes: Changes, wish: Wish) -> Re
     placed.map_err(|(step, reason)| at(step, reason, true))
 }
 
-/// A component, and whether it may run.
-type Examined = (Material, Result<(), Distrust>);
-
-/// The component that the configuration names. Another look is taken when its signature does not fit: it may be on its way.
-async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
-    match read_once(parts, reading, lane).await? {
-        (_, Err(distrust)) if distrust.is_about_signature() => {
-            sleep(SECOND_FILE).await;
-            read_once(parts, reading, lane).await
-        }
-        examined => Ok(examined),
+/// A version that was pulled has been accepted. Blocks.
+pub(super) fn accept(parts: &Parts, tried: &Tried) {
+    if let (Component::Registry(reference), Some(manifest)) = (&tried.lane.component, &tried.manifest) {
+        parts.registries.accept(reference, manifest);
     }
 }
 
-async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
+/// A component, and whether it may run.
+type Examined = (Material, Result<(), Distrust>);
+
+/// The component that the configuration names. Another look is taken when it seems to be on its way: its signature does not fit, or its
+/// directory has both the old one and the new one, or neither.
+async fn read(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Examined, Refused> {
+    let first = read_once(parts, reading, lane).await?;
+    let is_on_its_way = match &first {
+        Ok((_, examined)) => examined.as_ref().err().is_some_and(Distrust::is_about_signature),
+        Err(error) => matches!(error.refusal, Refusal::NotSingle { .. }),
+    };
+    let read = if is_on_its_way {
+        sleep(SECOND_FILE).await;
+        read_once(parts, reading, lane).await?
+    } else {
+        first
+    };
+    read.map_err(|error| unread(told(&error)))
+}
+
+async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Result<Result<Examined, LoadError>, Refused> {
     let (parts, wanted) = (Arc::clone(parts), lane.clone());
     let work = move || foundry::read(&wanted, &parts.registries).map(|material| examined(material, &wanted));
     let read = match &lane.component {
@@ -210,7 +231,7 @@ async fn read_once(parts: &Arc<Parts>, reading: &Reading, lane: &LanePlan) -> Re
         // A pull has a deadline of its own.
         Component::Preset(_) | Component::Registry(_) => quietly(work).await,
     };
-    read.map_err(unread)?.map_err(|error| unread(told(&error)))
+    read.map_err(unread)
 }
 
 /// The component that was kept.

@@ -22,22 +22,45 @@ pub(super) struct First {
     pub(super) lane: LanePlan,
     /// None when there is nothing to run.
     pub(super) cast: Option<(Cast, Tried, Handlers)>,
-    /// Whether it is the last good module instead of the one that is configured.
-    pub(super) last_good: bool,
+    /// What it is instead of the one that is configured.
+    pub(super) instead: Instead,
     /// What is wrong with the one that is configured.
     pub(super) refused: Option<Refused>,
 }
 
+/// What a lane begins with when what is configured is bad.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// It is not.
+    Nothing,
+    /// The last good module.
+    LastGood,
+    /// The version that was accepted before the one that its registry has now.
+    Before,
+}
+
 /// Loads and starts the module of a lane. Blocks.
 pub(super) fn first(parts: &Parts, lane: &LanePlan) -> First {
-    match try_configured(parts, lane) {
-        (Some(made), None) => First { cast: Some(cast(lane, made)), lane: lane.clone(), last_good: false, refused: None },
-        (made, refused) => match try_last_good(parts, lane, refused.as_ref()) {
-            Some((lane, made)) => First { cast: Some(cast(&lane, made)), lane, last_good: true, refused },
-            // A module that does not start may do so later; its lane tries it again and again.
-            None => First { cast: made.map(|made| cast(lane, made)), lane: lane.clone(), last_good: false, refused },
-        },
+    let (made, refused) = try_configured(parts, lane);
+    let with = |lane: LanePlan, made: Option<Made>, instead, refused| First {
+        cast: made.map(|made| cast(&lane, made)),
+        lane,
+        instead,
+        refused,
+    };
+    if refused.is_none() {
+        return with(lane.clone(), made, Instead::Nothing, None);
     }
+    if let Some((lane, made)) = try_last_good(parts, lane, refused.as_ref()) {
+        return with(lane, Some(made), Instead::LastGood, refused);
+    }
+    if let Some(made) =
+        foundry::before(lane, &parts.registries).and_then(|before| make(parts, lane, &before, "the version before"))
+    {
+        return with(lane.clone(), Some(made), Instead::Before, refused);
+    }
+    // A module that does not start may do so later; its lane tries it again and again.
+    with(lane.clone(), made, Instead::Nothing, refused)
 }
 
 struct Made {
@@ -80,17 +103,23 @@ fn try_last_good(parts: &Parts, lane: &LanePlan, bad: Option<&Refused>) -> Optio
     if bad.is_some_and(|bad| bad.digest == tried.digest && bad.lane.settings == lane.settings) {
         return None;
     }
-    if let Err(distrust) = material.examine(&lane) {
-        tracing::warn!(lane = %lane.name, reason = %distrust, hint = distrust.hint(), "the last good module may not take its place either");
+    let made = make(parts, &lane, &material, "the last good module")?;
+    Some((lane, made))
+}
+
+/// What stands in for a bad one, if it is any better.
+fn make(parts: &Parts, lane: &LanePlan, material: &Material, which: &str) -> Option<Made> {
+    if let Err(distrust) = material.examine(lane) {
+        tracing::warn!(lane = %lane.name, reason = %distrust, hint = distrust.hint(), "{which} may not take its place either");
         return None;
     }
-    let module = parts.foundry.load(&lane, &material.component).ok()?;
-    if useful(&lane, module.handlers()).is_empty() {
+    let module = parts.foundry.load(lane, &material.component).ok()?;
+    if useful(lane, module.handlers()).is_empty() {
         return None;
     }
-    let mut shaper = parts.foundry.shaper(module.clone(), &lane);
+    let mut shaper = parts.foundry.shaper(module.clone(), lane);
     shaper.renew().ok()?;
-    Some((lane, Made { module, shaper, tried }))
+    Some(Made { module, shaper, tried: Tried::new(lane, material) })
 }
 
 /// The last good module of a lane, and the lane as it was with it. Blocks.
@@ -126,5 +155,10 @@ pub(super) async fn first_of_all(parts: &Arc<Parts>) -> Vec<First> {
 }
 
 fn not_yet(lane: LanePlan, reason: String) -> First {
-    First { lane, cast: None, last_good: false, refused: Some(Refused { step: Step::Load, reason, tried: None, again: true }) }
+    First {
+        lane,
+        cast: None,
+        instead: Instead::Nothing,
+        refused: Some(Refused { step: Step::Load, reason, tried: None, again: true }),
+    }
 }

@@ -43,7 +43,7 @@ use crate::registries::Found;
 use crate::trust::signature;
 use crate::wire::Parts;
 use candidate::{Placed, Refused, Running, Step, Wish, place};
-use first::{First, first_of_all};
+use first::{First, Instead, first_of_all};
 use lane::Lane;
 use outcome::not_running;
 use reading::Reading;
@@ -171,7 +171,8 @@ impl Live {
     }
 
     fn start(&mut self, first: First, pipeline: &mut Pipeline, fed: &mut Vec<crate::wire::Fed>) -> anyhow::Result<()> {
-        let First { lane, cast, last_good, refused } = first;
+        let First { lane, cast, instead, refused } = first;
+        let last_good = instead == Instead::LastGood;
         let configured =
             self.parts.plan.lanes.iter().find(|plan| plan.name == lane.name).cloned().unwrap_or_else(|| lane.clone());
         let name = lane.name.clone();
@@ -193,6 +194,10 @@ impl Live {
             if last_good {
                 warn!(lane = %name, step = %refused.step, reason = %refused.reason, "module is bad: the last good one takes its place");
                 self.report("LastGoodModuleUsed", &name, &refused.step.to_string(), &refused.reason);
+            }
+            if instead == Instead::Before {
+                warn!(lane = %name, step = %refused.step, reason = %refused.reason, "what the registry has is bad: the version before takes its place");
+                self.report("ModuleReloadRefused", &name, &refused.step.to_string(), &refused.reason);
             }
             self.status.refused(&name, &refused);
             state.refuse(refused);

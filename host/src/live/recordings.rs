@@ -1,21 +1,20 @@
-//! Recordings that an author wants: the lane is asked for its last batch again and again, and nothing of its way is slowed down.
+//! Recordings that an author wants: the lane tells what it is given, and nothing of its way is slowed down.
 
 use std::path::Path;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use super::candidate::Running;
 use super::{Done, Live};
-use crate::author::recording::{Answer, Asked, Recorded, Request, finish};
+use crate::author::recording::{Asked, Recorded, Request, Unmade, finish};
 use crate::directories;
 
-/// Time between two looks at the lane.
+/// Time between two looks at what has come.
 const LOOK: Duration = Duration::from_millis(50);
-/// Time until a lane answers; one that is busy longer is looked at again.
-const ANSWER: Duration = Duration::from_secs(5);
 
 impl Live {
     /// Makes the oldest recording that is asked for, one at a time.
@@ -41,36 +40,36 @@ async fn serve(state: &Path, running: &[Running], node: &str) {
         record(running, &request, node).await
     } else {
         let names: Vec<&str> = running.iter().map(|running| running.row.name.as_str()).collect();
-        Err(format!("no lane `{lane}` runs; there are {}", names.join(", ")))
+        Err(Unmade::new(format!("no lane `{lane}` runs; there are {}", names.join(", "))))
     };
     match &answer {
         Ok(_) => info!(%lane, "events recorded for an author"),
-        Err(reason) => warn!(%lane, %reason, "events not recorded"),
+        // What an event says is for whoever has asked, and not for the log.
+        Err(Unmade { reason, .. }) => warn!(%lane, %reason, "events not recorded"),
     }
+    let answer = answer.map_err(|unmade| unmade.to_string());
     let replied = tokio::task::spawn_blocking(move || asked.reply(&answer)).await;
     if let Ok(Err(error)) = replied {
         warn!(%lane, %error, "recording cannot be written");
     }
 }
 
-async fn record(running: &Running, request: &Request, node: &str) -> Answer {
+async fn record(running: &Running, request: &Request, node: &str) -> Result<Value, Unmade> {
     let end = Instant::now() + request.patience();
-    let mut recorded = Recorded::new(request.events);
-    loop {
-        match timeout(ANSWER, running.control.look()).await {
-            Ok(Ok(snapshot)) => {
-                recorded.take(&snapshot.batch, &snapshot.subjects).map_err(|error| format!("cannot write an event: {error}"))?;
-            }
-            Ok(Err(_)) => break,
-            Err(_) => {}
+    let mut recorded = Recorded::default();
+    // A lane that waits for its sink all the time has nothing to tell either.
+    if let Ok(Ok(tap)) = timeout_at(end, running.control.tap(request.events)).await {
+        while !tap.is_enough() && Instant::now() < end && running.control.ended().now_or_never().is_none() {
+            sleep(LOOK.min(end.saturating_duration_since(Instant::now()))).await;
         }
-        if recorded.is_full() || Instant::now() >= end {
-            break;
+        for batch in tap.into_heard().chunk_by(|one, other| one.batch == other.batch) {
+            let events = batch.iter().map(|heard| (&heard.event, heard.subjects.as_slice()));
+            recorded.take(events).map_err(|error| Unmade::of_events("cannot write an event", error.to_string()))?;
         }
-        sleep(LOOK).await;
     }
     let plan = &running.tried.lane;
-    let settings: Value = serde_json::from_str(&plan.settings).map_err(|error| format!("cannot read the settings: {error}"))?;
+    let settings: Value =
+        serde_json::from_str(&plan.settings).map_err(|error| Unmade::of_events("cannot read the settings", error.to_string()))?;
     let context = json!({"lane": plan.name, "node-name": node, "sources": plan.from});
     finish(recorded, &settings, &context, &request.redact)
 }

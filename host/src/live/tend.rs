@@ -7,7 +7,7 @@ use sluicebox_contract::UnixNanos;
 use sluicebox_store::Good;
 use tracing::{error, info, warn};
 
-use super::candidate::{Placed, Refused, Running, Step, Tried, Wish, place};
+use super::candidate::{Placed, Refused, Running, Step, Tried, Wish, accept, place};
 use super::first::last_good;
 use super::lane::Lane;
 use super::replays::Lanes;
@@ -62,7 +62,7 @@ impl Live {
         }
     }
 
-    /// Holds the component of a version on trial: its file may be another one when it has proved good.
+    /// Holds the component of a version on trial: its file may be another one when it has proved good. The copy of one that was pulled stays.
     pub(super) fn hold(&mut self, name: &str) {
         let Some(running) = self.lanes.get(name).and_then(|lane| lane.running.clone()) else { return };
         if matches!(running.tried.lane.component, Component::Preset(_)) {
@@ -70,6 +70,7 @@ impl Live {
         }
         let parts = Arc::clone(&self.parts);
         let hold = move || {
+            accept(&parts, &running.tried);
             let Some(on_trial) = &parts.on_trial else { return };
             if is_kept(&parts, &running) {
                 return;
@@ -168,11 +169,11 @@ fn held(parts: &Parts, running: &Running) -> Result<Good, String> {
 
 /// What runs, from where it came; none when that is another one by now.
 fn component(parts: &Parts, running: &Running) -> Result<Option<Good>, String> {
-    let Tried { lane, digest, signature } = &running.tried;
-    let Material { component, digest: found, .. } = foundry::read(lane, &parts.registries).map_err(|error| error.to_string())?;
-    if found != *digest {
-        return Ok(None);
-    }
+    let Tried { lane, digest, signature, .. } = &running.tried;
+    let now = foundry::read(lane, &parts.registries).map_err(|error| error.to_string())?;
+    let is_it = |material: &Material| material.digest == *digest;
+    let found = Some(now).filter(is_it).or_else(|| foundry::before(lane, &parts.registries).filter(is_it));
+    let Some(Material { component, .. }) = found else { return Ok(None) };
     let (module, settings, signature) = (running.row.module.clone(), lane.settings.clone(), signature.clone());
     Ok(Some(Good { module, settings, component, signature, kept_at: UnixNanos::now() }))
 }

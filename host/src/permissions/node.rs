@@ -1,5 +1,6 @@
 //! What a plan needs of the machine: files, sockets, directories, cgroups. Looks at each, and changes nothing.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -9,8 +10,8 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sluicebox_sinks::Config as Sink;
 use sluicebox_sources::{cgroups, http};
 
-use crate::directories;
 use crate::plan::{Component, Plan};
+use crate::{directories, folder};
 
 /// Something that was looked at.
 pub(super) struct Looked {
@@ -45,7 +46,9 @@ pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
     }
     for lane in &plan.lanes {
         if let Component::File(path) = &lane.component {
-            node.file(&format!("modules.{}", lane.name), path);
+            let by = format!("modules.{}", lane.name);
+            // What it has that is not one component is no matter of rights.
+            node.file(&by, &folder::file(&lane.name, path).unwrap_or(Cow::Borrowed(path)));
         }
     }
     for (host, registry) in &plan.registries {

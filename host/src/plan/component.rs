@@ -12,7 +12,7 @@ use crate::presets::Preset;
 pub enum Component {
     /// The program carries it.
     Preset(&'static Preset),
-    /// A file.
+    /// A file, or a directory in which it lies.
     File(PathBuf),
     /// In a registry.
     Registry(Reference),

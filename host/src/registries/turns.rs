@@ -22,6 +22,8 @@ pub(super) struct Turns {
     succeeded: Option<Instant>,
     /// While looks fail.
     backoff: Option<Backoff>,
+    /// Whether the last look found nobody: that was told.
+    is_away: bool,
     /// Whether there will be no other turn: what is here stays what it is.
     is_over: bool,
 }
@@ -46,8 +48,8 @@ impl Turns {
         self.succeeded.is_some_and(|time| time >= moment)
     }
 
-    /// A look has ended; says whether it went well and the one before had not.
-    pub(super) fn end(&mut self, result: &Result<bool, PullError>, every: Duration, moves: bool) -> bool {
+    /// A look has ended; `is_here` when there is a copy to go on with. Says whether it went well and the one before had not.
+    pub(super) fn end(&mut self, result: &Result<bool, PullError>, every: Duration, moves: bool, is_here: bool) -> bool {
         let now = Instant::now();
         self.is_asked = false;
         match result {
@@ -56,6 +58,7 @@ impl Turns {
                 counter.increment();
                 self.meter.connected.set(1);
                 self.succeeded = Some(now);
+                self.is_away = false;
                 self.is_over = !moves;
                 self.next = now.checked_add(jittered(every));
                 let was_failing = self.backoff.take().is_some();
@@ -72,8 +75,11 @@ impl Turns {
                     self.meter.refused.increment();
                     self.meter.connected.set(1);
                 }
-                if self.backoff.is_none() && error.is_away() {
-                    warn!(reason = %error, hint = error.hint(), "a registry does not answer: what runs goes on");
+                // One that has refused what is wanted of it may go away, too.
+                let was_away = std::mem::replace(&mut self.is_away, error.is_away());
+                if error.is_away() && !was_away {
+                    let goes_on = if is_here { "what runs goes on" } else { "there is no copy, and what needs it waits" };
+                    warn!(reason = %error, hint = error.hint(), "a registry does not answer: {goes_on}");
                 }
                 let first = FIRST_WAIT.min(every);
                 let backoff = self.backoff.get_or_insert_with(|| Backoff::new(first, LONGEST_WAIT.min(every).max(first)));
@@ -108,9 +114,9 @@ mod tests {
         let mut turns = Turns::default();
         let now = Instant::now();
         assert!(turns.begin(now) && !turns.begin(now));
-        assert!(!turns.end(&Ok(true), EVERY, true));
+        assert!(!turns.end(&Ok(true), EVERY, true, true));
         assert!(!turns.begin(now + EVERY / 10 * 8) && turns.begin(now + EVERY / 10 * 12));
-        assert!(!turns.end(&Ok(false), EVERY, false));
+        assert!(!turns.end(&Ok(false), EVERY, false, true));
         assert!(!turns.begin(now + 100 * EVERY));
         turns.hurry();
         assert!(!turns.begin(now));
@@ -121,12 +127,12 @@ mod tests {
         let mut turns = Turns::default();
         let mut waits = Vec::new();
         for _ in 0..12 {
-            turns.end(&away(), EVERY, true);
+            turns.end(&away(), EVERY, true, true);
             waits.push(turns.next.unwrap().duration_since(Instant::now()));
         }
         assert!(waits[0] <= FIRST_WAIT && waits[3] > waits[0], "{waits:?}");
         assert!(waits[11] <= EVERY && waits[11] > EVERY / 3, "{waits:?}");
-        assert!(turns.end(&Ok(false), EVERY, true), "it is mended");
+        assert!(turns.end(&Ok(false), EVERY, true, true), "it is mended");
         assert_eq!((turns.meter.away.get(), turns.meter.unchanged.get(), turns.meter.connected.get()), (12, 1, 1));
     }
 

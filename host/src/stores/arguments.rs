@@ -28,12 +28,16 @@ pub enum Action {
     Verify(VerifyArguments),
     /// Cut back what cannot be read, as the collector does when it starts, and say what is lost
     ///
-    /// The collector must not run. The damaged files are copied into `damaged` in the store first.
+    /// The collector must not run. The damaged files are copied first.
+    ///
+    /// Exit codes: 0 it is whole now, 1 it could not be repaired, 2 no such store.
     Repair(RepairArguments),
     /// Take out everything that waits for a sink, as JSON lines, and leave the store empty
     ///
     /// Each line has the lane, the module, when the event was observed, and the entry. The collector must not run. An entry leaves the store
     /// once its line is written.
+    ///
+    /// Exit codes: 0 it is empty, 1 something stays in it, 2 no such store.
     Drain(DrainArguments),
 }
 
@@ -62,6 +66,9 @@ pub struct RepairArguments {
     /// The sink
     #[arg(value_name = "SINK")]
     pub sink: String,
+    /// Copy the damaged files into this directory, which is made where it is missing, instead of into `damaged` in the store
+    #[arg(long, value_name = "DIRECTORY")]
+    pub aside: Option<PathBuf>,
 }
 
 /// What to take out.

@@ -54,10 +54,17 @@ pub(super) fn drain(path: &Path, to: Option<&Path>) -> Result<ExitCode, StoreErr
         }
         taken += text.lines().count();
         queue.done_before(last)?;
-        queue.keep_place()?;
+        // On a full disk it may not be possible before the first file has gone.
+        let _on_a_full_disk = queue.keep_place();
         say::complaint(format_args!("{taken} of {all} entries"));
     }
-    queue.close()?;
+    if let Err(error) = queue.close() {
+        say::complaint(format_args!(
+            "error: {error}\nhint: all entries are written, though the store does not know it: they come once more unless there is some room \
+             and it is drained again, or its directory is removed"
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
     say::complaint(format_args!("{taken} entries taken out of the store of {}", named(path).display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! A detached signature: the 64 bytes of an ed25519 signature over a component's bytes, in base64 or as they are, in a file beside it.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +12,35 @@ use sluicebox_wasm::{Refusal, read_component};
 /// No signature is larger, whatever stands around it.
 const MOST_BYTES: usize = 4096;
 
+/// Where a signature is, or should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the file beside the component.
+    File(PathBuf),
+    /// In the manifest that the component was pulled with.
+    Manifest,
+    /// With the component, which was kept as the last good one.
+    Kept,
+    /// There is none for it.
+    Nowhere,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Manifest => write!(formatter, "annotation `{SIGNATURE}` of its manifest"),
+            Self::Kept => formatter.write_str("signature kept with it"),
+            Self::Nowhere => formatter.write_str("signature"),
+        }
+    }
+}
+
 /// What was found where a signature should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Where that is, for whoever reads of it.
-    pub place: String,
+    /// Where that is.
+    pub place: Place,
     /// What is there; none when nothing is. The error says why it cannot be read.
     pub found: Result<Option<Vec<u8>>, String>,
 }
@@ -24,8 +49,7 @@ impl Signature {
     /// Reads the file beside a component. Blocks.
     pub fn beside(component: &Path) -> Self {
         let path = path(component);
-        let place = path.display().to_string();
-        let found = match read_component(&place, &path, MOST_BYTES) {
+        let found = match read_component(&path.display().to_string(), &path, MOST_BYTES) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) => match error.refusal {
                 Refusal::Unreadable { cause, .. } if cause.kind() == ErrorKind::NotFound => Ok(None),
@@ -34,12 +58,12 @@ impl Signature {
                 other => Err(other.to_string()),
             },
         };
-        Self { place, found }
+        Self { place: Place::File(path), found }
     }
 
     /// What the manifest of a module in a registry has beside its component.
     pub fn annotated(found: Option<String>) -> Self {
-        Self { place: format!("annotation `{SIGNATURE}` of its manifest"), found: Ok(found.map(String::into_bytes)) }
+        Self { place: Place::Manifest, found: Ok(found.map(String::into_bytes)) }
     }
 
     /// The signature as text, where there is one.

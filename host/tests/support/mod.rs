@@ -10,9 +10,11 @@ pub mod kafka;
 pub mod machine;
 pub mod node;
 pub mod prometheus;
+pub mod pulls;
 pub mod replicas;
 pub mod shop;
 pub mod small;
+pub mod stores;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -70,7 +72,7 @@ impl Place {
 }
 
 /// Compiled modules are shared by all tests: each is compiled once.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
 }
 

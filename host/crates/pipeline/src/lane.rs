@@ -18,6 +18,7 @@ use crate::queue::Receiver;
 use crate::receipts::InHand;
 use crate::revive::SUBJECTS;
 use crate::share::Account;
+use crate::tap::TapOfLane;
 use crate::trouble::{Patience, Trouble};
 
 /// How a lane works.
@@ -99,6 +100,8 @@ pub(crate) struct Lane<S> {
     pub(crate) alive: bool,
     /// A part of the last batch that was shaped, for the rehearsal of a successor.
     pub(crate) last: Vec<Event>,
+    /// Somebody hears what the module is given.
+    pub(crate) tap: Option<TapOfLane>,
     /// The receipts of what is being shaped.
     pub(crate) in_hand: InHand,
     /// What the instance before has saved for the next one.

@@ -22,6 +22,7 @@ mod shape;
 mod share;
 pub mod supervise;
 mod swap;
+mod tap;
 mod trouble;
 mod wait;
 
@@ -35,4 +36,5 @@ pub use queue::{Adjust, Bounds, WhenFull};
 pub use rehearse::rehearse;
 pub use replay::{EntryAgain, EventAgain, Reshaped, Writing};
 pub use supervise::{LaneHandle, LaneTerms, OutletHandle, OutletTerms, Pipeline};
+pub use tap::{Heard, Tap};
 pub use trouble::Patience;

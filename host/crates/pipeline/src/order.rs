@@ -1,4 +1,5 @@
-//! What can be asked of a lane that runs: to show what a successor of its module needs, to put one in place, to shape an event again.
+//! What can be asked of a lane that runs: to show what a successor of its module needs, to put one in place, to shape an event again, to let somebody
+//! hear what it is given.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::LaneSettings;
 use crate::queue::{Adjust, Bounds, Valve};
 use crate::replay::{EventAgain, Reshaped};
 use crate::supervise::LaneHandle;
+use crate::tap::TapOfLane;
 
 /// Orders that may wait for a lane.
 const ORDERS: usize = 8;
@@ -68,6 +70,7 @@ pub enum StateMove {
 
 pub(crate) enum Order<S> {
     Look(oneshot::Sender<Snapshot>),
+    Tap(TapOfLane),
     Swap(Box<Successor<S>>, Claim, oneshot::Sender<Result<Swapped<S>, Fault>>),
     Replay(Box<EventAgain>, oneshot::Sender<Reshaped>),
 }

@@ -10,7 +10,7 @@ use crate::lane::{GivenUp, Lane};
 use crate::outlet::is_worth_a_line;
 
 /// Events kept of the last batch, by their weight in bytes.
-const LAST_BYTES: usize = 256 << 10;
+pub(crate) const LAST_BYTES: usize = 256 << 10;
 /// A subject whose samples have stopped the module so often in a row is left out from then on: its next samples come with the next tick.
 const LAST_CHANCES: u32 = 3;
 /// So many subjects are left out for their samples at most, the newest.
@@ -23,6 +23,7 @@ const OTHERS: usize = 4_096;
 impl<S: Shaper> Lane<S> {
     /// Shapes a batch, and keeps a part of it for rehearsals.
     pub(crate) fn shape_all(&mut self, events: Vec<Event>) -> Result<(), GivenUp> {
+        self.tell_tap(&events, false);
         let traps = self.meter.traps.get();
         match events.as_slice() {
             [event] if is_too_much(event) => self.shape_in_parts(&events)?,
@@ -115,7 +116,7 @@ impl<S: Shaper> Lane<S> {
     }
 
     /// Whether a subject, or its samples, stop the module.
-    fn leaves_out(&self, subject: SubjectId) -> bool {
+    pub(crate) fn leaves_out(&self, subject: SubjectId) -> bool {
         self.shunned.contains_key(&subject) || self.unbearable.contains(&subject)
     }
 

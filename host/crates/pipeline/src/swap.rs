@@ -21,6 +21,7 @@ impl<S: Shaper> Lane<S> {
     pub(crate) fn obey(&mut self, order: Order<S>) -> Result<(), GivenUp> {
         match order {
             Order::Look(reply) => drop(reply.send(self.snapshot())),
+            Order::Tap(tap) => self.open_tap(tap),
             // Whoever has given up waiting does not get what he asked for.
             Order::Swap(_, claim, _) if !claim.claim() => {}
             Order::Swap(successor, _, reply) => {
@@ -64,11 +65,15 @@ impl<S: Shaper> Lane<S> {
                 reply.send(swapped).ok()
             }
             Order::Look(reply) => reply.send(self.snapshot()).ok(),
+            Order::Tap(tap) => {
+                self.open_tap(tap);
+                None
+            }
             Order::Swap(..) | Order::Replay(..) => None,
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let all = !self.shaper.handlers().subjects;
         // Nobody is given an event about a subject that he was not told of, and a successor is not told of one that is gone.
         let batch =

@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluicebox_pipeline::Pipeline;
+use support::stage::Shelf;
 use support::{Recorder, Script, Scripted, event, lane_terms, lines, numbers, outlet_terms, reaches};
 
 #[tokio::test]
@@ -41,7 +43,9 @@ async fn one_source_feeds_two_lanes_and_two_lanes_feed_one_sink() {
 #[tokio::test]
 async fn a_sink_that_never_answers_is_named_at_the_deadline() {
     let sink = Recorder { stalls: true, ..Recorder::default() };
-    let mut pipeline = Pipeline::default();
+    let (mut pipeline, shelf) = (Pipeline::default(), Shelf::default());
+    // Whoever keeps its dead letters ends with it, and is no culprit.
+    pipeline.dead_letters(shelf.clone(), Arc::clone(&shelf.meter)).unwrap();
     let outlet = pipeline.outlet("stuck", sink, outlet_terms(&["lane"]));
     let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
     pipeline.source("source", Script(vec![event(1)]), &[lane]);

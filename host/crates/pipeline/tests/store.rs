@@ -2,102 +2,24 @@
 
 mod support;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sluicebox_contract::Notice;
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Entry, Fault, Notice, Outcome, Refusal, Sink};
-use sluicebox_pipeline::{Bounds, OutletTerms, Pipeline, Report, StoreSettings, StoreTerms, WhenFull};
+use sluicebox_pipeline::{Pipeline, Report, StoreSettings};
+use support::door::{Door, Way, balances, overflow, terms};
 use support::drawer::{Drawer, Full};
 use support::shaper::wait;
-use support::stage::{Shelf, Tap, soon, tap, until};
-use support::{Log, Scripted, event, lane_terms, lines, numbers, outlet_terms};
+use support::stage::{Tap, soon, tap, until};
+use support::{Scripted, event, lane_terms, lines, numbers, outlet_terms};
 use tokio::sync::mpsc;
-
-/// How the outside fares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Way {
-    #[default]
-    Up,
-    /// Every write is refused for now.
-    Down,
-    /// No write ever ends.
-    Hangs,
-}
-
-/// A sink that can be taken away.
-#[derive(Clone, Default)]
-struct Door {
-    log: Log,
-    way: Arc<Mutex<Way>>,
-    refuses: BTreeSet<String>,
-    /// How many entries each write was given.
-    sizes: Arc<Mutex<Vec<usize>>>,
-}
-
-impl Door {
-    fn is(way: Way) -> Self {
-        let door = Self::default();
-        door.set(way);
-        door
-    }
-
-    fn set(&self, way: Way) {
-        *self.way.lock().unwrap() = way;
-    }
-}
-
-impl Sink for Door {
-    async fn write(&mut self, batch: &[Entry]) -> Outcome {
-        self.sizes.lock().unwrap().push(batch.len());
-        let way = *self.way.lock().unwrap();
-        match way {
-            Way::Hangs => std::future::pending().await,
-            Way::Down => Outcome::stopped_at(0, Fault::retry("cannot write", "connection refused")),
-            Way::Up => {
-                let mut outcome = Outcome::written();
-                for (index, entry) in batch.iter().enumerate() {
-                    let Entry::Message(message) = entry else { panic!("a message") };
-                    let body = String::from_utf8(message.body.clone()).unwrap();
-                    if self.refuses.contains(&body) {
-                        outcome.refused.push(Refusal { index, reason: "no such name".into() });
-                    } else {
-                        self.log.lock().unwrap().push(body);
-                    }
-                }
-                outcome
-            }
-        }
-    }
-
-    async fn begins(&mut self) {
-        self.log.lock().unwrap().push("begins".into());
-    }
-
-    async fn settled(&mut self) -> Result<(), Fault> {
-        self.log.lock().unwrap().push("settled".into());
-        Ok(())
-    }
-}
 
 /// A pipeline with one lane and one sink with a store.
 struct Run {
     pipeline: Pipeline,
     tell: mpsc::Sender<Notice>,
     meter: Arc<OutletMeter>,
-}
-
-fn overflow() -> StoreSettings {
-    StoreSettings { always: false, entries_per_second: 1_000_000 }
-}
-
-fn terms(drawer: &Drawer, settings: StoreSettings) -> OutletTerms {
-    let mut terms = outlet_terms(&["lane"]);
-    terms.bounds = Bounds { items: 4, bytes: 1 << 20, when_full: WhenFull::Wait };
-    terms.settings.drain = Duration::from_millis(200);
-    terms.store = Some(StoreTerms { backlog: Box::new(drawer.clone()), settings });
-    terms
 }
 
 impl Run {
@@ -127,15 +49,6 @@ impl Run {
         drop(tell);
         report
     }
-}
-
-/// What went in is written, refused, dropped or held.
-fn balances(meter: &OutletMeter) {
-    let store = meter.store.get().unwrap();
-    let gone_in = meter.accepted.get() + store.recovered.get();
-    let dropped = store.dropped.get() + store.too_large.get() + store.damaged.get() + meter.undelivered.get();
-    let held = u64::try_from(meter.held()).unwrap();
-    assert_eq!(gone_in, meter.written.get() + meter.refused.get() + dropped + held, "{meter:?}");
 }
 
 #[tokio::test]
@@ -400,97 +313,6 @@ async fn what_is_in_the_store_comes_out_no_faster_than_it_may() {
     // What one second gives may come at once, and what is read at a time.
     assert!(begin.elapsed() > Duration::from_millis(1200), "{:?}", begin.elapsed());
     assert_eq!(lines(&door.log), [numbers(0..600), vec!["begins".to_owned()]].concat());
-}
-
-#[tokio::test]
-async fn an_entry_that_is_too_large_for_the_store_is_counted_and_those_around_it_are_kept() {
-    let (door, drawer) = (Door::is(Way::Hangs), Drawer::default());
-    drawer.0.lock().unwrap().largest = Some(300);
-    let mut pipeline = Pipeline::default();
-    let terms = terms(&drawer, overflow());
-    let meter = Arc::clone(&terms.meter);
-    let outlet = pipeline.outlet("out", door.clone(), terms);
-    // The version stands before each number.
-    let long: &'static str = "x".repeat(400).leak();
-    let (small, large) = (Scripted::default(), Scripted::of(long));
-    let mut handles = Vec::new();
-    for (name, shaper) in [("small", small), ("large", large)] {
-        handles.push(pipeline.lane(name, shaper, lane_terms(&[outlet])).unwrap().handle());
-    }
-    let (tell, source) = tap();
-    pipeline.source("tap", source, &handles);
-    for number in 0..20 {
-        tell.send(event(number)).await.unwrap();
-    }
-    let counted = Arc::clone(&meter);
-    let report =
-        soon(pipeline.run_until(until("all is handed over", move || counted.accepted.get() == 40), Duration::from_secs(4))).await;
-    assert!(report.is_clean(), "{report:?}");
-    assert_eq!((meter.store.get().unwrap().too_large.get(), drawer.entries()), (20, 20));
-    balances(&meter);
-}
-
-#[tokio::test]
-async fn what_is_too_large_for_the_store_does_not_pile_up_while_the_sink_is_down() {
-    let (door, drawer, shelf) = (Door::is(Way::Down), Drawer::default(), Shelf::default());
-    drawer.0.lock().unwrap().largest = Some(300);
-    let mut pipeline = Pipeline::default();
-    pipeline.dead_letters(shelf.clone(), Arc::clone(&shelf.meter)).unwrap();
-    let terms = terms(&drawer, overflow());
-    let meter = Arc::clone(&terms.meter);
-    let outlet = pipeline.outlet("out", door.clone(), terms);
-    // What may wait in memory at its place is 8 MiB of it.
-    let long: &'static str = "x".repeat(1 << 20).leak();
-    let mut lane = lane_terms(&[outlet]);
-    lane.settings.batch = 1;
-    let control = pipeline.lane("lane", Scripted::of(long), lane).unwrap();
-    let (tell, source) = tap();
-    pipeline.source("tap", source, &[control.handle()]);
-    for number in 0..30 {
-        tell.send(event(number)).await.unwrap();
-    }
-    let (letters, counted) = (shelf.clone(), Arc::clone(&meter));
-    let kept = until("they are dead letters, though the sink is down", move || {
-        let too_large = counted.store.get().map_or(0, |store| store.too_large.get());
-        too_large >= 20 && letters.letters().len() as u64 == too_large
-    });
-    let report = soon(pipeline.run_until(kept, Duration::from_secs(5))).await;
-    assert_eq!(meter.written.get(), 0, "{report:?}");
-    assert_eq!(shelf.letters().len() as u64, meter.store.get().unwrap().too_large.get());
-    balances(&meter);
-}
-
-#[tokio::test]
-async fn an_entry_that_is_too_large_for_the_store_waits_in_memory_at_its_place() {
-    let (door, drawer) = (Door::is(Way::Down), Drawer::default());
-    drawer.0.lock().unwrap().largest = Some(300);
-    let mut pipeline = Pipeline::default();
-    let terms = terms(&drawer, StoreSettings { always: true, ..overflow() });
-    let meter = Arc::clone(&terms.meter);
-    let outlet = pipeline.outlet("out", door.clone(), terms);
-    let long: &'static str = "x".repeat(400).leak();
-    let mut lane = lane_terms(&[outlet]);
-    lane.settings.batch = 1;
-    // Every third event is a large one.
-    let control = pipeline.lane("lane", Scripted { large: Some((3, long)), ..Scripted::default() }, lane).unwrap();
-    let (tell, source) = tap();
-    pipeline.source("tap", source, &[control.handle()]);
-    for number in 0..30 {
-        tell.send(event(number)).await.unwrap();
-    }
-    let (counted, gate) = (Arc::clone(&meter), door.clone());
-    let all = until("all is written", move || {
-        if counted.accepted.get() == 30 && counted.queue.length.get() == 0 {
-            gate.set(Way::Up);
-        }
-        counted.written.get() == 30
-    });
-    let report = soon(pipeline.run_until(all, Duration::from_secs(5))).await;
-    assert!(report.is_clean(), "{report:?}");
-    let written: Vec<String> = lines(&door.log).iter().map(|line| line.trim_start_matches('x').to_owned()).collect();
-    assert_eq!(written, numbers(0..30));
-    assert_eq!(meter.store.get().unwrap().too_large.get(), 0);
-    balances(&meter);
 }
 
 #[tokio::test]

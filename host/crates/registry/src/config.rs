@@ -83,6 +83,12 @@ impl Config {
         known.unwrap_or_else(|| Self { plain_http, ..Self::default() })
     }
 
+    /// Whether a password that goes to the registry of this host can be read on its way, and nobody has said that it may.
+    pub fn shows_secret(&self, host: &str) -> bool {
+        let is_secret = self.username.is_some() || self.credentials_file.is_some();
+        is_secret && self.is_plain(host) && !is_this_machine(host) && !self.secrets_in_clear_text
+    }
+
     /// What is wrong with what is said of this host.
     pub fn problems(&self, host: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -95,8 +101,7 @@ impl Config {
             let cure = "keep either `credentials-file` or `username` and `password-file`";
             problems.push(Problem::new("credentials-file", "two users are told", cure));
         }
-        let is_secret = self.username.is_some() || self.credentials_file.is_some();
-        if is_secret && self.is_plain(host) && !is_this_machine(host) && !self.secrets_in_clear_text {
+        if self.shows_secret(host) {
             let cure = "use TLS, or say `secrets-in-clear-text: true` where the network encrypts";
             problems.push(Problem::new("plain-http", "the password could be read on its way", cure));
         }

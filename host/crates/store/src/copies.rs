@@ -1,4 +1,5 @@
-//! Copies of modules that were pulled from registries: with them a start goes on while a registry is away.
+//! Copies of modules that were pulled from registries: with them a start goes on while a registry is away. Beside what was pulled last the
+//! version is kept that somebody has run: what was pulled may yet be refused.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,6 +15,8 @@ use crate::{StoreError, json};
 /// What is known of a copy is never larger than this in bytes: a manifest, escaped, and a reference.
 const LARGEST_LABEL: u64 = 2 << 20;
 const LABEL: &str = ".json";
+/// Of what nobody has run yet.
+const NEW_LABEL: &str = ".new.json";
 const COMPONENT: &str = ".wasm";
 
 /// A module that was pulled.
@@ -53,16 +56,37 @@ impl Copies {
         there.then(|| Self::open(state_directory, most_bytes).ok()).flatten()
     }
 
-    /// What is known under this name; none when nothing is. What is no description of a copy is taken away.
+    /// What was pulled last under this name; none when nothing was. What is no description of a copy is taken away.
     pub fn find(&self, reference: &str) -> Result<Option<Copy>, StoreError> {
-        let name = label_name(reference);
-        let Some(text) = self.directory.read(&name, LARGEST_LABEL)? else {
+        match self.read(reference, &new_label_name(reference))? {
+            Some(copy) => Ok(Some(copy)),
+            None => self.accepted(reference),
+        }
+    }
+
+    /// What was accepted last under this name; none when nothing was.
+    pub fn accepted(&self, reference: &str) -> Result<Option<Copy>, StoreError> {
+        self.read(reference, &label_name(reference))
+    }
+
+    fn read(&self, reference: &str, name: &str) -> Result<Option<Copy>, StoreError> {
+        let Some(text) = self.directory.read(name, LARGEST_LABEL)? else {
             return Ok(None);
         };
         match label(&text).filter(|copy| copy.reference == reference) {
             Some(copy) => Ok(Some(copy)),
-            None => Err(self.damaged(&name, "it is no description of a copy")),
+            None => Err(self.damaged(name, "it is no description of a copy")),
         }
+    }
+
+    /// What was pulled last under this name takes the place of what was accepted before, if it is this one: somebody runs it.
+    pub fn accept(&self, reference: &str, is_it: impl FnOnce(&Copy) -> bool) -> Result<(), StoreError> {
+        let name = new_label_name(reference);
+        if self.read(reference, &name)?.as_ref().is_some_and(is_it) {
+            self.directory.put_in_place(&name, &label_name(reference))?;
+            self.directory.sync()?;
+        }
+        Ok(())
     }
 
     /// The component with this digest; none when it is not there. One that does not have it is taken away, and is an error.
@@ -80,13 +104,16 @@ impl Copies {
         }
     }
 
-    /// Keeps a copy in place of the one before of this name. Survives a power cut from the moment that this returns; interrupted before, the
-    /// one before is still kept. For room whatever is not in use goes: what `used` does not name, the oldest first.
+    /// Keeps a copy beside the one of this name that was accepted, and in place of any other. Survives a power cut from the moment that this
+    /// returns. For room whatever is not in use goes: what `used` does not name, the oldest first.
     pub fn keep(&self, copy: &Copy, component: &[u8], used: &BTreeSet<String>) -> Result<(), StoreError> {
         if hex(component) != copy.component {
             let reason = "the component does not have the digest of its copy".to_owned();
             return Err(StoreError::Damaged { path: self.directory.path(label_name(&copy.reference)), reason });
         }
+        let new_label = new_label_name(&copy.reference);
+        // What was pulled before and not accepted is of no use any more, and makes room.
+        self.directory.remove(&new_label)?;
         let name = format!("{}{COMPONENT}", copy.component);
         let there = self.component(&copy.component, component.len() as u64);
         if !matches!(there, Ok(Some(_))) {
@@ -95,11 +122,14 @@ impl Copies {
             // The component lies there for good before anything speaks of it.
             self.directory.sync()?;
         }
-        let text = json::write_pretty(copy).map_err(|error| StoreError::Damaged {
-            path: self.directory.path(label_name(&copy.reference)),
-            reason: format!("it would be no JSON: {error}"),
-        })?;
-        self.directory.write(&label_name(&copy.reference), &text, Endures::Power)?;
+        let accepted = self.accepted(&copy.reference).ok().flatten();
+        if accepted.is_none_or(|accepted| accepted.manifest != copy.manifest) {
+            let text = json::write_pretty(copy).map_err(|error| StoreError::Damaged {
+                path: self.directory.path(&new_label),
+                reason: format!("it would be no JSON: {error}"),
+            })?;
+            self.directory.write(&new_label, &text, Endures::Power)?;
+        }
         self.directory.sync()
     }
 
@@ -110,32 +140,34 @@ impl Copies {
             return Err(too_large(wanted));
         }
         let mut labels = self.labels()?;
-        labels.sort_by_key(|copy| (used.contains(&copy.reference) || copy.reference == reference, copy.pulled_at));
+        labels.sort_by_key(|(_, copy)| (used.contains(&copy.reference) || copy.reference == reference, copy.pulled_at));
         let (mut kept, mut gone) = (labels.as_slice(), 0);
         loop {
-            let named: BTreeSet<&str> = kept.iter().map(|copy| copy.component.as_str()).collect();
+            let named: BTreeSet<&str> = kept.iter().map(|(_, copy)| copy.component.as_str()).collect();
             let taken = self.sweep(&named, gone > 0 || self.taken()? + wanted > self.most_bytes)?;
             if taken + wanted <= self.most_bytes {
                 return Ok(());
             }
             // What is in use stays, whatever the bound says: the new one does without a copy.
-            let Some((first, rest)) =
-                kept.split_first().filter(|(copy, _)| !used.contains(&copy.reference) && copy.reference != reference)
-            else {
+            let is_free = |copy: &Copy| !used.contains(&copy.reference) && copy.reference != reference;
+            let Some(((name, _), rest)) = kept.split_first().filter(|((_, copy), _)| is_free(copy)) else {
                 return Err(too_large(taken + wanted));
             };
-            self.directory.remove(label_name(&first.reference))?;
+            self.directory.remove(name)?;
             (kept, gone) = (rest, gone + 1);
         }
     }
 
-    fn labels(&self) -> Result<Vec<Copy>, StoreError> {
+    /// Every description with the name of its file.
+    fn labels(&self) -> Result<Vec<(String, Copy)>, StoreError> {
         let mut labels = Vec::new();
         for name in self.directory.names()? {
             let Some(name) = name.to_str().filter(|name| name.ends_with(LABEL)) else { continue };
             let text = self.directory.read(name, LARGEST_LABEL).ok().flatten();
-            match text.as_deref().and_then(label).filter(|copy| label_name(&copy.reference) == name) {
-                Some(copy) => labels.push(copy),
+            let is_named =
+                |copy: &Copy| [label_name(&copy.reference), new_label_name(&copy.reference)].iter().any(|is| is == name);
+            match text.as_deref().and_then(label).filter(is_named) {
+                Some(copy) => labels.push((name.to_owned(), copy)),
                 None => {
                     self.directory.remove(name)?;
                 }
@@ -175,6 +207,10 @@ fn label(text: &[u8]) -> Option<Copy> {
 /// References are longer than file names may be, and have other characters.
 fn label_name(reference: &str) -> String {
     format!("{}{LABEL}", hex(reference.as_bytes()))
+}
+
+fn new_label_name(reference: &str) -> String {
+    format!("{}{NEW_LABEL}", hex(reference.as_bytes()))
 }
 
 /// A digest is part of a file name.

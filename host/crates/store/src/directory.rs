@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -244,6 +245,14 @@ impl Directory {
         let mut file = File::from(made.map_err(|cause| self.failed("make", name, cause))?);
         let filled = file.write_all(bytes).and_then(|()| if endures == Endures::Power { file.sync_all() } else { Ok(()) });
         filled.map_err(|error| self.failed("write", name, errno(&error)))
+    }
+
+    /// Writes over the beginning of a file that is there, which needs no room on the disk; says whether there is one. Whoever reads it must know
+    /// by itself whether it is whole.
+    pub(crate) fn write_over(&self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let Some(file) = self.open_to_write(name)? else { return Ok(false) };
+        let written = file.write_all_at(bytes, 0).and_then(|()| file.set_len(bytes.len() as u64));
+        written.map(|()| true).map_err(|error| self.failed("write", name, errno(&error)))
     }
 
     /// Has what came and went in this directory survive a power cut.

@@ -56,6 +56,9 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
+    /// It is not as it must be for what was asked of it.
+    #[error("{0}")]
+    Unfit(String),
     /// No such thing is kept, or several are.
     #[error("{0}")]
     Unknown(String),
@@ -96,6 +99,7 @@ impl StoreError {
             | Self::Unsafe { .. }
             | Self::Damaged { .. }
             | Self::Newer { .. }
+            | Self::Unfit(_)
             | Self::Unknown(_)
             | Self::InUse { .. } => Fault::skip(tried, self),
         }

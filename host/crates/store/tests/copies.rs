@@ -74,6 +74,55 @@ fn a_tag_that_moved_is_known_as_it_was_told_last() {
 }
 
 #[test]
+fn what_was_accepted_stays_until_another_one_is() {
+    let place = Place::new();
+    let [one, two, three] = [(b"one", 1), (b"two", 2), (b"3rd", 3)].map(|(text, second)| {
+        let manifest = format!("{{\"schemaVersion\": {second}}}");
+        (Copy { manifest, ..copy("a", text, second) }, text)
+    });
+    let is = |wanted: &Copy| {
+        let wanted = wanted.clone();
+        move |copy: &Copy| *copy == wanted
+    };
+    let copies = place.open();
+    copies.keep(&one.0, one.1, &used(&[])).unwrap();
+    assert_eq!(copies.accepted("a").unwrap(), None);
+    copies.accept("a", is(&two.0)).unwrap();
+    assert_eq!(copies.accepted("a").unwrap(), None, "it is another one");
+    copies.accept("a", is(&one.0)).unwrap();
+    assert_eq!((copies.find("a").unwrap(), copies.accepted("a").unwrap()), (Some(one.0.clone()), Some(one.0.clone())));
+    // Others come and nobody runs them.
+    for (other, component) in [&two, &three] {
+        copies.keep(other, *component, &used(&[])).unwrap();
+        assert_eq!(place.open().find("a").unwrap().as_ref(), Some(other));
+        assert_eq!(place.open().accepted("a").unwrap().as_ref(), Some(&one.0));
+    }
+    copies.accept("a", is(&three.0)).unwrap();
+    assert_eq!(place.open().accepted("a").unwrap().as_ref(), Some(&three.0));
+    // What was accepted comes back: there is nothing else any more.
+    copies.keep(&two.0, two.1, &used(&[])).unwrap();
+    copies.keep(&three.0, three.1, &used(&[])).unwrap();
+    assert_eq!((copies.find("a").unwrap(), copies.accepted("a").unwrap()), (Some(three.0.clone()), Some(three.0)));
+}
+
+#[test]
+fn what_was_accepted_makes_no_room_for_what_was_not() {
+    let place = Place::new();
+    let (one, two, three) = (vec![1; 4000], vec![2; 4000], vec![3; 4000]);
+    let copies = place.within(10_000);
+    copies.keep(&copy("a", &one, 1), &one, &used(&["a"])).unwrap();
+    copies.accept("a", |_| true).unwrap();
+    // Each takes the place of the one before that nobody runs.
+    for (component, second) in [(&two, 2), (&three, 3), (&two, 4)] {
+        let mut other = copy("a", component, second);
+        other.manifest.push(' ');
+        copies.keep(&other, component, &used(&["a"])).unwrap();
+        assert!(copies.component(&digest(component), MOST).unwrap().is_some());
+        assert!(copies.component(&digest(&one), MOST).unwrap().is_some());
+    }
+}
+
+#[test]
 fn a_damaged_component_is_refused_and_taken_away() {
     let place = Place::new();
     let kept = copy("oci://a/b:1", b"component", 1);

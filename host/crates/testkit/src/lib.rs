@@ -3,6 +3,7 @@
 
 pub mod api_server;
 pub mod components;
+pub mod fluent_bit;
 pub mod fuzz;
 pub mod http;
 pub mod kubelet;

@@ -34,7 +34,7 @@ pub use description::Description;
 pub use engine::{Engine, EngineError};
 pub use grants::{Asked, Grants, judge};
 pub use limits::Limits;
-pub use load::{COMPONENT_BYTES, LoadOptions, Module, digest, read_component};
+pub use load::{COMPONENT_BYTES, LoadOptions, Module, digest, has_form, read_component};
 pub use load_error::{LoadError, Refusal};
 pub use shaper::{Context, WasmShaper};
 pub use sluicebox_wasm_cache::{Bounds, Cache, CacheError};

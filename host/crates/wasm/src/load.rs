@@ -109,8 +109,7 @@ impl Module {
         if bytes.len() > options.component_bytes {
             return Err(Refusal::TooLarge { bytes: bytes.len(), limit: options.component_bytes });
         }
-        let outer =
-            binary::inspect(bytes).map_err(|mistake| Refusal::NotAComponent { found: mistake.found, cure: mistake.cure })?;
+        let outer = form(bytes)?;
         judge(bytes, options.grants)?;
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         let component = compile::component(engine, name, bytes, &digest, options)?;
@@ -174,6 +173,15 @@ pub fn read_component(name: &str, path: &Path, most_bytes: usize) -> Result<Vec<
         return Err(refuse(name, Refusal::TooLarge { bytes: component.len(), limit: most_bytes }));
     }
     Ok(component)
+}
+
+/// Says why bytes have not the outer form of a whole component, if they have not. Nothing of what is inside is looked at.
+pub fn has_form(bytes: &[u8]) -> Result<(), Refusal> {
+    form(bytes).map(drop)
+}
+
+fn form(bytes: &[u8]) -> Result<binary::Component<'_>, Refusal> {
+    binary::inspect(bytes).map_err(|mistake| Refusal::NotAComponent { found: mistake.found, cure: mistake.cure })
 }
 
 /// SHA-256 of a component, 64 hexadecimal digits: what [`Description::digest`] would say.

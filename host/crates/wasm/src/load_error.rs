@@ -30,6 +30,14 @@ pub enum Refusal {
         /// The system's reason.
         cause: std::io::Error,
     },
+    /// Its directory does not say which file it is.
+    #[error("the directory {directory} {found}")]
+    NotSingle {
+        /// Which directory.
+        directory: String,
+        /// What it has instead of one component.
+        found: String,
+    },
     /// No registry gave it.
     #[error("it cannot be pulled: {cause}")]
     NotPulled {
@@ -96,6 +104,7 @@ impl Refusal {
     pub fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Unreadable { .. } => "does the file exist, and may the collector read it?",
+            Self::NotSingle { .. } => "leave one file there whose name ends with `.wasm`, or name the file itself",
             Self::TooLarge { .. } => "strip debug information from the component, or raise the limit",
             Self::NotAComponent { cure, .. } | Self::NotPulled { cure, .. } => cure,
             Self::NotGranted { wanted, granted } => return Cow::Owned(cure(wanted, *granted)),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::say;
 use crate::modules::Compiler;
-use crate::{chaos, check, lab, languages, modules, newcomer, reproducible, workspace};
+use crate::{chaos, check, deploy, lab, languages, modules, newcomer, reproducible, workspace};
 
 /// Run all tests, those against real servers too
 ///
@@ -84,19 +84,17 @@ fn test(arguments: &Arguments, ci: bool, sum: &mut Sum) -> Result<()> {
     }
     if is_whole {
         guide(&missing_languages, sum)?;
-    }
-    if is_whole {
+        first_event(&lab, sum)?;
         reproducible::check(arguments.compiler).inspect_err(|_| sum.failed += 1)?;
         sum.passed += 1;
-    }
-    if is_whole {
-        first_event(&lab, sum)?;
     }
     if arguments.more.is_empty() {
         faults(&lab, sum)?;
     }
+    let has_tools = !is_whole || deployment(&lab, sum)?;
     let missing = lab.pieces.iter().filter(|piece| piece.found.is_err());
-    let missing: Vec<&str> = missing.map(|piece| piece.name).chain(missing_languages.iter().map(String::as_str)).collect();
+    let missing = missing.map(|piece| piece.name).chain(missing_languages.iter().map(String::as_str));
+    let missing: Vec<&str> = missing.chain((!has_tools).then_some("what builds and runs images")).collect();
     if ci && !missing.is_empty() {
         bail!("not to be had here, for the reason that stands above: {}", missing.join(", "));
     }
@@ -143,6 +141,33 @@ fn faults(lab: &lab::Lab, sum: &mut Sum) -> Result<()> {
     chaos::as_test(missing.is_empty()).inspect_err(|_| sum.failed += 1)?;
     sum.passed += 1;
     Ok(())
+}
+
+/// What `cargo xtask deploy` does, in short, with the program as the tests have built it: that manifests are accepted counts as one test, that the
+/// collectors do their work as another. Tells whether its tools could be had.
+fn deployment(lab: &lab::Lab, sum: &mut Sum) -> Result<bool> {
+    const NEEDED: [&str; 7] = ["redis-server", "kubectl", "busybox", "prometheus", "tansu", "etcd", "kube-apiserver"];
+    let needed = lab.pieces.iter().filter(|piece| NEEDED.contains(&piece.name));
+    let missing: Vec<&str> = needed.filter(|piece| piece.found.is_err()).map(|piece| piece.name).collect();
+    if !missing.is_empty() {
+        println!("\nNOT RUN: cargo xtask deploy, without {}", missing.join(", "));
+        sum.skipped += 2;
+        return Ok(true);
+    }
+    match deploy::as_test().inspect_err(|_| sum.failed += 1)? {
+        deploy::Outcome::Shown => sum.passed += 2,
+        deploy::Outcome::AcceptedOnly(reason) => {
+            println!("\nNOT RUN: cargo xtask deploy beyond --accept-only: {reason}");
+            sum.passed += 1;
+            sum.skipped += 1;
+        }
+        deploy::Outcome::NotRun(reason) => {
+            println!("\nNOT RUN: cargo xtask deploy: {reason}");
+            sum.skipped += 2;
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn cargo_test(more: &[String]) -> Command {

@@ -6,14 +6,20 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::folder;
+
 /// Links on the way to a file, at most: as many as Linux follows itself.
 const MOST_LINKS: usize = 40;
+/// Files in a directory whose way is listened to, at most: where there are more, nothing is loaded, and changes are found by looking.
+const MOST_FILES: usize = 16;
 
 /// What tells two states of a file apart without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fingerprint {
     /// Something is there.
     Present(Marks),
+    /// A directory is there: in it lie what may be a module's component, and signatures.
+    Directory(Marks, Vec<(OsString, Fingerprint)>),
     /// Nothing is there, or a link leads nowhere.
     Absent,
     /// It cannot be told, with the reason.
@@ -64,24 +70,53 @@ impl From<&Metadata> for Marks {
     }
 }
 
+impl Marks {
+    /// Of a directory: what of it comes and goes is told by what lies in it.
+    fn of_directory(metadata: &Metadata) -> Self {
+        let time = (0, 0);
+        Self { bytes: 0, modified_seconds: 0, modified_nanoseconds: 0, status_changed: time, ..Self::from(metadata) }
+    }
+}
+
 impl Fingerprint {
     /// Whether anything at all may have been done to the file in between, even if nothing of it is to be seen in what is compared.
     pub(super) fn may_be_older_than(&self, later: &Self) -> bool {
         match (self, later) {
             (Self::Present(earlier), Self::Present(later)) => earlier != later || earlier.status_changed != later.status_changed,
+            (Self::Directory(_, before), Self::Directory(_, after)) if self == later => {
+                before.iter().zip(after).any(|((_, earlier), (_, later))| earlier.may_be_older_than(later))
+            }
             (earlier, later) => earlier != later,
         }
     }
 }
 
-/// The state of what is at `path`, without opening it.
+/// The state of what is at `path`, without opening it; of a directory, of the files in it that may be a module's.
 ///
 /// To miss no change, take it before the file is read and hand it to [`Watch::follow`](super::Watch::follow) after. It blocks, and for as
 /// long as the file system likes.
 pub fn fingerprint(path: &Path) -> Fingerprint {
     match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => of_directory(path, &metadata),
         Ok(metadata) => Fingerprint::Present(Marks::from(&metadata)),
         Err(error) if error.kind() == ErrorKind::NotFound => Fingerprint::Absent,
+        Err(error) => Fingerprint::Unreadable(error.to_string()),
+    }
+}
+
+fn of_directory(path: &Path, metadata: &Metadata) -> Fingerprint {
+    match folder::names(path) {
+        Ok(Some(names)) => {
+            let files = names.into_iter().filter(|name| folder::matters(name));
+            // A directory in it counts as what it is not: a file.
+            let state = |name: OsString| match fs::metadata(path.join(&name)) {
+                Ok(metadata) => (name, Fingerprint::Present(Marks::from(&metadata))),
+                Err(error) if error.kind() == ErrorKind::NotFound => (name, Fingerprint::Absent),
+                Err(error) => (name, Fingerprint::Unreadable(error.to_string())),
+            };
+            Fingerprint::Directory(Marks::of_directory(metadata), files.map(state).collect())
+        }
+        Ok(None) => Fingerprint::Unreadable(format!("it has more than {} entries", folder::MOST_ENTRIES)),
         Err(error) => Fingerprint::Unreadable(error.to_string()),
     }
 }
@@ -99,6 +134,7 @@ pub(super) struct Look {
 pub(super) struct Place {
     pub(super) directory: PathBuf,
     pub(super) identity: Identity,
+    /// Empty where any name will do that a component or a signature may have.
     pub(super) name: OsString,
 }
 
@@ -120,8 +156,14 @@ impl Identity {
 /// Looks. Whether a change is told from now on is not its matter: what is not yet watched is looked at again when it is.
 pub(super) fn look(path: &Path) -> Look {
     let place = |(directory, name): (PathBuf, OsString)| Some(Place { identity: Identity::of(&directory)?, directory, name });
-    let places = turns(path).into_iter().filter_map(place).collect();
-    Look { fingerprint: fingerprint(path), places }
+    let fingerprint = fingerprint(path);
+    let mut turns = turns(path);
+    if let Fingerprint::Directory(_, files) = &fingerprint {
+        turns.extend(fs::canonicalize(path).map(|directory| (directory, OsString::new())));
+        turns.extend(files.iter().take(MOST_FILES).flat_map(|(name, _)| self::turns(&path.join(name))));
+    }
+    let places = turns.into_iter().filter_map(place).collect();
+    Look { fingerprint, places }
 }
 
 /// Each directory on the way to `path` with the name in it at which the way could turn: every link, and the file itself or the first

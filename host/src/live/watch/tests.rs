@@ -1,5 +1,6 @@
 //! Real files, with the kernel's hints and without.
 
+mod directories;
 mod hardships;
 mod kernel;
 

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::gathered::{Gathered, Parcel};
 use super::hand::{Hand, Place};
 use super::record::{decode, encode};
+use super::refusals::Refusals;
 
 /// What is read at a time, in bytes and in records.
 const READ_BYTES: usize = 256 << 10;
@@ -19,6 +20,9 @@ const MARKERS: usize = 1024;
 /// Bytes of entries that wait in memory at their place because they are too large for the store.
 const LARGE: usize = 8 << 20;
 
+pub(super) const TOO_LARGE: &str =
+    "it is larger than a quarter of the store of its sink, which does not take it now (hint: give the store more `bytes`)";
+
 /// What only whoever works with the disk has.
 pub(super) struct Disk {
     pub(super) backlog: Box<dyn Backlog>,
@@ -26,8 +30,12 @@ pub(super) struct Disk {
     pub(super) markers: VecDeque<(u64, Parcel)>,
     /// Bytes of those that are too large to be stored.
     pub(super) large: usize,
+    /// Entries that have arrived in the store, or have left it on their way into the hand, and were not shown.
+    pub(super) arrived: i64,
     /// Of the events of what is put away and not flushed.
     pub(super) receipts: Vec<Receipt>,
+    /// Of what is too large to be stored.
+    pub(super) refusals: Refusals,
     /// Entries that are put away and not flushed: only what is flushed survives the end of the program, and counts as stored.
     pub(super) unflushed: u64,
 }
@@ -37,12 +45,12 @@ pub(super) struct Disk {
 pub(super) struct Table {
     /// What is to be put away.
     pub(super) inbox: VecDeque<Parcel>,
-    /// What was too large to be put away.
-    pub(super) too_large: Vec<Parcel>,
     /// What came of the last time that something was put away.
     pub(super) result: Option<Result<Room, Fault>>,
     pub(super) waiting: Waiting,
     pub(super) markers: usize,
+    /// Entries that are on their way into the store no more.
+    pub(super) arrived: i64,
 }
 
 /// Whether there was room.
@@ -53,15 +61,15 @@ pub(super) enum Room {
 }
 
 impl Disk {
-    pub(super) fn new(backlog: Box<dyn Backlog>) -> Self {
-        Self { backlog, markers: VecDeque::new(), large: 0, receipts: Vec::new(), unflushed: 0 }
+    pub(super) fn new(backlog: Box<dyn Backlog>, refusals: Refusals) -> Self {
+        Self { backlog, markers: VecDeque::new(), large: 0, arrived: 0, receipts: Vec::new(), refusals, unflushed: 0 }
     }
 
     pub(super) fn put_away(&mut self, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Room, Fault> {
         let mut room = Room::Enough;
         while room == Room::Enough && self.markers.len() < MARKERS {
             let Some(parcel) = held(table).inbox.pop_front() else { break };
-            match self.put(parcel, table, meter) {
+            match self.put(parcel, meter) {
                 Ok(None) => {}
                 Ok(Some(rest)) => {
                     held(table).inbox.push_front(rest);
@@ -81,7 +89,7 @@ impl Disk {
     }
 
     /// Puts a parcel away; gives back what there is no room for.
-    fn put(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
+    fn put(&mut self, parcel: Parcel, meter: &StoreMeter) -> Result<Option<Parcel>, Box<(Parcel, Fault)>> {
         if !parcel.is_stored() {
             self.markers.push_back((self.backlog.waiting().next, parcel));
             return Ok(None);
@@ -92,7 +100,7 @@ impl Disk {
                 let rest = entries.split_off(1);
                 let large = std::mem::replace(&mut entries, rest);
                 let (origin, receipt) = (Arc::clone(&origin), receipt.clone());
-                self.put_large(Parcel::Entries { origin, entries: large, observed_at, receipt }, table, meter);
+                self.put_large(Parcel::Entries { origin, entries: large, observed_at, receipt }, meter);
                 continue;
             };
             match self.backlog.append(encoded.entries, &encoded.record) {
@@ -103,24 +111,35 @@ impl Disk {
                 Err(fault) => return Err(Box::new((Parcel::Entries { origin, entries, observed_at, receipt }, fault))),
             }
             let stored = encoded.entries.get();
-            meter.arriving.add(-i64::from(stored));
+            self.arrived += i64::from(stored);
             entries.drain(..usize::try_from(stored).unwrap_or(usize::MAX).min(entries.len()));
         }
         self.receipts.extend(receipt);
         Ok(None)
     }
 
-    /// One entry that is too large waits in memory, as long as there are few of them.
-    fn put_large(&mut self, parcel: Parcel, table: &Mutex<Table>, meter: &StoreMeter) {
+    /// One entry that is too large waits in memory at its place, as long as there are few of them; else it is a dead letter.
+    fn put_large(&mut self, parcel: Parcel, meter: &StoreMeter) {
         let weight = parcel.weight();
         if self.large > 0 && self.large.saturating_add(weight) > LARGE {
             meter.arriving.add(-1);
-            meter.too_large.increment();
-            held(table).too_large.push(parcel);
+            self.bury(parcel, meter);
         } else {
             self.large += weight;
             self.markers.push_back((self.backlog.waiting().next, parcel));
         }
+    }
+
+    /// Keeps what is too large for the store as dead letters.
+    fn bury(&mut self, mut parcel: Parcel, meter: &StoreMeter) {
+        let receipt = parcel.take_receipt();
+        let too_large = Gathered::new([parcel]);
+        for index in 0..too_large.entries.len() {
+            meter.too_large.increment();
+            // Nobody waits for room among the letters.
+            futures::executor::block_on(self.refusals.bury(&too_large, index, TOO_LARGE));
+        }
+        receipt.into_iter().for_each(Receipt::done);
     }
 
     /// Puts away all of these entries or none, but for those that are too large.
@@ -168,7 +187,7 @@ impl Disk {
     pub(super) fn read(&mut self, earlier: u64, most: u32, meter: &StoreMeter) -> Result<Hand, Fault> {
         let next_read = self.backlog.waiting().next_read;
         if self.markers.front().is_some_and(|(number, _)| *number <= next_read) {
-            return Ok(Hand::stored(Vec::new(), self.due(next_read, meter)));
+            return Ok(Hand::stored(Vec::new(), self.due(next_read)));
         }
         let is_before = |number: &u64| next_read < *number;
         let large = self.markers.iter().filter(|(_, parcel)| parcel.is_stored()).map(|(number, _)| *number);
@@ -190,23 +209,26 @@ impl Disk {
             self.backlog.done_before(last.next())?;
         }
         let up_to = self.backlog.waiting().next_read;
-        Ok(Hand::stored(parcels, self.due(up_to, meter)))
+        Ok(Hand::stored(parcels, self.due(up_to)))
     }
 
     /// What is not stored and has come before this entry.
-    fn due(&mut self, number: u64, meter: &StoreMeter) -> Vec<Parcel> {
+    fn due(&mut self, number: u64) -> Vec<Parcel> {
         let due = self.markers.iter().take_while(|(before, _)| *before <= number).count();
         let parcels: Vec<Parcel> = self.markers.drain(..due).map(|(_, parcel)| parcel).collect();
         self.large -= parcels.iter().filter(|parcel| parcel.is_stored()).map(Parcel::weight).sum::<usize>();
-        meter.arriving.add(-arriving(&parcels));
+        self.arrived += arriving(&parcels);
         parcels
     }
 
-    /// What is too large to stay when the program ends.
-    pub(super) fn abandon(&mut self, meter: &StoreMeter) -> Vec<Parcel> {
-        let mut parcels = self.due(u64::MAX, meter);
-        parcels.retain(Parcel::is_stored);
-        parcels
+    /// Writes down everything. What is too large cannot stay when the program ends.
+    pub(super) fn close(&mut self, meter: &StoreMeter) -> Result<(), Fault> {
+        for parcel in self.due(u64::MAX) {
+            if parcel.is_stored() {
+                self.bury(parcel, meter);
+            }
+        }
+        self.backlog.close()
     }
 
     /// Records before this number, and about so many entries at most.
@@ -222,8 +244,9 @@ impl Disk {
         Ok(records)
     }
 
-    pub(super) fn shown(&self, table: &Mutex<Table>) {
+    pub(super) fn shown(&mut self, table: &Mutex<Table>) {
         let mut held = held(table);
+        held.arrived += std::mem::take(&mut self.arrived);
         (held.waiting, held.markers) = (self.backlog.waiting(), self.markers.len());
     }
 }

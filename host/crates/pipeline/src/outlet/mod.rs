@@ -8,6 +8,7 @@ mod gathered;
 mod hand;
 mod inlet;
 mod record;
+mod refusals;
 mod store;
 mod writer;
 
@@ -15,19 +16,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::{OutletMeter, StoreMeter};
-use sluicebox_contract::{Backlog, Fault, Receipt, Sink};
+use sluicebox_contract::{Fault, Sink};
 use tokio::time::{sleep, timeout};
 
 use crate::letters::Letterbox;
 use crate::queue::Receiver;
-use gathered::Gathered;
+use disk::TOO_LARGE;
 use hand::Hand;
+use refusals::Refusals;
 use store::Store;
 use writer::Writer;
 
 pub(crate) use gathered::{Origin, Parcel};
 pub(crate) use inlet::Inlet;
-pub use store::StoreSettings;
+pub use store::{StoreSettings, StoreTerms};
 
 /// How an outlet works.
 #[derive(Clone, Copy, Debug)]
@@ -51,14 +53,6 @@ impl Default for OutletSettings {
             drain: Duration::from_secs(5),
         }
     }
-}
-
-/// Where what a sink does not take is put away.
-pub struct StoreTerms {
-    /// The disk.
-    pub backlog: Box<dyn Backlog>,
-    /// How it is used.
-    pub settings: StoreSettings,
 }
 
 /// How long a write may take, once the lanes have ended, before what it writes is put away.
@@ -88,11 +82,12 @@ impl<K: Sink> Outlet<K> {
         terms: (OutletSettings, Option<StoreTerms>, Arc<OutletMeter>, Vec<String>),
     ) -> Self {
         let (settings, store, meter, lanes) = terms;
-        let store = store.map(|StoreTerms { backlog, settings }| {
+        let refusals = Refusals::new(name, letterbox);
+        let store = store.map(|terms| {
             let counts = Arc::clone(meter.store.get_or_init(Arc::<StoreMeter>::default));
-            Store::new(Arc::clone(name), backlog, settings, counts)
+            Store::new(Arc::clone(name), terms, refusals.clone(), counts)
         });
-        let writer = Writer::new(Arc::clone(name), sink, letterbox, settings, Arc::clone(&meter), lanes);
+        let writer = Writer::new(Arc::clone(name), sink, refusals, settings, Arc::clone(&meter), lanes);
         Self { writer, queue, store, meter, drain: settings.drain, ended: None }
     }
 
@@ -128,11 +123,8 @@ impl<K: Sink> Outlet<K> {
             if !store.is_tidy() {
                 store.put_away().await;
             }
-            let mut too_large = store.take_too_large();
-            too_large.extend(store.close().await);
-            let is_safe = store.is_safe();
-            self.bury(too_large).await;
-            if is_safe {
+            store.close().await;
+            if store.is_safe() {
                 break;
             }
             sleep(AGAIN).await;
@@ -144,24 +136,11 @@ impl<K: Sink> Outlet<K> {
         let Some(store) = &mut self.store else { return };
         let too_large = store.leave(hand).await;
         store.count_too_large(too_large.len());
-        self.writer.bury_each(&hand.gathered, &too_large, TOO_LARGE).await;
+        for index in too_large {
+            self.writer.refusals.bury(&hand.gathered, index, TOO_LARGE).await;
+        }
         hand.dealt_with();
         self.in_hand(None);
-    }
-
-    /// Keeps what is too large for the store as dead letters.
-    async fn bury(&mut self, mut parcels: Vec<Parcel>) {
-        let receipts: Vec<_> = parcels.iter_mut().filter_map(Parcel::take_receipt).collect();
-        let too_large = Gathered::new(parcels);
-        let all: Vec<usize> = (0..too_large.entries.len()).collect();
-        self.writer.bury_each(&too_large, &all, TOO_LARGE).await;
-        receipts.into_iter().for_each(Receipt::done);
-    }
-
-    /// What has come meanwhile and is too large for the store does not wait until the sink is well again.
-    async fn bury_too_large(&mut self) {
-        let too_large = self.store.as_ref().map(Store::take_too_large).unwrap_or_default();
-        self.bury(too_large).await;
     }
 
     /// What is to be written next. None when there is nothing more, or when the rest is in the store and there is no time for it.
@@ -170,7 +149,6 @@ impl<K: Sink> Outlet<K> {
             if let Some(store) = &mut self.store {
                 store.catch_up().await;
             }
-            self.bury_too_large().await;
             match self.stored().await {
                 Stored::Hand(hand) => return Ok(Some(hand)),
                 Stored::Again => continue,
@@ -255,7 +233,6 @@ impl<K: Sink> Outlet<K> {
             if let Some(wait) = written.wait {
                 self.pause(wait, hand).await;
             }
-            self.bury_too_large().await;
         }
         Ok(true)
     }
@@ -361,6 +338,7 @@ async fn meanwhile<T>(
 
 /// Puts away what comes. Can be dropped and asked again.
 async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taking<'_>) {
+    store.catch_up().await;
     if taking.ended.is_some() && store.is_tidy() {
         // The disk has not taken what is in it.
         store.tries_again().await;
@@ -384,8 +362,6 @@ async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taki
 
 /// Parcels that are put away at a time.
 const BATCH: usize = 64;
-const TOO_LARGE: &str =
-    "it is larger than a quarter of the store of its sink, which does not take it now (hint: give the store more `bytes`)";
 
 /// Ready when a lane waits, or when the lanes have ended and the write takes long all the same.
 async fn pressed(queue: &Receiver<Parcel>) {

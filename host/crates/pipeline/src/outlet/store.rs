@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::disk::{Disk, Room, Table, arriving, held, lock};
 use super::gathered::Parcel;
 use super::hand::Hand;
+use super::refusals::Refusals;
 
 /// Time between two tries when the store is full.
 const FULL: Duration = Duration::from_millis(50);
@@ -26,6 +27,14 @@ pub struct StoreSettings {
     pub always: bool,
     /// Entries that are read from it each second, at most.
     pub entries_per_second: u32,
+}
+
+/// Where what a sink does not take is put away.
+pub struct StoreTerms {
+    /// The disk.
+    pub backlog: Box<dyn Backlog>,
+    /// How it is used.
+    pub settings: StoreSettings,
 }
 
 /// The store of one outlet.
@@ -51,10 +60,15 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(name: Arc<str>, backlog: Box<dyn Backlog>, settings: StoreSettings, meter: Arc<StoreMeter>) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        StoreTerms { backlog, settings }: StoreTerms,
+        refusals: Refusals,
+        meter: Arc<StoreMeter>,
+    ) -> Self {
         let waiting = backlog.waiting();
         meter.recovered.add(waiting.unread + waiting.damaged);
-        let disk = Arc::new(Mutex::new(Disk::new(backlog)));
+        let disk = Arc::new(Mutex::new(Disk::new(backlog, refusals)));
         let table = Arc::new(Mutex::new(Table { waiting, ..Table::default() }));
         let (seen, markers, putting, refuses, next_read) = (Waiting::default(), 0, None, false, Instant::now());
         let mut store = Self {
@@ -110,11 +124,6 @@ impl Store {
     pub(super) fn note_done(&mut self, number: u64) {
         self.done = self.done.max(number);
         self.meter.unflushed.set(gauge(self.unflushed()));
-    }
-
-    /// What is too large to be stored.
-    pub(super) fn take_too_large(&self) -> Vec<Parcel> {
-        std::mem::take(&mut held(&self.table).too_large)
     }
 
     /// So many entries are lost because they are too large.
@@ -245,12 +254,12 @@ impl Store {
 
     /// The entries before this number are done.
     pub(super) async fn done_before(&mut self, number: u64) {
-        self.work(move |backlog| backlog.done_before(number)).await;
+        self.work(move |disk| disk.backlog.done_before(number)).await;
     }
 
     /// There is time to write down what is done.
     pub(super) async fn rest(&mut self) {
-        self.work(Backlog::rest).await;
+        self.work(|disk| disk.backlog.rest()).await;
     }
 
     /// Leaves what is in hand and not done in the store; gives what is too large for it, by index.
@@ -263,21 +272,18 @@ impl Store {
         hand.only_here().collect()
     }
 
-    /// Writes down everything; gives what cannot stay, because it is too large.
-    pub(super) async fn close(&mut self) -> Vec<Parcel> {
-        let (disk, meter) = (Arc::clone(&self.disk), Arc::clone(&self.meter));
-        let too_large = spawn_blocking(move || lock(&disk).abandon(&meter)).await.unwrap_or_default();
-        self.count_too_large(too_large.len());
-        self.work(Backlog::close).await;
+    /// Writes down everything; what is too large cannot stay.
+    pub(super) async fn close(&mut self) {
+        let meter = Arc::clone(&self.meter);
+        self.work(move |disk| disk.close(&meter)).await;
         self.meter.entries.set(gauge(self.waiting.open));
-        too_large
     }
 
-    async fn work(&mut self, work: impl FnOnce(&mut dyn Backlog) -> Result<(), Fault> + Send + 'static) {
+    async fn work(&mut self, work: impl FnOnce(&mut Disk) -> Result<(), Fault> + Send + 'static) {
         let (disk, table) = (Arc::clone(&self.disk), Arc::clone(&self.table));
         let work = move || {
             let mut disk = lock(&disk);
-            let done = work(disk.backlog.as_mut());
+            let done = work(&mut disk);
             disk.shown(&table);
             done
         };
@@ -290,10 +296,12 @@ impl Store {
 
     /// Takes note of what it holds.
     fn look(&mut self) {
-        let (waiting, markers) = {
-            let held = held(&self.table);
-            (held.waiting, held.markers)
+        let (waiting, markers, arrived) = {
+            let mut held = held(&self.table);
+            (held.waiting, held.markers, std::mem::take(&mut held.arrived))
         };
+        // What is there is counted once, whenever somebody asks.
+        self.meter.arriving.add(-arrived);
         self.meter.entries.set(gauge(waiting.unread));
         self.meter.bytes.set(gauge(waiting.bytes));
         self.meter.dropped.add(waiting.dropped.saturating_sub(self.waiting.dropped));

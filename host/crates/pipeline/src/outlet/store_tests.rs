@@ -2,9 +2,11 @@ use std::num::NonZeroU32;
 
 use futures::FutureExt as _;
 use sluicebox_contract::{Appended, Entry, Message, ModuleIdentity, Record, UnixNanos};
+use tokio::time::timeout;
 
 use super::*;
-use crate::outlet::Origin;
+use crate::outlet::{Origin, OutletMeter, Taking, fill};
+use crate::queue::{Bounds, WhenFull, queue};
 
 /// Counts, and keeps nothing.
 #[derive(Default)]
@@ -50,19 +52,45 @@ impl Backlog for Counting {
     }
 }
 
+fn counting() -> Store {
+    let settings = StoreSettings { always: true, entries_per_second: 1000 };
+    let terms = StoreTerms { backlog: Box::new(Counting::default()), settings };
+    Store::new("out".into(), terms, Refusals::new(&"out".into(), None), Arc::default())
+}
+
+fn parcel() -> Parcel {
+    let origin = Arc::new(Origin { lane: "l".into(), module: ModuleIdentity::default(), again: false, replay: None });
+    Parcel::Entries { origin, entries: vec![Entry::Message(Message::default())], observed_at: UnixNanos(1), receipt: None }
+}
+
+/// Something is being put away, and nobody waits for it.
+fn begin_to_put_away(store: &mut Store) {
+    let held = Arc::clone(&store.disk);
+    let busy = lock(&held);
+    assert!(store.put_away().now_or_never().is_none());
+    drop(busy);
+}
+
+#[tokio::test]
+async fn what_was_being_put_away_is_counted_though_nothing_more_comes() {
+    let mut store = counting();
+    store.accept(vec![parcel()]);
+    begin_to_put_away(&mut store);
+    let bounds = Bounds { items: 1, bytes: 1, when_full: WhenFull::Wait };
+    let (_sender, mut nothing_more) = queue(bounds, Arc::default());
+    let (meter, mut ended) = (OutletMeter::default(), None);
+    let mut taking = Taking { hand: None, meter: &meter, ended: &mut ended };
+    let waits = timeout(Duration::from_millis(300), fill(&mut store, &mut nothing_more, &mut taking)).await;
+    assert!(waits.is_err(), "nothing comes");
+    assert_eq!((store.meter.entries.get(), store.meter.arriving.get()), (1, 0));
+}
+
 #[tokio::test]
 async fn once_it_was_caught_up_with_what_is_put_away_is_in_the_store() {
-    let settings = StoreSettings { always: true, entries_per_second: 1000 };
-    let mut store = Store::new("out".into(), Box::new(Counting::default()), settings, Arc::default());
+    let mut store = counting();
     for number in 1..=300 {
-        let origin = Arc::new(Origin { lane: "l".into(), module: ModuleIdentity::default(), again: false, replay: None });
-        let entries = vec![Entry::Message(Message::default())];
-        store.accept(vec![Parcel::Entries { origin, entries, observed_at: UnixNanos(1), receipt: None }]);
-        // It is begun, and nobody waits for it.
-        let held = Arc::clone(&store.disk);
-        let busy = lock(&held);
-        assert!(store.put_away().now_or_never().is_none());
-        drop(busy);
+        store.accept(vec![parcel()]);
+        begin_to_put_away(&mut store);
         store.catch_up().await;
         assert_eq!((store.is_tidy(), store.waiting.unread), (true, number));
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Backoff, Class, DeadLetter, Entry, Fault, Held, Outcome, Sink, UnixNanos};
+use sluicebox_contract::{Backoff, Class, Fault, Outcome, Sink};
 use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use super::gathered::{Gathered, Origin, Parcel, Progress};
-use super::{OutletSettings, is_worth_a_line};
-use crate::letters::Letterbox;
+use super::OutletSettings;
+use super::gathered::{Gathered, Parcel, Progress};
+use super::refusals::Refusals;
 use crate::queue::Receiver;
 
 /// After so many tries in a row that failed, single entries are tried until one is written: a sink that is down or overloaded is not sent
@@ -22,7 +22,7 @@ const CIRCUIT_OPENS_AFTER: u64 = 5;
 pub(super) struct Writer<K> {
     name: Arc<str>,
     sink: K,
-    letterbox: Option<Letterbox>,
+    pub(super) refusals: Refusals,
     settings: OutletSettings,
     meter: Arc<OutletMeter>,
     /// Lanes that have not settled. One that ends without stays here until another of its name has: what it might have written again
@@ -34,8 +34,6 @@ pub(super) struct Writer<K> {
     /// Whether anything was ever written: a fatal fault before that is a wrong configuration.
     worked: bool,
     upkeep: Upkeep,
-    /// Entries refused for good so far; not each of them is worth a line in the log.
-    complaints: u64,
     /// Entries that were lost before this run, which tells everything anew.
     lost_before: u64,
 }
@@ -58,7 +56,7 @@ impl<K: Sink> Writer<K> {
     pub(super) fn new(
         name: Arc<str>,
         sink: K,
-        letterbox: Option<Letterbox>,
+        refusals: Refusals,
         settings: OutletSettings,
         meter: Arc<OutletMeter>,
         lanes: Vec<String>,
@@ -66,8 +64,8 @@ impl<K: Sink> Writer<K> {
         let backoff = Backoff::new(settings.first_wait, settings.longest_wait);
         let upkeep = Upkeep { backoff: backoff.clone(), not_before: None };
         let unsettled = lanes.into_iter().map(Arc::from).collect();
-        let (failures, worked, complaints, lost_before) = (0, false, 0, lost(&meter));
-        Self { name, sink, letterbox, settings, meter, unsettled, backoff, failures, worked, upkeep, complaints, lost_before }
+        let (failures, worked, lost_before) = (0, false, lost(&meter));
+        Self { name, sink, refusals, settings, meter, unsettled, backoff, failures, worked, upkeep, lost_before }
     }
 
     /// The entries of how many calls of modules are gathered for one write at most.
@@ -129,41 +127,10 @@ impl<K: Sink> Writer<K> {
         let mut count = 0;
         for refusal in outcome.refused.iter().filter(|refusal| refusal.index < written) {
             count += 1;
-            let index = first + refusal.index;
-            if let (Some(entry), Some((origin, observed_at))) = (gathered.entries.get(index), gathered.origin(index)) {
-                self.bury(entry, origin, observed_at, &refusal.reason).await;
-            }
+            self.refusals.bury(gathered, first + refusal.index, &refusal.reason).await;
         }
         self.meter.refused.add(count);
         self.meter.written.add((written as u64).saturating_sub(count));
-    }
-
-    /// Keeps these entries as dead letters: they cannot be written.
-    pub(super) async fn bury_each(&mut self, gathered: &Gathered, indices: &[usize], reason: &str) {
-        for index in indices {
-            if let (Some(entry), Some((origin, observed_at))) = (gathered.entries.get(*index), gathered.origin(*index)) {
-                self.bury(entry, origin, observed_at, reason).await;
-            }
-        }
-    }
-
-    async fn bury(&mut self, entry: &Entry, origin: &Origin, observed_at: UnixNanos, reason: &str) {
-        if let Some(replay) = &origin.replay {
-            // Whoever replays it keeps it; when he has given up, it is still where it was.
-            let _given_up = replay.try_send(Some(reason.to_owned()));
-            return;
-        }
-        let (lane, module) = (&origin.lane, &origin.module);
-        self.complaints += 1;
-        if is_worth_a_line(self.complaints) {
-            let (so_far, what) = (self.complaints, describe(entry));
-            warn!(sink = %self.name, %lane, %module, entry = %what, %reason, so_far, "sink refused an entry for good");
-        }
-        if let Some(letterbox) = &self.letterbox {
-            let held = Held::Entry { sink: self.name.to_string(), observed_at, entry: entry.clone() };
-            let (lane, module, reason) = (lane.to_string(), module.clone(), reason.to_owned());
-            letterbox.post(DeadLetter { at: UnixNanos::now(), lane, module, reason, replays: 0, held }).await;
-        }
     }
 
     /// Tells the sink that what an earlier run has left is written.
@@ -258,15 +225,4 @@ impl Upkeep {
 fn lost(meter: &OutletMeter) -> u64 {
     let store = meter.store.get().map_or(0, |store| store.dropped.get() + store.too_large.get() + store.damaged.get());
     meter.queue.dropped.get() + store
-}
-
-/// An entry in a log line: what it is and for whom, not its content.
-fn describe(entry: &Entry) -> String {
-    const LONGEST: usize = 100;
-    let cut = |name: &str| name.chars().take(LONGEST).flat_map(char::escape_default).collect::<String>();
-    match entry {
-        Entry::Message(message) => format!("message to {}", cut(message.channel.as_deref().unwrap_or("the default channel"))),
-        Entry::Document(document) => format!("document {}", cut(&document.name)),
-        Entry::Forget(forget) => format!("forget {}", cut(&forget.name)),
-    }
 }

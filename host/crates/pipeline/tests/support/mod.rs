@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod door;
 pub mod drawer;
 pub mod shaper;
 pub mod stage;

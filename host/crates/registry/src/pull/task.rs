@@ -188,7 +188,9 @@ pub(crate) fn told(error: &OciDistributionError) -> PullError {
     match error {
         Error::RequestError(error) => PullError::new(Kind::Away, chain(error)),
         Error::AuthenticationFailure(words) => PullError::new(Kind::Denied, format!("the registry does not let us in: {words}")),
-        Error::UnauthorizedError { .. } => PullError::new(Kind::Denied, "the registry wants to know who asks: 401 Unauthorized"),
+        Error::UnauthorizedError { .. } | Error::ServerError { code: 401, .. } => {
+            PullError::new(Kind::Denied, "the registry wants to know who asks: 401 Unauthorized")
+        }
         Error::DigestError(error) => PullError::new(Kind::Mismatch, error.to_string()),
         Error::ServerError { code: 404, .. } => PullError::new(Kind::Absent, "the registry has no such module: 404 Not Found"),
         Error::ServerError { code: 403, message, .. } => {

@@ -74,6 +74,13 @@ pub(crate) fn read_header(file: &mut impl Read, form: Form) -> Result<Header> {
     Ok(if version > form.version { Header::Newer(version) } else { Header::Ours })
 }
 
+/// Whether that is all of a file of which a crash has left no more than a part of its beginning, or of zeros in its place.
+pub(crate) fn is_begun(bytes: &[u8], form: Form) -> bool {
+    let header = header(form);
+    let same = bytes.iter().zip(&header).take_while(|(one, other)| one == other).count();
+    bytes.len() <= header.len() && bytes.iter().skip(same).all(|byte| *byte == 0)
+}
+
 /// Appends a frame; the payload is shorter than 4 GiB, as whoever calls has seen to.
 pub(crate) fn put(bytes: &mut Vec<u8>, entries: NonZeroU32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -172,6 +179,20 @@ mod tests {
         longer.extend([0; 64]);
         let (_, found, is_whole) = frames(&longer);
         assert_eq!((found.len(), is_whole), (3, false));
+    }
+
+    #[test]
+    fn what_a_crash_has_left_of_a_beginning_is_known_as_such() {
+        let header = header(QUEUE);
+        for length in 0..=header.len() {
+            let (cut, mut zeros) = (header[..length].to_vec(), header[..length].to_vec());
+            zeros.resize(header.len(), 0);
+            assert!(is_begun(&cut, QUEUE) && is_begun(&zeros, QUEUE), "{length}");
+            let mut other = cut;
+            other.push(b'!');
+            assert!(!is_begun(&other, QUEUE), "{length}");
+        }
+        assert!(!is_begun(&[0; 17], QUEUE));
     }
 
     #[test]

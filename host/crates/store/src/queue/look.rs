@@ -98,13 +98,16 @@ impl Looks {
         Ok(())
     }
 
-    /// Copies every file of which something cannot be read into the directory `damaged` beside them; gives its path.
-    pub fn copy_damaged(&self) -> Result<PathBuf, StoreError> {
-        let aside = self.directory.below("damaged")?;
+    /// Copies every file of which something cannot be read into this directory, or into `damaged` beside them; gives its path.
+    pub fn copy_damaged(&self, to: Option<&Path>) -> Result<PathBuf, StoreError> {
+        let aside = match to {
+            Some(to) => Directory::open(to)?,
+            None => self.directory.below("damaged")?,
+        };
         for file in self.files.iter().filter(|file| file.behind > 0 || file.trouble.is_some()) {
             let bytes = self.directory.read(&file.name, u64::MAX)?.unwrap_or_default();
             aside.write(&file.name, &bytes, Endures::Power)?;
         }
-        Ok(self.directory.path("damaged"))
+        Ok(to.map_or_else(|| self.directory.path("damaged"), Path::to_owned))
     }
 }

@@ -5,6 +5,8 @@
 //! <the first entry that is not done> <the entry that comes next> <entries between them that are known to be lost> <CRC-32 of these, in hexadecimal>
 //! ```
 
+use rustix::io::Errno;
+
 use super::segment::HIGHEST;
 use crate::StoreError;
 use crate::directory::{Directory, Endures};
@@ -28,7 +30,17 @@ pub(super) struct Place {
 pub(super) fn keep(directory: &Directory, place: Place) -> Result<(), StoreError> {
     let numbers = format!("{} {} {}", place.first_open, place.next, place.lost);
     let text = format!("{numbers} {:08x}\n", crc32fast::hash(numbers.as_bytes()));
-    directory.write(NAME, text.as_bytes(), Endures::Program)
+    match directory.write(NAME, text.as_bytes(), Endures::Program) {
+        // The file that is there has its room already. Where that is cut short the place is not known, and what is done comes once more.
+        Err(full @ StoreError::Io { cause: Errno::NOSPC | Errno::DQUOT, .. }) => {
+            if directory.write_over(NAME, text.as_bytes())? {
+                Ok(())
+            } else {
+                Err(full)
+            }
+        }
+        written => written,
+    }
 }
 
 /// What was written down; none where nothing was, or where it cannot be read: then it is not known what is done.

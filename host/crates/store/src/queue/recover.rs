@@ -73,7 +73,9 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
 
 /// The numbers of the first entries of all files, in order.
 pub(super) fn numbers(directory: &Directory) -> Result<Vec<u64>, StoreError> {
-    let mut numbers: Vec<u64> = directory.names()?.iter().filter_map(|name| first_of(name.to_str()?)).collect();
+    let names = directory.names()?;
+    let files = names.iter().filter(|name| directory.size(name).is_some());
+    let mut numbers: Vec<u64> = files.filter_map(|name| first_of(name.to_str()?)).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -93,6 +93,9 @@ pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, S
             );
             return Err(StoreError::Damaged { path: directory.path(&name), reason });
         }
+        Header::Damaged if size <= HEADER && is_begun(directory, &name)? => {
+            return Ok(Some(Found { segment: Segment { bytes: size, ..segment }, behind: 0 }));
+        }
         Header::Damaged => return Ok(None),
     }
     while let Frame::Whole(entries, payload) =
@@ -102,6 +105,12 @@ pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, S
         segment.bytes += OVERHEAD + payload.len() as u64;
     }
     Ok(Some(Found { segment, behind: size.saturating_sub(segment.bytes) }))
+}
+
+/// Whether it was about to be begun when a crash came: nothing of it is lost.
+fn is_begun(directory: &Directory, name: &str) -> Result<bool, StoreError> {
+    let bytes = directory.read(name, HEADER)?;
+    Ok(bytes.is_some_and(|bytes| frame::is_begun(&bytes, QUEUE)))
 }
 
 /// Reads entries from a file, one after the other.

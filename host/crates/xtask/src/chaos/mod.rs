@@ -25,6 +25,7 @@ mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -92,6 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let seeds = arguments.kills.map_or(arguments.seeds, |kills| kills.div_ceil(KILLS_OF_A_SEED));
     let (from, seeds) = arguments.seed.map_or((arguments.from, seeds), |seed| (seed, 1));
     let campaign = Campaign::new(from, seeds, arguments);
+    let _alone = alone(&campaign.folder)?;
     if arguments.seed.is_some() {
         say(format!("seed {from}: {}", campaign.plan(from)));
     }
@@ -105,6 +107,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         anyhow::Ok(())
     })?;
     campaign.tell(arguments.seed.is_some(), usize::try_from(arguments.least).unwrap_or(usize::MAX))
+}
+
+/// Nobody else plays in this folder for as long as the answer lives.
+fn alone(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in {}", folder.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!("another run plays in {}; cure: wait for its end", folder.display()),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the folder"),
+    }
 }
 
 /// What belongs to every run of the tests, with the program as they have built it, and with a real API server where there is one. A slow machine

@@ -1,17 +1,19 @@
 //! The overlays, and what each must do.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use sluicebox_testkit::fluent_bit::{Filter, Settings};
 use sluicebox_testkit::program::ask;
 use tokio::time::timeout;
 
 use super::container::{Container, Stage};
 use super::pod::Pod;
 use super::rights::{self, Right};
-use super::surroundings::POD;
-use crate::command;
+use super::surroundings::{POD, POD_NAMESPACE};
+use crate::{command, workspace};
 
 /// The first start compiles the modules, and a query of Prometheus has its turn every 20 s.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -22,20 +24,29 @@ pub(super) struct Case {
     pub(super) overlay: &'static str,
     /// The sinks that must have written.
     pub(super) sinks: &'static [&'static str],
+    /// Whether its rights are taken away in a short run too.
+    pub(super) is_short: bool,
 }
 
 pub(super) const CASES: [Case; 10] = [
-    Case { overlay: "base/node", sinks: &["terminal"] },
-    Case { overlay: "base/cluster", sinks: &["terminal"] },
-    Case { overlay: "overlays/galileo", sinks: &["redis"] },
-    Case { overlay: "overlays/galileo-cluster", sinks: &["redis"] },
-    Case { overlay: "overlays/fluent-bit/daemonset", sinks: &["kube-meta"] },
-    Case { overlay: "overlays/fluent-bit/sidecar", sinks: &["kube-meta"] },
-    Case { overlay: "overlays/alumet", sinks: &["scraped"] },
-    Case { overlay: "overlays/mape", sinks: &["kafka"] },
-    Case { overlay: "overlays/connections", sinks: &["maps"] },
-    Case { overlay: "overlays/everything", sinks: &["redis", "kube-meta", "scraped", "kafka", "maps"] },
+    Case { overlay: "base/node", sinks: &["terminal"], is_short: false },
+    Case { overlay: "base/cluster", sinks: &["terminal"], is_short: false },
+    Case { overlay: "overlays/galileo", sinks: &["redis"], is_short: false },
+    Case { overlay: "overlays/galileo-cluster", sinks: &["redis"], is_short: true },
+    Case { overlay: "overlays/fluent-bit/daemonset", sinks: &["kube-meta"], is_short: false },
+    Case { overlay: "overlays/fluent-bit/sidecar", sinks: &["kube-meta"], is_short: false },
+    Case { overlay: "overlays/alumet", sinks: &["scraped"], is_short: false },
+    Case { overlay: "overlays/mape", sinks: &["kafka"], is_short: false },
+    Case { overlay: "overlays/connections", sinks: &["maps"], is_short: true },
+    Case { overlay: "overlays/everything", sinks: &["redis", "kube-meta", "scraped", "kafka", "maps"], is_short: false },
 ];
+
+impl Case {
+    /// Where its kustomization is.
+    pub(super) fn path(&self) -> PathBuf {
+        workspace::root().join("deploy/kustomize").join(self.overlay)
+    }
+}
 
 /// Runs the pod until all is ready, every sink has written, and what was written has been seen on the other side.
 pub(super) async fn work(stage: &Stage<'_>, case: &Case, pod: &Pod, objects: &[Value]) -> Result<()> {
@@ -74,7 +85,10 @@ async fn is_seen(stage: &Stage<'_>, container: &Container, sink: &str) -> Result
         "terminal" => container.output()?.contains(POD),
         "kube-meta" => {
             let folder = container.mounted("/var/kube_meta").context("no folder for the files is mounted")?;
-            std::fs::read_to_string(folder.join(format!("shop_{POD}.meta"))).is_ok_and(|text| text.contains("\"podIP\""))
+            let record = Filter::new(folder, Settings::default()).record(&log_file())?;
+            record.is_some_and(|record| {
+                ["pod_id", "host", "pod_ip", "container_hash", "container_image"].iter().all(|key| record.get(key).is_some())
+            })
         }
         "scraped" => ask("127.0.0.1:9091", "/metrics").await.is_ok_and(|(_, page)| page.contains(&format!("name=\"{POD}\""))),
         "maps" => {
@@ -86,6 +100,11 @@ async fn is_seen(stage: &Stage<'_>, container: &Container, sink: &str) -> Result
         "kafka" => true,
         other => bail!("it is not known where `{other}` writes to"),
     })
+}
+
+/// As the kubelet names the log of the pod's container, and as Fluent Bit comes to know of it.
+fn log_file() -> String {
+    format!("{POD}_{POD_NAMESPACE}_main-0-{}.log", "a".repeat(64))
 }
 
 /// Takes one right after the other away: each is named, and nothing ends for it.

@@ -14,6 +14,8 @@ use crate::{command, workspace};
 
 /// Where the overlays and, here, the chart install.
 pub(super) const NAMESPACE: &str = "sluicebox";
+/// The oldest version that is supported, and the one of the lab: some of its builds do not say so themselves.
+const OLDEST: &str = "v1.20.2";
 /// Where the Fluent Bit of the example is.
 const LOGGING: &str = "logging";
 
@@ -22,6 +24,8 @@ pub(super) struct Cluster {
     kubectl: PathBuf,
     kube_config: PathBuf,
     folder: PathBuf,
+    /// Such as `v1.20.2`.
+    version: String,
 }
 
 impl Cluster {
@@ -32,7 +36,30 @@ impl Cluster {
         for namespace in [NAMESPACE, LOGGING] {
             api.create_namespace(namespace).await?;
         }
-        Ok(Self { api, kubectl: tools.kubectl.clone(), kube_config, folder: folder.to_owned() })
+        let folder = folder.to_owned();
+        let mut cluster = Self { api, kubectl: tools.kubectl.clone(), kube_config, folder, version: String::new() };
+        let version: Value =
+            serde_json::from_str(&cluster.ask(&["get", "--raw", "/version"])?).context("cannot read its version")?;
+        let version = workspace::text(&version, "gitVersion");
+        if version.starts_with("v1.") { version } else { OLDEST }.clone_into(&mut cluster.version);
+        Ok(cluster)
+    }
+
+    /// Of Kubernetes, such as `v1.20.2`.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The second number of the version.
+    pub(super) fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+    }
+
+    /// Tells the server what a `PodMonitor` is, as far as ours say something: the definition belongs to Prometheus' operator.
+    pub(super) fn define_pod_monitors(&self) -> Result<()> {
+        self.apply(include_str!("pod-monitor.json"))?;
+        let name = "customresourcedefinition/podmonitors.monitoring.coreos.com";
+        self.ask(&["wait", "--for=condition=established", "--timeout=60s", name]).map(|_| ())
     }
 
     /// The port of loopback at which it listens.
@@ -80,7 +107,9 @@ impl Cluster {
 
     /// What kubectl prints.
     pub(super) fn ask(&self, arguments: &[&str]) -> Result<String> {
-        command::capture(Command::new(&self.kubectl).arg("--kubeconfig").arg(&self.kube_config).args(arguments))
+        let mut kubectl = Command::new(&self.kubectl);
+        kubectl.arg("--kubeconfig").arg(&self.kube_config).arg("--cache-dir").arg(self.folder.join("kubectl"));
+        command::capture(kubectl.args(arguments))
     }
 
     fn send(&self, manifests: &str, arguments: &[&str]) -> Result<Vec<Value>> {

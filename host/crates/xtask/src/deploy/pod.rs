@@ -114,6 +114,12 @@ impl Pod {
         self.spec.get("hostPID").and_then(Value::as_bool) == Some(true)
     }
 
+    /// Whether it sees the node's cgroups.
+    pub(super) fn reads_cgroups(&self) -> bool {
+        let paths = list(&self.spec, "volumes").filter_map(|volume| volume.pointer("/hostPath/path").and_then(Value::as_str));
+        paths.into_iter().any(|path| path.starts_with("/sys/fs/cgroup"))
+    }
+
     /// What is mounted where.
     pub(super) fn mounts(&self) -> Result<Vec<Mount>> {
         list(&self.container, "volumeMounts").map(|mount| self.mount(mount)).collect()

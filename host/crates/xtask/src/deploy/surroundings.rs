@@ -17,6 +17,7 @@ use super::pod::NODE;
 
 /// The pod that everybody is to tell of.
 pub(super) const POD: &str = "web-0";
+pub(super) const POD_NAMESPACE: &str = "shop";
 
 /// What kube-state-metrics and a kubelet tell of a container.
 const PAGE: &str = "kube_pod_labels{namespace=\"default\",pod=\"web-0\",label_ow_action=\"a\",label_vim_id=\"3ae5f2ca936f48dea5f2ca936f78de3a\"} 1\n\
@@ -27,7 +28,8 @@ pub(super) struct Surroundings {
     kafka: KafkaServer,
     prometheus: PrometheusServer,
     _tracer: Tracer,
-    _kubelet: Kubelet,
+    /// None where no cgroups can be made.
+    kubelet: Option<Kubelet>,
     _page: JoinSet<()>,
 }
 
@@ -48,7 +50,12 @@ impl Surroundings {
         std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o722))?;
         let kubelet = node(cluster).await?;
         let kafka = kafka.context("`cargo xtask lab` gets a broker")?;
-        Ok(Self { redis, kafka, prometheus, _tracer: tracer, _kubelet: kubelet, _page: page })
+        Ok(Self { redis, kafka, prometheus, _tracer: tracer, kubelet, _page: page })
+    }
+
+    /// Whether there are cgroups of pods on this machine.
+    pub(super) fn has_cgroups(&self) -> bool {
+        self.kubelet.is_some()
     }
 
     /// Where the servers are that the manifests name otherwise.
@@ -57,37 +64,37 @@ impl Surroundings {
     }
 }
 
-/// A node, a service, and a pod that runs on the node, with its cgroups.
-async fn node(cluster: &Cluster) -> Result<Kubelet> {
-    let kubelet = Kubelet::real().context("no cgroups can be made here; is this root, with cgroups of version 1?")?;
+/// A node, a service, and a pod that runs on the node, with its cgroups where these can be made.
+async fn node(cluster: &Cluster) -> Result<Option<Kubelet>> {
+    let kubelet = Kubelet::real();
     let mut pod = PodSpec::numbered(NODE, 0, 1);
     cluster.api.create_namespace(&pod.namespace).await?;
     cluster.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}).to_string())?;
     let address = json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.0.1.2"}]}});
     cluster.ask(&["patch", "node", NODE, "--subresource=status", "--type=merge", "-p", &address.to_string()])?;
     let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": pod.namespace}, "spec": {"ports": [{"port": 80}]},
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": pod.namespace}, "spec": {"ports": [{"port": 80, "protocol": "TCP"}]},
     });
     cluster.apply(&service.to_string())?;
     let mut object = pod.object();
-    own(&mut object, "apps/v1", "ReplicaSet");
+    own(&mut object, "apps/v1", "ReplicaSet", "0b5e0000-0000-4000-8000-000000000012");
     let made = cluster.api.create_pod(&object).await?;
     let uid = made.pointer("/metadata/uid").and_then(Value::as_str).context("the pod has no uid")?;
     uid.clone_into(&mut pod.uid);
     let status = object.get("status").context("the pod has no status")?;
     cluster.api.patch_status(&pod.namespace, &pod.name, status).await?;
     let mut other = PodSpec::numbered(NODE, 1, 1).object();
-    own(&mut other, "batch/v1", "Job");
+    own(&mut other, "batch/v1", "Job", "0b5e0000-0000-4000-8000-000000000013");
     cluster.api.create_pod(&other).await?;
-    kubelet.run(&pod)?;
+    if let Some(kubelet) = &kubelet {
+        kubelet.run(&pod)?;
+    }
     Ok(kubelet)
 }
 
-/// Says who controls a pod, so that it is asked for; it is not there. The uid is left to the server.
-fn own(pod: &mut Value, version: &str, kind: &str) {
-    let owner = json!({
-        "apiVersion": version, "kind": kind, "name": "web", "uid": "0b5e0000-0000-4000-8000-000000000012", "controller": true,
-    });
+/// Says who controls a pod, so that it is asked for; it is not there. The pod's own uid is left to the server.
+fn own(pod: &mut Value, version: &str, kind: &str, uid: &str) {
+    let owner = json!({"apiVersion": version, "kind": kind, "name": "web", "uid": uid, "controller": true});
     if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("uid");
         metadata.insert("ownerReferences".to_owned(), json!([owner]));

@@ -11,7 +11,9 @@ use crate::command::{self, say};
 
 const VERSION: &str = "1.20.2";
 const GO: &str = "usr/lib/go-1.19";
-const VERSION_PACKAGE: &str = "k8s.io/kubernetes/vendor/k8s.io/component-base/version";
+/// What `--version` says, and what `/version` says.
+const VERSION_PACKAGES: [&str; 2] =
+    ["k8s.io/kubernetes/vendor/k8s.io/component-base/version", "k8s.io/kubernetes/vendor/k8s.io/client-go/pkg/version"];
 
 pub(super) fn etcd(cache: &Cache) -> Result<PathBuf> {
     if let Some(path) = asset("etcd")? {
@@ -96,7 +98,8 @@ fn build(cache: &Cache, path: &Path) -> Result<()> {
     )?;
     let unfinished = path.with_extension("unfinished");
     let variables = [("gitVersion", "v1.20.2"), ("gitMajor", "1"), ("gitMinor", "20"), ("gitTreeState", "clean")];
-    let version: Vec<String> = variables.iter().map(|(name, value)| format!("-X {VERSION_PACKAGE}.{name}={value}")).collect();
+    let of_package = |package| variables.map(|(name, value)| format!("-X {package}.{name}={value}"));
+    let version: Vec<String> = VERSION_PACKAGES.into_iter().flat_map(of_package).collect();
     command::long(
         "lab: compiling kube-apiserver (2 to 6 minutes)",
         &cache.log("kube-compile")?,

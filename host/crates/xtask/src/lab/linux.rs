@@ -26,7 +26,7 @@ pub(super) fn user_mode(cache: &Cache) -> Result<PathBuf> {
 }
 
 /// Every command of a small system in one program without libraries.
-pub(super) fn busybox(cache: &Cache) -> Result<PathBuf> {
+pub(crate) fn busybox(cache: &Cache) -> Result<PathBuf> {
     let path = debian::unpacked(cache, "busybox", &["busybox-static"])?.join("bin/busybox");
     command::capture(Command::new(&path).arg("true"))?;
     Ok(path)

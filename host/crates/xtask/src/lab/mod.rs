@@ -7,7 +7,7 @@ mod cache;
 pub(crate) mod debian;
 mod kafka;
 mod kubernetes;
-mod linux;
+pub(crate) mod linux;
 pub(crate) mod packaging;
 mod prometheus;
 mod python;

@@ -11,8 +11,9 @@ use notify::{Event, EventKind};
 use tokio::sync::Notify;
 
 use super::super::look::Identity;
+use crate::folder;
 
-/// Directories, each as it was when it was looked at, with the names in it that matter.
+/// Directories, each as it was when it was looked at, with the names in it that matter: an empty one stands for all that a component may have.
 pub(in super::super) type Directories = BTreeMap<PathBuf, (Identity, Vec<OsString>)>;
 
 /// What is known on both sides: on notify's thread, and where the looks are.
@@ -151,7 +152,13 @@ impl Listener {
 
 impl State {
     fn matters(&self, path: &Path) -> bool {
-        self.names.contains_key(path) || self.name(path).is_some()
+        self.names.contains_key(path) || self.name(path).is_some() || self.joins(path)
+    }
+
+    /// Whether it may be another component in a directory where any will do.
+    fn joins(&self, path: &Path) -> bool {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        folder::matters(name) && self.names.get(directory).is_some_and(|names| names.iter().any(|known| known.is_empty()))
     }
 
     /// The directory and the name, if that matters.
