@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sluicebox_testkit::api_server::ApiServer;
 use support::author::run;
-use support::{PATIENCE, Place, pending, sluicebox};
+use support::{PATIENCE, Place, SLOW, pending, running, sluicebox, until};
 
 /// Cargo, as a stranger starts it: without what the test's own has set.
 fn cargo(folder: &Path, arguments: &[&str]) {
@@ -55,22 +55,30 @@ async fn a_new_module_is_tested_built_inspected_measured_and_runs() {
     assert!(program.stop(PATIENCE).await.unwrap().success());
 }
 
-#[test]
-fn a_module_that_panics_is_told_with_functions_files_and_lines() {
+/// How it panics: a line of its source.
+const PANICKING: &str = "Change::Modified => greeting_of_nobody(&[]),";
+
+/// A new module that panics where a pod has changed: its folder and its source.
+fn panicking(place: &Place, name: &str) -> (PathBuf, String) {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk").canonicalize().unwrap();
-    let place = Place::new();
-    let folder = place.path("pod-panicker");
+    let folder = place.path(name);
     let said = run(&["new", folder.to_str().unwrap(), "--sdk", sdk.to_str().unwrap()]);
     assert_eq!(said.code, 0, "{}", said.error);
     std::fs::copy(sdk.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let source = folder.join("src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
-    let panicking = "Change::Modified => greeting_of_nobody(&[]),";
-    let text = text.replace("Change::Modified => None,", panicking);
+    let text = text.replace("Change::Modified => None,", PANICKING);
     let text = format!(
         "{text}\n#[inline(never)]\nfn greeting_of_nobody(names: &[&str]) -> Option<String> {{\n    Some(names[0].to_owned())\n}}\n"
     );
     std::fs::write(&source, &text).unwrap();
+    (folder, text)
+}
+
+#[test]
+fn a_module_that_panics_is_told_with_functions_files_and_lines() {
+    let place = Place::new();
+    let (folder, text) = panicking(&place, "pod-panicker");
     let line = |part: &str| 1 + text.lines().position(|line| line.contains(part)).unwrap();
 
     // As it is while one writes it: cargo leaves debug information in.
@@ -83,7 +91,7 @@ fn a_module_that_panics_is_told_with_functions_files_and_lines() {
         "it stopped itself: panicked at src/lib.rs:".to_owned(),
         "; in pod_panicker::greeting_of_nobody".to_owned(),
         format!("src/lib.rs:{}) < ", line("names[0]")),
-        format!("src/lib.rs:{}) < ", line(panicking)),
+        format!("src/lib.rs:{}) < ", line(PANICKING)),
     ] {
         assert!(said.out.contains(&part), "{part} is missing in {}", said.out);
     }
@@ -93,6 +101,42 @@ fn a_module_that_panics_is_told_with_functions_files_and_lines() {
     let measured = run(&["replay", folder.join("cases").to_str().unwrap(), "--module", component]);
     assert_eq!(measured.code, 1, "{}", measured.out);
     assert!(measured.error.contains(&format!("src/lib.rs:{}", line("names[0]"))), "{}", measured.error);
+}
+
+#[tokio::test]
+async fn a_collector_that_runs_logs_the_functions_on_the_way_to_a_panic() {
+    let place = Place::new();
+    let (folder, text) = panicking(&place, "pod-stumbler");
+    // As the guide says that names and lines come into what is shipped.
+    cargo(&folder, &["build", "--profile", "lines", "--target", "wasm32-unknown-unknown"]);
+    let component = Path::new(env!("CARGO_TARGET_TMPDIR")).join("author/wasm32-unknown-unknown/lines/pod_stumbler.wasm");
+    let path = component.to_str().unwrap();
+    let inspected = run(&["inspect", path]);
+    assert!(inspected.out.contains("  backtrace names of functions; it carries debug information, too\n"), "{}", inspected.out);
+    let said = run(&["test", folder.to_str().unwrap(), "--module", path]);
+    let line = 1 + text.lines().position(|line| line.contains("names[0]")).unwrap();
+    assert!(
+        said.out.contains(&format!("; in pod_stumbler::greeting_of_nobody (pod-stumbler/src/lib.rs:{line}) < ")),
+        "{}",
+        said.out
+    );
+
+    let api = ApiServer::start().await.unwrap();
+    let rest =
+        format!("sources: {{pods: {{}}}}\nmodules: {{stumbler: {{use: {path}, to: [out]}}}}\nsinks: {{out: {{stdout: {{}}}}}}\n");
+    let mut program = place.run(&place.configure(&api.url(), &rest));
+    program.until_ready(SLOW).await.unwrap();
+    api.create_pod(pending("web")).unwrap();
+    program.until_lines(PATIENCE, |lines| lines == ["hello shop/web"]).await.unwrap();
+    api.patch_status("shop", "web", &running('a')).unwrap();
+    let told = || {
+        program.log().unwrap().lines().find(|line| line.contains("it stopped itself: panicked at src/lib.rs:")).map(str::to_owned)
+    };
+    until(&program, "the panic is told", async || told().is_some()).await;
+    let line = told().unwrap();
+    assert!(line.contains("; in pod_stumbler::greeting_of_nobody < "), "{line}");
+    assert!(line.contains("\"lane\":\"stumbler\""), "{line}");
+    assert!(program.stop(PATIENCE).await.unwrap().success());
 }
 
 #[test]

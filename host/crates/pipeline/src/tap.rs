@@ -54,7 +54,7 @@ impl Tap {
 
     /// What was kept, in the order in which it came.
     pub fn into_heard(self) -> Vec<Heard> {
-        let kept = std::mem::take(&mut lock(&self.0).kept);
+        let kept = std::mem::take(&mut lock(&self.0).row);
         let mut heard: Vec<(Place, Heard)> = kept.into_iter().collect();
         heard.sort_by_key(|(place, _)| place.number);
         heard.into_iter().map(|(_, heard)| heard).collect()
@@ -121,7 +121,8 @@ struct Place {
 #[derive(Debug)]
 struct Kept {
     wanted: usize,
-    kept: BTreeMap<Place, Heard>,
+    /// What is kept of it.
+    row: BTreeMap<Place, Heard>,
     items: usize,
     bytes: usize,
     /// There was as much as is wanted, or as may be.
@@ -138,7 +139,7 @@ impl Kept {
     fn new(wanted: usize) -> Self {
         Self {
             wanted: wanted.max(1),
-            kept: BTreeMap::new(),
+            row: BTreeMap::new(),
             items: 0,
             bytes: 0,
             is_full: false,
@@ -163,15 +164,15 @@ impl Kept {
         self.random ^= self.random >> 27;
         self.number += 1;
         let place = Place { stands_in, chance: self.random.wrapping_mul(0x2545_F491_4F6C_DD1D), number: self.number };
-        let is_behind = self.is_full && self.kept.last_key_value().is_some_and(|(last, _)| *last < place);
+        let is_behind = self.is_full && self.row.last_key_value().is_some_and(|(last, _)| *last < place);
         (!is_behind).then_some(place)
     }
 
     fn keep(&mut self, place: Place, event: Event, subjects: Vec<Arc<Subject>>) {
         self.items += event.items().max(1);
         self.bytes += event.weight();
-        self.kept.insert(place, Heard { batch: self.batch, event, subjects });
-        while let Some(last) = self.kept.last_entry() {
+        self.row.insert(place, Heard { batch: self.batch, event, subjects });
+        while let Some(last) = self.row.last_entry() {
             let (items, bytes) = (last.get().event.items().max(1), last.get().event.weight());
             let is_wanted = self.items - items < self.wanted && self.bytes <= MOST_BYTES;
             if is_wanted || self.items == items {
