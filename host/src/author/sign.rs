@@ -164,8 +164,8 @@ fn unusable(path: &Path, error: &KeyError) -> String {
 
 /// A file that was not there before.
 fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = made.and_then(|file| write(file, text).inspect_err(|_| drop(fs::remove_file(path))));
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = opened.and_then(|file| write(file, text).inspect_err(|_| drop(fs::remove_file(path))));
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => there_already(path),
         _ => format!("cannot write {}: {error}", path.display()),

@@ -103,10 +103,10 @@ pub struct Config {
     /// `$CACHE_DIRECTORY`, `$XDG_CACHE_HOME/sluicebox` or `$HOME/.cache/sluicebox` is taken, the first that is set; with none of them
     /// modules are compiled at each start, into a directory that goes with the run, or into memory where none can be written.
     pub cache_directory: Option<PathBuf>,
-    /// Where what must survive a restart is kept: dead letters, the last good version of each module, and what was announced (`at-start` of the
-    /// sources `pods`, `services`, `namespaces` and `nodes`). Only the collector may write
-    /// there. Without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/sluicebox` or `$HOME/.local/state/sluicebox` is taken, the first that is
-    /// set; with none of them nothing is kept.
+    /// Where what must survive a restart is kept: dead letters, the last good version of each module, copies of modules that were pulled from
+    /// registries (`pull.copies` bounds them), and what was announced (`at-start` of the sources `pods`, `services`, `namespaces` and `nodes`).
+    /// Only the collector may write there. Without it `$STATE_DIRECTORY`, `$XDG_STATE_HOME/sluicebox` or `$HOME/.local/state/sluicebox` is taken, the first that is
+    /// set; with none of them nothing is kept, and a start needs the registries that modules come from.
     pub state_directory: Option<PathBuf>,
     /// Events that stopped their module even when they were alone, or whose subject did, and entries that a sink refused for good are
     /// kept, for `sluicebox dead-letters`. When a bound is reached the oldest go, a sixteenth of it at once.
@@ -114,7 +114,7 @@ pub struct Config {
     /// How changes of this file and of module files are noticed while the program runs.
     pub reload: Reload,
     /// How the registries are asked that modules come from (`use: oci://…`), by host and port as they stand in `use`. One that is not named is
-    /// asked with TLS and without a user.
+    /// asked without a user, and with TLS unless it is on this machine (`localhost`, `127.0.0.1`, `[::1]`).
     pub registries: BTreeMap<String, sluicebox_registry::Config>,
     /// How modules are pulled from registries.
     pub pull: sluicebox_registry::PullConfig,
@@ -177,12 +177,14 @@ pub struct Module {
     /// the place of what runs as a changed file does; a digest never means anything else.
     #[serde(rename = "use")]
     pub component: String,
-    /// SHA-256 of the component file, 64 hexadecimal digits, as `sha256sum` and `sluicebox module inspect` print it: a file with another one
-    /// is refused, and what runs goes on. A list takes each of several, so that file and configuration may change in any order.
+    /// SHA-256 of the component, 64 hexadecimal digits, as `sha256sum` and `sluicebox module inspect` print it: a component with another one
+    /// is refused, wherever it comes from, and what runs goes on. A list takes each of several, so that component and configuration may change
+    /// in any order. Of a module in a registry it is not what stands behind the `@` of its name, which is the digest of its manifest.
     pub sha256: Option<Names>,
-    /// The keys under `trust.keys` of which one must have signed the component file: a name or a list. The signature is the file beside it
-    /// that is named like it with `.sig` behind; `sluicebox module sign` makes it. Without it, what `trust.signed-by` says; `[]` demands
-    /// none. A file that is not signed so is refused, and what runs goes on.
+    /// The keys under `trust.keys` of which one must have signed the component: a name or a list. The signature of a file is the file beside it
+    /// that is named like it with `.sig` behind; `sluicebox module sign` makes it. That of a module in a registry is the annotation
+    /// `sluicebox.signature` of its manifest; `sluicebox module push` takes it along. Without `signed-by`, what `trust.signed-by` says; `[]`
+    /// demands none. A component that is not signed so is refused, and what runs goes on.
     pub signed_by: Option<Names>,
     /// The interfaces of the host that the module may call: `log` is the only one that there is, and granted unless this says otherwise. With
     /// `[]` it may call nothing, and a module that wants to log is refused. No module is given WASI, nor anything else.
@@ -247,7 +249,7 @@ pub struct Limits {
     pub output: ByteSize,
     /// Log lines for each second; more are dropped and counted.
     pub log_lines_per_second: u32,
-    /// Size of the component file.
+    /// Size of the component.
     pub component: ByteSize,
     /// Share of the processor over time, as Kubernetes writes it: `250m` is a quarter of a core. A module may use one second at once;
     /// one that wants more than its share is slowed down, and no other is: when a source has to wait for the queue of a lane that is

@@ -16,8 +16,8 @@ pub struct Trust {
     /// Public keys (ed25519) by the names that `signed-by` has for them: PEM, from `-----BEGIN PUBLIC KEY-----` to the end, as
     /// `sluicebox module keygen` and `openssl pkey -pubout` print it.
     pub keys: BTreeMap<String, String>,
-    /// The keys of which one must have signed each module that comes from a file, unless the module's own `signed-by` says otherwise: a name
-    /// or a list. Without it no module needs a signature. Presets are a part of the program and need none.
+    /// The keys of which one must have signed each module that comes from a file, a directory or a registry, unless the module's own
+    /// `signed-by` says otherwise: a name or a list. Without it no module needs a signature. Presets are a part of the program and need none.
     pub signed_by: Names,
 }
 
