@@ -1,6 +1,7 @@
 //! `sluicebox check --permissions`: whether the API server and this node let a configuration do what it wants, and what would.
 
 mod node;
+mod ports;
 mod rights;
 mod rules;
 

@@ -283,11 +283,13 @@ fn what_the_node_lacks_is_named_with_what_helps() {
     let config = place.path("sluicebox.yaml");
     let file = place.path("file");
     std::fs::write(&file, "").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
     let text_of = |listen: &str| {
         format!(
-            "node-name: n1\nstate-directory: {0}\ncache-directory: {1}\nsources: {{tracer: {{{listen}, kubernetes: false}}}}\n\
+            "admin: {{listen: \"127.0.0.1:0\"}}\nnode-name: n1\nstate-directory: {0}\ncache-directory: {1}\nsources: {{tracer: {{{listen}, kubernetes: false}}}}\n\
              modules: {{t: {{use: connection-transactions, to: [a, b]}}}}\n\
-             sinks:\n  a: {{files: {{directory: {0}/meta}}}}\n  b: {{redis: {{url: \"rediss://r:1\", password-file: {2}}}}}\n",
+             sinks:\n  c: {{prometheus: {{listen: \"{address}\"}}}}\n  a: {{files: {{directory: {0}/meta}}}}\n  b: {{redis: {{url: \"rediss://r:1\", password-file: {2}}}}}\n",
             place.path("state").display(),
             place.path("file").display(),
             place.path("none").display(),
@@ -302,6 +304,8 @@ fn what_the_node_lacks_is_named_with_what_helps() {
         (format!("write to {}", place.path("state").display()), "ok"),
         (format!("write to {}", file.display()), "is no directory"),
         (format!("read {}", place.path("none").display()), "missing: No such file or directory (os error 2)"),
+        ("listen on 127.0.0.1:0".to_owned(), "ok"),
+        (format!("listen on {address}"), "missing: Address already in use (os error 98)"),
     ] {
         let row =
             printed.lines().find(|line| line.starts_with(&format!("{what} "))).unwrap_or_else(|| panic!("{what}\n{printed}"));
