@@ -1,6 +1,7 @@
 //! `sluicebox check --permissions`: whether the API server and this node let a configuration do what it wants, and what would.
 
 mod node;
+mod ports;
 mod rights;
 mod rules;
 
@@ -14,7 +15,7 @@ use crate::live;
 use crate::plan::Plan;
 use crate::say;
 use node::Looked;
-use rights::{Around, Rights, rights};
+use rights::{Around, Rights, kubelets, rights};
 
 /// A row of the table.
 struct Row {
@@ -53,7 +54,7 @@ type Allowed = Vec<(Deed, String, bool)>;
 
 async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, String> {
     // Kubernetes Events are only posted where there is a way to an API server anyway, or one is looked for.
-    if !plan.needs_api() && !live::report::wanted(plan) {
+    if !plan.needs_api() && !live::report::wanted(plan) && kubelets(plan).next().is_none() {
         return Ok(Vec::new());
     }
     let api = Api::connect(&plan.kubernetes).await.map_err(|fault| described(&fault.to_string(), fault.hint.as_deref()))?;

@@ -9,24 +9,28 @@ use std::process::{Command, Output};
 use hyper::http::Method;
 use serde_json::{Value, json};
 use sluicebox::config::yaml::parse;
+use sluicebox_testkit::kubelet::Kubelet;
 use sluicebox_testkit::servers::{KubeApiServer, Need, pod, require};
 use sluicebox_testkit::tracer::{Answer, SIX, Tracer};
 use support::{PATIENCE, Place, SLOW, binary};
 
 /// Everything that asks the API server.
-fn configuration(socket: &Path) -> String {
+fn configuration(socket: &Path, root: &Path) -> String {
     format!(
         "lease: {{duration: 3s, renew-deadline: 2s, retry-period: 500ms}}\n\
          reload: {{kubernetes-events: true, poll: 200ms}}\n\
          sources:\n  pods: {{}}\n  services: {{}}\n  namespaces: {{}}\n  nodes: {{}}\n  inventory: {{period: 1s}}\n\
          \x20 tracer: {{socket: {}, period: 500ms}}\n\
+         \x20 cgroups: {{period: 1s, root: {}}}\n\
          modules:\n\
          \x20 metadata: {{use: pod-metadata, settings: {{details: true}}, to: [cluster]}}\n\
          \x20 transactions: {{use: connection-transactions, to: [cluster]}}\n\
          \x20 events: {{use: galileo-events, scope: cluster, from: [pods, nodes], to: [lines]}}\n\
          \x20 names: {{use: json-lines, from: [namespaces], to: [lines]}}\n\
+         \x20 usage: {{use: pod-metrics, from: [cgroups], to: [lines]}}\n\
          sinks:\n  cluster: {{config-maps: {{namespace: default, period: 1s}}}}\n  lines: {{stdout: {{}}}}\n",
-        socket.display()
+        socket.display(),
+        root.display(),
     )
 }
 
@@ -48,8 +52,8 @@ impl Watched {
         Self { server, log, kubeconfig }
     }
 
-    fn configure(&self, place: &Place, socket: &Path) -> PathBuf {
-        let path = place.configure("http://unused.invalid", &configuration(socket));
+    fn configure(&self, place: &Place, rest: &str) -> PathBuf {
+        let path = place.configure("http://unused.invalid", rest);
         let text = std::fs::read_to_string(&path).unwrap();
         let reached = format!("kubernetes: {{access: kubeconfig, kubeconfig: {}}}", self.kubeconfig);
         let lines: Vec<&str> =
@@ -178,7 +182,8 @@ async fn what_is_listed_is_what_the_program_asks_for() {
     let socket = place.path("tracer.sock");
     let _tracer = Tracer::start(&socket, Answer::Report(SIX.into())).unwrap();
     let watched = Watched::start(&place).await;
-    let config = watched.configure(&place, &socket);
+    let kubelet = Kubelet::pretended(&place.path("host")).unwrap();
+    let config = watched.configure(&place, &configuration(&socket, kubelet.root()));
     watched.server.create_namespace("shop").await.unwrap();
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
     watched.server.request(Method::POST, "/api/v1/nodes", Some(&node)).await.unwrap();
@@ -258,6 +263,37 @@ async fn runs_with_exactly_these(watched: &Watched, place: &Place, config: &Path
     assert!(program.stop(PATIENCE).await.unwrap().success(), "{}", program.log().unwrap());
 }
 
+/// A kubelet lets nobody see its metrics before the API server has said who comes and what he may: the program itself does not ask.
+#[tokio::test]
+async fn what_a_kubelet_asks_about_whoever_scrapes_it_is_listed_and_granted() {
+    if !require(Need::KubeApiServer) {
+        return;
+    }
+    let (place, token) = (Place::new(), "/var/run/secrets/kubernetes.io/serviceaccount/token");
+    let watched = Watched::start(&place).await;
+    let rest = format!(
+        "reload: {{kubernetes-events: false}}\n\
+         sources: {{scrape: {{targets: {{kubelet: {{url: \"https://127.0.0.1:10250/metrics/cadvisor\", http: {{bearer-token-file: {token}}}}}}}}}}}\n\
+         modules: {{numbers: {{use: mape-kafka, from: [scrape], to: [lines]}}}}\nsinks: {{lines: {{stdout: {{}}}}}}\n"
+    );
+    let config = watched.configure(&place, &rest);
+    let allowed = async || {
+        let about = json!({"verb": "get", "resource": "nodes", "subresource": "metrics", "name": "n1"});
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {"user": "nobody", "resourceAttributes": about},
+        });
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        watched.server.request(Method::POST, path, Some(&review)).await.unwrap()["status"]["allowed"] == true
+    };
+    assert!(!allowed().await);
+    let printed = text(&check(&config));
+    assert_eq!(missing(&printed), ["get nodes/metrics"], "{printed}");
+    watched.grant(&roles(&printed)).await;
+    wait("the kubelet is told yes", allowed).await;
+    assert_eq!(missing(&text(&check(&config))), Vec::<String>::new());
+}
+
 /// What grants something asked for: the same, or the same for any name, or in any namespace.
 fn as_granted(asked: &str, rights: &BTreeSet<String>) -> String {
     let (rest, namespace) = asked.split_once(" in ").map_or((asked, None), |(rest, namespace)| (rest, Some(namespace)));
@@ -283,11 +319,13 @@ fn what_the_node_lacks_is_named_with_what_helps() {
     let config = place.path("sluicebox.yaml");
     let file = place.path("file");
     std::fs::write(&file, "").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
     let text_of = |listen: &str| {
         format!(
-            "node-name: n1\nstate-directory: {0}\ncache-directory: {1}\nsources: {{tracer: {{{listen}, kubernetes: false}}}}\n\
+            "admin: {{listen: \"127.0.0.1:0\"}}\nnode-name: n1\nstate-directory: {0}\ncache-directory: {1}\nsources: {{tracer: {{{listen}, kubernetes: false}}}}\n\
              modules: {{t: {{use: connection-transactions, to: [a, b]}}}}\n\
-             sinks:\n  a: {{files: {{directory: {0}/meta}}}}\n  b: {{redis: {{url: \"rediss://r:1\", password-file: {2}}}}}\n",
+             sinks:\n  c: {{prometheus: {{listen: \"{address}\"}}}}\n  a: {{files: {{directory: {0}/meta}}}}\n  b: {{redis: {{url: \"rediss://r:1\", password-file: {2}}}}}\n",
             place.path("state").display(),
             place.path("file").display(),
             place.path("none").display(),
@@ -302,6 +340,8 @@ fn what_the_node_lacks_is_named_with_what_helps() {
         (format!("write to {}", place.path("state").display()), "ok"),
         (format!("write to {}", file.display()), "is no directory"),
         (format!("read {}", place.path("none").display()), "missing: No such file or directory (os error 2)"),
+        ("listen on 127.0.0.1:0".to_owned(), "ok"),
+        (format!("listen on {address}"), "missing: Address already in use (os error 98)"),
     ] {
         let row =
             printed.lines().find(|line| line.starts_with(&format!("{what} "))).unwrap_or_else(|| panic!("{what}\n{printed}"));

@@ -1,8 +1,9 @@
-//! What a plan needs of the machine: files, sockets, directories, cgroups. Looks at each, and changes nothing.
+//! What a plan needs of the machine: files, sockets, directories, cgroups, ports. Looks at each, and changes nothing.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sluicebox_sinks::Config as Sink;
 use sluicebox_sources::{cgroups, http};
 
+use super::ports::listen;
 use crate::plan::{Component, Plan};
 use crate::{directories, folder};
 
@@ -43,6 +45,9 @@ pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
     }
     for (name, target) in plan.sources.scrape.iter().filter(|_| is_used("scrape")).flat_map(|scrape| &scrape.targets) {
         node.http(&format!("sources.scrape.targets.{name}"), &target.http);
+    }
+    if let Some(address) = plan.admin.listen {
+        node.port("admin", address);
     }
     for lane in &plan.lanes {
         if let Component::File(path) = &lane.component {
@@ -111,6 +116,11 @@ impl Node {
         if let Some(directory) = directories::cache(plan.cache_directory.as_deref()) {
             self.directory("cache-directory", &directory, cure);
         }
+    }
+
+    fn port(&mut self, by: &str, address: SocketAddr) {
+        let problem = listen(address).err().map(|(cause, cure)| (cause, cure.to_owned()));
+        self.looked.push(Looked { what: format!("listen on {address}"), by: by.to_owned(), problem });
     }
 
     fn directory(&mut self, by: &str, directory: &Path, cure: &str) {
@@ -197,7 +207,8 @@ impl Node {
                     [&config.password_file, &config.ca_file, &config.client_certificate_file, &config.client_key_file],
                 );
             }
-            Sink::ConfigMaps(_) | Sink::Prometheus(_) | Sink::Stdout(_) => {}
+            Sink::Prometheus(config) => self.port(by, config.listen),
+            Sink::ConfigMaps(_) | Sink::Stdout(_) => {}
         }
     }
 }

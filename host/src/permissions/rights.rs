@@ -87,6 +87,20 @@ fn works_for_the_cluster(plan: &Plan, around: &Around<'_>) -> bool {
     scopes.any(|(lane, source)| lane == Scope::Cluster || source == Some(Scope::Cluster))
 }
 
+/// The targets of the source `scrape` that are kubelets and come to know the service account: a kubelet asks the API server about whoever comes
+/// with a token, also where the program itself has nothing to ask there.
+pub(super) fn kubelets(plan: &Plan) -> impl Iterator<Item = &str> {
+    let targets = plan.sources.scrape.iter().flat_map(|scrape| &scrape.targets);
+    let kubelets = targets.filter(|(_, target)| {
+        let is_of_the_account = target.http.bearer_token_file.as_deref() == Some(TokenRetrieval::usual_file());
+        let is_of_a_kubelet = target.url.split_once("://").is_some_and(|(_, rest)| {
+            rest.split_once('/').is_some_and(|(host, path)| host.ends_with(":10250") && path.starts_with("metrics"))
+        });
+        is_of_the_account && is_of_a_kubelet
+    });
+    kubelets.map(|(name, _)| name.as_str())
+}
+
 struct Need {
     rights: Rights,
 }
@@ -147,16 +161,9 @@ impl Need {
         }
     }
 
-    /// The kubelet asks the API server about whoever comes with a token.
     fn scrape(&mut self, plan: &Plan) {
-        for (name, target) in plan.sources.scrape.iter().flat_map(|scrape| &scrape.targets) {
-            let is_of_the_account = target.http.bearer_token_file.as_deref() == Some(TokenRetrieval::usual_file());
-            let is_of_a_kubelet = target.url.split_once("://").is_some_and(|(_, rest)| {
-                rest.split_once('/').is_some_and(|(host, path)| host.ends_with(":10250") && path.starts_with("metrics"))
-            });
-            if is_of_the_account && is_of_a_kubelet {
-                self.add(&format!("sources.scrape.targets.{name}"), everywhere("", "nodes/metrics", "get"));
-            }
+        for name in kubelets(plan) {
+            self.add(&format!("sources.scrape.targets.{name}"), everywhere("", "nodes/metrics", "get"));
         }
     }
 

@@ -55,6 +55,7 @@ pub(super) async fn work(stage: &Stage<'_>, case: &Case, pod: &Pod, objects: &[V
     let mut container = Container::start(stage, pod, objects).await?;
     let what = format!("{} have taken entries", case.sinks.join(", "));
     container.until(PATIENCE, &what, async |container| Ok(has_written(&container.metrics().await, case.sinks))).await?;
+    container.ensure_confined(pod.user()?.0)?;
     for sink in case.sinks {
         match *sink {
             "redis" => {

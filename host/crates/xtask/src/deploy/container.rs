@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use sluicebox_testkit::program::ask;
 use tokio::time::sleep;
@@ -138,6 +138,24 @@ impl Container {
             }
             sleep(Duration::from_millis(200)).await;
         }
+        Ok(())
+    }
+
+    /// Makes sure that the kernel sees the process as the pod says: its user, no capability and no way to one, system calls filtered, and a root that
+    /// cannot be written.
+    pub(super) fn ensure_confined(&self, user: u64) -> Result<()> {
+        let state: Value = serde_json::from_str(&self.runc(&["state", &self.name])?).context("cannot read what runc says")?;
+        let process = format!("/proc/{}", state.get("pid").and_then(Value::as_u64).context("runc names no process")?);
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let user = format!("Uid:\t{user}\t{user}\t{user}\t{user}");
+        for row in [user.as_str(), "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+            ensure!(status.lines().any(|line| line == row), "its process has no `{row}`:\n{status}");
+        }
+        // The fifth field is where something is mounted, the sixth how.
+        let mounts = fs::read_to_string(format!("{process}/mountinfo"))?;
+        let fields = |line: &str| line.split(' ').skip(4).take(2).map(str::to_owned).collect::<Vec<_>>();
+        let is_read_only = |line: &str| matches!(fields(line).as_slice(), [place, ways] if place == "/" && ways.split(',').any(|way| way == "ro"));
+        ensure!(mounts.lines().any(is_read_only), "its root can be written:\n{mounts}");
         Ok(())
     }
 

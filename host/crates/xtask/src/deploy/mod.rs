@@ -15,8 +15,9 @@ mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::modules::Compiler;
 use crate::{command, modules, workspace};
@@ -87,7 +88,14 @@ fn enter(arguments: &Arguments, binary: &Path, tools: &Tools) -> Result<()> {
     let flags =
         [("--accept-only", arguments.accept_only), ("--keep-rights", arguments.keep_rights), ("--short", arguments.short)];
     inner.args(flags.into_iter().filter_map(|(flag, set)| set.then_some(flag)));
-    command::must(&mut inner)
+    follow(&mut inner)
+}
+
+/// Runs this program once more; what is wrong it says itself.
+fn follow(inner: &mut Command) -> Result<()> {
+    let status = inner.status().context("cannot go on in another process")?;
+    ensure!(status.success(), "what is in `deploy/` does not work, for the reason that stands above");
+    Ok(())
 }
 
 async fn show(arguments: &Arguments, binary: &Path, tools: &Tools) -> Result<()> {
@@ -120,7 +128,8 @@ async fn run_case(stage: &Stage<'_>, case: &Case, arguments: &Arguments) -> Resu
         command::say(format!("overlay {}: NOT RUN: no cgroups of version 1 can be made on this machine", case.overlay));
     } else {
         cases::work(stage, case, &pod, &objects).await?;
-        command::say(format!("overlay {}: its pod has written to {}", case.overlay, case.sinks.join(", ")));
+        let (user, sinks) = (pod.user()?.0, case.sinks.join(", "));
+        command::say(format!("overlay {}: its pod has written to {sinks}, as user {user} in a read-only root", case.overlay));
         if !arguments.keep_rights && (case.is_short || !arguments.short) {
             cases::without_each_right(stage, case, &pod, &objects).await?;
         }

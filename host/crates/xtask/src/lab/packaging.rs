@@ -58,15 +58,20 @@ pub(crate) fn helm(cache: &Cache) -> Result<PathBuf> {
 /// The machine's buildah and runc, else Debian's.
 pub(crate) fn containers(cache: &Cache) -> Result<Containers> {
     let found = (command::find("buildah"), command::find("runc"));
-    let system = Path::new("/");
     if let (Some(buildah), Some(runc)) = found
-        && system.join(SECCOMP).is_file()
-        && system.join(POLICY).is_file()
+        && let (Ok(seccomp), Ok(policy)) = (installed(&[], SECCOMP), installed(&[], POLICY))
     {
-        return Ok(Containers { buildah, runc, seccomp: system.join(SECCOMP), policy: system.join(POLICY) });
+        return Ok(Containers { buildah, runc, seccomp, policy });
     }
     let root = debian::unpacked(cache, "containers", &["buildah", "runc"]).context("buildah and runc cannot be had")?;
     let buildah = debian::launcher(cache, "buildah", &root)?;
     let runc = debian::launcher(cache, "runc", &root)?;
-    Ok(Containers { buildah, runc, seccomp: root.join(SECCOMP), policy: root.join(POLICY) })
+    // What the system had already was not unpacked.
+    Ok(Containers { buildah, runc, seccomp: installed(&[&root], SECCOMP)?, policy: installed(&[&root], POLICY)? })
+}
+
+/// A file below one of these folders, else the system's.
+fn installed(folders: &[&Path], file: &str) -> Result<PathBuf> {
+    let mut places = folders.iter().copied().chain([Path::new("/")]).map(|folder| folder.join(file));
+    places.find(|path| path.is_file()).with_context(|| format!("no package has brought /{file}"))
 }
