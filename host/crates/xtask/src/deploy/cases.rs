@@ -1,5 +1,6 @@
 //! The overlays, and what each must do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,11 @@ pub(super) async fn work(stage: &Stage<'_>, case: &Case, pod: &Pod, objects: &[V
     let what = format!("{} have taken entries", case.sinks.join(", "));
     container.until(PATIENCE, &what, async |container| Ok(has_written(&container.metrics().await, case.sinks))).await?;
     container.ensure_confined(pod.user()?.0)?;
+    if case.overlay == "overlays/everything" {
+        let shown = std::fs::read_to_string(workspace::root().join("deploy/chart/sluicebox/dashboard.json"))?;
+        let strangers = not_told(&shown, &container.metrics().await);
+        ensure!(strangers.is_empty(), "the dashboard shows what is not told: {}", strangers.join(", "));
+    }
     for sink in case.sinks {
         match *sink {
             "redis" => {
@@ -78,6 +84,15 @@ fn has_written(metrics: &str, sinks: &[&str]) -> bool {
         let row = format!("sluicebox_sink_written_total{{sink=\"{sink}\"}} ");
         metrics.lines().filter_map(|line| line.strip_prefix(&row)).any(|number| number.trim() != "0")
     })
+}
+
+/// The metrics that a dashboard shows and a page does not tell.
+fn not_told<'a>(dashboard: &'a str, page: &str) -> Vec<&'a str> {
+    let is_word = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let names = dashboard.split(|letter| !is_word(letter)).filter(|word| word.starts_with("sluicebox_"));
+    let names: BTreeSet<&str> = names.map(|name| name.strip_suffix("_bucket").unwrap_or(name)).collect();
+    let told: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    names.into_iter().filter(|name| !told.contains(name)).collect()
 }
 
 /// Whether the pod stands where the sink writes, or its connection does.
@@ -140,6 +155,13 @@ async fn without(stage: &Stage<'_>, pod: &Pod, objects: &[Value], right: &Right)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_dashboard_shows_must_be_told() {
+        let page = "# TYPE sluicebox_a_total counter\n# TYPE sluicebox_b_seconds histogram\n";
+        let dashboard = "rate(sluicebox_a_total{job=~\"x\"}) sluicebox_b_seconds_bucket sluicebox_c";
+        assert_eq!(not_told(dashboard, page), ["sluicebox_c"]);
+    }
 
     #[test]
     fn a_sink_has_written_when_it_counts_something() {
