@@ -99,14 +99,20 @@ fn expected(uid: &str, container: &str, image: Option<(&str, Option<&str>)>) -> 
     record
 }
 
-#[tokio::test]
-async fn both_forms_tell_fluent_bit_of_a_pod_from_its_beginning_to_the_end_of_the_retention() {
+/// An API server with the namespace of the pods, and the way to it.
+async fn cluster() -> Option<(KubeApiServer, String)> {
     if !require(Need::KubeApiServer) {
-        return;
+        return None;
     }
     let api = KubeApiServer::start().await.unwrap();
     api.create_namespace("shop").await.unwrap();
     let kubeconfig = api.kube_config(api.admin_token()).unwrap().display().to_string();
+    Some((api, kubeconfig))
+}
+
+#[tokio::test]
+async fn both_forms_tell_fluent_bit_of_a_pod_from_its_beginning_to_the_end_of_the_retention() {
+    let Some((api, kubeconfig)) = cluster().await else { return };
     for form in FORMS {
         let place = Place::new();
         let mut filter = Filter::new(place.path("meta"), AGAIN);
@@ -135,12 +141,7 @@ async fn both_forms_tell_fluent_bit_of_a_pod_from_its_beginning_to_the_end_of_th
 
 #[tokio::test]
 async fn a_filter_that_never_looks_again_keeps_a_whole_record_when_files_wait_for_image_ids() {
-    if !require(Need::KubeApiServer) {
-        return;
-    }
-    let api = KubeApiServer::start().await.unwrap();
-    api.create_namespace("shop").await.unwrap();
-    let kubeconfig = api.kube_config(api.admin_token()).unwrap().display().to_string();
+    let Some((api, kubeconfig)) = cluster().await else { return };
     let place = Place::new();
     let mut filter = Filter::new(place.path("meta"), Settings::default());
     let mut program = place.run(&configure(&place, "daemonset", &kubeconfig, ", wait-for-image-ids: true"));
@@ -164,12 +165,7 @@ async fn a_filter_that_never_looks_again_keeps_a_whole_record_when_files_wait_fo
 
 #[tokio::test]
 async fn a_filter_that_expects_a_kubelet_s_list_finds_the_pod_in_it() {
-    if !require(Need::KubeApiServer) {
-        return;
-    }
-    let api = KubeApiServer::start().await.unwrap();
-    api.create_namespace("shop").await.unwrap();
-    let kubeconfig = api.kube_config(api.admin_token()).unwrap().display().to_string();
+    let Some((api, kubeconfig)) = cluster().await else { return };
     let place = Place::new();
     let mut filter = Filter::new(place.path("meta"), Settings { use_kubelet: true, ..AGAIN });
     let mut program = place.run(&configure(&place, "sidecar/component", &kubeconfig, ", use-kubelet: true"));

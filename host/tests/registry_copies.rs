@@ -20,6 +20,25 @@ async fn run(bench: &Bench, demands: &str) -> Program {
     program
 }
 
+/// A collector that demands signatures by this key.
+struct Begun {
+    bench: Bench,
+    key: PrivateKey,
+    demands: String,
+    program: Program,
+}
+
+/// Runs this version, which is signed.
+async fn begin(one: &[u8]) -> Begun {
+    let key = PrivateKey::generate().unwrap();
+    let demands = trusting(&key);
+    let bench = Bench::new(RegistryOptions::default()).await;
+    bench.push_with(":v1", one, signed(&key, one)).await;
+    let program = run(&bench, &demands).await;
+    until_runs(&program, one).await;
+    Begun { bench, key, demands, program }
+}
+
 /// Kills the registry and the program at once, and starts the program again.
 async fn again_without_registry(bench: &mut Bench, program: Program, demands: &str) -> Program {
     bench.registry.kill();
@@ -35,12 +54,7 @@ async fn a_version_that_is_refused_does_not_take_the_place_of_the_copy_that_runs
         return;
     }
     let [one, two] = versions();
-    let key = PrivateKey::generate().unwrap();
-    let demands = trusting(&key);
-    let mut bench = Bench::new(RegistryOptions::default()).await;
-    bench.push_with(":v1", &one, signed(&key, &one)).await;
-    let program = run(&bench, &demands).await;
-    until_runs(&program, &one).await;
+    let Begun { mut bench, key, demands, program } = begin(&one).await;
     bench.push(":v1", &two).await;
     until_refused(&program, &["verifying the component", "there is no annotation"]).await;
     let program = again_without_registry(&mut bench, program, &demands).await;
@@ -90,12 +104,7 @@ async fn a_version_that_is_pushed_again_without_its_signature_leaves_the_copy_wi
         return;
     }
     let [one, _] = versions();
-    let key = PrivateKey::generate().unwrap();
-    let demands = trusting(&key);
-    let mut bench = Bench::new(RegistryOptions::default()).await;
-    bench.push_with(":v1", &one, signed(&key, &one)).await;
-    let mut program = run(&bench, &demands).await;
-    until_runs(&program, &one).await;
+    let Begun { mut bench, demands, mut program, .. } = begin(&one).await;
     bench.push_with(":v1", &one, BTreeMap::from([("say".to_owned(), "no signature".to_owned())])).await;
     until_refused(&program, &["there is no annotation"]).await;
     for _ in 0..2 {
@@ -112,12 +121,7 @@ async fn a_damaged_copy_of_a_new_version_is_not_in_the_way_of_the_one_before() {
         return;
     }
     let [one, two] = versions();
-    let key = PrivateKey::generate().unwrap();
-    let demands = trusting(&key);
-    let mut bench = Bench::new(RegistryOptions::default()).await;
-    bench.push_with(":v1", &one, signed(&key, &one)).await;
-    let program = run(&bench, &demands).await;
-    until_runs(&program, &one).await;
+    let Begun { mut bench, demands, program, .. } = begin(&one).await;
     bench.push(":v1", &two).await;
     until_refused(&program, &["there is no annotation"]).await;
     fs::write(bench.place.path("state/pulled").join(format!("{}.wasm", digest(&two))), "damaged").unwrap();

@@ -7,9 +7,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluicebox_testkit::api_server::ApiServer;
-use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, require};
+use sluicebox_testkit::servers::{Need, RedisOptions, RedisServer, Subscription, require};
 use support::stores::{balances, left_behind, metric, rest, store};
 use support::{PATIENCE, Place, pending, sluicebox, until};
+
+/// A collector has left 40 pods behind; now there is a Redis, and somebody who listens.
+async fn back_again(place: &Place) -> (ApiServer, RedisServer, Subscription) {
+    let (api, _) = left_behind(place, 40, "store: {}").await;
+    let redis = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let heard = redis.subscribe("c").await.unwrap();
+    (api, redis, heard)
+}
 
 #[tokio::test]
 async fn what_a_sink_has_not_taken_when_the_program_ends_is_written_by_the_next_run_in_order() {
@@ -17,9 +25,7 @@ async fn what_a_sink_has_not_taken_when_the_program_ends_is_written_by_the_next_
         return;
     }
     let place = Place::new();
-    let (api, _) = left_behind(&place, 40, "store: {}").await;
-    let redis = RedisServer::start(RedisOptions::default()).await.unwrap();
-    let mut heard = redis.subscribe("c").await.unwrap();
+    let (api, redis, mut heard) = back_again(&place).await;
     let config = place.configure(&api.url(), &rest(&redis.url(), "store: {}"));
     let mut program = place.run(&config);
     program.until_alive(PATIENCE).await.unwrap();
@@ -43,9 +49,7 @@ async fn what_is_written_before_the_modules_are_there_is_not_written_twice_thoug
         return;
     }
     let place = Place::new();
-    let (api, _) = left_behind(&place, 40, "store: {}").await;
-    let redis = RedisServer::start(RedisOptions::default()).await.unwrap();
-    let mut heard = redis.subscribe("c").await.unwrap();
+    let (api, redis, mut heard) = back_again(&place).await;
     let text = place.configuration(&api.url(), &rest(&redis.url(), "store: {}"));
     // Nothing is compiled yet, which takes seconds.
     let line = text.lines().find(|line| line.starts_with("cache-directory: ")).unwrap();
