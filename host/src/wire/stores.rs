@@ -20,10 +20,10 @@ pub(super) fn open(sink: &SinkPlan, store: &Store, state: Option<&Path>) -> anyh
              hint: set `state-directory` to one that survives a restart, in a pod one of a volume of the node"
         );
     };
-    let when_full = match sink.when_full {
-        SinkWhenFull::Block => WhenFull::Block,
-        SinkWhenFull::DropOldest => WhenFull::DropOldest,
-        SinkWhenFull::DropNewest => WhenFull::DropNewest,
+    let (when_full, when_refused) = match sink.when_full {
+        SinkWhenFull::Block => (WhenFull::Block, sluicebox_pipeline::WhenFull::Wait),
+        SinkWhenFull::DropOldest => (WhenFull::DropOldest, sluicebox_pipeline::WhenFull::DropOldest),
+        SinkWhenFull::DropNewest => (WhenFull::DropNewest, sluicebox_pipeline::WhenFull::DropNewest),
     };
     let sync = match store.sync {
         Sync::Always => sluicebox_store::Sync::Always,
@@ -38,7 +38,8 @@ pub(super) fn open(sink: &SinkPlan, store: &Store, state: Option<&Path>) -> anyh
     if found.cut > 0 || found.missing > 0 {
         warn!(sink = %name, bytes_cut = found.cut, entries_missing = found.missing, path = %path.display(), "the store was damaged: what can be read is written, the rest is lost");
     }
-    let settings = StoreSettings { always: store.takes == Takes::Always, entries_per_second: store.entries_per_second };
+    let (always, entries_per_second) = (store.takes == Takes::Always, store.entries_per_second);
+    let settings = StoreSettings { always, entries_per_second, when_refused };
     Ok(StoreTerms { backlog: Box::new(queue), settings })
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sluicebox_contract::meter::OutletMeter;
+
 /// How the run ended.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -26,6 +28,19 @@ pub(crate) struct Part {
     pub(crate) name: Arc<str>,
     /// It was to end: how it does is no fault of the run.
     pub(crate) removed: bool,
+    /// What a sink counts.
+    pub(crate) meter: Option<Arc<OutletMeter>>,
+}
+
+impl Part {
+    /// Whether it has something to do itself, and does not only wait for others to end.
+    pub(crate) fn is_at_work(&self) -> bool {
+        match self.kind {
+            Kind::Source | Kind::Lane => true,
+            Kind::Sink => self.meter.as_ref().is_none_or(|meter| meter.held() > 0),
+            Kind::DeadLetters => false,
+        }
+    }
 }
 
 /// What kind of part a task is.

@@ -272,6 +272,15 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Says what becomes of what there is no room for from now on.
+    pub(crate) fn set_when_full(&self, when_full: WhenFull) {
+        let mut state = self.0.lock();
+        if state.bounds.when_full != when_full {
+            state.bounds.when_full = when_full;
+            self.0.relieve(state);
+        }
+    }
+
     /// As [`Receiver::take`], for a thread outside of the executor.
     pub fn take_blocking(&mut self, most: usize) -> Option<Vec<T>> {
         futures::executor::block_on(self.take(most))

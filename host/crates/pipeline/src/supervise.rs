@@ -136,8 +136,11 @@ impl Pipeline {
         let name: Arc<str> = name.into();
         let inlet = Inlet { queue: sender, meter: Arc::clone(&meter) };
         let letterbox = self.letterbox.clone();
-        let outlet = Outlet::new(&name, sink, receiver, letterbox, (settings, store, meter, lanes));
-        self.start(Kind::Sink, name, outlet.run());
+        let outlet = Outlet::new(&name, sink, receiver, letterbox, (settings, store, Arc::clone(&meter), lanes));
+        let id = self.start(Kind::Sink, name, outlet.run());
+        if let Some(part) = self.parts.get_mut(&id) {
+            part.meter = Some(meter);
+        }
         self.outlets.push(inlet);
         OutletHandle(self.outlets.len() - 1)
     }
@@ -297,9 +300,10 @@ impl Pipeline {
         self.outlets.get(outlet.0).map(|outlet| Writing::of(again, outlet.clone()))
     }
 
-    fn start(&mut self, kind: Kind, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) {
+    fn start(&mut self, kind: Kind, name: Arc<str>, task: impl Future<Output = Result<(), Fault>> + Send + 'static) -> Id {
         let id = self.tasks.spawn(task).id();
-        self.parts.insert(id, Part { kind, name, removed: false });
+        self.parts.insert(id, Part { kind, name, removed: false, meter: None });
+        id
     }
 
     /// Runs until `stop` is ready or a part cannot go on; then stops the sources, lets everything drain, and gives up after `grace`.
@@ -331,9 +335,9 @@ impl Pipeline {
         })
         .await;
         if drained.is_err() {
-            // Whoever keeps dead letters waits for all others, and is late by itself only where they are not.
-            let is_late = |part: &&Part| part.kind != Kind::DeadLetters || self.parts.len() == 1;
-            report.late = self.parts.values().filter(is_late).map(|part| format!("{} {}", part.kind, part.name)).collect();
+            let are_at_work = self.parts.values().any(Part::is_at_work);
+            let late = self.parts.values().filter(|part| part.is_at_work() || !are_at_work);
+            report.late = late.map(|part| format!("{} {}", part.kind, part.name)).collect();
             report.late.sort();
             error!(late = ?report.late, "not finished at the deadline");
         }

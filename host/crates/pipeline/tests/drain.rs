@@ -54,3 +54,18 @@ async fn a_sink_that_never_answers_is_named_at_the_deadline() {
     assert_eq!(report.late, ["sink stuck"]);
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
+
+#[tokio::test]
+async fn a_sink_that_has_written_all_it_was_given_is_not_named() {
+    let (stuck, fine) = (Recorder { stalls: true, ..Recorder::default() }, Recorder::default());
+    let mut pipeline = Pipeline::default();
+    let mut terms = outlet_terms(&["lane"]);
+    terms.bounds.items = 1;
+    let outlets = [pipeline.outlet("stuck", stuck, terms), pipeline.outlet("fine", fine.clone(), outlet_terms(&["lane"]))];
+    let mut lane = lane_terms(&outlets);
+    lane.settings.batch = 1;
+    let lane = pipeline.lane("lane", Scripted::default(), lane).unwrap().handle();
+    pipeline.source("source", Script((0..20).map(event).collect()), &[lane]);
+    let report = pipeline.run_until(reaches(&fine.log, 1), Duration::from_millis(500)).await;
+    assert_eq!(report.late, ["module lane", "sink stuck"]);
+}

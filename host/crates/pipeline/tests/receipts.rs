@@ -199,7 +199,7 @@ async fn after_a_lane_was_removed_nothing_counts_as_told_to_all() {
 async fn put_away(drawer: &Drawer, events: u32, is_so: impl Fn(&Book) -> bool) -> Vec<usize> {
     let book = Book::default();
     let sink = Recorder { bad_writes: Arc::new(Mutex::new(usize::MAX)), ..Recorder::default() };
-    let settings = StoreSettings { always: false, entries_per_second: 1_000_000 };
+    let settings = StoreSettings { always: false, entries_per_second: 1_000_000, when_refused: WhenFull::Wait };
     let store = Some(StoreTerms { backlog: Box::new(drawer.clone()), settings });
     let mut pipeline = Pipeline::default();
     let outlet = pipeline.outlet("out", sink, OutletTerms { store, ..outlet_terms(&["lane"]) });

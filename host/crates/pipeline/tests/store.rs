@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::Notice;
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_pipeline::{Pipeline, Report, StoreSettings};
+use sluicebox_pipeline::{Pipeline, Report, StoreSettings, WhenFull};
 use support::door::{Door, Way, balances, overflow, terms};
 use support::drawer::{Drawer, Full};
 use support::shaper::wait;
@@ -154,6 +154,41 @@ async fn a_disk_that_refuses_holds_up_no_sink_and_loses_nothing() {
         // It cannot be closed well, and that is all.
         assert!(report.is_clean(), "{report:?}");
         assert_eq!(lines(&door.log), numbers(0..30));
+        balances(&meter);
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_may_drop_does_so_while_its_disk_refuses_and_only_then() {
+    for when_refused in [WhenFull::DropOldest, WhenFull::DropNewest] {
+        let (door, drawer) = (Door::is(Way::Down), Drawer::default());
+        drawer.0.lock().unwrap().refuses = true;
+        let run = Run::new(&door, &drawer, StoreSettings { when_refused, ..overflow() });
+        run.say(0..400).await;
+        let (meter, disk) = (Arc::clone(&run.meter), drawer.clone());
+        let (counted, gate, tell) = (Arc::clone(&meter), door.clone(), run.tell.clone());
+        let mut told = 400;
+        let report = run
+            .until("no lane waits, and nothing more is dropped with the disk there again", move || {
+                let is_handed_over = counted.accepted.get() == 400;
+                if told == 400 && is_handed_over {
+                    disk.0.lock().unwrap().refuses = false;
+                }
+                let works = !disk.0.lock().unwrap().refuses && counted.queue.length.get() == 0 && disk.entries() > 0;
+                if works && told < 600 {
+                    told += usize::from(tell.try_send(event(told)).is_ok());
+                }
+                if counted.accepted.get() == 600 {
+                    gate.set(Way::Up);
+                }
+                counted.accepted.get() == 600 && counted.held() == 0
+            })
+            .await;
+        assert!(report.is_clean(), "{report:?}");
+        let written: Vec<usize> = lines(&door.log).iter().map(|line| line.parse().unwrap()).collect();
+        assert!(written.is_sorted(), "{written:?}");
+        assert!(written.len() < 600 && written.ends_with(&(400..600).collect::<Vec<_>>()), "{when_refused:?}: {written:?}");
+        assert_eq!(written.len() as u64 + meter.queue.dropped.get(), 600);
         balances(&meter);
     }
 }
@@ -306,7 +341,7 @@ async fn what_is_in_the_store_comes_out_no_faster_than_it_may() {
     let counted = Arc::clone(&run.meter);
     run.until("all is handed over", move || counted.accepted.get() == 600).await;
     door.set(Way::Up);
-    let run = Run::new(&door, &drawer.reopened(), StoreSettings { always: false, entries_per_second: 200 });
+    let run = Run::new(&door, &drawer.reopened(), StoreSettings { entries_per_second: 200, ..overflow() });
     let log = Arc::clone(&door.log);
     let begin = Instant::now();
     run.until("all is written", move || log.lock().unwrap().len() == 601).await;

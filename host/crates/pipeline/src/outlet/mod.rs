@@ -20,7 +20,7 @@ use sluicebox_contract::{Fault, Sink};
 use tokio::time::{sleep, timeout};
 
 use crate::letters::Letterbox;
-use crate::queue::Receiver;
+use crate::queue::{Receiver, WhenFull};
 use disk::TOO_LARGE;
 use hand::Hand;
 use refusals::Refusals;
@@ -147,6 +147,7 @@ impl<K: Sink> Outlet<K> {
     async fn next(&mut self) -> Result<Option<Hand>, Fault> {
         loop {
             if let Some(store) = &mut self.store {
+                self.queue.set_when_full(WhenFull::Wait);
                 store.catch_up().await;
             }
             match self.stored().await {
@@ -316,6 +317,7 @@ async fn meanwhile<T>(
             if let Some(hand) = &mut taking.hand
                 && !store.keep(hand).await
             {
+                queue.set_when_full(store.when_full());
                 tokio::select! {
                     biased;
                     result = &mut work => return Some(result),
@@ -327,6 +329,7 @@ async fn meanwhile<T>(
         {
             return timeout(drain.saturating_sub(since.elapsed()), work).await.ok();
         } else {
+            queue.set_when_full(store.when_full());
             tokio::select! {
                 biased;
                 result = &mut work => return Some(result),

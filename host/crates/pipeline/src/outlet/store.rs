@@ -14,6 +14,7 @@ use super::disk::{Disk, Room, Table, arriving, held, lock};
 use super::gathered::Parcel;
 use super::hand::Hand;
 use super::refusals::Refusals;
+use crate::queue::WhenFull;
 
 /// Time between two tries when the store is full.
 const FULL: Duration = Duration::from_millis(50);
@@ -27,6 +28,8 @@ pub struct StoreSettings {
     pub always: bool,
     /// Entries that are read from it each second, at most.
     pub entries_per_second: u32,
+    /// What becomes of entries that have no room in the queue while the disk refuses what is to be put away.
+    pub when_refused: WhenFull,
 }
 
 /// Where what a sink does not take is put away.
@@ -95,6 +98,11 @@ impl Store {
     /// Whether something is in it that was not read.
     pub(super) fn holds(&self) -> bool {
         self.waiting.unread > 0 || self.markers > 0
+    }
+
+    /// What becomes of entries that have no room in the queue: they wait for it to be put away, unless the disk refuses.
+    pub(super) fn when_full(&self) -> WhenFull {
+        if self.refuses { self.settings.when_refused } else { WhenFull::Wait }
     }
 
     /// What was to be put away and could not be.
@@ -201,6 +209,7 @@ impl Store {
             Ok(Some(place)) => {
                 hand.stands(place);
                 self.meter.in_hand.set(i64::try_from(hand.left()).unwrap_or(i64::MAX));
+                self.works_again();
             }
             Ok(None) => {}
             Err(fault) => self.refused(&fault),

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::outlet::{Origin, OutletMeter, Taking, fill};
-use crate::queue::{Bounds, WhenFull, queue};
+use crate::queue::{Bounds, queue};
 
 /// Counts, and keeps nothing.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Backlog for Counting {
 }
 
 fn counting() -> Store {
-    let settings = StoreSettings { always: true, entries_per_second: 1000 };
+    let settings = StoreSettings { always: true, entries_per_second: 1000, when_refused: WhenFull::Wait };
     let terms = StoreTerms { backlog: Box::new(Counting::default()), settings };
     Store::new("out".into(), terms, Refusals::new(&"out".into(), None), Arc::default())
 }

@@ -78,7 +78,7 @@ impl Sink for Door {
 }
 
 pub fn overflow() -> StoreSettings {
-    StoreSettings { always: false, entries_per_second: 1_000_000 }
+    StoreSettings { always: false, entries_per_second: 1_000_000, when_refused: WhenFull::Wait }
 }
 
 pub fn terms(drawer: &Drawer, settings: StoreSettings) -> OutletTerms {
@@ -93,7 +93,8 @@ pub fn terms(drawer: &Drawer, settings: StoreSettings) -> OutletTerms {
 pub fn balances(meter: &OutletMeter) {
     let store = meter.store.get().unwrap();
     let gone_in = meter.accepted.get() + store.recovered.get();
-    let dropped = store.dropped.get() + store.too_large.get() + store.damaged.get() + meter.undelivered.get();
+    let in_store = store.dropped.get() + store.too_large.get() + store.damaged.get();
+    let dropped = meter.queue.dropped.get() + in_store + meter.undelivered.get();
     let held = u64::try_from(meter.held()).unwrap();
     assert_eq!(gone_in, meter.written.get() + meter.refused.get() + dropped + held, "{meter:?}");
 }
