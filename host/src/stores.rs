@@ -24,7 +24,10 @@ pub fn store_command(arguments: &StoreArguments) -> ExitCode {
     let done = match &arguments.action {
         Action::Inspect(inspect) => inspecting(&state, inspect),
         Action::Verify(verify) => verifying(&state, &verify.sinks),
-        Action::Repair(repair) => of(&state, &repair.sink).and_then(|path| repairing(&path, repair.aside.as_deref())),
+        Action::Repair(repair) => of(&state, &repair.sink).and_then(|path| {
+            let aside = repair.aside.as_deref().map(|aside| outside(&state, aside)).transpose()?;
+            repairing(&path, aside.as_deref())
+        }),
         Action::Drain(drain) => of(&state, &drain.sink).and_then(|path| drain::drain(&path, drain.to.as_deref())),
     };
     match done {
@@ -35,6 +38,22 @@ pub fn store_command(arguments: &StoreArguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A directory that is no store, and in none: what is copied into one would be taken for entries.
+fn outside(state: &Path, directory: &Path) -> Result<PathBuf, StoreError> {
+    let absolute = std::path::absolute(directory).map_err(|error| StoreError::Unknown(format!("no directory: {error}")))?;
+    let there = absolute.ancestors().find_map(|above| Some((above, std::fs::canonicalize(above).ok()?)));
+    let resolved = there.map_or_else(
+        || absolute.clone(),
+        |(above, resolved)| resolved.join(absolute.strip_prefix(above).unwrap_or_else(|_| Path::new(""))),
+    );
+    let stores = std::fs::canonicalize(state.join(STORES)).unwrap_or_else(|_| state.join(STORES));
+    if resolved.starts_with(&stores) {
+        let text = format!("{} is among the stores\nhint: give a directory outside of {}", directory.display(), stores.display());
+        return Err(StoreError::Unknown(text));
+    }
+    Ok(resolved)
 }
 
 /// The names of the sinks that have stores.
@@ -157,6 +176,11 @@ fn later(looks: &Looks) -> Option<String> {
 }
 
 fn damage(looks: &Looks) {
+    if looks.missing > 0 {
+        for gap in &looks.gaps {
+            say::line(format_args!("  nothing has entries {} to {}", gap.start, gap.end - 1));
+        }
+    }
     for file in &looks.files {
         match (&file.trouble, file.behind) {
             (Some(trouble), _) => say::line(format_args!("  {}: {trouble}", file.name)),
@@ -183,7 +207,7 @@ fn repairing(path: &Path, aside: Option<&Path>) -> Result<ExitCode, StoreError> 
         return Ok(ExitCode::SUCCESS);
     }
     damage(&looks);
-    let aside = looks.copy_damaged(aside).map_err(|error| {
+    let copies = looks.copy_damaged(aside).map_err(|error| {
         StoreError::Unfit(format!(
             "{error}\nhint: nothing was changed; `--aside DIRECTORY` copies what is damaged to where there is room"
         ))
@@ -195,7 +219,9 @@ fn repairing(path: &Path, aside: Option<&Path>) -> Result<ExitCode, StoreError> 
         "{} bytes cut off, {} entries are known to be missing, {entries} entries wait",
         found.cut, found.missing
     ));
-    say::line(format_args!("the damaged files as they were: {}", aside.display()));
+    for copy in copies {
+        say::line(format_args!("a damaged file as it was: {}", copy.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -116,7 +116,8 @@ async fn a_store_is_inspected_verified_repaired_and_drained() {
     let said = store(&state, &["drain", "out"]);
     assert!(said.code == 1 && said.error.contains("is damaged") && said.out.is_empty(), "{} {}", said.out, said.error);
     let said = store(&state, &["repair", "out"]);
-    assert!(said.code == 0 && said.out.contains("entries wait") && said.out.contains("damaged"), "{} {}", said.out, said.error);
+    let copy = format!("a damaged file as it was: {}", file.join("damaged").join(files[0].file_name().unwrap()).display());
+    assert!(said.code == 0 && said.out.contains("entries wait") && said.out.contains(&copy), "{} {}", said.out, said.error);
     assert_eq!(std::fs::read(file.join("damaged").join(files[0].file_name().unwrap())).unwrap(), bytes);
     assert_eq!(store(&state, &["verify"]).code, 0);
     // A crash came when the next file was about to be begun: nothing of it is lost.
@@ -135,6 +136,57 @@ async fn a_store_is_inspected_verified_repaired_and_drained() {
     assert!(!drained.is_empty() && drained.len() < 12 && drained[0]["number"] == 0);
     let said = store(&state, &["inspect"]);
     assert_eq!(said.out.lines().nth(1).unwrap().split_whitespace().nth(1), Some("0"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn a_repair_overwrites_no_copy_and_puts_none_among_the_stores() {
+    let place = Place::new();
+    left_behind(&place, 12, "store: {bytes: 1MiB}").await;
+    let (state, aside) = (place.path("state"), place.path("aside"));
+    let directory = state.join("store/out");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "entries") && path.metadata().unwrap().len() > 100);
+    let mut kept = Vec::new();
+    for round in 0..2 {
+        let mut bytes = std::fs::read(&files[0]).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&files[0], &bytes).unwrap();
+        let within = [directory.clone(), state.join("store/other"), place.path("state/../state/store/other/deep")];
+        for within in within.iter().map(|within| within.to_str().unwrap()) {
+            let said = store(&state, &["repair", "out", "--aside", within]);
+            assert!(said.code == 2 && said.error.contains("is among the stores"), "{within}: {} {}", said.out, said.error);
+        }
+        assert_eq!(std::fs::read(&files[0]).unwrap(), bytes, "nothing was changed");
+        let said = store(&state, &["repair", "out", "--aside", aside.to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{round}: {} {}", said.out, said.error);
+        kept.push(bytes);
+    }
+    let name = files[0].file_name().unwrap().to_str().unwrap();
+    let copies = [name.to_owned(), format!("{name}.1")].map(|name| std::fs::read(aside.join(name)).unwrap());
+    assert_eq!(copies.to_vec(), kept);
+    assert!(!state.join("store/other").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_has_gone_as_a_whole_is_missed_by_its_numbers() {
+    let place = Place::new();
+    let (api, config) = left_behind(&place, 12, "store: {bytes: 1MiB}").await;
+    // The next run goes on in a file of its own, in which it tells those that are there, and five more.
+    let mut program = place.run(&config);
+    program.until_ready(PATIENCE).await.unwrap();
+    for number in 12..17 {
+        api.create_pod(pending(&format!("pod-{number}"))).unwrap();
+    }
+    until(&program, "all is held", async || metric(&program, "sluicebox_sink_held_entries").await >= 29.0).await;
+    assert!(program.stop(PATIENCE).await.unwrap().success());
+    let state = place.path("state");
+    std::fs::remove_file(state.join("store/out/000000000000000c.entries")).unwrap();
+    let said = store(&state, &["verify"]);
+    assert!(said.code == 1 && said.out.contains("12 entries wait, 17 are missing"), "{}", said.out);
+    assert!(said.out.contains("nothing has entries 12 to 28"), "{}", said.out);
+    let said = store(&state, &["repair", "out"]);
+    assert!(said.code == 0 && !said.out.contains("as it was"), "{} {}", said.out, said.error);
+    assert_eq!(store(&state, &["verify"]).code, 0);
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ pub struct RepairArguments {
     /// The sink
     #[arg(value_name = "SINK")]
     pub sink: String,
-    /// Copy the damaged files into this directory, which is made where it is missing, instead of into `damaged` in the store
+    /// Copy the damaged files into this directory, which is made where it is missing, instead of into `damaged` in the store; what is there
+    /// stays
     #[arg(long, value_name = "DIRECTORY")]
     pub aside: Option<PathBuf>,
 }

@@ -112,6 +112,11 @@ impl Directory {
         regular.then(|| u64::try_from(status.st_size).unwrap_or(0))
     }
 
+    /// Whether there is anything of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !matches!(rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+    }
+
     /// A file of ours with at most `most` bytes; none when it is not there.
     pub(crate) fn read(&self, name: impl AsRef<OsStr>, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let name = name.as_ref();

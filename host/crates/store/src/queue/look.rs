@@ -1,5 +1,6 @@
 //! A queue looked at, without changing it: also while a program works on it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sluicebox_contract::Record;
@@ -9,6 +10,9 @@ use super::segment::{self, Reading};
 use super::{Queue, place};
 use crate::StoreError;
 use crate::directory::{Directory, Endures};
+
+/// Copies of one damaged file, at most.
+const MOST_COPIES: usize = 1000;
 
 /// What a queue looks like.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Looks {
     pub entries: u64,
     /// Entries that are known to be missing.
     pub missing: u64,
+    /// Numbers of which no file has an entry that can be read; those that are known to be lost are among them.
+    pub gaps: Vec<Range<u64>>,
 }
 
 /// A file of a queue.
@@ -57,22 +63,22 @@ impl Queue {
         let mut files = Vec::new();
         let mut good = Vec::new();
         let names = numbers(&directory)?;
-        let lowest = names.first().copied();
+        let (lowest, highest) = (names.first().copied(), names.last().copied());
         for first in names {
             let name = segment::name(first);
             // What was done meanwhile has gone.
             let Some(bytes) = directory.size(&name) else { continue };
             let (found, is_later, trouble) = match segment::look(&directory, first) {
-                Ok(Some(found)) => (Some(found), false, None),
-                Ok(None) => (None, false, Some("it does not begin as a file of a store does".to_owned())),
+                Ok(Some(found)) if found.is_begun() || Some(first) == highest => (Some(found), false, None),
+                Ok(_) => (None, false, Some("it does not begin as a file of a store does".to_owned())),
                 Err(error) => (None, matches!(error, StoreError::Damaged { .. }), Some(error.to_string())),
             };
             let (entries, behind) = found.as_ref().map_or((0, bytes), |found| (found.segment.entries, found.behind));
             files.push(LookedAt { name, first, entries, bytes, behind, trouble, is_later });
             good.extend(found.map(|found| found.segment));
         }
-        let Contents { entries, missing, first_open, .. } = Contents::new(&good, lowest, place);
-        Ok(Looks { directory, files, in_use, first_open, entries, missing })
+        let Contents { entries, missing, first_open, gaps, .. } = Contents::new(&good, lowest, place);
+        Ok(Looks { directory, files, in_use, first_open, entries, missing, gaps })
     }
 }
 
@@ -98,16 +104,28 @@ impl Looks {
         Ok(())
     }
 
-    /// Copies every file of which something cannot be read into this directory, or into `damaged` beside them; gives its path.
-    pub fn copy_damaged(&self, to: Option<&Path>) -> Result<PathBuf, StoreError> {
+    /// Copies every file of which something cannot be read into this directory, or into `damaged` beside them; gives the paths of the copies.
+    /// What is there stays: a copy gets another name then.
+    pub fn copy_damaged(&self, to: Option<&Path>) -> Result<Vec<PathBuf>, StoreError> {
+        let damaged = self.files.iter().filter(|file| file.behind > 0 || file.trouble.is_some());
+        let damaged: Vec<&LookedAt> = damaged.collect();
+        if damaged.is_empty() {
+            return Ok(Vec::new());
+        }
         let aside = match to {
             Some(to) => Directory::open(to)?,
             None => self.directory.below("damaged")?,
         };
-        for file in self.files.iter().filter(|file| file.behind > 0 || file.trouble.is_some()) {
+        let mut copies = Vec::new();
+        for file in damaged {
             let bytes = self.directory.read(&file.name, u64::MAX)?.unwrap_or_default();
-            aside.write(&file.name, &bytes, Endures::Power)?;
+            let names = std::iter::once(file.name.clone()).chain((1..).map(|number| format!("{}.{number}", file.name)));
+            let free = names.take(MOST_COPIES).find(|name| !aside.has(name));
+            let name =
+                free.ok_or_else(|| StoreError::Unfit(format!("there are too many copies in {}", aside.path("").display())))?;
+            aside.write(&name, &bytes, Endures::Power)?;
+            copies.push(aside.path(name));
         }
-        Ok(to.map_or_else(|| self.directory.path("damaged"), Path::to_owned))
+        Ok(copies)
     }
 }

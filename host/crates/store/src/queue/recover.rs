@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::Range;
 use std::time::Instant;
 
 use rustix::io::Errno;
 
 use super::place::{self, Place};
-use super::segment::{self, Segment, first_of};
+use super::segment::{self, Found, Segment, first_of};
 use super::{Queue, QueueSettings};
 use crate::StoreError;
 use crate::directory::Directory;
@@ -27,12 +28,13 @@ pub(super) fn open(directory: Directory, settings: QueueSettings) -> Result<(Que
     let lock = directory.lock()?;
     let place = place::kept(&directory)?.unwrap_or_default();
     let names = numbers(&directory)?;
-    let lowest = names.first().copied();
+    let (lowest, highest) = (names.first().copied(), names.last().copied());
     let (mut files, mut recovered) = (VecDeque::<Segment>::new(), Recovered::default());
     for first in names {
         let before = files.back().map_or(0, |last| last.next());
         // Nobody writes entries that another file has already; read as they stand they would hide what comes behind both.
-        let Some(found) = segment::look(&directory, first)?.filter(|_| first >= before) else {
+        let is_ours = |found: &Found| first >= before && (found.is_begun() || Some(first) == highest);
+        let Some(found) = segment::look(&directory, first)?.filter(is_ours) else {
             recovered.cut += directory.size(segment::name(first)).unwrap_or(0);
             directory.remove(segment::name(first))?;
             continue;
@@ -81,7 +83,7 @@ pub(super) fn numbers(directory: &Directory) -> Result<Vec<u64>, StoreError> {
 }
 
 /// What files hold that can be read, and what is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contents {
     /// Entries that wait.
     pub(super) entries: u64,
@@ -91,6 +93,8 @@ pub(super) struct Contents {
     pub(super) first_open: u64,
     /// The number after all of them.
     pub(super) next: u64,
+    /// Numbers of which no file has an entry.
+    pub(super) gaps: Vec<Range<u64>>,
 }
 
 impl Contents {
@@ -98,10 +102,10 @@ impl Contents {
     pub(super) fn new(files: &[Segment], lowest: Option<u64>, place: Place) -> Self {
         // What was before the first file was done, or dropped and counted.
         let begin = place.first_open.max(lowest.unwrap_or(0));
-        let (mut next, mut missing, mut entries) = (begin, 0, 0);
+        let (mut next, mut gaps, mut entries) = (begin, Vec::new(), 0);
         let mut first_open = None;
         for file in files {
-            missing += file.first.saturating_sub(next);
+            gaps.push(next..file.first);
             let here = file.next().saturating_sub(file.first.max(next));
             if here > 0 {
                 first_open.get_or_insert(file.first.max(next));
@@ -109,10 +113,11 @@ impl Contents {
             entries += here;
             next = next.max(file.next());
         }
-        missing += place.next.saturating_sub(next);
+        gaps.push(next..place.next);
+        gaps.retain(|gap| !gap.is_empty());
         next = next.max(place.next);
-        let missing = missing.saturating_sub(place.lost);
-        Self { entries, missing, first_open: first_open.unwrap_or(next), next }
+        let missing = gaps.iter().map(|gap| gap.end - gap.start).sum::<u64>().saturating_sub(place.lost);
+        Self { entries, missing, first_open: first_open.unwrap_or(next), next, gaps }
     }
 }
 

@@ -37,6 +37,13 @@ pub(super) struct Found {
     pub(super) behind: u64,
 }
 
+impl Found {
+    /// Whether it has its beginning: one that has not was about to be made when a crash came.
+    pub(super) fn is_begun(&self) -> bool {
+        self.segment.bytes >= HEADER
+    }
+}
+
 impl Segment {
     /// One with nothing in it but its header.
     pub(super) fn empty(first: u64) -> Self {
@@ -94,7 +101,8 @@ pub(super) fn look(directory: &Directory, first: u64) -> Result<Option<Found>, S
             return Err(StoreError::Damaged { path: directory.path(&name), reason });
         }
         Header::Damaged if size <= HEADER && is_begun(directory, &name)? => {
-            return Ok(Some(Found { segment: Segment { bytes: size, ..segment }, behind: 0 }));
+            let segment = Segment { bytes: size.min(HEADER - 1), ..segment };
+            return Ok(Some(Found { segment, behind: 0 }));
         }
         Header::Damaged => return Ok(None),
     }
