@@ -6,8 +6,9 @@ use clap::Parser as _;
 use sluicebox::cli::{Arguments, Command};
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Run(arguments) => sluicebox::run::run(&arguments),
+    let code = match Arguments::parse().command {
+        // Whatever still writes to standard output then is not waited for.
+        Command::Run(arguments) => return sluicebox::run::run(&arguments),
         Command::Check(arguments) => sluicebox::check::check(&arguments),
         Command::Modules(arguments) => sluicebox::modules::modules(&arguments),
         Command::Module(arguments) => sluicebox::author::module(&arguments),
@@ -15,7 +16,8 @@ fn main() -> ExitCode {
         Command::Store(arguments) => sluicebox::stores::store_command(&arguments),
         Command::Migrate(arguments) => sluicebox::migrate::migrate(&arguments),
         Command::Schema(arguments) => sluicebox::schema::print(&arguments),
-        Command::PullModule => sluicebox::pull::pull_module(),
-        Command::CompileModule(arguments) => sluicebox::compile::compile_module(&arguments),
-    }
+        Command::PullModule => return sluicebox::pull::pull_module(),
+        Command::CompileModule(arguments) => return sluicebox::compile::compile_module(&arguments),
+    };
+    sluicebox::say::ended(code)
 }

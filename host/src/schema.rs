@@ -1,7 +1,6 @@
 //! The configuration explained: as JSON Schema for editors, and from the same source as a page for people.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use schemars::generate::SchemaSettings;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::SchemaArguments;
 use crate::config::Config;
+use crate::say;
 
 /// The JSON Schema (draft 2020-12).
 pub fn schema() -> Value {
@@ -165,8 +165,6 @@ fn description(schema: &Value) -> String {
 /// What `sluicebox schema` does.
 pub fn print(arguments: &SchemaArguments) -> ExitCode {
     let text = if arguments.reference { reference() } else { format!("{:#}\n", schema()) };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    say::line(text.trim_end());
+    ExitCode::SUCCESS
 }

@@ -313,6 +313,17 @@ fn settings_of_a_store_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
+fn what_cannot_be_told_is_no_success() {
+    for arguments in [&["modules"][..], &["schema"], &["migrate", "galileo"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(support::binary());
+        let output = command.args(arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains("No space left on device"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
 fn no_name_of_a_sink_leads_out_of_its_directory() {
     let place = Place::new();
     for name in ["..", ".", ".hidden", "a/b"] {
