@@ -135,6 +135,21 @@ async fn with_always_every_entry_is_put_away_before_it_is_written() {
 }
 
 #[tokio::test]
+async fn what_is_being_written_is_put_away_in_time_though_there_is_little_of_it() {
+    let (door, drawer) = (Door::is(Way::Hangs), Drawer::default());
+    let run = Run::new(&door, &drawer, overflow());
+    run.say(0..3).await;
+    let meter = Arc::clone(&run.meter);
+    let counted = Arc::clone(&meter);
+    let handed_over = until("all is handed over", move || counted.accepted.get() == 3);
+    // Twice what it has for writing on what is in the store.
+    let report = soon(run.pipeline.run_until(handed_over, Duration::from_millis(400))).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(drawer.entries(), 3);
+    balances(&meter);
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_holds_up_no_sink_and_loses_nothing() {
     for always in [false, true] {
         let (door, drawer) = (Door::is(Way::Down), Drawer::default());

@@ -55,7 +55,7 @@ impl Default for OutletSettings {
     }
 }
 
-/// How long a write may take, once the lanes have ended, before what it writes is put away.
+/// How long a write may take, once the lanes have ended, before what it writes is put away; less where there is little time for all.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an outlet has nothing to do before what is done is written down.
 const IDLE: Duration = Duration::from_secs(1);
@@ -312,7 +312,7 @@ async fn meanwhile<T>(
             tokio::select! {
                 biased;
                 result = &mut work => return Some(result),
-                () = pressed(queue) => {}
+                () = pressed(queue, PATIENCE.min(drain / 4)) => {}
             }
             if let Some(hand) = &mut taking.hand
                 && !store.keep(hand).await
@@ -367,10 +367,10 @@ async fn fill(store: &mut Store, queue: &mut Receiver<Parcel>, taking: &mut Taki
 const BATCH: usize = 64;
 
 /// Ready when a lane waits, or when the lanes have ended and the write takes long all the same.
-async fn pressed(queue: &Receiver<Parcel>) {
+async fn pressed(queue: &Receiver<Parcel>, patience: Duration) {
     queue.pressed().await;
     if !queue.is_blocked() {
-        sleep(PATIENCE).await;
+        sleep(patience).await;
     }
 }
 
