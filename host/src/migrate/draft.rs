@@ -51,7 +51,8 @@ impl<'found> Draft<'found> {
     /// Begins with what was found.
     pub(super) fn new(system: &'static System, found: &'found Found) -> Self {
         let mut warnings = found.warnings.clone();
-        warnings.extend(found.variables.keys().filter_map(|name| strange(system, name)));
+        let unused = found.variables.keys().filter(|name| !found.referred.contains(*name));
+        warnings.extend(unused.filter_map(|name| strange(system, name)));
         Self {
             system,
             found: &found.variables,
@@ -93,9 +94,10 @@ impl<'found> Draft<'found> {
         done
     }
 
-    /// Names a value that cannot be used.
+    /// Names a value that cannot be used; of one with a user in front of an `@`, only what stands behind it, as a password may be there.
     pub(super) fn bad(&mut self, name: &str, value: &str, cure: &str) {
-        self.mistakes.push(format!("`{name}`: `{}` cannot be used\nhint: {cure}", plain(value)));
+        let shown = value.rsplit_once('@').map_or_else(|| value.to_owned(), |(_, behind)| format!("…@{behind}"));
+        self.mistakes.push(format!("`{name}`: `{}` cannot be used\nhint: {cure}", plain(&shown)));
     }
 
     /// Says what became of a setting, in place of what the table says.
