@@ -86,7 +86,14 @@ impl<'found> Draft<'found> {
     /// be read is a mistake that is named with `cure`.
     pub(super) fn read(&mut self, name: &'static str, cure: &str, read: impl FnOnce(&str) -> Option<String>) -> Option<String> {
         let value = self.value(name, cure)?;
-        let Some(text) = &value.text else { return Some(value.written) };
+        let Some(text) = &value.text else {
+            // A part of it is known, and looks like a user with a password.
+            if value.written.split_once('@').is_some_and(|(user, _)| user.contains(':')) {
+                self.bad(name, &value.written, cure);
+                return None;
+            }
+            return Some(value.written);
+        };
         let done = read(text.trim()).map(|text| Value::text(&text).written);
         if done.is_none() {
             self.bad(name, text, cure);

@@ -26,6 +26,15 @@ fn a_password_is_printed_nowhere() {
     assert!(output.status.code() == Some(2) && said.contains("`…@kafka`") && !said.contains("s3cret"), "{said}");
 
     let manifest = place.path("old.yaml");
+    let env = "{name: H, valueFrom: {configMapKeyRef: {name: c, key: h}}}, {name: KAFKA_IP, value: \"me:s3cret@$(H)\"}";
+    let image = "kubernetes-prometheus-publisher";
+    std::fs::write(&manifest, format!("kind: Pod\nspec:\n  containers:\n  - {{name: a, image: {image}, env: [{env}]}}\n"))
+        .unwrap();
+    let output = with(&["migrate", "mape", "--manifest", manifest.to_str().unwrap()], &[]);
+    let said = text_of(&output);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+    assert!(said.contains("`KAFKA_IP`: `…@${H}` cannot be used") && !said.contains("s3cret"), "{said}");
+
     for (system, image, variable, others, set) in [
         ("mape", "kubernetes-prometheus-publisher", "PROMETHEUS_HOST", "", "H"),
         (
