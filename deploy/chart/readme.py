@@ -3,7 +3,7 @@
 
     readme.py            writes sluicebox/README.md anew between its two marks
     readme.py --check    says what is not right and writes nothing: a table that is old, a value without words or without a place in the schema; a dashboard,
-                         or a configuration in values/, that is not that of kustomize
+                         or a configuration in values/, that is not that of kustomize; fields of the configuration that the schema does not know
 """
 
 import json
@@ -58,12 +58,18 @@ def known(schema, path):
     return True
 
 
-def elsewhere(problems):
+def elsewhere(schema, problems):
     """What stands in the chart and in kustomize must be the same."""
     kustomize = CHART.parent.parent / "kustomize"
     component = kustomize / "components/dashboard/sluicebox.json"
     if component.read_text() != (CHART / "dashboard.json").read_text():
         problems.append(f"dashboard.json: not the same as {component}; cure: copy one over the other")
+    reference = CHART.parent.parent.parent / "host/CONFIGURATION.md"
+    # The first table there is that of the whole file.
+    whole = re.search(r"(?:^\|.*\n)+", reference.read_text(), re.MULTILINE)[0]
+    fields = set(re.findall(r"^\| `([a-z-]+)` ", whole, re.MULTILINE))
+    for field in sorted(fields ^ set(schema["properties"]["config"]["properties"])):
+        problems.append(f"values.schema.json: `config.{field}` stands there or in {reference}, and not in both")
     for values in sorted((CHART / "values").glob("*.yaml")):
         overlay = kustomize / "overlays" / FOLDERS.get(values.stem, values.stem) / "sluicebox.yaml"
         lines = [line for line in overlay.read_text().splitlines() if not line.startswith(OF_THE_CHART)]
@@ -81,7 +87,7 @@ def main():
             problems.append(f"values.yaml: {'.'.join(path)} has no words above it")
         if not known(schema, path):
             problems.append(f"values.schema.json: {'.'.join(path)} is missing")
-    elsewhere(problems)
+    elsewhere(schema, problems)
     page = CHART / "README.md"
     old = page.read_text()
     head, rest = old.split(BEGIN)

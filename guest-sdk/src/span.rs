@@ -1,10 +1,10 @@
-//! Lengths of time in settings, as Go programs read them: `90s`, `5m`, `1h30m`.
+//! Lengths of time in settings, as Go programs read them, and days besides: `90s`, `5m`, `1h30m`, `1d`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// A length of time among the settings of a module, written as `90s`, `5m`, `300ms` or `1h30m`.
+/// A length of time among the settings of a module, written as `90s`, `5m`, `300ms`, `1h30m` or `1d`, as everywhere in the configuration.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,6 +62,7 @@ fn unit_nanos(unit: &str) -> Option<u64> {
         "s" => 1_000_000_000,
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
         _ => return None,
     })
 }
@@ -106,6 +107,12 @@ mod tests {
     }
 
     #[test]
+    fn days_are_taken_as_in_the_rest_of_the_configuration() {
+        check("1d", 86_400_000);
+        check("2d1h1m", 176_460_000);
+    }
+
+    #[test]
     fn a_fraction_counts() {
         check("1.5h", 5_400_000);
         check(".5s", 500);
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "60", "1x", "m", "-1m", "1m 30s", ".s", "1.2.3s", "99999999999h"] {
+        for text in ["", "60", "1x", "1D", "m", "-1m", "1m 30s", ".s", "1.2.3s", "99999999999h"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -48,6 +48,9 @@ pub enum Command {
     /// command: run it in the pod. A table says of each right, file, socket and directory that the configuration needs whether it is there;
     /// below it stand the roles that grant the rights that are missing, and the mounts and security contexts that help.
     ///
+    /// A right that is refused and that nothing here needs is "not granted, not needed": one to make a `ConfigMap` that is there already, or to
+    /// get what commonly nothing stands above.
+    ///
     /// Exit codes: 0 all is right, 1 something is missing or the API server does not answer, 2 wrong configuration.
     Check(CheckArguments),
     /// List the modules that the program carries, or describe component files

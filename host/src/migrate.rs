@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 pub use arguments::{AlumetArguments, EnvironmentArguments, FlagArguments, MigrateArguments, SystemArguments};
 
+use crate::config::{self, Problem};
 use crate::say;
 use draft::{Draft, System};
 use found::{Found, Value};
@@ -57,6 +58,15 @@ fn of_environment(
 
 fn of_flags(arguments: &FlagArguments) -> Result<Made, String> {
     let mut found = find(&arguments.environment, &fluent_bit::SYSTEM)?;
+    if fluent_bit::is_of_a_shell(&found.arguments) {
+        if arguments.flags.is_empty() {
+            return Err("the container runs a command of a shell, which is not read: flags may be in it\n\
+                        hint: give the flags that stand there behind `--`, such as `-- --retention-period=5m`; where there is none, \
+                        `-- --retention-period=1m`, which is the default"
+                .to_owned());
+        }
+        found.arguments.clear();
+    }
     found.arguments.extend(arguments.flags.iter().map(|flag| Value::text(flag)));
     fluent_bit::flags(&mut found);
     Ok(make(&fluent_bit::SYSTEM, &found, fluent_bit::configuration))
@@ -70,7 +80,20 @@ fn of_alumet(path: &Path) -> Result<Made, String> {
 fn make(system: &'static System, found: &Found, configuration: impl FnOnce(&mut Draft<'_>) -> String) -> Made {
     let mut draft = Draft::new(system, found);
     let text = configuration(&mut draft);
-    Made { configuration: format!("{}{text}", draft.comments()), warnings: draft.warnings, mistakes: draft.mistakes }
+    let text = format!("{}{text}", draft.comments());
+    if draft.mistakes.is_empty() {
+        draft.mistakes = problems(&text);
+    }
+    Made { configuration: text, warnings: draft.warnings, mistakes: draft.mistakes }
+}
+
+/// What `check` has against a configuration, but for what only the environment will say.
+fn problems(text: &str) -> Vec<String> {
+    let depends = |line: usize| text.lines().nth(line.saturating_sub(1)).is_some_and(|line| line.contains("${"));
+    let problems = config::load::check(text, &|_| Some("x".to_owned())).problems.into_iter();
+    let problems = problems.filter(|problem| !problem.line.is_some_and(depends));
+    let hint = |problem: &Problem| problem.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+    problems.map(|problem| format!("what would be printed is not right: {}{}", problem.text, hint(&problem))).collect()
 }
 
 fn tell(Made { configuration, warnings, mistakes }: Made) -> ExitCode {
@@ -113,5 +136,6 @@ fn read(path: &Path) -> Result<String, String> {
     if read.map_err(failed)? as u64 > LARGEST {
         return Err(format!("{} is larger than 4 MiB\nhint: is it the right file?", path.display()));
     }
-    Ok(text)
+    // Some editors put a mark in front, which is no part of the text.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

@@ -4,10 +4,11 @@ mod node;
 mod ports;
 mod rights;
 mod rules;
+mod spared;
 
 use std::process::ExitCode;
 
-use sluicebox_sources::kubernetes::access::{Deed, may};
+use sluicebox_sources::kubernetes::access::{Deed, is_there, may};
 use sluicebox_sources::kubernetes::events::about;
 use sluicebox_sources::kubernetes::{Api, Trouble, lease::Election};
 
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 use crate::say;
 use node::Looked;
 use rights::{Around, Rights, kubelets, rights};
+use spared::{Granted, spared};
 
 /// A row of the table.
 struct Row {
@@ -45,12 +47,13 @@ pub fn permissions(plan: &Plan, node: &str, fed: &[Vec<String>]) -> ExitCode {
         say::complaint(format_args!("error: {error}"));
         return ExitCode::FAILURE;
     }
-    let all = looked.iter().all(|looked| looked.problem.is_none()) && allowed.iter().all(|(_, _, may)| *may);
+    let all =
+        looked.iter().all(|looked| looked.problem.is_none()) && allowed.iter().all(|(_, _, granted)| *granted != Granted::No);
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What is needed, by whom, and whether it is allowed.
-type Allowed = Vec<(Deed, String, bool)>;
+/// What is needed, by whom, and whether it is granted.
+type Allowed = Vec<(Deed, String, Granted)>;
 
 async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, String> {
     // Kubernetes Events are only posted where there is a way to an API server anyway, or one is looked for.
@@ -64,10 +67,43 @@ async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, St
     let needed: Rights = rights(plan, &Around { node, fed, lease: election.lease(), events });
     let mut allowed = Vec::new();
     for (deed, by) in needed {
-        let may = may(&api, &deed).await.map_err(|trouble| troubled(&trouble))?;
-        allowed.push((deed, by.into_iter().collect::<Vec<_>>().join(", "), may));
+        let granted = if may(&api, &deed).await.map_err(|trouble| troubled(&trouble))? { Granted::Yes } else { Granted::No };
+        allowed.push((deed, by.into_iter().collect::<Vec<_>>().join(", "), granted));
     }
+    spare(&api, &mut allowed).await;
     Ok(allowed)
+}
+
+/// Tells what is refused from what is missed.
+async fn spare(api: &Api, allowed: &mut Allowed) {
+    let all = allowed.clone();
+    let has = |group: &str, resource: &str| {
+        let is_it = |deed: &Deed| (deed.group, deed.resource, deed.verb) == (group, resource, "get");
+        all.iter().any(|(deed, _, granted)| is_it(deed) && *granted == Granted::Yes)
+    };
+    for (deed, _, granted) in allowed.iter_mut().filter(|(_, _, granted)| *granted == Granted::No) {
+        let there = match &deed.namespace {
+            Some(namespace) if (deed.verb, deed.resource) == ("create", "configmaps") => are_there(api, namespace, &all).await,
+            _ => false,
+        };
+        if let Some(reason) = spared(deed, has, |_| there) {
+            *granted = Granted::Spared(reason);
+        }
+    }
+}
+
+/// Whether all `ConfigMap`s of a namespace that are to be kept are there. Which ones they are may be for a module to know.
+async fn are_there(api: &Api, namespace: &str, all: &Allowed) -> bool {
+    let is_kept =
+        |deed: &&Deed| (deed.verb, deed.resource) == ("get", "configmaps") && deed.namespace.as_deref() == Some(namespace);
+    let names: Option<Vec<&str>> = all.iter().map(|(deed, ..)| deed).filter(is_kept).map(|deed| deed.name.as_deref()).collect();
+    let names = names.unwrap_or_default();
+    for name in &names {
+        if !is_there(api, namespace, name).await {
+            return false;
+        }
+    }
+    !names.is_empty()
 }
 
 fn troubled(trouble: &Trouble) -> String {
@@ -84,10 +120,15 @@ fn tell(looked: &[Looked], allowed: &Allowed) {
         by: looked.by.clone(),
         outcome: looked.problem.as_ref().map_or_else(|| "ok".to_owned(), |(cause, _)| format!("missing: {cause}")),
     });
-    let at_the_server = allowed.iter().map(|(deed, by, may)| Row {
+    let at_the_server = allowed.iter().map(|(deed, by, granted)| Row {
         what: words(deed),
         by: by.clone(),
-        outcome: (if *may { "ok" } else { "missing" }).to_owned(),
+        outcome: match granted {
+            Granted::Yes => "ok",
+            Granted::Spared(reason) => reason,
+            Granted::No => "missing",
+        }
+        .to_owned(),
     });
     let rows: Vec<Row> = at_the_server.chain(at_the_node).collect();
     if rows.is_empty() {
@@ -104,7 +145,7 @@ fn tell(looked: &[Looked], allowed: &Allowed) {
             say::line(format_args!("\nto {what}: {cure}"));
         }
     }
-    let roles = rules::rules(allowed.iter().filter(|(_, _, may)| !may).map(|(deed, ..)| deed));
+    let roles = rules::rules(allowed.iter().filter(|(_, _, granted)| *granted == Granted::No).map(|(deed, ..)| deed));
     if !roles.is_empty() {
         say::line("\n# What is missing of the API server is granted by these, bound to the program's service account:");
         say::line(roles.trim_end());

@@ -1,5 +1,7 @@
 //! `sluicebox migrate`: what older programs were set to becomes a configuration that is right and does the same.
 
+#[path = "migrate/refused.rs"]
+mod refused;
 mod support;
 
 use std::collections::BTreeMap;
@@ -305,4 +307,63 @@ fn the_examples_of_the_readmes_are_read() {
     ];
     let printed = configuration(&flags, &[], &[]);
     assert!(printed.contains("node-name: \"my-node\"") && printed.contains("retention: \"5m\""), "{printed}");
+}
+
+#[test]
+fn whatever_time_is_printed_is_taken() {
+    for (time, printed) in [
+        ("24h", "1d"),
+        ("25h1m", "1d1h1m"),
+        ("8760h", "365d"),
+        ("+5m", "5m"),
+        ("1ms", "1ms"),
+        ("1.000001s", "1s1us"),
+        ("0", "0s"),
+    ] {
+        let printed_all = configuration(&["migrate", "fluent-bit", "--", &format!("--retention-period={time}")], &[], &[]);
+        assert!(printed_all.contains(&format!("retention: \"{printed}\"")), "{time}\n{printed_all}");
+    }
+    let output = with(&["migrate", "fluent-bit", "--", "--retention-period=9999999h"], &[]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+    assert!(text_of(&output).contains("`--retention-period`: `9999999h` cannot be used"), "{}", text_of(&output));
+}
+
+/// What comes of a manifest with one container of pod-meta-exporter.
+fn of_exporter(place: &Place, container: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let manifest = place.path("exporter.yaml");
+    let all = "{name: fluent-bit, image: \"fluent/fluent-bit:3\"}";
+    std::fs::write(&manifest, format!("kind: Pod\nspec:\n  containers:\n  - {all}\n  - {container}\n")).unwrap();
+    let arguments = [&["migrate", "fluent-bit", "--manifest", manifest.to_str().unwrap()], more].concat();
+    let output = with(&arguments, &[]);
+    (output.status.code(), text(&output.stdout), text_of(&output))
+}
+
+#[test]
+fn what_another_value_refers_to_is_no_mistake() {
+    let place = Place::new();
+    let container = "{name: meta, image: \"x/pod-meta-exporter:1\", args: [\"--node-name\", $(NODE_NAME)], \
+                     env: [{name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]}";
+    let (code, printed, said) = of_exporter(&place, container, &[]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert!(printed.contains("node-name: \"${NODE_NAME}\""), "{printed}");
+}
+
+#[test]
+fn a_container_that_cannot_be_read_is_an_error() {
+    let place = Place::new();
+    let shell =
+        "{name: meta, image: \"x/pod-meta-exporter:1\", command: [/bin/sh, -c, exec /pod-meta-exporter --retention-period=7m]}";
+    let (code, printed, said) = of_exporter(&place, shell, &[]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""));
+    assert!(said.contains("a command of a shell, which is not read") && said.contains("behind `--`"), "{said}");
+    let (code, printed, said) = of_exporter(&place, shell, &["--", "--retention-period=7m"]);
+    assert!(code == Some(0) && printed.contains("retention: \"7m\"") && said.is_empty(), "{said}{printed}");
+
+    let plain = "{name: meta, image: \"x/pod-meta-exporter:1\"}";
+    let (code, printed, said) = of_exporter(&place, plain, &["--container", "fluent-bit"]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""));
+    assert!(said.contains("the container `fluent-bit` is no `pod-meta-exporter`"), "{said}");
+    let other = "{name: meta, image: \"x/y:1\", args: [-retention-period=7m]}";
+    let (code, printed, said) = of_exporter(&place, other, &[]);
+    assert!(code == Some(0) && printed.contains("retention: \"7m\""), "known by its flags: {said}");
 }

@@ -220,6 +220,16 @@ async fn what_is_listed_is_what_the_program_asks_for() {
     }
 
     runs_with_exactly_these(&watched, &place, &config, &rights).await;
+
+    // By now the `ConfigMap`s are there, and nothing is above what is on top.
+    watched.replace(&without(&roles[1], "configmaps", "create")).await;
+    watched.replace(&without(&roles[0], "deployments", "get")).await;
+    let spared = ["create configmaps in default", "get deployments.apps"];
+    let is_spared = |printed: &str, right: &str| {
+        printed.lines().any(|line| line.starts_with(&format!("{right} ")) && line.contains("  not granted, not needed: "))
+    };
+    wait("they are not needed", async || spared.iter().all(|right| is_spared(&text(&check(&config)), right))).await;
+    assert_eq!(missing(&text(&check(&config))), Vec::<String>::new());
 }
 
 /// The program runs with the rights, and asks for nothing else.

@@ -1,6 +1,9 @@
 //! Alumet's plugin k8s, and the outputs that its points went to.
 
+use std::net::IpAddr;
+
 use sluicebox_contract::TimeSpan;
+use sluicebox_sources::kubernetes::is_object_name;
 
 use super::draft::{Draft, Setting, System, host, port, quoted};
 use super::found::{Found, Value};
@@ -94,14 +97,21 @@ pub(super) fn read(text: &str) -> Result<(Found, Outputs), String> {
     let table: toml::Table =
         text.parse().map_err(|error: toml::de::Error| format!("not TOML: {}", error.to_string().trim_end()))?;
     let (mut found, mut outputs) = (Found::default(), Outputs::default());
+    for name in table.keys().filter(|name| *name != "plugins") {
+        found.warnings.push(format!("`{name}` stands outside of `[plugins.…]`: it is not in this configuration"));
+    }
     let plugins = table.get("plugins").and_then(toml::Value::as_table);
     if plugins.is_none_or(|plugins| !plugins.contains_key("k8s")) {
         return Err("there is no table `[plugins.k8s]` in it".to_owned());
     }
     for (name, settings) in plugins.into_iter().flatten() {
-        let off = |key: &str| settings.get(key).and_then(toml::Value::as_bool) == Some(false);
-        if off("enable") || off("enabled") {
-            continue;
+        let off = |key: &&str| settings.get(key).and_then(toml::Value::as_bool) == Some(false);
+        if let Some(key) = ["enable", "enabled"].iter().find(|key| off(key)) {
+            let becomes = if name == "k8s" { "this configuration measures all the same" } else { "it is left out" };
+            found.warnings.push(format!("the plugin `{name}` was switched off (`{key} = false`): {becomes}"));
+            if name != "k8s" {
+                continue;
+            }
         }
         match name.as_str() {
             "k8s" => {}
@@ -183,6 +193,14 @@ pub(super) fn configuration(draft: &mut Draft<'_>, outputs: &Outputs) -> String 
 
 fn kubernetes(draft: &mut Draft<'_>) -> String {
     let cure = "write an address such as https://kubernetes.default.svc:443";
+    // A user in front of the host, or a query, may hold a password, and the API server is asked with neither.
+    if draft.set(API).is_some_and(|value| value.written.contains(['@', '?'])) {
+        draft.conceal(API);
+        draft
+            .mistakes
+            .push(format!("`{API}` has a user or a query in it, which is not shown here and cannot be used\nhint: {cure}"));
+        return String::new();
+    }
     let url = |text: &str| (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned());
     let url = draft.read(API, cure, url).unwrap_or_default();
     let clear = url.starts_with("http://");
@@ -204,9 +222,12 @@ fn token(draft: &mut Draft<'_>) -> String {
         draft.becomes(TOKEN, "see below");
         return format!("{{file: {}}}", quoted(&file.written));
     }
-    let set =
-        |draft: &Draft<'_>, name, default: &str| draft.set(name).map_or_else(|| quoted(default), |value| quoted(&value.written));
-    let (account, namespace) = (set(draft, ACCOUNT, "alumet-reader"), set(draft, NAMESPACE, "alumet"));
+    let name = |text: &str| is_object_name(text).then(|| text.to_owned());
+    let mut set = |of: &'static str, default: &str| {
+        let read = draft.set(of).and_then(|_| draft.read(of, "write a name as Kubernetes has it", name));
+        quoted(read.as_deref().unwrap_or(default))
+    };
+    let (account, namespace) = (set(ACCOUNT, "alumet-reader"), set(NAMESPACE, "alumet"));
     let kubectl = format!("{{kubectl: {{service-account: {account}, namespace: {namespace}}}}}");
     if draft.set(ACCOUNT).is_some() || draft.set(NAMESPACE).is_some() {
         draft.becomes(TOKEN, "see below");
@@ -230,7 +251,8 @@ fn written_to(draft: &mut Draft<'_>, outputs: &Outputs, per: &str) -> (String, S
     }
     let (mut modules, mut sinks) = (String::new(), String::new());
     if outputs.csv {
-        let path = draft.read(PATH, "write the path of a file", not_empty).unwrap_or_default();
+        let file = |text: &str| text.rsplit('/').next().filter(|name| !["", ".", ".."].contains(name)).map(|_| text.to_owned());
+        let path = draft.read(PATH, "write the path of a file", file).unwrap_or_default();
         let (directory, file) = path.rsplit_once('/').unwrap_or((".", &path));
         let (directory, file) = (quoted(if directory.is_empty() { "/" } else { directory }), quoted(file));
         modules.push_str(&lane("csv", &format!("{per}form: csv")));
@@ -238,7 +260,7 @@ fn written_to(draft: &mut Draft<'_>, outputs: &Outputs, per: &str) -> (String, S
         draft.differs("the CSV file is rotated at 64 MiB, five are kept; its columns are there from the first line on");
     }
     if outputs.prometheus {
-        let listen = draft.read(HOST, "write the address to listen on", host).zip(draft.read(
+        let listen = draft.read(HOST, "write the address to listen on, such as 0.0.0.0 or [::]", address).zip(draft.read(
             PORT,
             "write a number from 1 to 65535",
             port,
@@ -261,6 +283,15 @@ fn written_to(draft: &mut Draft<'_>, outputs: &Outputs, per: &str) -> (String, S
 
 fn lane(name: &str, settings: &str) -> String {
     format!("  {name}:\n    use: pod-metrics\n    settings: {{{settings}}}\n    to: [{name}]\n")
+}
+
+/// An address of this machine. Names are none: what they mean is not the same everywhere.
+fn address(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    match bare {
+        "localhost" => Some("127.0.0.1".to_owned()),
+        bare => bare.parse::<IpAddr>().ok().and_then(|_| host(bare)),
+    }
 }
 
 fn boolean(text: &str) -> Option<String> {

@@ -51,7 +51,8 @@ impl<'found> Draft<'found> {
     /// Begins with what was found.
     pub(super) fn new(system: &'static System, found: &'found Found) -> Self {
         let mut warnings = found.warnings.clone();
-        warnings.extend(found.variables.keys().filter_map(|name| strange(system, name)));
+        let unused = found.variables.keys().filter(|name| !found.referred.contains(*name));
+        warnings.extend(unused.filter_map(|name| strange(system, name)));
         Self {
             system,
             found: &found.variables,
@@ -85,7 +86,14 @@ impl<'found> Draft<'found> {
     /// be read is a mistake that is named with `cure`.
     pub(super) fn read(&mut self, name: &'static str, cure: &str, read: impl FnOnce(&str) -> Option<String>) -> Option<String> {
         let value = self.value(name, cure)?;
-        let Some(text) = &value.text else { return Some(value.written) };
+        let Some(text) = &value.text else {
+            // A part of it is known, and looks like a user with a password.
+            if value.written.split_once('@').is_some_and(|(user, _)| user.contains(':')) {
+                self.bad(name, &value.written, cure);
+                return None;
+            }
+            return Some(value.written);
+        };
         let done = read(text.trim()).map(|text| Value::text(&text).written);
         if done.is_none() {
             self.bad(name, text, cure);
@@ -93,9 +101,10 @@ impl<'found> Draft<'found> {
         done
     }
 
-    /// Names a value that cannot be used.
+    /// Names a value that cannot be used; of one with a user in front of an `@`, only what stands behind it, as a password may be there.
     pub(super) fn bad(&mut self, name: &str, value: &str, cure: &str) {
-        self.mistakes.push(format!("`{name}`: `{}` cannot be used\nhint: {cure}", plain(value)));
+        let shown = value.rsplit_once('@').map_or_else(|| value.to_owned(), |(_, behind)| format!("…@{behind}"));
+        self.mistakes.push(format!("`{name}`: `{}` cannot be used\nhint: {cure}", plain(&shown)));
     }
 
     /// Says what became of a setting, in place of what the table says.

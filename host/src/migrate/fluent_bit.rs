@@ -32,6 +32,15 @@ const NODE: Names = Names { flag: "--node-name", variable: "EXPORTER_NODE_NAME" 
 const DIRECTORY: Names = Names { flag: "--destination-dir", variable: "EXPORTER_DESTINATION_DIR" };
 const RETENTION: Names = Names { flag: "--retention-period", variable: "EXPORTER_RETENTION_PERIOD" };
 
+/// Whether these words are a shell's: which flags the command in them has is for a shell to say.
+pub(super) fn is_of_a_shell(words: &[Value]) -> bool {
+    let mut words = words.iter().map(|word| word.written.as_str());
+    let called =
+        |word: &str| word.rsplit('/').next().is_some_and(|name| ["sh", "bash", "ash", "dash", "busybox"].contains(&name));
+    let is_command = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c');
+    words.next().is_some_and(called) && words.any(is_command)
+}
+
 /// Makes settings of what stands on the command line: `--name=value`, `--name value`, with one dash or two.
 pub(super) fn flags(found: &mut Found) {
     let mut words = std::mem::take(&mut found.arguments).into_iter().peekable();

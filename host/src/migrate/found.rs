@@ -1,6 +1,6 @@
 //! Settings as they were found: texts, or words about where a text is that cannot be read from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,18 @@ pub(super) struct Found {
     pub(super) variables: BTreeMap<String, Value>,
     /// What stands on the command line, in order.
     pub(super) arguments: Vec<Value>,
+    /// Variables that other values refer to: they are used, whatever they are called.
+    pub(super) referred: BTreeSet<String>,
     /// What else was met that the user should know.
     pub(super) warnings: Vec<String>,
+}
+
+impl Found {
+    /// The text as Kubernetes expands it; which variables it uses is kept.
+    pub(super) fn expanded(&mut self, text: &str) -> Value {
+        self.referred.extend(Value::references(text).map(str::to_owned));
+        Value::expanded(text, &self.variables)
+    }
 }
 
 impl Value {
@@ -59,6 +69,12 @@ impl Value {
         value
     }
 
+    /// The variables that [`Self::expanded`] would look for.
+    pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
+        let named = text.split("$(").skip(1).filter_map(|behind| behind.split_once(')'));
+        named.map(|(name, _)| name)
+    }
+
     /// What stands of it behind the first mark, if there is one.
     pub(super) fn behind(&self, mark: char) -> Option<Self> {
         let (_, written) = self.written.split_once(mark)?;
@@ -93,6 +109,7 @@ mod tests {
         };
         assert_eq!(expanded("a$(PORT)b"), ("a6379b".to_owned(), Some("a6379b".to_owned())));
         assert_eq!(expanded("$(HOST):$(PORT)"), ("${HOST}:6379".to_owned(), None));
+        assert_eq!(Value::references("a$(PORT)b $(HOST) $(").collect::<Vec<_>>(), ["PORT", "HOST"]);
         assert_eq!(expanded("$(NONE) $$(PORT) $"), ("$$(NONE) $$(PORT) $$".to_owned(), Some("$(NONE) $(PORT) $".to_owned())));
     }
 }

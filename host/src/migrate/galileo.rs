@@ -49,9 +49,9 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
 fn address(draft: &mut Draft<'_>) -> (String, String) {
     let cure = "write the name or the address of the host alone, without scheme, port and path";
     let Some(value) = draft.value(HOST, cure) else { return (String::new(), String::new()) };
-    let Value { text: Some(text), .. } = value else { return (value.written, String::new()) };
+    let (text, is_known) = value.text.map_or((value.written, false), |text| (text, true));
     let (user, text) = text.trim().rsplit_once('@').map_or((None, text.trim()), |(user, text)| (Some(user), text));
-    let Some(host) = host(text) else {
+    let Some(host) = (if is_known { host(text) } else { Some(text.to_owned()) }) else {
         draft.bad(HOST, text, cure);
         return (String::new(), String::new());
     };
@@ -60,7 +60,8 @@ fn address(draft: &mut Draft<'_>) -> (String, String) {
     draft.becomes(HOST, format!("the host in sinks.redis.redis.url; the password is the variable {PASSWORD}"));
     draft.warnings.push(format!("`{HOST}` holds a password, which is not printed: set the variable {PASSWORD} from a Secret"));
     let name = user.split_once(':').map_or(user, |(name, _)| name);
-    let name = if name.is_empty() { String::new() } else { format!("      username: {}\n", quoted(&Value::text(name).written)) };
+    let written = |name: &str| if is_known { Value::text(name).written } else { name.to_owned() };
+    let name = if name.is_empty() { String::new() } else { format!("      username: {}\n", quoted(&written(name))) };
     (host, format!("{name}      password: ${{{PASSWORD}}}\n"))
 }
 

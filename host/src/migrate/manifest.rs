@@ -11,18 +11,18 @@ pub(super) struct Wanted<'names> {
     pub(super) container: Option<&'names str>,
     /// By its image or its own name.
     pub(super) image: &'names str,
-    /// By its variables.
+    /// By its variables, and by its flags, which begin with two dashes.
     pub(super) has: &'names dyn Fn(&str) -> bool,
 }
 
 /// Reads the settings of the container that is wanted.
 pub(super) fn read(text: &str, wanted: &Wanted<'_>) -> Result<Found, String> {
-    let mut containers = Vec::new();
+    let (mut containers, mut maps) = (Vec::new(), Vec::new());
     for document in documents(text) {
         // A manifest has no variables: what looks like one is text.
         let (document, _) = parse(&document.replace('$', "$$"), &|_| None)
             .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
-        collect(&document.value, &mut containers);
+        collect(&document.value, &mut containers, &mut maps);
     }
     let names: Vec<String> = containers.iter().map(|container| format!("`{}`", string(container, "/name"))).collect();
     let names = names.join(", ");
@@ -30,17 +30,32 @@ pub(super) fn read(text: &str, wanted: &Wanted<'_>) -> Result<Found, String> {
         Some(name) => string(container, "/name") == name,
         None => is_known(container, wanted),
     };
+    let taken = |one: &Json| {
+        // What a ConfigMap or a Secret sets may be the program's.
+        let could_be = is_known(one, wanted) || !list(one, "/envFrom").is_empty();
+        if could_be { Ok(settings(one, &maps)) } else { Err(stranger(one, wanted, &names)) }
+    };
     let fitting: Vec<&Json> = containers.iter().filter(fits).collect();
     match (fitting.as_slice(), containers.as_slice(), wanted.container) {
         (_, [], _) => {
             Err("there is no container in it: a Pod, Deployment, DaemonSet, StatefulSet, Job or CronJob has some".to_owned())
         }
-        ([one], ..) => Ok(settings(one)),
-        ([], [one], None) => Ok(settings(one)),
+        ([one], ..) => taken(one),
+        ([], [one], None) => taken(one),
         ([], _, Some(name)) => Err(format!("there is no container `{name}` in it; there are {names}")),
         ([], ..) => Err(format!("none of its containers is one of `{}`: {names}; name it with `--container`", wanted.image)),
         _ => Err(format!("several of its containers could be meant: {names}; name one with `--container`")),
     }
+}
+
+/// What is to be said of a container that is not the program's.
+fn stranger(container: &Json, wanted: &Wanted<'_>, names: &str) -> String {
+    format!(
+        "the container `{}` is no `{}`: neither its image nor its name says so, and no setting of that is in it\n\
+         hint: is it the right one? there are {names}; where all was left as it was by default, run this without `--manifest`",
+        string(container, "/name"),
+        wanted.image
+    )
 }
 
 /// YAML's `---` begins another document where it begins a line.
@@ -58,9 +73,12 @@ fn documents(text: &str) -> Vec<String> {
     documents
 }
 
-fn collect(object: &Json, containers: &mut Vec<Json>) {
+fn collect(object: &Json, containers: &mut Vec<Json>, maps: &mut Vec<Json>) {
     for item in list(object, "/items") {
-        collect(item, containers);
+        collect(item, containers, maps);
+    }
+    if string(object, "/kind") == "ConfigMap" {
+        maps.push(object.clone());
     }
     for spec in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         for kind in ["containers", "initContainers"] {
@@ -71,20 +89,36 @@ fn collect(object: &Json, containers: &mut Vec<Json>) {
 
 fn is_known(container: &Json, wanted: &Wanted<'_>) -> bool {
     let named = string(container, "/image").contains(wanted.image) || string(container, "/name").contains(wanted.image);
-    named || list(container, "/env").iter().any(|variable| (wanted.has)(&string(variable, "/name")))
+    let flag = |word: &str| {
+        let word = word.strip_prefix('-')?;
+        let name = word.strip_prefix('-').unwrap_or(word).split('=').next().unwrap_or_default();
+        Some(format!("--{name}"))
+    };
+    named
+        || list(container, "/env").iter().any(|variable| (wanted.has)(&string(variable, "/name")))
+        || words(container)
+            .map(text)
+            .any(|word| word.contains(wanted.image) || flag(&word).is_some_and(|name| (wanted.has)(&name)))
 }
 
-fn settings(container: &Json) -> Found {
+/// What is run: the image's own words are not there.
+fn words(container: &Json) -> impl Iterator<Item = &Json> {
+    ["/command", "/args"].into_iter().flat_map(|part| list(container, part))
+}
+
+/// The settings of a container. `maps` are the `ConfigMap`s beside it.
+fn settings(container: &Json, maps: &[Json]) -> Found {
     let mut found = Found::default();
-    for variable in list(container, "/env") {
-        let name = string(variable, "/name");
-        let value = match variable.pointer("/valueFrom") {
-            Some(reference) => Value::elsewhere(&name, whence(reference)),
-            None => Value::expanded(&string(variable, "/value"), &found.variables),
-        };
-        found.variables.insert(name, value);
-    }
+    // Before `env`, which counts where both set a variable.
     for source in list(container, "/envFrom") {
+        let of_this = |map: &&Json| string(map, "/metadata/name") == string(source, "/configMapRef/name");
+        if let Some(data) = maps.iter().find(of_this).and_then(|map| map.pointer("/data")).and_then(Json::as_object) {
+            for name in data.keys().map(|key| format!("{}{key}", string(source, "/prefix"))) {
+                let value = Value::elsewhere(&name, format!("the ConfigMap `{}`", string(source, "/configMapRef/name")));
+                found.variables.insert(name, value);
+            }
+            continue;
+        }
         let (kind, name) = match source.pointer("/secretRef/name") {
             Some(_) => ("Secret", string(source, "/secretRef/name")),
             None => ("ConfigMap", string(source, "/configMapRef/name")),
@@ -94,9 +128,15 @@ fn settings(container: &Json) -> Found {
              not in this configuration; write it as `env` and try again"
         ));
     }
-    let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part));
-    let arguments: Vec<Value> = words.map(|word| Value::expanded(&text(word), &found.variables)).collect();
-    found.arguments = arguments;
+    for variable in list(container, "/env") {
+        let name = string(variable, "/name");
+        let value = match variable.pointer("/valueFrom") {
+            Some(reference) => Value::elsewhere(&name, whence(reference)),
+            None => found.expanded(&string(variable, "/value")),
+        };
+        found.variables.insert(name, value);
+    }
+    found.arguments = words(container).map(|word| found.expanded(&text(word))).collect();
     found
 }
 
@@ -155,6 +195,15 @@ mod tests {
             ["--node-name=${NODE}", "--retention-period=5m"]
         );
         assert!(found.warnings[0].contains("the ConfigMap `more`"), "{:?}", found.warnings);
+    }
+
+    #[test]
+    fn a_config_map_that_is_there_says_which_variables_it_sets() {
+        let map = "kind: ConfigMap\nmetadata: {name: more}\ndata: {A: of the map, EXPORTER_NODE_NAME: x}\n---\n";
+        let found = read(&format!("{map}{TWO}"), &wanted(None)).unwrap();
+        assert_eq!(found.warnings, Vec::<String>::new());
+        assert_eq!(found.variables["EXPORTER_NODE_NAME"].written, "${EXPORTER_NODE_NAME}");
+        assert_eq!(found.variables["A"].written, "$$x-${NODE}", "what `env` sets counts");
     }
 
     #[test]

@@ -101,12 +101,10 @@ fn period(draft: &mut Draft<'_>) -> String {
 
 /// The host, and the section `http`. The old program put the host into a URL, so that a user could stand before it.
 fn prometheus_host(draft: &mut Draft<'_>) -> (String, String) {
-    let value = draft.value(PROMETHEUS_HOST, HOST_CURE);
-    let Some(Value { text: Some(text), .. }) = value else {
-        return (value.map_or_else(String::new, |value| value.written), String::new());
-    };
+    let Some(value) = draft.value(PROMETHEUS_HOST, HOST_CURE) else { return (String::new(), String::new()) };
+    let (text, is_known) = value.text.map_or((value.written, false), |text| (text, true));
     let (user, text) = text.trim().rsplit_once('@').map_or((None, text.trim()), |(user, text)| (Some(user), text));
-    let Some(host) = host(text) else {
+    let Some(host) = (if is_known { host(text) } else { Some(text.to_owned()) }) else {
         draft.bad(PROMETHEUS_HOST, text, HOST_CURE);
         return (String::new(), String::new());
     };
@@ -120,7 +118,8 @@ fn prometheus_host(draft: &mut Draft<'_>) -> (String, String) {
     draft.differs(
         "the password goes to Prometheus without TLS, as before; with an https address leave `secrets-in-clear-text` out",
     );
-    let name = quoted(&Value::text(user.split_once(':').map_or(user, |(name, _)| name)).written);
+    let name = user.split_once(':').map_or(user, |(name, _)| name);
+    let name = quoted(&if is_known { Value::text(name).written } else { name.to_owned() });
     let http = format!(
         "    http:\n      basic-auth: {{username: {name}, password-file: {PASSWORD_FILE}}}\n      secrets-in-clear-text: true\n"
     );

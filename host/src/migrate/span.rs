@@ -29,9 +29,11 @@ const HUMANTIME: Units = &[
     (&["w", "week", "weeks"], 7.0 * DAYS),
 ];
 
-/// As Go writes it: `1.5h`, `1m30s`, `0`.
+/// As Go reads it: `1.5h`, `1m30s`, `+5m`, `0`; as many nanoseconds as an `int64` holds.
 pub(super) fn go(text: &str) -> Option<TimeSpan> {
-    if text == "0" { Some(TimeSpan::default()) } else { read(text, GO) }
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let span = if text == "0" { TimeSpan::default() } else { read(text, GO)? };
+    i64::try_from(span.0.as_nanos()).ok().map(|_| span)
 }
 
 /// As Prometheus takes a step: `20s`, `1m`, or seconds such as `20` and `0.5`.
@@ -82,6 +84,10 @@ mod tests {
         assert_eq!(
             ["1m", "1.5h", "300ms", "1h0m30s", "0", "-5m", "5", "", "1d"].map(|text| said(go, text)),
             ["1m", "1h30m", "300ms", "1h30s", "0s", "-", "-", "-", "-"]
+        );
+        assert_eq!(
+            ["+5m", "+0", "++5m", "2562047h", "2562048h", "9999999h"].map(|text| said(go, text)),
+            ["5m", "0s", "-", "106751d23h", "-", "-"]
         );
         assert_eq!(
             ["20s", "20", "0.5", "1d", "1m30s", "-1", "x", "NaN"].map(|text| said(prometheus, text)),

@@ -27,7 +27,7 @@ pub(super) struct Looked {
 
 /// Looks at everything. Blocks.
 pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
-    let mut node = Node { looked: Vec::new() };
+    let mut node = Node { state: directories::state(plan.state_directory.as_deref()), looked: Vec::new() };
     node.kubernetes(plan);
     node.directories(plan);
     let is_used = |name: &str| fed.iter().flatten().any(|source| source == name);
@@ -67,6 +67,8 @@ pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
 }
 
 struct Node {
+    /// By which a collector that runs already is known to be this one.
+    state: Option<PathBuf>,
     looked: Vec<Looked>,
 }
 
@@ -110,7 +112,7 @@ impl Node {
     fn directories(&mut self, plan: &Plan) {
         let cure = "with `readOnlyRootFilesystem: true` mount a volume there (an emptyDir, or a hostPath for what is to survive the pod), \
                     writable for the user of the container (`securityContext.fsGroup`)";
-        if let Some(directory) = directories::state(plan.state_directory.as_deref()) {
+        if let Some(directory) = self.state.clone() {
             self.directory("state-directory", &directory, cure);
         }
         if let Some(directory) = directories::cache(plan.cache_directory.as_deref()) {
@@ -119,7 +121,7 @@ impl Node {
     }
 
     fn port(&mut self, by: &str, address: SocketAddr) {
-        let problem = listen(address).err().map(|(cause, cure)| (cause, cure.to_owned()));
+        let problem = listen(address, self.state.as_deref()).err().map(|(cause, cure)| (cause, cure.to_owned()));
         self.looked.push(Looked { what: format!("listen on {address}"), by: by.to_owned(), problem });
     }
 
@@ -228,6 +230,9 @@ fn writable(directory: &Path) -> Result<(), String> {
             return Err(format!("{} is no directory", place_or_here.display()));
         }
         match accessat(CWD, place_or_here, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) if is_of_the_kernel(place_or_here) => {
+                return Err(format!("{} is the kernel's, which keeps no files for anybody", place_or_here.display()));
+            }
             Ok(()) => return Ok(()),
             Err(rustix::io::Errno::NOENT) => match place.parent() {
                 Some(parent) => place = parent,
@@ -236,6 +241,13 @@ fn writable(directory: &Path) -> Result<(), String> {
             Err(error) => return Err(format!("{}: {}", place_or_here.display(), io::Error::from(error))),
         }
     }
+}
+
+/// Whether a place is in a file system in which the kernel shows itself: root may write everywhere there, and can make nothing.
+fn is_of_the_kernel(place: &Path) -> bool {
+    // cgroup, cgroup2, debugfs, devpts, proc, securityfs, sysfs, tracefs, as linux/magic.h has them.
+    const KINDS: [u64; 8] = [0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x1cd1, 0x9fa0, 0x7363_6673, 0x6265_6572, 0x7472_6163];
+    rustix::fs::statfs(place).is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| KINDS.contains(&kind)))
 }
 
 #[cfg(test)]
@@ -250,5 +262,8 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert!(writable(&file).is_err());
         assert!(writable(Path::new("/proc/1/nothing")).is_err());
+        for place in ["/proc/nothing", "/sys/kernel", "/sys/nothing/at/all"] {
+            assert!(writable(Path::new(place)).is_err(), "{place}");
+        }
     }
 }

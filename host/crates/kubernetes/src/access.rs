@@ -1,6 +1,6 @@
 //! Whether the API server would let us: asked of it, without doing it.
 
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
@@ -36,6 +36,14 @@ struct Review {
 #[derive(Deserialize)]
 struct Status {
     allowed: bool,
+}
+
+/// Whether a `ConfigMap` of this name is there, as far as this program's user may see. Only what is about it is asked for, not what is in it.
+pub async fn is_there(api: &Api, namespace: &str, name: &str) -> bool {
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+    let form = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let Ok(request) = Request::get(path).header(ACCEPT, form).body(Vec::new()) else { return false };
+    timeout(api.request_timeout(), api.send(request, "cannot look for a ConfigMap")).await.is_ok_and(|answer| answer.is_ok())
 }
 
 /// Whether this program's user may do it, by a `SelfSubjectAccessReview`. Everybody who is known to the server may ask.

@@ -19,7 +19,41 @@ const IMAGE_VOLUMES: u32 = 33;
 /// Values that switch on what no file of values does.
 const OPTIONS: &str = "image.pullSecrets[0]=registry,env[0].name=A,env[0].value=b,secretMounts[0].name=redis,secretMounts[0].mountPath=/etc/redis,\
                        rbac.events=true,rbac.lease=true,modules.configMap=mine,state.type=hostPath,hostPID=true,\
-                       podMonitor.create=true,podMonitor.labels.release=prometheus,dashboard.create=true";
+                       podMonitor.create=true,podMonitor.labels.release=prometheus,dashboard.create=true,\
+                       config.log.level=debug,networkPolicy.apiServerPorts={16443}";
+/// Values that cannot work, and what the chart says of them.
+const REFUSED: [(&str, &str); 21] = [
+    ("config.admin.listen=0.0.0.0:9999", "the probes ask port 9420"),
+    ("config.admin.listen=null", "the probes ask port 9420"),
+    ("config.sources.pods.scope=node", "config.modules is missing"),
+    ("config.state-directory=/elsewhere", "where nothing is mounted"),
+    ("config.shutdown-grace=1m", "terminationGracePeriodSeconds is 30"),
+    ("config.foo=1", "'foo' not allowed"),
+    ("priorityClass.name=system-node-critical", "priorityClass.create=false"),
+    ("fullnameOverride=UP_per", "/fullnameOverride"),
+    ("podLabels.a=1", "/podLabels/a"),
+    ("podLabels.app\\.kubernetes\\.io/name=x", "app.kubernetes.io/name"),
+    ("podAnnotations.a=true", "/podAnnotations/a"),
+    ("nodeSelector.a=1", "/nodeSelector/a"),
+    ("env[0].name=NODE_NAME", "/env/0/name"),
+    ("ports[0].name=admin,ports[0].containerPort=1", "/ports/0/name"),
+    ("ports[0].name=a,ports[0].containerPort=9420", "/ports/0/containerPort"),
+    ("state.sizeLimit=lots", "/state/sizeLimit"),
+    ("image.tag=a b", "/image/tag"),
+    ("image.repository=", "/image/repository"),
+    (
+        "mode=cluster,config.sources.pods.scope=node,config.modules.a.use=b,config.sinks.c.stdout=d",
+        "config.sources.pods has `scope: node`",
+    ),
+    (
+        "mode=cluster,config.sources.services.a=b,config.modules.a.use=b,config.sinks.c.stdout=d",
+        "nothing in `config` has `scope: cluster`",
+    ),
+    (
+        "mode=cluster,config.sources.scrape.a=b,config.modules.a.scope=cluster,config.sinks.c.stdout=d",
+        "config.sources.scrape has",
+    ),
+];
 const IMAGE_OPTIONS: &str = "modules.image.reference=registry.example/modules:1,modules.image.pullPolicy=IfNotPresent";
 
 /// What looks at manifests.
@@ -77,6 +111,13 @@ impl Acceptance<'_> {
         command::capture(Command::new(&self.tools.helm).arg("lint").arg(chart))?;
         let template = |arguments: &[&str]| self.tools.template(chart, self.cluster.version(), arguments);
         self.accept("chart default", &template(&[])?)?;
+        let cluster = template(&["--set", "mode=cluster"])?;
+        ensure!(cluster.contains("scope: cluster"), "the chart's Deployment looks at one node as it stands");
+        self.accept("chart as a Deployment", &cluster)?;
+        for (values, words) in REFUSED {
+            let said = template(&["--set", values]).err().map(|error| error.to_string());
+            ensure!(said.as_ref().is_some_and(|said| said.contains(words)), "chart with `{values}`: not `{words}`, but {said:?}");
+        }
         for file in folders(&chart.join("values"))? {
             let name = file.file_stem().unwrap_or_default().display();
             self.accept(&format!("chart {name}"), &template(&["--values", &file.display().to_string()])?)?;
