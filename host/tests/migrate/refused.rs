@@ -99,7 +99,7 @@ fn a_configuration_that_could_not_be_written_is_an_error() {
     let output = Command::new(binary()).args(["migrate", "mape"]).env_clear().stdout(full).output().unwrap();
     let said = text_of(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("error: cannot write the configuration: No space left on device"), "{said}");
+    assert!(said.contains("error: cannot write to standard output: No space left on device"), "{said}");
 }
 
 #[test]
