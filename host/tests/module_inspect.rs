@@ -114,3 +114,43 @@ fn the_events_of_cases_are_measured_and_refusals_are_left_out() {
     assert_eq!(said.code, 2, "{}", said.out);
     assert!(said.error.contains("nothing was measured"), "{}", said.error);
 }
+
+#[test]
+fn what_stands_beside_a_refused_step_is_measured_and_the_step_is_named() {
+    let place = Place::new();
+    let pod = r#"{"pod": {"change": "added", "pod": {"uid": "u1", "name": "web"}}}"#;
+    let tick = r#""tick": {"online-cpus": 1, "samples": [{"subject": 1, "memory-usage": 7}]}"#;
+    let steps = [
+        r#"{"define": [{"id": 1, "kind": "container", "uid": "c", "namespace": "n", "name": "app"}]}"#.to_owned(),
+        format!(r#"{{{tick}, "expect": []}}"#),
+        format!(r#"{{{tick}, "expect-error": "something"}}"#),
+        format!(r#"{{{tick}, "expect": []}}"#),
+        format!(r#"{{"events": [{pod}], "expect": []}}"#),
+    ];
+    let case = |name: &str, steps: &[String], more: &str| {
+        std::fs::write(place.path(name), format!(r#"{{"about": "", {more} "steps": [{}]}}"#, steps.join(", "))).unwrap();
+    };
+    std::fs::create_dir(place.path("cases")).unwrap();
+    case("cases/all.json", &steps, "");
+    case("cases/refused.json", &[steps[0].clone(), steps[2].clone()], "");
+    case("cases/start.json", &[], r#""start-error": "no","#);
+    let cases = place.path("cases");
+    let said = run(&["bench", "json-lines", "--events", cases.to_str().unwrap(), "--time", "1ms"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+    let row: Vec<&str> = said.out.lines().find(|line| line.starts_with("all ")).unwrap().split_whitespace().collect();
+    // Those before and behind it, and no more.
+    assert_eq!(row[1], "2", "{}", said.out);
+    assert!(!said.out.contains("refused") && !said.out.contains("start"), "{}", said.out);
+    for line in [
+        "warning: not measured: all: step 3 is refused, step 5 is of a kind that the module does not take\n",
+        "warning: not measured: refused: step 2 is refused\n",
+        "warning: not measured: start: the module refuses to start\n",
+    ] {
+        assert!(said.error.contains(line), "{line} is missing in {}", said.error);
+    }
+    // Nor can a budget be kept by what is not measured.
+    let over =
+        run(&["bench", "json-lines", "--events", cases.to_str().unwrap(), "--time", "1ms", "--budget-ns-per-event", "0.001"]);
+    assert_eq!(over.code, 1, "{}{}", over.out, over.error);
+    assert!(over.error.contains("over the budget: all takes "), "{}", over.error);
+}

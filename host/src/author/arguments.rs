@@ -75,8 +75,8 @@ pub enum Action {
     ///
     /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64
     /// objects, 700 samples of 50 pods and their containers, 1000 connections, 200 values of series.
-    /// With it, the steps of the cases are taken again and again; cases that are refused are left out.
-    /// What is timed are the handlers with the border around them, in time of the processor, so that a
+    /// With it, the steps of the cases are taken again and again; what is refused does not count, and each
+    /// such step is named on standard error. What is timed are the handlers with the border around them, in time of the processor, so that a
     /// busy machine does not count.
     ///
     ///   sluicebox module bench ./hello.wasm
