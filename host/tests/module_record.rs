@@ -150,5 +150,29 @@ fn without_a_collector_the_request_is_taken_back() {
         run(&["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--output", output.to_str().unwrap()]);
     assert_eq!(said.code, 1);
     assert!(said.error.contains("no collector has taken the request"), "{}", said.error);
+    assert!(said.error.contains(&format!(" in {}: is it running", state.display())), "{}", said.error);
     assert_eq!(std::fs::read_dir(state.join("recordings")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_could_not_be_written_is_not_recorded() {
+    let place = Place::new();
+    let state = place.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let output = place.path("missing/real.json");
+    let said =
+        run(&["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--output", output.to_str().unwrap()]);
+    assert_eq!(said.code, 2, "{}", said.error);
+    assert!(said.error.contains(": there is no directory ") && said.error.contains("missing\n"), "{}", said.error);
+    // Nobody was asked.
+    assert!(!state.join("recordings").exists());
+}
+
+#[test]
+fn a_name_that_is_missing_takes_nothing_out_and_is_refused() {
+    for names in ["", "team,,image", "team,", " "] {
+        let said = run(&["record", "--lane", "lines", "--output", "real.json", "--redact", names]);
+        assert_eq!(said.code, 2, "`{names}`: {}", said.error);
+        assert!(said.error.contains("for '--redact <NAME>'"), "`{names}`: {}", said.error);
+    }
 }

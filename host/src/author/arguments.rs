@@ -101,7 +101,8 @@ pub enum Action {
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
     ///   sluicebox module record --lane galileo --redact annotations,image --output cases/real.json
     ///
-    /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
+    /// Exit codes: 0 recorded, 1 nothing came, the collector runs no such lane, or none has answered, 2 wrong
+    /// command line, or no place for the file.
     #[command(verbatim_doc_comment)]
     Record(RecordArguments),
     /// Push a component to an OCI registry, from which collectors pull it
@@ -231,7 +232,7 @@ pub struct RecordArguments {
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
     /// A field, a label, an annotation or an attribute whose text is taken out; several with commas between, or given several times
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = redacted)]
     pub redact: Vec<String>,
 }
 
@@ -331,6 +332,12 @@ pub struct PushArguments {
     /// Tell another machine the password without TLS, where anybody between here and there can read it: for networks that encrypt
     #[arg(long)]
     pub secrets_in_clear_text: bool,
+}
+
+/// A name that something may have: an empty one, such as a variable that is not set has left, would take nothing out.
+fn redacted(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("a name is missing: nothing would be taken out for it".to_owned()) } else { Ok(name.to_owned()) }
 }
 
 /// A number that something can be above.

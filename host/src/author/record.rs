@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Access;
 use serde_json::Value;
 use sluicebox_contract::{Shaper as _, UnixNanos};
 use sluicebox_wasm::WasmShaper;
@@ -25,6 +26,9 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
     if arguments.output.exists() {
         return say::wrong(format_args!("{} is there already\nhint: name another file", arguments.output.display()));
     }
+    if let Err(error) = is_writable(&arguments.output) {
+        return say::wrong(error);
+    }
     let Some(state) = arguments.place.find("recordings") else { return ExitCode::from(2) };
     if !state.is_dir() {
         let hint = "hint: `--state-directory` names the right one; the collector logs which it is";
@@ -41,7 +45,7 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
         Ok(asked) => asked,
         Err(error) => return say::wrong(format_args!("cannot ask for a recording in {}: {error}", state.display())),
     };
-    let answer = wait(&asked, request.patience());
+    let answer = wait(&asked, &state, request.patience());
     asked.end();
     match answer.and_then(|case| write(&arguments.output, &case).map(|steps| (case, steps))) {
         Ok((case, steps)) => {
@@ -65,7 +69,18 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
     }
 }
 
-fn wait(asked: &Asked, patience: Duration) -> Answer {
+/// Says what is wrong with the place of the file, before anything is recorded that could not be written there.
+fn is_writable(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let (path, folder) = (path.display(), folder.display());
+        return Err(format!("cannot write {path}: there is no directory {folder}\nhint: make it, or name another file"));
+    }
+    let access = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK);
+    access.map_err(|error| format!("cannot write {}: {error}\nhint: name another file", path.display()))
+}
+
+fn wait(asked: &Asked, state: &Path, patience: Duration) -> Answer {
     let began = Instant::now();
     loop {
         match asked.answer() {
@@ -75,7 +90,11 @@ fn wait(asked: &Asked, patience: Duration) -> Answer {
         }
         let waited = began.elapsed();
         if waited > COLLECTOR && !asked.is_taken() {
-            return Err("no collector has taken the request: is it running, with this state directory?".to_owned());
+            let hint = "hint: `--state-directory`, or `--config` with its configuration, names another one; a collector logs which it is";
+            let state = state.display();
+            return Err(format!(
+                "no collector has taken the request in {state}: is it running, with this state directory?\n{hint}"
+            ));
         }
         if waited > patience + COLLECTOR + COLLECTOR {
             return Err("the collector has not answered in time".to_owned());
