@@ -233,7 +233,9 @@ async fn a_password_goes_to_no_other_machine_in_clear_text_whomever_the_registry
         asks(realm);
         let error = registry.pull_as(":v1", Duration::from_secs(20), config.clone()).await.unwrap_err();
         assert!(
-            error.kind == Kind::Denied && error.reason.contains("is sent to no other machine in clear text"),
+            error.kind == Kind::Denied
+                && error.reason.contains("is sent to no other machine in clear text")
+                && error.hint().contains("`secrets-in-clear-text: true`"),
             "{realm}: {error:?}"
         );
     }

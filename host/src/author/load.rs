@@ -45,6 +45,11 @@ fn pulled(name: &str, reference: Result<Reference, NoReference>) -> Result<Vec<u
                 Refusal::NotPulled { cause: error.to_string(), cure: "is the registry up, and can it be reached from here?" };
             Err(LoadError { module: name.to_owned(), refusal })
         }
+        // Who types this has no configuration of registries.
+        Err(error) if error.keeps_secret() => {
+            let cure = "have the registry name an `https` address for it, or log out there";
+            Err(LoadError { module: name.to_owned(), refusal: Refusal::NotPulled { cause: error.to_string(), cure } })
+        }
         Err(error) => Err(foundry::not_pulled(name, &error)),
     }
 }

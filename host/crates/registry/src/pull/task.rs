@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use sluicebox_contract::ByteSize;
 use sluicebox_credentials::file;
 
+use super::error::KEPT;
 use super::{Answer, Kind, PullError, Request, words_bytes};
 use crate::layout::{self, Layer};
 use crate::reference::Reference;
@@ -223,7 +224,7 @@ pub(crate) fn unsent(error: PullError) -> PullError {
         return error;
     }
     let reason = format!(
-        "the password is sent to no other machine in clear text, and the registry has it checked by plain HTTP: {}",
+        "{KEPT}, and the registry has it checked by plain HTTP: {}",
         error.reason.split(": client error").next().unwrap_or_default()
     );
     PullError::new(Kind::Denied, reason)
