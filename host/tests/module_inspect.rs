@@ -154,3 +154,39 @@ fn what_stands_beside_a_refused_step_is_measured_and_the_step_is_named() {
     assert_eq!(over.code, 1, "{}{}", over.out, over.error);
     assert!(over.error.contains("over the budget: all takes "), "{}", over.error);
 }
+
+#[test]
+fn of_a_directory_the_file_is_told_that_was_read() {
+    let place = Place::new();
+    let (folder, file) = (place.path("m"), place.path("m/lines-1.2.wasm"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(module("json-lines"), &file).unwrap();
+    let (folder, file) = (folder.to_str().unwrap(), file.to_str().unwrap());
+    let said = run(&["inspect", folder]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    assert!(said.out.contains(&format!("\n  file      {file}\n")), "{}", said.out);
+    let said = run(&["bench", folder, "--time", "1ms"]);
+    assert_eq!(said.code, 0, "{}", said.error);
+    assert!(said.out.starts_with(&format!("{file} ")), "{}", said.out);
+    assert!(!run(&["inspect", file]).out.contains("  file "));
+}
+
+#[test]
+fn a_signature_beside_a_component_is_told() {
+    let place = Place::new();
+    let file = place.path("lines.wasm");
+    std::fs::copy(module("json-lines"), &file).unwrap();
+    let signature = place.path("lines.wasm.sig");
+    let line = || {
+        let said = run(&["inspect", file.to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{}", said.error);
+        said.out.lines().find_map(|line| line.strip_prefix("  signature ")).unwrap().to_owned()
+    };
+    let path = signature.display();
+    assert_eq!(line(), format!("none: there is no {path}"));
+    std::fs::write(&signature, "aGVsbG8=").unwrap();
+    assert_eq!(line(), format!("none: {path} is no signature: it is base64 of 5 bytes, and a signature has 64"));
+    std::fs::write(&signature, [7; 64]).unwrap();
+    assert_eq!(line(), format!("{path}; `sluicebox module verify` says whether it is a key's"));
+    assert!(!run(&["inspect", "json-lines"]).out.contains("  signature "));
+}

@@ -61,8 +61,8 @@ pub enum Action {
     /// Show what a component is made of, what it asks for, and what it would get
     ///
     /// Its handlers, everything that it exports and imports, size and digest, the interface version
-    /// that it was made for, the language and the tools that made it, whether a backtrace would have
-    /// names, and the limits of a lane that says nothing. A component that would be refused is shown,
+    /// that it was made for, the language and the tools that made it, whether a signature is there and a
+    /// backtrace would have names, and the limits of a lane that says nothing. Of a directory, which file it is. A component that would be refused is shown,
     /// too, with the reason.
     ///
     ///   sluicebox module inspect ./hello.wasm

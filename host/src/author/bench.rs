@@ -1,6 +1,6 @@
 //! `sluicebox module bench`: how fast a module is, what it holds and weighs, and whether that is within a budget.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,9 @@ use sluicebox_wasm::{Module, WasmShaper};
 
 use super::arguments::BenchArguments;
 use super::cases::{self, Expect, Script, Step};
+use super::load::{self, Found};
 use super::measure::{Round, Rounds, processor_time};
-use super::{events, load, paths};
+use super::{events, paths};
 use crate::say;
 
 /// One row of the table: a kind of event, or a case file.
@@ -25,8 +26,8 @@ struct Row {
 
 /// Measures, prints the table, and says what is over the budget.
 pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
-    let component = match load::component(&arguments.module) {
-        Ok(component) => component,
+    let Found { component, file, .. } = match load::component(&arguments.module) {
+        Ok(found) => found,
         Err(error) => return load::refused(&error),
     };
     let began = Instant::now();
@@ -60,7 +61,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
     if rows.is_empty() {
         return say::wrong("nothing was measured: no case has a batch that this module takes and does not refuse");
     }
-    print(&module, compiled, &rows);
+    print(&module, file.as_deref(), compiled, &rows);
     judge(&over_budget(arguments, &module, &rows))
 }
 
@@ -170,11 +171,12 @@ fn batch(events: &[Event], expect: &Expect, shaper: &mut WasmShaper, round: &mut
     Ok(())
 }
 
-fn print(module: &Module, compiled: Duration, rows: &[Row]) {
+/// Where a directory was named, the file in it is.
+fn print(module: &Module, file: Option<&Path>, compiled: Duration, rows: &[Row]) {
     let description = module.describe();
+    let name = file.map_or_else(|| description.name.clone(), |file| file.display().to_string());
     say::line(format_args!(
-        "{} {}: {} bytes, compiled in {} ms\n",
-        description.name,
+        "{name} {}: {} bytes, compiled in {} ms\n",
         module.version(),
         description.bytes,
         compiled.as_millis()

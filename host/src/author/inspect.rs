@@ -7,7 +7,8 @@ use sluicebox_contract::quantity::ByteSize;
 use sluicebox_wasm::{Anatomy, Asked, digest};
 
 use super::arguments::InspectArguments;
-use super::load;
+use super::load::{self, Found};
+use crate::trust::signature::{self, Place, Signature};
 use crate::{config, foundry, modules, say};
 
 /// Says what there is to say about each component, and why it is refused where it is.
@@ -15,8 +16,8 @@ pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
     let cache = foundry::cache(None);
     let mut code = ExitCode::SUCCESS;
     for name in &arguments.modules {
-        let component = match load::component(name) {
-            Ok(component) => component,
+        let Found { component, file, signature } = match load::component(name) {
+            Ok(found) => found,
             Err(error) => {
                 code = load::refused(&error);
                 continue;
@@ -32,6 +33,12 @@ pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
                 continue;
             }
         };
+        if let Some(file) = file {
+            page.push_str(&format!("  file      {}\n", file.display()));
+        }
+        if let Some(signature) = signature {
+            page.push_str(&format!("  signature {}\n", signed(&signature)));
+        }
         if let Ok(anatomy) = &anatomy {
             page.push_str(&grants(anatomy));
             page.push_str(&parts(anatomy));
@@ -57,6 +64,20 @@ fn stranger(name: &str, component: &[u8], anatomy: &Anatomy) -> String {
         modules::list(&modules::sorted(&anatomy.exports)),
         modules::list(&anatomy.imports),
     )
+}
+
+/// Whether there is a signature, and who looks at whose it is.
+fn signed(signature: &Signature) -> String {
+    let Signature { place, found } = signature;
+    match found {
+        Ok(None) => format!("none: there is no {place}"),
+        Ok(Some(found)) => match (signature::bytes(found), place) {
+            (Err(cause), _) => format!("none: {place} is no signature: {cause}"),
+            (Ok(_), Place::File(_)) => format!("{place}; `sluicebox module verify` says whether it is a key's"),
+            (Ok(_), _) => format!("{place}; a collector whose configuration has `signed-by` looks whose it is"),
+        },
+        Err(cause) => format!("unknown: {place} cannot be read: {cause}"),
+    }
 }
 
 /// What of its imports needs a grant, and whether it has it.
