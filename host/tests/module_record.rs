@@ -69,7 +69,7 @@ async fn events_of_a_running_collector_become_a_case_without_what_is_redacted() 
 
 /// A lane that is told what a page says; one of its labels has an object as its text.
 async fn scraping(place: &Place) -> (PageServer, Program) {
-    let page = "# TYPE x_total counter\nx_total{json=\"{\\\"a\\\":[1]}\",team=\"secret-team\"} 5\n# TYPE g gauge\ng 2\n";
+    let page = "# TYPE x_total counter\nx_total{json=\"{\\\"a\\\":[1]}\",team=\"secret-team\",text=\"--token=s3cret\"} 5\n# TYPE g gauge\ng 2\n";
     let server = PageServer::start(Answer::Report(page.into())).await.unwrap();
     let rest = format!(
         "sources: {{scrape: {{targets: {{page: {{url: \"http://{}/metrics\", period: 200ms}}}}}}}}\n\
@@ -131,6 +131,24 @@ async fn why_nothing_could_be_recorded_is_told_to_the_author_and_no_event_to_the
     let line = log.lines().find(|line| line.contains("events not recorded")).unwrap();
     assert!(line.contains("is no case any more without these fields\""), "{line}");
     assert!(!log.contains("secret-team") && !log.contains("redacted-"), "{log}");
+}
+
+#[tokio::test]
+async fn a_name_in_a_text_that_cannot_be_read_is_told() {
+    let place = Place::new();
+    let (_server, mut program) = scraping(&place).await;
+    let (state, case) = (place.path("state"), place.path("real.json"));
+    let (state, path) = (state.to_str().unwrap(), case.to_str().unwrap());
+    let record = ["record", "--state-directory", state, "--lane", "lines", "--number", "9", "--output", path];
+    let said = beside(&[&record[..], &["--redact", "team,token"]].concat()).await;
+    assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+    assert!(
+        said.error.contains("warning: `token` stands in ") && said.error.contains(" no JSON, such as YAML"),
+        "{}",
+        said.error
+    );
+    assert!(!said.error.contains("s3cret") && !said.error.contains("`team`"), "{}", said.error);
+    assert!(program.stop(PATIENCE).await.unwrap().success());
 }
 
 #[test]

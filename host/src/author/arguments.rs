@@ -92,11 +92,12 @@ pub enum Action {
     /// more comes in quick succession than is wanted, each event has the same chance to be recorded. Until
     /// others come, what the lane had last stands in for them. None of it is slowed down. The file is
     /// readable by its owner alone. What `--redact` names is taken out before anything is written: every field of that name,
-    /// every label, annotation or attribute, and every `value` beside such a `name`; in objects that
-    /// stand as text, too. The same text becomes the same word, an address another address, and where it
+    /// every label, annotation or attribute, and every `value` beside such a `name`; in JSON that
+    /// stands as text, too. The same text becomes the same word, an address another address, and where it
     /// stands within another text, such as a name in a path, it is taken out as well if it has four
-    /// letters or more. Names of fields and labels stay, and so does what other
-    /// fields say in words of their own: look at the file before you give it away.
+    /// letters or more. Names of fields and labels stay, and so does what other fields say in words of
+    /// their own, or in YAML, arguments and other texts that are no JSON, where a name that is followed by
+    /// `:` or `=` is warned of: look at the file before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
     ///   sluicebox module record --lane galileo --redact annotations,image --output cases/real.json

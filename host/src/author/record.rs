@@ -14,7 +14,7 @@ use sluicebox_wasm::WasmShaper;
 use super::arguments::{RecordArguments, ReplayArguments};
 use super::cases::{self, Made};
 use super::recording::{Answer, Asked, Request};
-use super::redact::occurs;
+use super::redact::{occurs, unread};
 use super::{layout, load};
 use crate::{harmless, say};
 
@@ -54,18 +54,31 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
             say::line(format_args!(
                 "hint: `sluicebox module test {path} --module FILE --bless` adds what the module makes of them"
             ));
-            for name in arguments.redact.iter().filter(|name| !occurs(name, &case)) {
-                let name = harmless::line(name, 200);
-                say::complaint(format_args!(
-                    "warning: nothing was taken out for `{name}`: no field, label or attribute of that name has come"
-                ));
-            }
+            arguments.redact.iter().for_each(|name| warn(name, &case));
             ExitCode::SUCCESS
         }
         Err(error) => {
             say::complaint(format_args!("error: not recorded: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What whoever gives the file away has to know of this name.
+fn warn(name: &str, case: &Value) {
+    let shown = harmless::line(name, 200);
+    if !occurs(name, case) {
+        say::complaint(format_args!(
+            "warning: nothing was taken out for `{shown}`: no field, label or attribute of that name has come"
+        ));
+    }
+    let unread = unread(name, case);
+    if unread > 0 {
+        let (texts, are) = if unread == 1 { ("text", "is") } else { ("texts", "are") };
+        say::complaint(format_args!(
+            "warning: `{shown}` stands in {unread} {texts} that {are} no JSON, such as YAML or `{shown}=…`, and nothing was taken out for it there\n\
+             hint: look at the file before you give it away"
+        ));
     }
 }
 
