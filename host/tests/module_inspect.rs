@@ -72,6 +72,8 @@ fn every_preset_is_measured_with_every_kind_of_event_that_it_takes() {
         assert!(said.out.contains("NS/EVENT"), "{}", said.out);
     }
     let said = run(&["bench", "json-lines", "--time", "20ms"]);
+    let is_warned = said.error.contains("warning: this program is a debug build");
+    assert_eq!(is_warned, cfg!(debug_assertions), "{}", said.error);
     let row = |kind: &str| said.out.lines().find(|line| line.starts_with(kind)).unwrap().split_whitespace().collect::<Vec<_>>();
     for (kind, events, entries) in
         [("objects", "64", "64"), ("samples", "700", "100"), ("connections", "1000", "1000"), ("series", "200", "200")]

@@ -58,6 +58,11 @@ pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
     if !arguments.events.is_empty() {
         unmeasured.iter().for_each(|what| say::complaint(format_args!("warning: not measured: {what}")));
     }
+    if cfg!(debug_assertions) {
+        say::complaint(
+            "warning: this program is a debug build, whose border to modules is slow: a release, as it is shipped, is several times as fast",
+        );
+    }
     if rows.is_empty() {
         return say::wrong("nothing was measured: no case has a batch that this module takes and does not refuse");
     }
