@@ -173,7 +173,7 @@ fn without_a_collector_the_request_is_taken_back() {
 }
 
 #[test]
-fn what_could_not_be_written_is_not_recorded() {
+fn what_could_not_be_written_or_waited_for_is_not_recorded() {
     let place = Place::new();
     let state = place.path("state");
     std::fs::create_dir(&state).unwrap();
@@ -182,6 +182,11 @@ fn what_could_not_be_written_is_not_recorded() {
         run(&["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--output", output.to_str().unwrap()]);
     assert_eq!(said.code, 2, "{}", said.error);
     assert!(said.error.contains(": there is no directory ") && said.error.contains("missing\n"), "{}", said.error);
+    let output = place.path("real.json");
+    let record = ["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--time", "61m"];
+    let said = run(&[&record[..], &["--output", output.to_str().unwrap()]].concat());
+    assert_eq!(said.code, 2, "{}", said.error);
+    assert!(said.error.contains("hint: give `--time` no more than 1h"), "{}", said.error);
     // Nobody was asked.
     assert!(!state.join("recordings").exists());
 }

@@ -229,7 +229,7 @@ pub struct RecordArguments {
     /// Events, at most: objects, samples, connections, values; a tick, a report or the series of a query is taken whole
     #[arg(long, value_name = "N", default_value = "20", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub number: usize,
-    /// How long to wait for them
+    /// How long to wait for them, an hour at most
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
     /// A field, a label, an annotation or an attribute whose text is taken out; several with commas between, or given several times

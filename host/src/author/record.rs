@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Access;
 use serde_json::Value;
+use sluicebox_contract::quantity::TimeSpan;
 use sluicebox_contract::{Shaper as _, UnixNanos};
 use sluicebox_wasm::WasmShaper;
 
 use super::arguments::{RecordArguments, ReplayArguments};
 use super::cases::{self, Made};
-use super::recording::{Answer, Asked, Request};
+use super::recording::{Answer, Asked, MOST_TIME, Request};
 use super::redact::{occurs, unread};
 use super::{layout, load};
 use crate::{harmless, say};
@@ -25,6 +26,10 @@ const COLLECTOR: Duration = Duration::from_secs(10);
 pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
     if arguments.output.exists() {
         return say::wrong(format_args!("{} is there already\nhint: name another file", arguments.output.display()));
+    }
+    if arguments.time.0 > MOST_TIME {
+        let most = TimeSpan(MOST_TIME);
+        return say::wrong(format_args!("no recording takes {}\nhint: give `--time` no more than {most}", arguments.time));
     }
     if let Err(error) = is_writable(&arguments.output) {
         return say::wrong(error);

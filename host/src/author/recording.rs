@@ -8,7 +8,7 @@ use super::cases;
 pub use super::recorded::Recorded;
 use super::recorded::unfold;
 use super::redact::Redactor;
-pub use super::requests::{Answer, Asked, Request};
+pub use super::requests::{Answer, Asked, MOST_TIME, Request};
 
 /// Why there is no recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
