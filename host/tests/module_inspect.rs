@@ -110,7 +110,14 @@ fn the_events_of_cases_are_measured_and_refusals_are_left_out() {
     let said = run(&["bench", "pod-metrics", "--events", cases, "--time", "1ms"]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.error);
     assert!(said.out.lines().count() > 10, "{}", said.out);
-    assert!(!said.out.contains("refused"), "{}", said.out);
+    let refused: Vec<&str> = said.out.lines().filter(|line| line.contains("refused")).collect();
+    // What stands before the refusal in one of them is measured, and that alone.
+    let [only] = refused.as_slice() else { panic!("{refused:?}") };
+    let words: Vec<&str> = only.split_whitespace().collect();
+    assert_eq!(words[..2], ["a_fresh_instance_goes_on_and_what_was_never_defined_is_refused", "2"], "{}", said.out);
+    let left_out = format!("warning: not measured: {}: step 6 is refused\n", words[0]);
+    assert!(said.error.contains(&left_out), "{}", said.error);
+    assert!(said.error.contains("warning: not measured: cases in which the module refuses to start: 17\n"), "{}", said.error);
     // A kind that the module does not take is nothing to measure.
     let said = run(&["bench", "galileo-events", "--events", cases]);
     assert_eq!(said.code, 2, "{}", said.out);
@@ -146,7 +153,7 @@ fn what_stands_beside_a_refused_step_is_measured_and_the_step_is_named() {
     for line in [
         "warning: not measured: all: step 3 is refused, step 5 is of a kind that the module does not take\n",
         "warning: not measured: refused: step 2 is refused\n",
-        "warning: not measured: start: the module refuses to start\n",
+        "warning: not measured: cases in which the module refuses to start: 1\n",
     ] {
         assert!(said.error.contains(line), "{line} is missing in {}", said.error);
     }
