@@ -61,7 +61,9 @@ pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
     }
     // A handler that the module has not is nothing that its author could have forgotten.
     if !arguments.events.is_empty() {
-        unmeasured.iter().for_each(|what| say::complaint(format_args!("warning: not measured: {what}")));
+        for what in &unmeasured {
+            say::complaint(format_args!("warning: not measured: {what}"));
+        }
     }
     if cfg!(debug_assertions) {
         say::complaint(
@@ -163,9 +165,9 @@ fn round(script: &Script, shaper: &mut WasmShaper) -> Result<Round, Fault> {
 /// What is refused is handed over, too, as what comes behind it may build on it; but it does not count.
 fn batch(events: &[Event], expect: &Expect, shaper: &mut WasmShaper, round: &mut Round) -> Result<(), Fault> {
     let before = processor_time();
-    let shaped = shaper.shape(events);
+    let made = shaper.shape(events);
     let time = processor_time().saturating_sub(before);
-    match (expect, shaped) {
+    match (expect, made) {
         (Expect::Error(_), Ok(_)) => {}
         (Expect::Error(_), Err(fault)) if matches!(fault.class, Class::Skip | Class::Retry) => {}
         (_, Err(fault)) => return Err(fault),

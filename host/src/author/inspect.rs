@@ -1,6 +1,7 @@
 //! `sluicebox module inspect`: what a component is made of, what it asks for and what it would get, whether it is accepted or not.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use sluicebox_contract::quantity::ByteSize;
@@ -33,12 +34,7 @@ pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
                 continue;
             }
         };
-        if let Some(file) = file {
-            page.push_str(&format!("  file      {}\n", file.display()));
-        }
-        if let Some(signature) = signature {
-            page.push_str(&format!("  signature {}\n", signed(&signature)));
-        }
+        page.push_str(&origin(file.as_deref(), signature.as_ref()));
         if let Ok(anatomy) = &anatomy {
             page.push_str(&grants(anatomy));
             page.push_str(&parts(anatomy));
@@ -64,6 +60,13 @@ fn stranger(name: &str, component: &[u8], anatomy: &Anatomy) -> String {
         modules::list(&modules::sorted(&anatomy.exports)),
         modules::list(&anatomy.imports),
     )
+}
+
+/// Which file it is, and whether there is a signature.
+fn origin(file: Option<&Path>, signature: Option<&Signature>) -> String {
+    let file = file.map(|file| format!("  file      {}\n", file.display()));
+    let signature = signature.map(|signature| format!("  signature {}\n", signed(signature)));
+    file.unwrap_or_default() + &signature.unwrap_or_default()
 }
 
 /// Whether there is a signature, and who looks at whose it is.

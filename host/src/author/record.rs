@@ -59,7 +59,9 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
             say::line(format_args!(
                 "hint: `sluicebox module test {path} --module FILE --bless` adds what the module makes of them"
             ));
-            arguments.redact.iter().for_each(|name| warn(name, &case));
+            for name in &arguments.redact {
+                warn(name, &case);
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -85,7 +85,7 @@ impl Asked {
             match name.strip_suffix(".asked") {
                 Some(id) if first.as_deref().is_none_or(|first| id < first) => first = Some(id.to_owned()),
                 None if is_old(&entry, if name.ends_with(".answer") { UNFETCHED } else { FORGOTTEN }) => {
-                    drop(fs::remove_file(entry.path()))
+                    drop(fs::remove_file(entry.path()));
                 }
                 Some(_) | None => {}
             }
