@@ -287,3 +287,28 @@ async fn one_that_has_refused_and_goes_away_then_is_told_each_time() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn what_is_told_of_a_push_is_the_digest_of_what_was_sent_or_nothing() {
+    let registry = Registry::with(told(&manifest()), component()).await;
+    let reference = Reference::find(&format!("oci://{}/shop/lines:v1", registry.0.address())).unwrap().unwrap();
+    let accepts = || {
+        registry.0.clear_rules();
+        registry.0.answer_to("/v2/ ", Answer::Report(b"{}".to_vec()));
+        let location = "Location: /v2/shop/lines/blobs/uploads/1";
+        registry.0.answer_to("POST ", raw("202 Accepted", &[location, "Connection: close"], b""));
+        registry.0.answer_to("PATCH ", raw("202 Accepted", &[location, "Range: 0-10", "Connection: close"], b""));
+        registry.0.answer_to("PUT ", raw("201 Created", &[location, "Connection: close"], b""));
+    };
+    let config = Config::default();
+    // It shows another module under the tag, nothing at all, or says that it has none.
+    let another = told(&manifest());
+    for shown in [another, Answer::Report(Vec::new()), Answer::Status(404, b"{}".to_vec())] {
+        accepts();
+        registry.0.answer_to("/manifests/", shown);
+        let pushed = sluicebox_registry::push(&reference, COMPONENT.to_vec(), &[], &[], BTreeMap::new(), &config);
+        let error = pushed.await.unwrap_err();
+        assert!(matches!(error.kind, Kind::Mismatch | Kind::Absent), "{error:?}");
+        assert!(error.reason.starts_with("it was sent, but is not there as sha256:"), "{error}");
+    }
+}

@@ -85,6 +85,7 @@ fn hint(error: &PullError) -> &'static str {
              `--secrets-in-clear-text`"
         }
         Kind::Absent => "may anybody push there under this name?",
-        Kind::Mismatch | Kind::Layout | Kind::TooMuch => "is it a registry for OCI artifacts?",
+        Kind::Mismatch => "do not trust that registry, nor who is between: it does not have what was sent",
+        Kind::Layout | Kind::TooMuch => "is it a registry for OCI artifacts?",
     }
 }
