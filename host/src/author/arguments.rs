@@ -88,9 +88,9 @@ pub enum Action {
     Bench(BenchArguments),
     /// Record events of a running collector as a case
     ///
-    /// All that a lane is given is recorded, until there are so many events, or the time is over. Where
+    /// All that a lane is given is recorded, until there are so many events, they weigh 8MiB, or the time is over. Where
     /// more comes in quick succession than is wanted, each event has the same chance to be recorded. Until
-    /// others come, what the lane had last stands in for them. None of it is slowed down. The file is
+    /// others come, what the lane had last stands in for them, if what that is about is there still. None of it is slowed down. The file is
     /// readable by its owner alone. What `--redact` names is taken out before anything is written: every field of that name,
     /// every label, annotation or attribute, and every `value` beside such a `name`; in JSON that
     /// stands as text, too. The same text becomes the same word, an address another address, and where it

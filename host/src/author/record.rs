@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 use serde_json::Value;
 use sluicebox_contract::quantity::TimeSpan;
-use sluicebox_contract::{Shaper as _, UnixNanos};
+use sluicebox_contract::{Event, Shaper as _, UnixNanos};
 use sluicebox_wasm::WasmShaper;
 
 use super::arguments::{RecordArguments, ReplayArguments};
-use super::cases::{self, Made};
+use super::cases::{self, Made, Step};
 use super::recording::{Answer, Asked, MOST_TIME, Request};
 use super::redact::{occurs, unread};
 use super::{layout, load};
@@ -50,6 +50,7 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
         Ok(asked) => asked,
         Err(error) => return say::wrong(format_args!("cannot ask for a recording in {}: {error}", state.display())),
     };
+    let began = Instant::now();
     let answer = wait(&asked, &state, request.patience());
     asked.end();
     match answer.and_then(|case| write(&arguments.output, &case).map(|steps| (case, steps))) {
@@ -59,6 +60,10 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
             say::line(format_args!(
                 "hint: `sluicebox module test {path} --module FILE --bless` adds what the module makes of them"
             ));
+            let was_in_time = began.elapsed() < request.patience();
+            if let Some(warning) = cut(&case, arguments.number).filter(|_| was_in_time) {
+                say::complaint(warning);
+            }
             for name in &arguments.redact {
                 warn(name, &case);
             }
@@ -69,6 +74,16 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What there is to say of a recording with fewer events than were wanted.
+fn cut(case: &Value, wanted: usize) -> Option<String> {
+    let script = cases::script(&cases::read("recorded", &case.to_string()).ok()?).ok()?;
+    let batches = script.steps.iter().filter_map(|step| if let Step::Batch { events, .. } = step { Some(events) } else { None });
+    let found: usize = batches.flatten().map(Event::items).sum();
+    let warning =
+        || format!("warning: {found} of {wanted} events: no recording weighs more than 8MiB, nor goes on when its lane ends");
+    (found < wanted).then(warning)
 }
 
 /// What whoever gives the file away has to know of this name.
@@ -166,4 +181,20 @@ pub(super) fn replay(arguments: &ReplayArguments) -> ExitCode {
         }
     }
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_recording_with_fewer_events_than_were_wanted_says_so() {
+        let pod = json!({"pod": {"change": "added", "pod": {"uid": "u1", "name": "web"}}});
+        let case = json!({"about": "", "steps": [{"events": [pod, pod]}, {"events": [pod]}]});
+        assert_eq!(cut(&case, 3), None);
+        let warning = cut(&case, 4).unwrap();
+        assert!(warning.starts_with("warning: 3 of 4 events: ") && warning.contains("8MiB"), "{warning}");
+    }
 }

@@ -42,7 +42,8 @@ impl fmt::Display for Unmade {
 pub fn finish(recorded: Recorded, settings: &Value, context: &Value, redact: &[String]) -> Result<Value, Unmade> {
     let steps = recorded.into_steps();
     if steps.is_empty() {
-        return Err(Unmade::new("nothing came to the lane in that time"));
+        let cause = "what it had last stands in only while what that is about is there; give more `--time`, or change something";
+        return Err(Unmade { reason: "nothing came to the lane in that time".to_owned(), cause: cause.to_owned() });
     }
     let mut case =
         json!({"about": "Recorded from a running collector.", "context": context, "settings": settings, "steps": steps});
@@ -122,6 +123,13 @@ mod tests {
                 assert_eq!(events[0][0]["object"]["json"], text);
             }
         }
+    }
+
+    #[test]
+    fn whoever_has_nothing_is_told_what_to_do() {
+        let unmade = finish(Recorded::default(), &json!({}), &json!({}), &[]).unwrap_err();
+        assert_eq!(unmade.reason, "nothing came to the lane in that time");
+        assert!(unmade.to_string().contains("give more `--time`"), "{unmade}");
     }
 
     #[test]
