@@ -125,6 +125,7 @@ async fn why_nothing_could_be_recorded_is_told_to_the_author_and_no_event_to_the
     let said = beside(&[&record[..], &["--redact", "query"]].concat()).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.error);
     assert!(said.error.contains("is no case any more without these fields: step 1: "), "{}", said.error);
+    assert!(said.error.contains("\nhint: leave out what the format has words of its own for, "), "{}", said.error);
     assert!(said.error.contains("secret-team") || said.error.contains("redacted-"), "{}", said.error);
     assert!(program.stop(PATIENCE).await.unwrap().success());
     let log = program.log().unwrap();

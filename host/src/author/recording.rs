@@ -55,7 +55,11 @@ pub fn finish(recorded: Recorded, settings: &Value, context: &Value, redact: &[S
     match script {
         Ok(_) => Ok(case),
         Err(error) if redact.is_empty() => Err(Unmade::of_events("what was recorded cannot be read as a case", error)),
-        Err(error) => Err(Unmade::of_events("what was recorded is no case any more without these fields", error)),
+        Err(error) => {
+            let hint =
+                "hint: leave out what the format has words of its own for, such as `phase`, `qos-class`, `direction` or `query`";
+            Err(Unmade::of_events("what was recorded is no case any more without these fields", format!("{error}\n{hint}")))
+        }
     }
 }
 
