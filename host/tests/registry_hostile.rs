@@ -312,3 +312,19 @@ async fn what_is_told_of_a_push_is_the_digest_of_what_was_sent_or_nothing() {
         assert!(error.reason.starts_with("it was sent, but is not there as sha256:"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn who_has_a_password_pushes_to_no_other_machine_in_clear_text() {
+    let place = tempfile::tempdir().unwrap();
+    let password = place.path().join("password");
+    std::fs::write(&password, "s3cret").unwrap();
+    let config = Config { username: Some("me".to_owned()), password_file: Some(password), ..Config::default() };
+    let registry = Registry::with(told(&manifest()), component()).await;
+    let reference = Reference::find(&format!("oci://{}/shop/lines:v1", registry.0.address())).unwrap().unwrap();
+    registry.0.clear_rules();
+    registry.0.answer_to("/v2/ ", Answer::Report(b"{}".to_vec()));
+    registry.0.answer_to("POST ", raw("202 Accepted", &["Location: http://192.0.2.2:5000/u", "Connection: close"], b""));
+    let pushed = sluicebox_registry::push(&reference, COMPONENT.to_vec(), &[], &[], BTreeMap::new(), &config);
+    let error = pushed.await.unwrap_err();
+    assert!(error.keeps_secret() && error.reason.contains("the registry names another one"), "{error:?}");
+}
