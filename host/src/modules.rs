@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use sluicebox_registry::SCHEME;
 use sluicebox_wasm::{Description, Engine, LoadError, LoadOptions, Module};
 
 use crate::cli::ModulesArguments;
@@ -31,6 +32,11 @@ pub fn modules(arguments: &ModulesArguments) -> ExitCode {
     for name in &arguments.modules {
         match describe(&engine, name) {
             Ok(description) => say::line(page(&description).trim_end()),
+            Err(_) if name.starts_with(SCHEME) => {
+                code = say::wrong(format_args!(
+                    "{name} is in a registry, and this takes presets and files\nhint: `sluicebox module inspect` describes it"
+                ));
+            }
             Err(error) => {
                 say::complaint(format_args!(
                     "error: cannot load module `{}`: {}\nhint: {}",

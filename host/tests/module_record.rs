@@ -69,7 +69,7 @@ async fn events_of_a_running_collector_become_a_case_without_what_is_redacted() 
 
 /// A lane that is told what a page says; one of its labels has an object as its text.
 async fn scraping(place: &Place) -> (PageServer, Program) {
-    let page = "# TYPE x_total counter\nx_total{json=\"{\\\"a\\\":[1]}\",team=\"secret-team\"} 5\n# TYPE g gauge\ng 2\n";
+    let page = "# TYPE x_total counter\nx_total{json=\"{\\\"a\\\":[1]}\",team=\"secret-team\",text=\"--token=s3cret\"} 5\n# TYPE g gauge\ng 2\n";
     let server = PageServer::start(Answer::Report(page.into())).await.unwrap();
     let rest = format!(
         "sources: {{scrape: {{targets: {{page: {{url: \"http://{}/metrics\", period: 200ms}}}}}}}}\n\
@@ -125,12 +125,31 @@ async fn why_nothing_could_be_recorded_is_told_to_the_author_and_no_event_to_the
     let said = beside(&[&record[..], &["--redact", "query"]].concat()).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.error);
     assert!(said.error.contains("is no case any more without these fields: step 1: "), "{}", said.error);
+    assert!(said.error.contains("\nhint: leave out what the format has words of its own for, "), "{}", said.error);
     assert!(said.error.contains("secret-team") || said.error.contains("redacted-"), "{}", said.error);
     assert!(program.stop(PATIENCE).await.unwrap().success());
     let log = program.log().unwrap();
     let line = log.lines().find(|line| line.contains("events not recorded")).unwrap();
     assert!(line.contains("is no case any more without these fields\""), "{line}");
     assert!(!log.contains("secret-team") && !log.contains("redacted-"), "{log}");
+}
+
+#[tokio::test]
+async fn a_name_in_a_text_that_cannot_be_read_is_told() {
+    let place = Place::new();
+    let (_server, mut program) = scraping(&place).await;
+    let (state, case) = (place.path("state"), place.path("real.json"));
+    let (state, path) = (state.to_str().unwrap(), case.to_str().unwrap());
+    let record = ["record", "--state-directory", state, "--lane", "lines", "--number", "9", "--output", path];
+    let said = beside(&[&record[..], &["--redact", "team,token"]].concat()).await;
+    assert_eq!(said.code, 0, "{}{}", said.out, said.error);
+    assert!(
+        said.error.contains("warning: `token` stands in ") && said.error.contains(" no JSON, such as YAML"),
+        "{}",
+        said.error
+    );
+    assert!(!said.error.contains("s3cret") && !said.error.contains("`team`"), "{}", said.error);
+    assert!(program.stop(PATIENCE).await.unwrap().success());
 }
 
 #[test]
@@ -150,5 +169,34 @@ fn without_a_collector_the_request_is_taken_back() {
         run(&["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--output", output.to_str().unwrap()]);
     assert_eq!(said.code, 1);
     assert!(said.error.contains("no collector has taken the request"), "{}", said.error);
+    assert!(said.error.contains(&format!(" in {}: is it running", state.display())), "{}", said.error);
     assert_eq!(std::fs::read_dir(state.join("recordings")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_could_not_be_written_or_waited_for_is_not_recorded() {
+    let place = Place::new();
+    let state = place.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let output = place.path("missing/real.json");
+    let said =
+        run(&["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--output", output.to_str().unwrap()]);
+    assert_eq!(said.code, 2, "{}", said.error);
+    assert!(said.error.contains(": there is no directory ") && said.error.contains("missing\n"), "{}", said.error);
+    let output = place.path("real.json");
+    let record = ["record", "--state-directory", state.to_str().unwrap(), "--lane", "lines", "--time", "61m"];
+    let said = run(&[&record[..], &["--output", output.to_str().unwrap()]].concat());
+    assert_eq!(said.code, 2, "{}", said.error);
+    assert!(said.error.contains("hint: give `--time` no more than 1h"), "{}", said.error);
+    // Nobody was asked.
+    assert!(!state.join("recordings").exists());
+}
+
+#[test]
+fn a_name_that_is_missing_takes_nothing_out_and_is_refused() {
+    for names in ["", "team,,image", "team,", " "] {
+        let said = run(&["record", "--lane", "lines", "--output", "real.json", "--redact", names]);
+        assert_eq!(said.code, 2, "`{names}`: {}", said.error);
+        assert!(said.error.contains("for '--redact <NAME>'"), "`{names}`: {}", said.error);
+    }
 }

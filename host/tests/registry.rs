@@ -275,7 +275,15 @@ async fn an_author_pushes_a_module_and_whoever_is_given_its_name_looks_at_it() {
         let shown = sluicebox(&["module", "inspect", name]);
         let page = text(&shown.stdout);
         assert!(shown.status.success() && page.contains(&digest(&fs::read(&file).unwrap())), "{page}{}", text(&shown.stderr));
+        assert!(page.contains("  signature none: there is no annotation `sluicebox.signature` of its manifest\n"), "{page}");
     }
+    let signed = bench.place.path("signed.wasm");
+    fs::copy(&file, &signed).unwrap();
+    fs::write(bench.place.path("signed.wasm.sig"), [7; 64]).unwrap();
+    let pushed = sluicebox(&["module", "push", signed.to_str().unwrap(), &bench.named(":signed")]);
+    assert!(pushed.status.success(), "{}", text(&pushed.stderr));
+    let page = text(&sluicebox(&["module", "inspect", &bench.named(":signed")]).stdout);
+    assert!(page.contains("  signature annotation `sluicebox.signature` of its manifest; a collector whose"), "{page}");
     // The same component is the same module, whoever pushes it.
     let again = sluicebox(&["module", "push", file.to_str().unwrap(), &bench.named(":v2")]);
     assert_eq!(text(&again.stdout), name);

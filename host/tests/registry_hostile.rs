@@ -233,7 +233,9 @@ async fn a_password_goes_to_no_other_machine_in_clear_text_whomever_the_registry
         asks(realm);
         let error = registry.pull_as(":v1", Duration::from_secs(20), config.clone()).await.unwrap_err();
         assert!(
-            error.kind == Kind::Denied && error.reason.contains("is sent to no other machine in clear text"),
+            error.kind == Kind::Denied
+                && error.reason.contains("is sent to no other machine in clear text")
+                && error.hint().contains("`secrets-in-clear-text: true`"),
             "{realm}: {error:?}"
         );
     }
@@ -284,4 +286,45 @@ async fn one_that_has_refused_and_goes_away_then_is_told_each_time() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_push_is_the_digest_of_what_was_sent_or_nothing() {
+    let registry = Registry::with(told(&manifest()), component()).await;
+    let reference = Reference::find(&format!("oci://{}/shop/lines:v1", registry.0.address())).unwrap().unwrap();
+    let accepts = || {
+        registry.0.clear_rules();
+        registry.0.answer_to("/v2/ ", Answer::Report(b"{}".to_vec()));
+        let location = "Location: /v2/shop/lines/blobs/uploads/1";
+        registry.0.answer_to("POST ", raw("202 Accepted", &[location, "Connection: close"], b""));
+        registry.0.answer_to("PATCH ", raw("202 Accepted", &[location, "Range: 0-10", "Connection: close"], b""));
+        registry.0.answer_to("PUT ", raw("201 Created", &[location, "Connection: close"], b""));
+    };
+    let config = Config::default();
+    // It shows another module under the tag, nothing at all, or says that it has none.
+    let another = told(&manifest());
+    for shown in [another, Answer::Report(Vec::new()), Answer::Status(404, b"{}".to_vec())] {
+        accepts();
+        registry.0.answer_to("/manifests/", shown);
+        let pushed = sluicebox_registry::push(&reference, COMPONENT.to_vec(), &[], &[], BTreeMap::new(), &config);
+        let error = pushed.await.unwrap_err();
+        assert!(matches!(error.kind, Kind::Mismatch | Kind::Absent), "{error:?}");
+        assert!(error.reason.starts_with("it was sent, but is not there as sha256:"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_a_password_pushes_to_no_other_machine_in_clear_text() {
+    let place = tempfile::tempdir().unwrap();
+    let password = place.path().join("password");
+    std::fs::write(&password, "s3cret").unwrap();
+    let config = Config { username: Some("me".to_owned()), password_file: Some(password), ..Config::default() };
+    let registry = Registry::with(told(&manifest()), component()).await;
+    let reference = Reference::find(&format!("oci://{}/shop/lines:v1", registry.0.address())).unwrap().unwrap();
+    registry.0.clear_rules();
+    registry.0.answer_to("/v2/ ", Answer::Report(b"{}".to_vec()));
+    registry.0.answer_to("POST ", raw("202 Accepted", &["Location: http://192.0.2.2:5000/u", "Connection: close"], b""));
+    let pushed = sluicebox_registry::push(&reference, COMPONENT.to_vec(), &[], &[], BTreeMap::new(), &config);
+    let error = pushed.await.unwrap_err();
+    assert!(error.keeps_secret() && error.reason.contains("the registry names another one"), "{error:?}");
 }

@@ -142,6 +142,41 @@ fn keys_that_cannot_be_used_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_public_key_does_not_sign_and_is_not_called_a_private_one() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
+    let said = desk.run(&["sign", "--key", "@ops.pub", "@m.wasm"]);
+    assert_eq!(said.code, 2, "{}", said.error);
+    let words = format!("hint: give the private one; it may be {}\n", desk.path("ops.pem").display());
+    assert!(said.error.contains("ops.pub is a public key, which verifies and cannot sign\n"), "{}", said.error);
+    assert!(said.error.contains(&words) && !said.error.contains("chmod"), "{}", said.error);
+    fs::remove_file(desk.path("ops.pem")).unwrap();
+    let said = desk.run(&["sign", "--key", "@ops.pub", "@m.wasm"]);
+    assert!(said.code == 2 && said.error.contains("as NAME.pem"), "{}", said.error);
+}
+
+#[test]
+fn what_takes_files_says_so_of_a_module_in_a_registry_and_what_to_do() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);
+    let module = "oci://registry:5000/shop/hello:v1";
+    for (command, key, code, cure) in [
+        ("sign", "@ops.pem", 2, "hint: sign the file, then `sluicebox module push` it"),
+        ("verify", "@ops.pub", 1, "hint: `sluicebox module inspect` says whether it has a signature"),
+    ] {
+        let said = desk.run(&[command, "--key", key, module]);
+        assert_eq!(said.code, code, "{}", said.error);
+        let words = format!("error: {module} is in a registry, and this takes files\n{cure}");
+        assert!(said.error.starts_with(&words), "{}", said.error);
+    }
+    let output = sluicebox(&["modules", module, "json-lines"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(" is in a registry, ") && said.contains("hint: `sluicebox module inspect` describes it"), "{said}");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("json-lines\n"));
+}
+
+#[test]
 fn verify_says_what_is_wrong_with_each_file() {
     let desk = Desk::new();
     assert_eq!(desk.run(&["keygen", "@ops"]).code, 0);

@@ -61,8 +61,8 @@ pub enum Action {
     /// Show what a component is made of, what it asks for, and what it would get
     ///
     /// Its handlers, everything that it exports and imports, size and digest, the interface version
-    /// that it was made for, the language and the tools that made it, whether a backtrace would have
-    /// names, and the limits of a lane that says nothing. A component that would be refused is shown,
+    /// that it was made for, the language and the tools that made it, whether a signature is there and a
+    /// backtrace would have names, and the limits of a lane that says nothing. Of a directory, which file it is. A component that would be refused is shown,
     /// too, with the reason.
     ///
     ///   sluicebox module inspect ./hello.wasm
@@ -75,8 +75,8 @@ pub enum Action {
     ///
     /// Without `--events` each handler is given one batch of its kind, as a busy node has them: 64
     /// objects, 700 samples of 50 pods and their containers, 1000 connections, 200 values of series.
-    /// With it, the steps of the cases are taken again and again; cases that are refused are left out.
-    /// What is timed are the handlers with the border around them, in time of the processor, so that a
+    /// With it, the steps of the cases are taken again and again; what is refused does not count, and each
+    /// such step is named on standard error. What is timed are the handlers with the border around them, in time of the processor, so that a
     /// busy machine does not count.
     ///
     ///   sluicebox module bench ./hello.wasm
@@ -88,20 +88,22 @@ pub enum Action {
     Bench(BenchArguments),
     /// Record events of a running collector as a case
     ///
-    /// All that a lane is given is recorded, until there are so many events, or the time is over. Where
+    /// All that a lane is given is recorded, until there are so many events, they weigh 8MiB, or the time is over. Where
     /// more comes in quick succession than is wanted, each event has the same chance to be recorded. Until
-    /// others come, what the lane had last stands in for them. None of it is slowed down. The file is
+    /// others come, what the lane had last stands in for them, if what that is about is there still. None of it is slowed down. The file is
     /// readable by its owner alone. What `--redact` names is taken out before anything is written: every field of that name,
-    /// every label, annotation or attribute, and every `value` beside such a `name`; in objects that
-    /// stand as text, too. The same text becomes the same word, an address another address, and where it
+    /// every label, annotation or attribute, and every `value` beside such a `name`; in JSON that
+    /// stands as text, too. The same text becomes the same word, an address another address, and where it
     /// stands within another text, such as a name in a path, it is taken out as well if it has four
-    /// letters or more. Names of fields and labels stay, and so does what other
-    /// fields say in words of their own: look at the file before you give it away.
+    /// letters or more. Names of fields and labels stay, and so does what other fields say in words of
+    /// their own, or in YAML, arguments and other texts that are no JSON, where a name that is followed by
+    /// `:` or `=` is warned of: look at the file before you give it away.
     ///
     ///   sluicebox module record --lane galileo --number 50 --output cases/real.json
     ///   sluicebox module record --lane galileo --redact annotations,image --output cases/real.json
     ///
-    /// Exit codes: 0 recorded, 1 nothing came or no collector has answered, 2 wrong command line.
+    /// Exit codes: 0 recorded, 1 nothing came, the collector runs no such lane, or none has answered, 2 wrong
+    /// command line, or no place for the file.
     #[command(verbatim_doc_comment)]
     Record(RecordArguments),
     /// Push a component to an OCI registry, from which collectors pull it
@@ -227,11 +229,11 @@ pub struct RecordArguments {
     /// Events, at most: objects, samples, connections, values; a tick, a report or the series of a query is taken whole
     #[arg(long, value_name = "N", default_value = "20", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub number: usize,
-    /// How long to wait for them
+    /// How long to wait for them, an hour at most
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub time: TimeSpan,
     /// A field, a label, an annotation or an attribute whose text is taken out; several with commas between, or given several times
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = redacted)]
     pub redact: Vec<String>,
 }
 
@@ -331,6 +333,12 @@ pub struct PushArguments {
     /// Tell another machine the password without TLS, where anybody between here and there can read it: for networks that encrypt
     #[arg(long)]
     pub secrets_in_clear_text: bool,
+}
+
+/// A name that something may have: an empty one, such as a variable that is not set has left, would take nothing out.
+fn redacted(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("a name is missing: nothing would be taken out for it".to_owned()) } else { Ok(name.to_owned()) }
 }
 
 /// A number that something can be above.

@@ -1,18 +1,19 @@
 //! `sluicebox module bench`: how fast a module is, what it holds and weighs, and whether that is within a budget.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sluicebox_contract::quantity::ByteSize;
-use sluicebox_contract::{Event, Fault, Shaper as _};
+use sluicebox_contract::{Class, Event, Fault, Handlers, Shaper as _};
 use sluicebox_wasm::{Module, WasmShaper};
 
 use super::arguments::BenchArguments;
 use super::cases::{self, Expect, Script, Step};
+use super::load::{self, Found};
 use super::measure::{Round, Rounds, processor_time};
-use super::{events, load, paths};
+use super::{events, paths};
 use crate::say;
 
 /// One row of the table: a kind of event, or a case file.
@@ -25,8 +26,8 @@ struct Row {
 
 /// Measures, prints the table, and says what is over the budget.
 pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
-    let component = match load::component(&arguments.module) {
-        Ok(component) => component,
+    let Found { component, file, .. } = match load::component(&arguments.module) {
+        Ok(found) => found,
         Err(error) => return load::refused(&error),
     };
     let began = Instant::now();
@@ -36,26 +37,48 @@ pub(super) fn bench(arguments: &BenchArguments) -> ExitCode {
         Err(code) => return code,
     };
     let compiled = began.elapsed();
-    let scripts = match scripts(arguments, &module) {
+    let scripts = match scripts(arguments) {
         Ok(scripts) => scripts,
         Err(error) => return say::wrong(error),
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut unmeasured) = (Vec::new(), Vec::new());
+    // Where a module refuses to start there is no event.
+    let (refused, scripts): (Vec<_>, Vec<_>) = scripts.into_iter().partition(|(_, script)| script.start_error.is_some());
+    if !refused.is_empty() {
+        unmeasured.push(format!("cases in which the module refuses to start: {}", refused.len()));
+    }
     for (name, script) in scripts {
-        match measure(name, &script, &module, arguments) {
-            Ok(row) => rows.push(row),
-            Err(error) => return say::wrong(error),
+        let (is_measurable, left_out) = left_out(&script, &module);
+        if !left_out.is_empty() {
+            unmeasured.push(format!("{name}: {}", left_out.join(", ")));
         }
+        if is_measurable {
+            match measure(name, &script, &module, arguments) {
+                Ok(row) => rows.push(row),
+                Err(error) => return say::wrong(error),
+            }
+        }
+    }
+    // A handler that the module has not is nothing that its author could have forgotten.
+    if !arguments.events.is_empty() {
+        for what in &unmeasured {
+            say::complaint(format_args!("warning: not measured: {what}"));
+        }
+    }
+    if cfg!(debug_assertions) {
+        say::complaint(
+            "warning: this program is a debug build, whose border to modules is slow: a release, as it is shipped, is several times as fast",
+        );
     }
     if rows.is_empty() {
         return say::wrong("nothing was measured: no case has a batch that this module takes and does not refuse");
     }
-    print(&module, compiled, &rows);
+    print(&module, file.as_deref(), compiled, &rows);
     judge(&over_budget(arguments, &module, &rows))
 }
 
-/// What is to be measured: the cases that are named, or one batch of each kind that the module takes.
-fn scripts(arguments: &BenchArguments, module: &Module) -> Result<Vec<(String, Script)>, String> {
+/// What is to be measured: the cases that are named, or one batch of each kind.
+fn scripts(arguments: &BenchArguments) -> Result<Vec<(String, Script)>, String> {
     let mut scripts = Vec::new();
     if arguments.events.is_empty() {
         let settings: Value =
@@ -69,7 +92,6 @@ fn scripts(arguments: &BenchArguments, module: &Module) -> Result<Vec<(String, S
             scripts.push((name, script));
         }
     }
-    scripts.retain(|(_, script)| is_measurable(script, module));
     Ok(scripts)
 }
 
@@ -80,21 +102,28 @@ fn read(path: &PathBuf) -> Result<(String, Script), String> {
     Ok((name, script))
 }
 
-/// A refusal costs something else than what is measured here.
-fn is_measurable(script: &Script, module: &Module) -> bool {
-    let batches = script.steps.iter().filter_map(|step| match step {
-        Step::Batch { events, expect, .. } => Some((events, expect)),
-        _ => None,
-    });
-    let takes = |events: &[Event]| events.first().is_some_and(|event| cases::is_taken(event, module.handlers()));
-    let mut any = false;
-    for (events, expect) in batches {
-        if !takes(events) || matches!(expect, Expect::Error(_)) {
-            return false;
+/// Whether there is something to measure, and what of the script is not, with the reason. A refusal costs something else than what is
+/// measured here.
+fn left_out(script: &Script, module: &Module) -> (bool, Vec<String>) {
+    let (mut any, mut left_out) = (false, Vec::new());
+    for (number, step) in (1..).zip(&script.steps) {
+        let Step::Batch { events, expect, .. } = step else { continue };
+        if !is_taken(events, module.handlers()) {
+            left_out.push(format!("step {number} is of a kind that the module does not take"));
+        } else if matches!(expect, Expect::Error(_)) {
+            left_out.push(format!("step {number} is refused"));
+        } else {
+            any |= events.iter().any(|event| event.items() > 0);
         }
-        any |= events.iter().any(|event| event.items() > 0);
     }
-    any && script.start_error.is_none()
+    if !any && left_out.is_empty() {
+        left_out.push("it has no events".to_owned());
+    }
+    (any, left_out)
+}
+
+fn is_taken(events: &[Event], handlers: Handlers) -> bool {
+    events.first().is_none_or(|event| cases::is_taken(event, handlers))
 }
 
 /// Takes the steps again and again until the time is over. What is timed is the handlers, border included, in time of the processor.
@@ -122,24 +151,41 @@ fn round(script: &Script, shaper: &mut WasmShaper) -> Result<Round, Fault> {
                 shaper.renew()?;
                 shaper.define(subjects)?;
             }
-            Step::Batch { define, events, .. } => {
+            Step::Batch { define, events, expect } => {
                 shaper.define(define)?;
-                let before = processor_time();
-                let entries = shaper.shape(events)?;
-                round.time += processor_time().saturating_sub(before);
-                round.events += events.iter().map(Event::items).sum::<usize>();
-                round.entries += entries.len();
+                if is_taken(events, shaper.handlers()) {
+                    batch(events, expect, shaper, &mut round)?;
+                }
             }
         }
     }
     Ok(round)
 }
 
-fn print(module: &Module, compiled: Duration, rows: &[Row]) {
+/// What is refused is handed over, too, as what comes behind it may build on it; but it does not count.
+fn batch(events: &[Event], expect: &Expect, shaper: &mut WasmShaper, round: &mut Round) -> Result<(), Fault> {
+    let before = processor_time();
+    let made = shaper.shape(events);
+    let time = processor_time().saturating_sub(before);
+    match (expect, made) {
+        (Expect::Error(_), Ok(_)) => {}
+        (Expect::Error(_), Err(fault)) if matches!(fault.class, Class::Skip | Class::Retry) => {}
+        (_, Err(fault)) => return Err(fault),
+        (Expect::Entries(_), Ok(entries)) => {
+            round.time += time;
+            round.events += events.iter().map(Event::items).sum::<usize>();
+            round.entries += entries.len();
+        }
+    }
+    Ok(())
+}
+
+/// Where a directory was named, the file in it is.
+fn print(module: &Module, file: Option<&Path>, compiled: Duration, rows: &[Row]) {
     let description = module.describe();
+    let name = file.map_or_else(|| description.name.clone(), |file| file.display().to_string());
     say::line(format_args!(
-        "{} {}: {} bytes, compiled in {} ms\n",
-        description.name,
+        "{name} {}: {} bytes, compiled in {} ms\n",
         module.version(),
         description.bytes,
         compiled.as_millis()

@@ -1,13 +1,15 @@
 //! `sluicebox module inspect`: what a component is made of, what it asks for and what it would get, whether it is accepted or not.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use sluicebox_contract::quantity::ByteSize;
 use sluicebox_wasm::{Anatomy, Asked, digest};
 
 use super::arguments::InspectArguments;
-use super::load;
+use super::load::{self, Found};
+use crate::trust::signature::{self, Place, Signature};
 use crate::{config, foundry, modules, say};
 
 /// Says what there is to say about each component, and why it is refused where it is.
@@ -15,8 +17,8 @@ pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
     let cache = foundry::cache(None);
     let mut code = ExitCode::SUCCESS;
     for name in &arguments.modules {
-        let component = match load::component(name) {
-            Ok(component) => component,
+        let Found { component, file, signature } = match load::component(name) {
+            Ok(found) => found,
             Err(error) => {
                 code = load::refused(&error);
                 continue;
@@ -32,6 +34,7 @@ pub(super) fn inspect(arguments: &InspectArguments) -> ExitCode {
                 continue;
             }
         };
+        page.push_str(&origin(file.as_deref(), signature.as_ref()));
         if let Ok(anatomy) = &anatomy {
             page.push_str(&grants(anatomy));
             page.push_str(&parts(anatomy));
@@ -57,6 +60,27 @@ fn stranger(name: &str, component: &[u8], anatomy: &Anatomy) -> String {
         modules::list(&modules::sorted(&anatomy.exports)),
         modules::list(&anatomy.imports),
     )
+}
+
+/// Which file it is, and whether there is a signature.
+fn origin(file: Option<&Path>, signature: Option<&Signature>) -> String {
+    let file = file.map(|file| format!("  file      {}\n", file.display()));
+    let signature = signature.map(|signature| format!("  signature {}\n", signed(signature)));
+    file.unwrap_or_default() + &signature.unwrap_or_default()
+}
+
+/// Whether there is a signature, and who looks at whose it is.
+fn signed(signature: &Signature) -> String {
+    let Signature { place, found } = signature;
+    match found {
+        Ok(None) => format!("none: there is no {place}"),
+        Ok(Some(found)) => match (signature::bytes(found), place) {
+            (Err(cause), _) => format!("none: {place} is no signature: {cause}"),
+            (Ok(_), Place::File(_)) => format!("{place}; `sluicebox module verify` says whether it is a key's"),
+            (Ok(_), _) => format!("{place}; a collector whose configuration has `signed-by` looks whose it is"),
+        },
+        Err(cause) => format!("unknown: {place} cannot be read: {cause}"),
+    }
 }
 
 /// What of its imports needs a grant, and whether it has it.

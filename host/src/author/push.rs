@@ -76,12 +76,16 @@ hint: leave out `--plain-http`, log out, or              add `--secrets-in-clear
 /// What would cure it, for whoever pushes.
 fn hint(error: &PullError) -> &'static str {
     match error.kind {
+        Kind::Denied if error.keeps_secret() => {
+            "have the registry name an `https` address for it, or add `--secrets-in-clear-text` where the network encrypts"
+        }
         Kind::Away => "is the registry up, and can it be reached from here? try again when it is",
         Kind::Denied => {
             "log in (`docker login`, `oras login` or `podman login`) as somebody who may push there; a password is told in clear text only with \
              `--secrets-in-clear-text`"
         }
         Kind::Absent => "may anybody push there under this name?",
-        Kind::Mismatch | Kind::Layout | Kind::TooMuch => "is it a registry for OCI artifacts?",
+        Kind::Mismatch => "do not trust that registry, nor who is between: it does not have what was sent",
+        Kind::Layout | Kind::TooMuch => "is it a registry for OCI artifacts?",
     }
 }

@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Access;
 use serde_json::Value;
-use sluicebox_contract::{Shaper as _, UnixNanos};
+use sluicebox_contract::quantity::TimeSpan;
+use sluicebox_contract::{Event, Shaper as _, UnixNanos};
 use sluicebox_wasm::WasmShaper;
 
 use super::arguments::{RecordArguments, ReplayArguments};
-use super::cases::{self, Made};
-use super::recording::{Answer, Asked, Request};
-use super::redact::occurs;
+use super::cases::{self, Made, Step};
+use super::recording::{Answer, Asked, MOST_TIME, Request};
+use super::redact::{occurs, unread};
 use super::{layout, load};
 use crate::{harmless, say};
 
@@ -24,6 +26,13 @@ const COLLECTOR: Duration = Duration::from_secs(10);
 pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
     if arguments.output.exists() {
         return say::wrong(format_args!("{} is there already\nhint: name another file", arguments.output.display()));
+    }
+    if arguments.time.0 > MOST_TIME {
+        let most = TimeSpan(MOST_TIME);
+        return say::wrong(format_args!("no recording takes {}\nhint: give `--time` no more than {most}", arguments.time));
+    }
+    if let Err(error) = is_writable(&arguments.output) {
+        return say::wrong(error);
     }
     let Some(state) = arguments.place.find("recordings") else { return ExitCode::from(2) };
     if !state.is_dir() {
@@ -41,7 +50,8 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
         Ok(asked) => asked,
         Err(error) => return say::wrong(format_args!("cannot ask for a recording in {}: {error}", state.display())),
     };
-    let answer = wait(&asked, request.patience());
+    let began = Instant::now();
+    let answer = wait(&asked, &state, request.patience());
     asked.end();
     match answer.and_then(|case| write(&arguments.output, &case).map(|steps| (case, steps))) {
         Ok((case, steps)) => {
@@ -50,11 +60,12 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
             say::line(format_args!(
                 "hint: `sluicebox module test {path} --module FILE --bless` adds what the module makes of them"
             ));
-            for name in arguments.redact.iter().filter(|name| !occurs(name, &case)) {
-                let name = harmless::line(name, 200);
-                say::complaint(format_args!(
-                    "warning: nothing was taken out for `{name}`: no field, label or attribute of that name has come"
-                ));
+            let was_in_time = began.elapsed() < request.patience();
+            if let Some(warning) = cut(&case, arguments.number).filter(|_| was_in_time) {
+                say::complaint(warning);
+            }
+            for name in &arguments.redact {
+                warn(name, &case);
             }
             ExitCode::SUCCESS
         }
@@ -65,7 +76,46 @@ pub(super) fn record(arguments: &RecordArguments) -> ExitCode {
     }
 }
 
-fn wait(asked: &Asked, patience: Duration) -> Answer {
+/// What there is to say of a recording with fewer events than were wanted.
+fn cut(case: &Value, wanted: usize) -> Option<String> {
+    let script = cases::script(&cases::read("recorded", &case.to_string()).ok()?).ok()?;
+    let batches = script.steps.iter().filter_map(|step| if let Step::Batch { events, .. } = step { Some(events) } else { None });
+    let found: usize = batches.flatten().map(Event::items).sum();
+    let warning =
+        || format!("warning: {found} of {wanted} events: no recording weighs more than 8MiB, nor goes on when its lane ends");
+    (found < wanted).then(warning)
+}
+
+/// What whoever gives the file away has to know of this name.
+fn warn(name: &str, case: &Value) {
+    let shown = harmless::line(name, 200);
+    if !occurs(name, case) {
+        say::complaint(format_args!(
+            "warning: nothing was taken out for `{shown}`: no field, label or attribute of that name has come"
+        ));
+    }
+    let unread = unread(name, case);
+    if unread > 0 {
+        let (texts, are) = if unread == 1 { ("text", "is") } else { ("texts", "are") };
+        say::complaint(format_args!(
+            "warning: `{shown}` stands in {unread} {texts} that {are} no JSON, such as YAML or `{shown}=…`, and nothing was taken out for it there\n\
+             hint: look at the file before you give it away"
+        ));
+    }
+}
+
+/// Says what is wrong with the place of the file, before anything is recorded that could not be written there.
+fn is_writable(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let (path, folder) = (path.display(), folder.display());
+        return Err(format!("cannot write {path}: there is no directory {folder}\nhint: make it, or name another file"));
+    }
+    let access = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK);
+    access.map_err(|error| format!("cannot write {}: {error}\nhint: name another file", path.display()))
+}
+
+fn wait(asked: &Asked, state: &Path, patience: Duration) -> Answer {
     let began = Instant::now();
     loop {
         match asked.answer() {
@@ -75,7 +125,11 @@ fn wait(asked: &Asked, patience: Duration) -> Answer {
         }
         let waited = began.elapsed();
         if waited > COLLECTOR && !asked.is_taken() {
-            return Err("no collector has taken the request: is it running, with this state directory?".to_owned());
+            let hint = "hint: `--state-directory`, or `--config` with its configuration, names another one; a collector logs which it is";
+            let state = state.display();
+            return Err(format!(
+                "no collector has taken the request in {state}: is it running, with this state directory?\n{hint}"
+            ));
         }
         if waited > patience + COLLECTOR + COLLECTOR {
             return Err("the collector has not answered in time".to_owned());
@@ -127,4 +181,20 @@ pub(super) fn replay(arguments: &ReplayArguments) -> ExitCode {
         }
     }
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_recording_with_fewer_events_than_were_wanted_says_so() {
+        let pod = json!({"pod": {"change": "added", "pod": {"uid": "u1", "name": "web"}}});
+        let case = json!({"about": "", "steps": [{"events": [pod, pod]}, {"events": [pod]}]});
+        assert_eq!(cut(&case, 3), None);
+        let warning = cut(&case, 4).unwrap();
+        assert!(warning.starts_with("warning: 3 of 4 events: ") && warning.contains("8MiB"), "{warning}");
+    }
 }

@@ -8,7 +8,7 @@ use super::cases;
 pub use super::recorded::Recorded;
 use super::recorded::unfold;
 use super::redact::Redactor;
-pub use super::requests::{Answer, Asked, Request};
+pub use super::requests::{Answer, Asked, MOST_TIME, Request};
 
 /// Why there is no recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl fmt::Display for Unmade {
 pub fn finish(recorded: Recorded, settings: &Value, context: &Value, redact: &[String]) -> Result<Value, Unmade> {
     let steps = recorded.into_steps();
     if steps.is_empty() {
-        return Err(Unmade::new("nothing came to the lane in that time"));
+        let cause = "what it had last stands in only while what that is about is there; give more `--time`, or change something";
+        return Err(Unmade { reason: "nothing came to the lane in that time".to_owned(), cause: cause.to_owned() });
     }
     let mut case =
         json!({"about": "Recorded from a running collector.", "context": context, "settings": settings, "steps": steps});
@@ -54,7 +55,11 @@ pub fn finish(recorded: Recorded, settings: &Value, context: &Value, redact: &[S
     match script {
         Ok(_) => Ok(case),
         Err(error) if redact.is_empty() => Err(Unmade::of_events("what was recorded cannot be read as a case", error)),
-        Err(error) => Err(Unmade::of_events("what was recorded is no case any more without these fields", error)),
+        Err(error) => {
+            let hint =
+                "hint: leave out what the format has words of its own for, such as `phase`, `qos-class`, `direction` or `query`";
+            Err(Unmade::of_events("what was recorded is no case any more without these fields", format!("{error}\n{hint}")))
+        }
     }
 }
 
@@ -122,6 +127,13 @@ mod tests {
                 assert_eq!(events[0][0]["object"]["json"], text);
             }
         }
+    }
+
+    #[test]
+    fn whoever_has_nothing_is_told_what_to_do() {
+        let unmade = finish(Recorded::default(), &json!({}), &json!({}), &[]).unwrap_err();
+        assert_eq!(unmade.reason, "nothing came to the lane in that time");
+        assert!(unmade.to_string().contains("give more `--time`"), "{unmade}");
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Takes texts out of what was recorded. The same text becomes the same word, so that what belongs together still does.
 
+mod unread;
+
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+pub(super) use unread::unread;
 
 /// What was taken out so far.
 #[derive(Debug, Default)]
@@ -41,10 +45,13 @@ impl Redactor {
         let is_named = |name: &str| names.iter().any(|known| known == name);
         match value {
             Value::Object(fields) => {
-                let entry = ["name", "key"].iter().find_map(|name| fields.get(*name)?.as_str());
-                let is_entry = entry.is_some_and(is_named);
+                let is_entry = entries(fields).any(is_named);
                 for (name, value) in fields {
-                    if is_named(name) || (is_entry && name == "value") { self.clear(value) } else { self.fields(value, names) }
+                    if is_named(name) || (is_entry && name.eq_ignore_ascii_case("value")) {
+                        self.clear(value);
+                    } else {
+                        self.fields(value, names);
+                    }
                 }
             }
             Value::Array(items) => match items.as_mut_slice() {
@@ -55,9 +62,11 @@ impl Redactor {
                 // Such as an annotation that holds the object as it was applied.
                 if let Some(mut inner) = structured(text) {
                     let before = inner.clone();
-                    self.fields(&mut inner, names);
+                    for inner in &mut inner {
+                        self.fields(inner, names);
+                    }
                     if inner != before {
-                        *text = inner.to_string();
+                        *text = written(&inner);
                     }
                 }
             }
@@ -103,23 +112,37 @@ impl Redactor {
 pub(super) fn occurs(name: &str, value: &Value) -> bool {
     match value {
         Value::Object(fields) => {
-            let entry = ["name", "key"].iter().find_map(|field| fields.get(*field)?.as_str());
-            let is_entry = entry == Some(name) && fields.contains_key("value");
-            is_entry || fields.iter().any(|(field, value)| field == name || occurs(name, value))
+            let is_entry = entries(fields).any(|entry| entry == name);
+            let has_value = fields.keys().any(|field| field.eq_ignore_ascii_case("value"));
+            (is_entry && has_value) || fields.iter().any(|(field, value)| field == name || occurs(name, value))
         }
         Value::Array(items) => match items.as_slice() {
             [Value::String(first), Value::String(_)] if first == name => true,
             items => items.iter().any(|item| occurs(name, item)),
         },
-        Value::String(text) => structured(text).is_some_and(|inner| occurs(name, &inner)),
+        Value::String(text) => structured(text).is_some_and(|inner| inner.iter().any(|inner| occurs(name, inner))),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
-/// The object or list that a text is.
-fn structured(text: &str) -> Option<Value> {
-    let begins = text.trim_start().starts_with(['{', '[']);
-    begins.then(|| serde_json::from_str(text).ok()).flatten()
+/// The names that an object gives itself in fields, as entries of an environment and tags do.
+fn entries(fields: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let is_name = |field: &str| field.eq_ignore_ascii_case("name") || field.eq_ignore_ascii_case("key");
+    fields.iter().filter(move |(field, _)| is_name(field)).filter_map(|(_, name)| name.as_str())
+}
+
+/// What a text is that is JSON throughout: an object, a list or a text in quotes, or several of them behind each other.
+fn structured(text: &str) -> Option<Vec<Value>> {
+    if !text.trim_start().starts_with(['{', '[', '"']) {
+        return None;
+    }
+    serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().ok()
+}
+
+/// As text again, each on a line of its own.
+fn written(values: &[Value]) -> String {
+    let lines: Vec<String> = values.iter().map(Value::to_string).collect();
+    lines.join("\n")
 }
 
 /// What was taken out, by its first bytes, the longest first, with the word in its place.
@@ -154,8 +177,10 @@ impl<'a> Texts<'a> {
                 let fresh = match structured(text) {
                     Some(mut inner) => {
                         let before = inner.clone();
-                        self.replace(&mut inner);
-                        (inner != before).then(|| inner.to_string())
+                        for inner in &mut inner {
+                            self.replace(inner);
+                        }
+                        (inner != before).then(|| written(&inner))
                     }
                     None => self.replaced(text),
                 };
@@ -296,6 +321,25 @@ mod tests {
         let value = json!({"annotations": [["applied", applied], ["list", "[1, 2]"]]});
         let expected = r#"{"metadata":{"labels":{"team":"redacted-1"}},"spec":{"replicas":2}}"#;
         assert_eq!(redacted(value, &["team"]), json!({"annotations": [["applied", expected], ["list", "[1, 2]"]]}));
+    }
+
+    #[test]
+    fn a_name_in_capitals_beside_its_value_is_a_field_too() {
+        let value = json!({"tags": [{"Key": "TOKEN", "Value": "s3cret"}, {"Name": "LEVEL", "Value": "info"}]});
+        assert!(occurs("TOKEN", &value) && !occurs("info", &value));
+        let expected = json!({"tags": [{"Key": "TOKEN", "Value": "redacted-1"}, {"Name": "LEVEL", "Value": "info"}]});
+        assert_eq!(redacted(value, &["TOKEN"]), expected);
+    }
+
+    #[test]
+    fn json_is_found_in_lines_and_within_a_text_of_json() {
+        let (lines, within) = ("{\"TOKEN\": \"one\"}\n{\"TOKEN\": \"two\"}\n", r#""{\"TOKEN\":\"three\"}""#);
+        let value = json!({"annotations": [["lines", lines], ["within", within], ["text", "\"quoted\""]]});
+        assert!(occurs("TOKEN", &json!(lines)) && occurs("TOKEN", &json!(within)));
+        let lines = "{\"TOKEN\":\"redacted-1\"}\n{\"TOKEN\":\"redacted-2\"}";
+        let within = r#""{\"TOKEN\":\"redacted-3\"}""#;
+        let expected = json!({"annotations": [["lines", lines], ["within", within], ["text", "\"quoted\""]]});
+        assert_eq!(redacted(value, &["TOKEN"]), expected);
     }
 
     #[test]

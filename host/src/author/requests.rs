@@ -13,8 +13,12 @@ const DIRECTORY: &str = "recordings";
 /// A longer request is none of ours.
 const LONGEST: u64 = 64 << 10;
 
+/// No recording takes longer.
+pub const MOST_TIME: Duration = Duration::from_hours(1);
 /// After so long nobody waits any more; longer than any recording may take.
 const FORGOTTEN: Duration = Duration::from_hours(2);
+/// Whoever waits for an answer looks for it all the time: after so long nobody does, and what it says of the cluster is not left about.
+const UNFETCHED: Duration = Duration::from_mins(1);
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +84,9 @@ impl Asked {
             let name = entry.file_name().into_string().unwrap_or_default();
             match name.strip_suffix(".asked") {
                 Some(id) if first.as_deref().is_none_or(|first| id < first) => first = Some(id.to_owned()),
-                None if is_old(&entry) => drop(fs::remove_file(entry.path())),
+                None if is_old(&entry, if name.ends_with(".answer") { UNFETCHED } else { FORGOTTEN }) => {
+                    drop(fs::remove_file(entry.path()));
+                }
                 Some(_) | None => {}
             }
         }
@@ -120,14 +126,14 @@ impl Asked {
 impl Request {
     /// How long to wait.
     pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.seconds.min(3600))
+        Duration::from_secs(self.seconds).min(MOST_TIME)
     }
 }
 
 /// What nobody has fetched: whoever has asked was killed meanwhile.
-fn is_old(entry: &fs::DirEntry) -> bool {
+fn is_old(entry: &fs::DirEntry, age_at_most: Duration) -> bool {
     let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed().unwrap_or_default());
-    age.is_ok_and(|age| age > FORGOTTEN)
+    age.is_ok_and(|age| age > age_at_most)
 }
 
 /// Only the owner may read it: it holds what the cluster's objects say.
@@ -175,6 +181,25 @@ mod tests {
         assert!(Asked::take(state.path()).is_none());
         let answer = asked.answer().unwrap().unwrap();
         assert!(answer.unwrap_err().starts_with("cannot read the request: missing field"));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_looks_for_any_more_goes_soon() {
+        let state = TempDir::new().unwrap();
+        let asked = Asked::ask(state.path(), "1", &request("a")).unwrap();
+        let (taken, _) = Asked::take(state.path()).unwrap();
+        let age = |kind: &str, age: Duration| {
+            let file = fs::File::options().write(true).open(asked.file(kind)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        };
+        // What is under way may take an hour.
+        age("taken", MOST_TIME + UNFETCHED);
+        assert!(Asked::take(state.path()).is_none() && asked.file("taken").exists());
+        taken.reply(&Ok(json!({"about": "of the cluster"}))).unwrap();
+        age("answer", UNFETCHED / 2);
+        assert!(Asked::take(state.path()).is_none() && asked.answer().is_some());
+        age("answer", UNFETCHED + Duration::from_secs(1));
+        assert!(Asked::take(state.path()).is_none() && asked.answer().is_none());
     }
 
     #[test]

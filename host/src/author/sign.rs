@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use sluicebox_registry::SCHEME;
 use sluicebox_wasm::{digest, has_form, read_component};
 
 use super::arguments::{KeygenArguments, SignArguments, VerifyArguments};
@@ -68,8 +69,9 @@ pub(super) fn sign(arguments: &SignArguments) -> ExitCode {
         Err(error) => return say::wrong(error),
     };
     let mut code = ExitCode::SUCCESS;
+    let cure = "sign the file, then `sluicebox module push` it: the signature goes along";
     for component in &arguments.components {
-        match sign_one(component, &key) {
+        match is_file(component, cure).and_then(|()| sign_one(component, &key)) {
             Ok((path, digest)) => say::line(format_args!("{}: signed sha256:{digest}", path.display())),
             Err(error) => code = say::wrong(error),
         }
@@ -94,8 +96,9 @@ pub(super) fn verify(arguments: &VerifyArguments) -> ExitCode {
         Err(error) => return say::wrong(error),
     };
     let mut code = ExitCode::SUCCESS;
+    let cure = "`sluicebox module inspect` says whether it has a signature there, and a collector whose configuration has `signed-by` verifies it";
     for path in &arguments.components {
-        let verified = component(path).and_then(|(file, bytes)| {
+        let verified = is_file(path, cure).and_then(|()| component(path)).and_then(|(file, bytes)| {
             judge(&file, &bytes, &key).map_err(|reason| format!("{}: {reason}", file.display()))?;
             Ok((file, digest(&bytes)))
         });
@@ -123,6 +126,12 @@ fn judge(component: &Path, bytes: &[u8], key: &PublicKey) -> Result<(), String> 
     }
 }
 
+/// Refuses what is the name of a module in a registry.
+fn is_file(path: &Path, cure: &str) -> Result<(), String> {
+    let name = path.to_string_lossy();
+    if name.starts_with(SCHEME) { Err(format!("{name} is in a registry, and this takes files\nhint: {cure}")) } else { Ok(()) }
+}
+
 /// The file that a path means, and its bytes.
 fn component(path: &Path) -> Result<(PathBuf, Vec<u8>), String> {
     let name = path.display().to_string();
@@ -135,6 +144,18 @@ fn component(path: &Path) -> Result<(PathBuf, Vec<u8>), String> {
 
 fn private_key(path: &Path) -> Result<PrivateKey, String> {
     let text = key_text(path)?;
+    if PublicKey::from_pem(&text).is_ok() {
+        let private = path.with_extension("pem");
+        let there = if private != path && private.is_file() {
+            format!("it may be {}", private.display())
+        } else {
+            "`sluicebox module keygen` has put it beside it, as NAME.pem".to_owned()
+        };
+        return Err(format!(
+            "{} is a public key, which verifies and cannot sign\nhint: give the private one; {there}",
+            path.display()
+        ));
+    }
     let mode = fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(format!(

@@ -237,7 +237,7 @@ pub enum WhenFull {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Limits {
-    /// Memory of one instance. Modules in Python need about `256MiB`.
+    /// Memory of one instance. The examples in Python and Go need a fifth of the default; what a module has needed, `module bench` says.
     pub memory: ByteSize,
     /// Time for one call of a handler.
     pub deadline: TimeSpan,

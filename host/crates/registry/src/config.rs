@@ -28,7 +28,8 @@ pub struct Config {
     /// A proxy that takes the requests, such as `http://proxy:3128`. Without it none is used, whatever the environment says.
     pub proxy: Option<String>,
     /// Whether a password may be sent to another machine without TLS, where anybody between here and there can read it. A registry says itself
-    /// who checks it; without this, nobody on another machine is asked by plain HTTP, whomever the registry names.
+    /// who checks it; without this, nobody on another machine is told one by plain HTTP, whomever the registry names. Where no user is given
+    /// there is nothing to hide, and whomever the registry names is asked.
     pub secrets_in_clear_text: bool,
 }
 

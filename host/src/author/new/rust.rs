@@ -20,9 +20,21 @@ const FILES: [(&str, &str); 8] = [
 /// What a module is linked with has these names already.
 const TAKEN: [&str; 6] = ["serde", "sluicebox-sdk", "test", "core", "std", "alloc"];
 
+/// Words of Rust itself, those that it keeps for later among them: no crate can be named so where it is used.
+const KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn else enum extern false final fn for gen \
+    if impl in let loop macro match mod move mut override priv pub ref return self static struct super trait true \
+    try type typeof unsafe unsized use virtual where while yield";
+
+/// What the code of the module has under these names already.
+const TYPES: &str = "Change Context Default Deserialize Entries Err From Into Iterator Message Module Ok Option PodEvent Pods \
+    Result Settings Some String Vec";
+
 pub(super) fn scaffold(name: &str, sdk: Option<&str>) -> Result<Scaffold, String> {
     if TAKEN.contains(&name) {
         return Err(format!("`{name}` is the name of a Rust library that every module knows\nhint: take another one"));
+    }
+    if KEYWORDS.split_whitespace().any(|word| word == name) {
+        return Err(format!("`{name}` is a word of Rust itself\nhint: take another name, such as `{name}-module`"));
     }
     let sdk = match sdk {
         Some(sdk) => given(sdk)?,
@@ -74,12 +86,15 @@ fn quoted(text: &str) -> String {
 
 fn files(name: &str, sdk: &str) -> Vec<(String, String)> {
     let words = name.split('-').filter(|word| !word.is_empty());
-    let type_name: String = words
+    let mut type_name: String = words
         .map(|word| {
             let mut letters = word.chars();
             letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
         })
         .collect();
+    if TYPES.split_whitespace().any(|known| known == type_name) {
+        type_name.push_str("Module");
+    }
     let fill = |text: &str| {
         text.replace("{{name}}", name)
             .replace("{{crate}}", &name.replace('-', "_"))
@@ -102,6 +117,25 @@ mod tests {
     fn a_name_of_what_it_is_linked_with_is_refused() {
         for bad in TAKEN {
             assert!(scaffold(bad, None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_rust_is_no_name() {
+        for bad in KEYWORDS.split_whitespace() {
+            let error = scaffold(bad, Some("https://git.example/sluicebox")).err().unwrap();
+            assert!(error.starts_with(&format!("`{bad}` is a word of Rust itself\n")), "{error}");
+        }
+        assert!(scaffold("self-made", Some("https://git.example/sluicebox")).is_ok());
+    }
+
+    #[test]
+    fn the_type_of_a_module_is_none_that_its_code_knows_already() {
+        for (name, type_name) in
+            [("pods", "PodsModule"), ("string", "StringModule"), ("pod-event", "PodEventModule"), ("web", "Web")]
+        {
+            let (_, lib) = files(name, "").into_iter().find(|(path, _)| path == "src/lib.rs").unwrap();
+            assert!(lib.contains(&format!("impl Module for {type_name} {{")), "{lib}");
         }
     }
 

@@ -11,6 +11,9 @@ use super::Answer;
 use super::process::Ending;
 use crate::layout::excerpt;
 
+/// How the reason begins where a password would have gone to another machine by plain HTTP.
+pub(crate) const KEPT: &str = "the password is sent to no other machine in clear text";
+
 /// Why nothing was pulled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -48,9 +51,17 @@ impl PullError {
         self.kind == Kind::Away
     }
 
+    /// Whether it was refused because a password could have been read on its way to where the registry has it checked.
+    pub fn keeps_secret(&self) -> bool {
+        self.kind == Kind::Denied && self.reason.starts_with(KEPT)
+    }
+
     /// What would cure it.
     pub fn hint(&self) -> &'static str {
         match self.kind {
+            Kind::Denied if self.keeps_secret() => {
+                "have the registry name an `https` address for it, or say `secrets-in-clear-text: true` under `registries` where the network encrypts"
+            }
             Kind::Away => "is the registry up, and can this node reach it? it is asked again",
             Kind::Denied => "give its user and password under `registries`, and the right to pull",
             Kind::Absent => "push it, or name a tag or a digest that is there",
@@ -109,6 +120,14 @@ mod tests {
         check(Some(101 << 8), "thread 'main' panicked at x\nbad header\u{1b}\n", Kind::Away, "bad header\\u{1b}");
         check(Some(101 << 8), "General(\"No CA certificates were loaded from the system\")\n", Kind::Denied, "ca-file");
         check(Some(0), "what", Kind::Away, "nothing of use");
+    }
+
+    #[test]
+    fn who_has_told_a_password_is_not_asked_for_one() {
+        let hint = |reason: String| PullError::new(Kind::Denied, reason).hint();
+        assert!(hint("401 Unauthorized".to_owned()).contains("give its user and password"));
+        let kept = hint(format!("{KEPT}, and the registry has it checked by plain HTTP"));
+        assert!(kept.contains("`https`") && kept.contains("`secrets-in-clear-text: true`") && !kept.contains("give"), "{kept}");
     }
 
     #[test]

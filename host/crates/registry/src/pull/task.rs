@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use sluicebox_contract::ByteSize;
 use sluicebox_credentials::file;
 
+use super::error::KEPT;
 use super::{Answer, Kind, PullError, Request, words_bytes};
 use crate::layout::{self, Layer};
 use crate::reference::Reference;
@@ -65,7 +66,7 @@ impl PullTask {
         let auth = auth(&request.secret);
         // This asks first whether somebody is to be named, and tells what is wrong with him.
         let answered = client.auth(image, &auth, oci_client::RegistryOperation::Pull).await;
-        answered.map_err(|error| if request.clear_text { told(&error) } else { unsent(told(&error)) })?;
+        answered.map_err(|error| if request.clear_text { told(&error) } else { unsent(told(&error), CHECKED) })?;
         if let Some(known) = &request.known {
             let digest = client.fetch_manifest_digest(image, &auth).await.map_err(|error| told(&error))?;
             if digest == *known {
@@ -216,16 +217,16 @@ pub(crate) fn told(error: &OciDistributionError) -> PullError {
     }
 }
 
-/// In plain words, where a password was on its way to another machine by plain HTTP.
-pub(crate) fn unsent(error: PullError) -> PullError {
+/// What a registry does that has a password checked elsewhere.
+pub(crate) const CHECKED: &str = "the registry has it checked by plain HTTP";
+
+/// In plain words, where a password could have been on its way to another machine by plain HTTP, because of what the registry does.
+pub(crate) fn unsent(error: PullError, because: &str) -> PullError {
     let went_nowhere = error.reason.contains("for url (http://") && error.reason.contains("dns error");
     if !went_nowhere {
         return error;
     }
-    let reason = format!(
-        "the password is sent to no other machine in clear text, and the registry has it checked by plain HTTP: {}",
-        error.reason.split(": client error").next().unwrap_or_default()
-    );
+    let reason = format!("{KEPT}, and {because}: {}", error.reason.split(": client error").next().unwrap_or_default());
     PullError::new(Kind::Denied, reason)
 }
 
