@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::container;
 use super::tools::Tools;
 use crate::{command, workspace};
 
@@ -45,14 +46,17 @@ fn is_apart(tools: &Tools) -> Result<()> {
     command::capture(tools.apart(&tools.busybox).arg("true")).map(|_| ()).context("no network of its own can be made here")
 }
 
-/// Whether a container can be run, by one that does nothing.
+/// Whether an image can be built and a container be run, by those that do nothing.
 fn probe(tools: &Tools) -> Result<()> {
     is_apart(tools)?;
     let bundle = workspace::target().join("deploy-probe");
     if bundle.exists() {
         fs::remove_dir_all(&bundle).context("cannot remove what a probe before has left")?;
     }
-    let tried = run_nothing(tools, &bundle).context("runc runs no container here");
+    let image = bundle.join("image");
+    fs::create_dir_all(&image).context("cannot make a folder for a probe")?;
+    let tried = container::build_nothing(tools, &image).context("buildah builds no image here");
+    let tried = tried.and_then(|()| run_nothing(tools, &bundle).context("runc runs no container here"));
     fs::remove_dir_all(&bundle).with_context(|| format!("cannot remove {}", bundle.display()))?;
     tried
 }

@@ -36,12 +36,28 @@ pub(super) struct Stage<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// Builds the image of a program and unpacks it.
-pub(super) fn root(tools: &Tools, binary: &Path, folder: &Path) -> Result<PathBuf> {
+/// Where images are kept, in this folder.
+fn storage(folder: &Path) -> Result<PathBuf> {
     let storage = folder.join("storage.conf");
     let (graph, run) = (folder.join("storage"), folder.join("storage-run"));
     let text = format!("[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n", graph.display(), run.display());
     fs::write(&storage, text).context("cannot write the configuration of the image store")?;
+    Ok(storage)
+}
+
+/// Builds an image with one file in it, which is not ours: where that fails, no image can be built here.
+pub(super) fn build_nothing(tools: &Tools, folder: &Path) -> Result<()> {
+    fs::copy(&tools.busybox, folder.join("busybox")).context("cannot copy busybox")?;
+    fs::write(folder.join("Containerfile"), "FROM scratch\nCOPY busybox /busybox\n").context("cannot write a recipe")?;
+    let mut buildah = Command::new(&tools.containers.buildah);
+    buildah.env("CONTAINERS_STORAGE_CONF", storage(folder)?).args(["bud", "--quiet", "--isolation", "chroot"]);
+    buildah.arg("--signature-policy").arg(&tools.containers.policy).arg(folder);
+    command::capture(&mut buildah).map(|_| ())
+}
+
+/// Builds the image of a program and unpacks it.
+pub(super) fn root(tools: &Tools, binary: &Path, folder: &Path) -> Result<PathBuf> {
+    let storage = storage(folder)?;
     let containers = &tools.containers;
     let mut build = Command::new(workspace::root().join("deploy/image/from-binary/build.sh"));
     build
