@@ -8,6 +8,7 @@ mod api;
 mod clock;
 mod cluster;
 mod collector;
+mod compiled;
 mod config;
 mod disk;
 mod documents;
@@ -92,8 +93,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let seeds = arguments.kills.map_or(arguments.seeds, |kills| kills.div_ceil(KILLS_OF_A_SEED));
     let (from, seeds) = arguments.seed.map_or((arguments.from, seeds), |seed| (seed, 1));
-    let campaign = Campaign::new(from, seeds, arguments);
-    let _alone = alone(&campaign.folder)?;
+    let folder = workspace::target().join("chaos");
+    let _alone = alone(&folder)?;
+    let binary = arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(compiled::provide(&binary, &folder.join(COMPILED)))?;
+    let campaign = Campaign::new(from, seeds, arguments, (folder, binary));
     if arguments.seed.is_some() {
         say(format!("seed {from}: {}", campaign.plan(from)));
     }
@@ -142,6 +147,8 @@ fn enter(arguments: Vec<OsString>) -> Result<()> {
 
 /// More would make a seed long, and what is left of it hard to read.
 const KILLS_OF_A_SEED: u64 = 25;
+/// Where the program keeps compiled modules.
+const COMPILED: &str = "compiled";
 /// Whether disks can be mounted.
 const DISKS: &str = "SLUICEBOX_CHAOS_DISKS";
 
@@ -164,11 +171,10 @@ struct Campaign {
 }
 
 impl Campaign {
-    fn new(from: u64, seeds: u64, arguments: &Arguments) -> Self {
+    fn new(from: u64, seeds: u64, arguments: &Arguments, (folder, binary): (PathBuf, PathBuf)) -> Self {
         let begin = Instant::now();
         let end = from.saturating_add(seeds);
         let api_servers = arguments.api_server;
-        let folder = workspace::target().join("chaos");
         let disks = std::env::var_os(DISKS).is_some();
         let unbroken = if disks { image::probe(&folder).err() } else { None };
         let (real, played): (Vec<u64>, Vec<u64>) = (from..end).partition(|seed| api_servers.is_real(*seed));
@@ -182,7 +188,7 @@ impl Campaign {
             means: Means { disks, api_servers, broken_disks: disks && unbroken.is_none() },
             unbroken,
             folder,
-            binary: arguments.program.clone().unwrap_or_else(|| workspace::target().join("debug/sluicebox")),
+            binary,
             kills: arguments.kills,
             outcomes: Mutex::default(),
         }
@@ -203,7 +209,7 @@ impl Campaign {
     fn work(&self, worker: u64) -> Result<()> {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
             let mut servers = Servers::start().await.context("cannot start the servers")?;
-            let cache = self.folder.join("compiled");
+            let cache = self.folder.join(COMPILED);
             while Instant::now() < self.until {
                 let Some(seed) = self.next(worker) else { break };
                 let folder = self.folder.join(format!("worker-{worker}"));
