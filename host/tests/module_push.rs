@@ -52,6 +52,15 @@ impl Wire {
 }
 
 #[tokio::test]
+async fn a_registry_that_never_answers_is_given_up() {
+    let wire = Wire::new().await;
+    wire.proxy.answer(Answer::Silence);
+    let said = wire.push(&["--plain-http", "--deadline", "1s"]).await;
+    assert!(said.code == 1 && said.error.contains("it was not done within 1s"), "{}", said.error);
+    assert!(said.error.contains("hint: is the registry up") && said.error.contains("`--deadline`"), "{}", said.error);
+}
+
+#[tokio::test]
 async fn a_password_goes_to_another_machine_in_clear_text_only_when_that_is_said() {
     let wire = Wire::new().await;
     wire.log_in();

@@ -333,6 +333,9 @@ pub struct PushArguments {
     /// Tell another machine the password without TLS, where anybody between here and there can read it: for networks that encrypt
     #[arg(long)]
     pub secrets_in_clear_text: bool,
+    /// Give up when it takes longer
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub deadline: TimeSpan,
 }
 
 /// A name that something may have: an empty one, such as a variable that is not set has left, would take nothing out.

@@ -6,11 +6,14 @@ use std::process::ExitCode;
 use sluicebox_registry::layout::SIGNATURE;
 use sluicebox_registry::{Config, Kind, PullError, Reference};
 use sluicebox_wasm::{COMPONENT_BYTES, read_component};
+use tokio::time::timeout;
 
 use super::arguments::PushArguments;
 use super::load;
 use crate::trust::signature::Signature;
 use crate::{folder, foundry, say};
+
+const AWAY: &str = "is the registry up, and can it be reached from here? try again when it is, or with a longer `--deadline`";
 
 /// Pushes what would be accepted, and says by which name nothing else can be pulled.
 pub(super) fn push(arguments: &PushArguments) -> ExitCode {
@@ -31,8 +34,8 @@ pub(super) fn push(arguments: &PushArguments) -> ExitCode {
     };
     if config.shows_secret(reference.host()) {
         return say::wrong(format_args!(
-            "you are logged in to {}, and without TLS anybody between here and there could read the password
-hint: leave out `--plain-http`, log out, or              add `--secrets-in-clear-text` where the network encrypts",
+            "you are logged in to {}, and without TLS anybody between here and there could read the password\n\
+             hint: leave out `--plain-http`, log out, or add `--secrets-in-clear-text` where the network encrypts",
             reference.host()
         ));
     }
@@ -61,7 +64,15 @@ hint: leave out `--plain-http`, log out, or              add `--secrets-in-clear
         }
     };
     let pushing = sluicebox_registry::push(&reference, component, &described.exports, &described.imports, annotations, &config);
-    match runtime.block_on(pushing) {
+    let deadline = arguments.deadline.0;
+    let Ok(pushed) = runtime.block_on(async { timeout(deadline, pushing).await }) else {
+        say::complaint(format_args!(
+            "error: `{reference}` was not pushed: it was not done within {}\nhint: {AWAY}",
+            arguments.deadline
+        ));
+        return ExitCode::FAILURE;
+    };
+    match pushed {
         Ok(pushed) => {
             say::line(reference.with_digest(&pushed.digest));
             ExitCode::SUCCESS
@@ -79,7 +90,7 @@ fn hint(error: &PullError) -> &'static str {
         Kind::Denied if error.keeps_secret() => {
             "have the registry name an `https` address for it, or add `--secrets-in-clear-text` where the network encrypts"
         }
-        Kind::Away => "is the registry up, and can it be reached from here? try again when it is",
+        Kind::Away => AWAY,
         Kind::Denied => {
             "log in (`docker login`, `oras login` or `podman login`) as somebody who may push there; a password is told in clear text only with \
              `--secrets-in-clear-text`"
