@@ -248,9 +248,16 @@ async fn a_module_for_the_cluster_has_sources_of_its_own_beside_those_of_the_nod
         server.create_pod(&pod("shop", name, node)).await.unwrap();
         until_told(&replicas, name).await;
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
     let count =
         |by: usize, words: &str| replicas.lines().iter().filter(|line| line.by == by && line.text.contains(words)).count();
+    let added = "\"change\":\"added\"";
+    let begin = Instant::now();
+    while count(holder.number, added) == 0 || count(other.number, added) == 0 {
+        assert!(begin.elapsed() < PATIENCE, "{:#?}", replicas.lines());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Whatever else would come.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     for name in ["here", "there"] {
         let told =
             |by: usize| replicas.lines().iter().filter(|line| line.by == by && created(line).as_deref() == Some(name)).count();
@@ -258,7 +265,7 @@ async fn a_module_for_the_cluster_has_sources_of_its_own_beside_those_of_the_nod
     }
     // Both of these run on the node `n1`.
     for replica in [&holder, &other] {
-        assert!(count(replica.number, "\"change\":\"added\"") == 1, "{:#?}", replicas.lines());
+        assert!(count(replica.number, added) == 1, "{:#?}", replicas.lines());
     }
     let labels = other.program.metrics(&["sluicebox_source_listed{"]).await.unwrap();
     assert!(labels.iter().any(|line| line.contains("source=\"pods\",lane=\"once\"")), "{labels:?}");

@@ -84,6 +84,24 @@ impl Replicas {
     }
 }
 
+/// A test that fails tells what they logged of the lease, and whatever was no news.
+impl Drop for Replicas {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for number in 0..self.started {
+            let log = std::fs::read_to_string(self.place.path(&format!("{number}.log"))).unwrap_or_default();
+            println!("the log of collector {number}:");
+            for line in
+                log.lines().filter(|line| line.contains("lease") || line.contains("standing by") || !line.contains("INFO"))
+            {
+                println!("  {line}");
+            }
+        }
+    }
+}
+
 impl Replica {
     /// Whether it holds the lease.
     pub async fn holds(&self) -> bool {

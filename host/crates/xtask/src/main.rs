@@ -20,6 +20,7 @@ mod remap;
 mod reproducible;
 mod sbom;
 mod test;
+mod test_failures;
 mod toolchain;
 mod typing;
 mod versions;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::say;
 use crate::modules::Compiler;
+use crate::test_failures::Failures;
 use crate::{chaos, check, deploy, lab, languages, modules, newcomer, reproducible, workspace};
 
 /// Run all tests, those against real servers too
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if let Err(error) = test(arguments, ci, &mut sum) {
         troubles.push(format!("{error:#}"));
     }
+    print!("{}", sum.failures);
     for trouble in &troubles {
         println!("\nTROUBLE: {trouble}");
     }
@@ -187,11 +189,12 @@ fn names_packages(arguments: &[String]) -> bool {
     names.next().is_some()
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Sum {
     passed: usize,
     failed: usize,
     skipped: usize,
+    failures: Failures,
 }
 
 /// Shows cargo's output as it comes and adds up what the test programs report.
@@ -213,6 +216,7 @@ fn follow(cargo: &mut Command, sum: &mut Sum) -> Result<ExitStatus> {
 impl Sum {
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
     fn add(&mut self, line: &str) {
+        self.failures.add(line);
         let Some((_, counts)) = line.split_once("test result: ").and_then(|(_, rest)| rest.split_once(". ")) else {
             return;
         };
@@ -255,7 +259,7 @@ mod tests {
         sum.add("running 3 tests");
         sum.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s");
         sum.add("test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s");
-        assert_eq!(sum, Sum { passed: 13, failed: 2, skipped: 1 });
+        assert_eq!((sum.passed, sum.failed, sum.skipped), (13, 2, 1));
     }
 
     #[test]

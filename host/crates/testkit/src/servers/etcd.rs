@@ -8,18 +8,24 @@ use anyhow::{Context, Result};
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::found;
 use super::https::{Call, Connection};
 use super::process::{ServerProcess, free_port};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Where files are memory. etcd waits for the disk at each change, and a disk that stalls for seconds is not what is tested.
+const IN_MEMORY: &str = "/dev/shm";
+/// etcd lays out 64 MiB for its log beforehand; several run at once.
+const ENOUGH: u64 = 2 << 30;
 
 /// A running etcd with an empty store.
 #[derive(Debug)]
 pub(super) struct Etcd {
     process: ServerProcess,
     port: u16,
+    _data: TempDir,
 }
 
 impl Etcd {
@@ -27,15 +33,16 @@ impl Etcd {
         let port = free_port()?;
         let clients = format!("http://127.0.0.1:{port}");
         let peers = format!("http://127.0.0.1:{}", free_port()?);
+        let data = data_folder()?;
         let mut command = Command::new(found::etcd()?);
         command
             .arg("--data-dir")
-            .arg(folder.join("etcd"))
+            .arg(data.path())
             .args(["--name", "default", "--initial-cluster", &format!("default={peers}")])
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
         let process = ServerProcess::start("etcd", &mut command, &folder.join("etcd.log"))?;
-        let mut etcd = Self { process, port };
+        let mut etcd = Self { process, port, _data: data };
         let probe = async || revision(port).await.map(drop);
         etcd.process.wait_until_ready(READY_WITHIN, probe).await?;
         Ok(etcd)
@@ -60,6 +67,14 @@ impl Etcd {
     pub(super) fn last_words(&self) -> String {
         self.process.last_words()
     }
+}
+
+/// A folder in memory where there is room for it, else one on the disk.
+fn data_folder() -> Result<TempDir> {
+    let has_room = rustix::fs::statvfs(IN_MEMORY).is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) >= ENOUGH);
+    let in_memory = has_room.then(|| tempfile::Builder::new().prefix("etcd-").tempdir_in(IN_MEMORY));
+    let folder = in_memory.and_then(Result::ok).map_or_else(tempfile::tempdir, Ok);
+    folder.context("cannot make a folder for etcd")
 }
 
 /// The store's present version: any read tells it.
