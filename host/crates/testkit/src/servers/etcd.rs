@@ -41,7 +41,7 @@ impl Etcd {
             .args(["--name", "default", "--initial-cluster", &format!("default={peers}")])
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
-        let process = ServerProcess::start("etcd", &mut command, &folder.join("etcd.log"))?;
+        let process = ServerProcess::start_with_data("etcd", &mut command, &folder.join("etcd.log"), Some(data.path()))?;
         let mut etcd = Self { process, port, _data: data };
         let probe = async || revision(port).await.map(drop);
         etcd.process.wait_until_ready(READY_WITHIN, probe).await?;

@@ -27,6 +27,11 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts a server in a process group of its own; what it prints is appended to the log.
     pub(crate) fn start(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
+        Self::start_with_data(name, command, log, None)
+    }
+
+    /// The same; what it wrote to the folder `data` goes with it when nobody is left to remove it.
+    pub(crate) fn start_with_data(name: &'static str, command: &mut Command, log: &Path, data: Option<&Path>) -> Result<Self> {
         let output =
             OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut server = command
@@ -36,7 +41,7 @@ impl ServerProcess {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name} ({})", command.get_program().display()))?;
-        match leash(&server) {
+        match leash(&server, data) {
             Ok(leash) => Ok(Self { name, server, leash, log: log.to_owned(), ended: false }),
             Err(error) => {
                 server.kill().and_then(|()| server.wait())?;
@@ -107,10 +112,13 @@ impl Drop for ServerProcess {
 
 /// A shell that waits on a pipe which nobody writes to: it wakes up when our end closes, that is when we are gone, and takes the server
 /// along. Statics are never dropped and a killed test drops nothing, so dropping alone would leave servers behind.
-fn leash(server: &Child) -> Result<Child> {
+fn leash(server: &Child, data: Option<&Path>) -> Result<Child> {
     let group = group(server)?.as_raw_nonzero();
+    // What it is killed in the middle of takes a moment to end.
+    let tidy = if data.is_some() { "; sleep 0.2; rm -rf \"$0\"" } else { "" };
     Command::new("sh")
-        .args(["-c", &format!("read -r never; kill -9 -{group}")])
+        .args(["-c", &format!("read -r never; kill -9 -{group}{tidy}")])
+        .args(data)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -184,12 +192,17 @@ mod tests {
         let mark = folder.path().join("server");
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0\".new; mv \"$0\".new \"$0\"; exec sleep 60"]).arg(&mark);
-        let mut server = ServerProcess::start("a server", &mut command, &folder.path().join("log")).unwrap();
+        let data = folder.path().join("its data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("log"), "begun").unwrap();
+        let log = folder.path().join("log");
+        let mut server = ServerProcess::start_with_data("a server", &mut command, &log, Some(&data)).unwrap();
         eventually(|| mark.exists()).await;
         let child = std::fs::read_to_string(&mark).unwrap();
         // What the kernel does for us when we are killed: our end of the pipe closes.
         drop(server.leash.stdin.take());
         eventually(|| is_gone(child.trim())).await;
+        eventually(|| !data.exists()).await;
     }
 
     fn is_gone(process: &str) -> bool {
