@@ -350,7 +350,8 @@ pub struct Sink {
     pub write_deadline: TimeSpan,
 }
 
-/// Probes and metrics over HTTP: `/metrics` (Prometheus text), `/livez`, `/readyz`.
+/// Probes and metrics over HTTP: `/metrics` (Prometheus text), `/livez`, `/readyz`. They are answered from the beginning: while modules are
+/// being compiled, for which a small node may need a minute, `/livez` says yes, and `/readyz` no and why.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Admin {
