@@ -2,6 +2,7 @@
 
 mod clashes;
 mod component;
+mod nowhere;
 mod scope;
 pub mod shares;
 mod trust;
@@ -185,6 +186,7 @@ pub fn plan(config: Config, document: &Document) -> (Plan, Vec<Problem>) {
         .filter_map(|(name, module)| check.lane(name, module, (&config.sources, &sources), &sinks, &trusted))
         .collect();
     let mut sinks: Vec<SinkPlan> = config.sinks.iter().filter_map(|(name, sink)| check.sink(name, sink)).collect();
+    nowhere::find(&mut check, &lanes, &sinks);
     let queues = shares::check(&mut check, config.memory.queues, &mut lanes, &mut sinks);
     let plan = Plan {
         node_name: config.node_name,
