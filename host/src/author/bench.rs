@@ -96,7 +96,7 @@ fn scripts(arguments: &BenchArguments) -> Result<Vec<(String, Script)>, String> 
 }
 
 fn read(path: &PathBuf) -> Result<(String, Script), String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = paths::read(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let script = cases::script(&cases::read(&name, &text)?)?;
     Ok((name, script))
