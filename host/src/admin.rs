@@ -33,12 +33,27 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// How long an address may still be in use by whoever was here before.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What there is to show.
+/// What there is to show, as it comes to be there.
+#[derive(Default)]
 pub struct Shown {
-    /// What is counted.
-    pub meters: Arc<Meters>,
-    /// What became of changes.
-    pub status: Arc<Status>,
+    /// What is counted: from before the first module is read.
+    pub meters: OnceLock<Arc<Meters>>,
+    /// What became of changes: from when every lane has its module, or has none.
+    pub status: OnceLock<Arc<Status>>,
+}
+
+impl Shown {
+    fn whole(&self) -> Option<(&Meters, &Status)> {
+        Some((self.meters.get()?, self.status.get()?))
+    }
+
+    /// What the program is busy with before there is anything to be ready.
+    fn beginning(&self) -> &'static str {
+        match self.meters.get() {
+            None => "[-] starting: directories and stores are being opened\n",
+            Some(_) => "[-] starting: modules are being compiled\n",
+        }
+    }
 }
 
 /// Begins to listen; the error names the address.
@@ -55,8 +70,8 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Answers until dropped. Until there is something to show, the program is starting.
-pub async fn serve(listener: TcpListener, shown: Arc<OnceLock<Shown>>) -> Infallible {
+/// Answers until dropped. Until there is all to show, the program is starting.
+pub async fn serve(listener: TcpListener, shown: Arc<Shown>) -> Infallible {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -79,9 +94,9 @@ pub async fn serve(listener: TcpListener, shown: Arc<OnceLock<Shown>>) -> Infall
     }
 }
 
-async fn converse(stream: TcpStream, shown: Arc<OnceLock<Shown>>) {
+async fn converse(stream: TcpStream, shown: Arc<Shown>) {
     let service = service_fn(move |request| {
-        let response = answer(&request, shown.get());
+        let response = answer(&request, &shown);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -95,20 +110,23 @@ async fn converse(stream: TcpStream, shown: Arc<OnceLock<Shown>>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, shown: Option<&Shown>) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            let (ready, text) = shown.map_or((false, "[-] starting\n".to_owned()), readiness);
+            let (ready, text) = match shown.whole() {
+                Some((meters, status)) => readiness(meters, status),
+                None => (false, shown.beginning().to_owned()),
+            };
             (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, text)
         }
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            (StatusCode::OK, METRICS, shown.map_or_else(String::new, |shown| render(&shown.meters)))
+            (StatusCode::OK, METRICS, shown.meters.get().map_or_else(String::new, |meters| render(meters)))
         }
         (&Method::GET | &Method::HEAD, "/status") => {
-            let status = shown.map_or_else(|| serde_json::json!({}), |shown| shown.status.show(&shown.meters));
+            let status = shown.whole().map_or_else(|| serde_json::json!({}), |(meters, status)| status.show(meters));
             (StatusCode::OK, "application/json", format!("{status:#}\n"))
         }
         (&Method::GET | &Method::HEAD, _) => {
@@ -124,27 +142,27 @@ fn answer(request: &Request<Incoming>, shown: Option<&Shown>) -> Response<Full<B
 
 /// Ready when every source has told what was there and every module is at work. A sink that is away does not make the collector
 /// unready: restarting or avoiding it would not help, and entries wait.
-pub fn readiness(shown: &Shown) -> (bool, String) {
+fn readiness(meters: &Meters, status: &Status) -> (bool, String) {
     let mut ready = true;
     let mut text = String::new();
     let mut say = |good: bool, needed: bool, name: &str, state: &str| {
         ready &= good || !needed;
         let _infallible = writeln!(text, "[{}] {name}: {state}", if good { '+' } else { '-' });
     };
-    for row in shown.meters.sources() {
+    for row in meters.sources() {
         let good = row.meter.listed.get() == 1;
         let of = row.lane.map(|lane| format!(" of module {lane}")).unwrap_or_default();
         say(good, true, &format!("source {}{of}", row.name), if good { "listed" } else { "has not yet told what is there" });
     }
-    for row in shown.meters.lanes() {
+    for row in meters.lanes() {
         let good = row.meter.ready.get() == 1;
         let fault = row.meter.last_fault.get().map(|fault| format!("no instance is at work: {fault}"));
         let idle = fault.unwrap_or_else(|| "no instance is at work".to_owned());
         let state = row.failure.as_deref().unwrap_or(if good { "at work" } else { &idle });
-        let remark = shown.status.remark(&row.name).filter(|_| row.failure.is_none()).map(|remark| format!("; {remark}"));
+        let remark = status.remark(&row.name).filter(|_| row.failure.is_none()).map(|remark| format!("; {remark}"));
         say(good, true, &format!("module {}", row.name), &format!("{state}{}", remark.unwrap_or_default()));
     }
-    for row in shown.meters.sinks() {
+    for row in meters.sinks() {
         let good = row.meter.ready.get() == 1;
         let untried = row.meter.writes.count() == 0;
         let state = if good { "takes entries" } else { "does not take entries; they wait" };

@@ -49,7 +49,8 @@ pub enum Command {
     /// below it stand the roles that grant the rights that are missing, and the mounts and security contexts that help.
     ///
     /// A right that is refused and that nothing here needs is "not granted, not needed": one to make a `ConfigMap` that is there already, or to
-    /// get what commonly nothing stands above.
+    /// get what commonly nothing stands above. What the configuration only does better with is told as "goes without", with what is then not
+    /// named and what grants it.
     ///
     /// Exit codes: 0 all is right, 1 something is missing or the API server does not answer, 2 wrong configuration.
     Check(CheckArguments),

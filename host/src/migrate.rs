@@ -13,7 +13,7 @@ mod mape;
 mod span;
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use arguments::{AlumetArguments, EnvironmentArguments, FlagArguments, MigrateArguments, SystemArguments};
@@ -116,13 +116,41 @@ fn find(arguments: &EnvironmentArguments, system: &System) -> Result<Found, Stri
     if let Some(path) = &arguments.env_file {
         return Ok(env_file::read(&read(path)?, &of_process));
     }
-    if let Some(path) = &arguments.manifest {
+    if !arguments.manifest.is_empty() {
         let has = |name: &str| !system.common.contains(&name) && system.settings.iter().any(|setting| setting.name == name);
         let wanted = manifest::Wanted { container: arguments.container.as_deref(), image: system.program, has: &has };
-        return manifest::read(&read(path)?, &wanted).map_err(|error| format!("{}: {error}", path.display()));
+        let mut objects = Vec::new();
+        for path in files(&arguments.manifest)? {
+            objects.extend(manifest::objects(&read(&path)?).map_err(|error| format!("{}: {error}", path.display()))?);
+        }
+        let names: Vec<String> = arguments.manifest.iter().map(|path| path.display().to_string()).collect();
+        return manifest::read(&objects, &wanted).map_err(|error| format!("{}: {error}", names.join(", ")));
     }
     let text = |text: std::ffi::OsString| text.into_string().ok();
     Ok(env_file::of_process(std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)))))
+}
+
+/// The files, and in place of each directory the manifests that are in it, in the order of their names.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let is_manifest =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|one| ending == *one));
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let failed = |error: std::io::Error| format!("cannot list {}: {error}", path.display());
+        let entries = std::fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        let mut within: Vec<PathBuf> = entries.map_err(failed)?;
+        within.retain(is_manifest);
+        if within.is_empty() {
+            return Err(format!("there is no manifest in {}\nhint: they end in .yaml, .yml or .json", path.display()));
+        }
+        within.sort();
+        files.append(&mut within);
+    }
+    Ok(files)
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -15,7 +15,7 @@ use sluicebox_sources::kubernetes::{Api, Trouble, lease::Election};
 use crate::live;
 use crate::plan::Plan;
 use crate::say;
-use node::Looked;
+use node::{Looked, Problem};
 use rights::{Around, Rights, kubelets, rights};
 use spared::{Granted, spared};
 
@@ -47,8 +47,9 @@ pub fn permissions(plan: &Plan, node: &str, fed: &[Vec<String>]) -> ExitCode {
         say::complaint(format_args!("error: {error}"));
         return ExitCode::FAILURE;
     }
-    let all =
-        looked.iter().all(|looked| looked.problem.is_none()) && allowed.iter().all(|(_, _, granted)| *granted != Granted::No);
+    let is_missing = |problem: &Problem| problem.loss.is_none();
+    let all = !looked.iter().filter_map(|looked| looked.problem.as_ref()).any(is_missing)
+        && allowed.iter().all(|(_, _, granted)| *granted != Granted::No);
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -118,7 +119,11 @@ fn tell(looked: &[Looked], allowed: &Allowed) {
     let at_the_node = looked.iter().map(|looked| Row {
         what: looked.what.clone(),
         by: looked.by.clone(),
-        outcome: looked.problem.as_ref().map_or_else(|| "ok".to_owned(), |(cause, _)| format!("missing: {cause}")),
+        outcome: match &looked.problem {
+            None => "ok".to_owned(),
+            Some(Problem { cause, loss: None, .. }) => format!("missing: {cause}"),
+            Some(Problem { cause, .. }) => format!("goes without: {cause}"),
+        },
     });
     let at_the_server = allowed.iter().map(|(deed, by, granted)| Row {
         what: words(deed),
@@ -141,8 +146,12 @@ fn tell(looked: &[Looked], allowed: &Allowed) {
         say::line(format_args!("{text:what$}  {whom:by$}  {outcome}"));
     }
     for Looked { what, problem, .. } in looked {
-        if let Some((_, cure)) = problem {
-            say::line(format_args!("\nto {what}: {cure}"));
+        match problem {
+            Some(Problem { cure, loss: None, .. }) => say::line(format_args!("\nto {what}: {cure}")),
+            Some(Problem { cure, loss: Some(loss), .. }) => {
+                say::line(format_args!("\nwithout the right to {what}, not named are {loss}; to have them named: {cure}"));
+            }
+            None => {}
         }
     }
     let roles = rules::rules(allowed.iter().filter(|(_, _, granted)| *granted == Granted::No).map(|(deed, ..)| deed));

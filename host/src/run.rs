@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -102,7 +102,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         None => None,
     };
     // Probes are answered from the beginning: compiling modules takes a while.
-    let (shown, counted) = (Arc::<OnceLock<Shown>>::default(), OnceLock::<Arc<Meters>>::new());
+    let shown = Arc::<Shown>::default();
     let serving = async {
         match listener {
             Some(listener) => match admin::serve(listener, Arc::clone(&shown)).await {},
@@ -117,7 +117,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         };
         let Wired { mut pipeline, changes, parts, mut election } = wired;
         let parts = Arc::new(parts);
-        counted.get_or_init(|| Arc::clone(&parts.meters));
+        shown.meters.get_or_init(|| Arc::clone(&parts.meters));
         let begun = tokio::select! {
             begun = Live::begin(Arc::clone(&parts), changes, &mut pipeline, (&arguments.config, as_read), document) => Some(begun),
             () = &mut stop => None,
@@ -127,7 +127,7 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
             let report = pipeline.run_until(std::future::ready(()), plan.shutdown_grace).await;
             return begun.map_or(Ok(report), |begun| begun.map(|_| Report::default()));
         };
-        shown.get_or_init(|| Shown { meters: Arc::clone(&parts.meters), status: live.status() });
+        shown.status.get_or_init(|| live.status());
         let announced = Arc::clone(&parts.announced);
         let leadership = election.as_ref().map(Election::leadership);
         let mut kept = None;
@@ -155,11 +155,11 @@ async fn work(plan: &Plan, (document, as_read): (Document, Fingerprint), argumen
         never = tidy() => match never {},
         () = hurry => {
             error!("asked to stop a second time");
-            account(counted.get());
+            account(shown.meters.get());
             return Ok(false);
         }
     };
-    account(counted.get());
+    account(shown.meters.get());
     if report.is_clean() {
         info!("stopped");
     } else {

@@ -386,6 +386,7 @@ sinks:
     );
     assert_eq!(code, Some(2), "{said}");
     let expected = [
+        ("line 3: `modules.lines.to.0`: `a` would refuse every message of `json-lines`", "name a sink of messages"),
         (
             "line 6: `sinks.b.config-maps.name`: `sinks.a` writes to the ConfigMap `default/edges-1`, too",
             "a ConfigMap of its own",

@@ -233,6 +233,43 @@ fn a_manifest_s_references_stay_variables_of_the_pod() {
     assert!(said.contains("from the Secret `more`") && !said.contains("KAFKA_SERVICE_HOST"), "{said}");
 }
 
+#[test]
+fn what_a_manifest_takes_from_other_files_is_looked_for_where_they_are_given() {
+    let place = Place::new();
+    let write = |name: &str, text: &str| {
+        std::fs::write(place.path(name), text).unwrap();
+        place.path(name).display().to_string()
+    };
+    let pod = write(
+        "pod.yaml",
+        "kind: Pod\nspec:\n  containers:\n  - name: publisher\n    image: x/kubernetes-prometheus-publisher\n    env:\n\
+         \x20   - {name: PROMETHEUS_HOST, value: prometheus}\n    envFrom: [{configMapRef: {name: kafka}}, {secretRef: {name: more}}]\n",
+    );
+    let map = write(
+        "map.json",
+        "{\"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"kafka\"}, \"data\": {\"KAFKA_IP\": \"10.0.0.9\"}}",
+    );
+    let migrate = |paths: &[&str]| {
+        let paths = paths.iter().flat_map(|path| ["-f", path]);
+        let output = with(&["migrate", "mape"].into_iter().chain(paths).collect::<Vec<_>>(), &[]);
+        (text(&output.stdout), text_of(&output))
+    };
+    let hint = |kind: &str, name: &str| format!("`kubectl get {kind} {name} -o yaml > {name}.yaml`");
+    let (printed, said) = migrate(&[&pod]);
+    assert!(said.contains(&hint("configmap", "kafka")) && said.contains(&hint("secret", "more")), "{said}");
+    assert!(!printed.contains("${KAFKA_IP}"), "{printed}");
+    let (printed, said) = migrate(&[&pod, &map]);
+    assert!(!said.contains("ConfigMap") && said.contains(&hint("secret", "more")), "{said}");
+    assert!(printed.contains("brokers: [\"${KAFKA_IP}:"), "{printed}");
+    write("secret.yml", "kind: Secret\nmetadata: {name: more}\ndata: {KAFKA_PORT: OTA5Mw==}\n");
+    let (printed, said) = migrate(&[&place.path(".").display().to_string()]);
+    assert_eq!(said, "");
+    assert!(printed.contains("brokers: [\"${KAFKA_IP}:${KAFKA_PORT}\"]"), "{printed}");
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let (_, said) = migrate(&[&place.path("empty").display().to_string()]);
+    assert!(said.contains("there is no manifest in") && said.contains("hint: they end in .yaml"), "{said}");
+}
+
 fn text_of(output: &Output) -> String {
     text(&output.stderr)
 }

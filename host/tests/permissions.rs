@@ -15,13 +15,13 @@ use sluicebox_testkit::tracer::{Answer, SIX, Tracer};
 use support::{PATIENCE, Place, SLOW, binary};
 
 /// Everything that asks the API server.
-fn configuration(socket: &Path, root: &Path) -> String {
+fn configuration(socket: &Path, processes: &Path, root: &Path) -> String {
     format!(
         "lease: {{duration: 3s, renew-deadline: 2s, retry-period: 500ms}}\n\
          reload: {{kubernetes-events: true, poll: 200ms}}\n\
          sources:\n  pods: {{}}\n  services: {{}}\n  namespaces: {{}}\n  nodes: {{}}\n  inventory: {{period: 1s}}\n\
-         \x20 tracer: {{socket: {}, period: 500ms}}\n\
-         \x20 cgroups: {{period: 1s, root: {}}}\n\
+         \x20 tracer: {{socket: {}, period: 500ms, host-proc: {}}}\n\
+         \x20 cgroups: {{period: 1s, root: {}, metrics: [cpu, memory]}}\n\
          modules:\n\
          \x20 metadata: {{use: pod-metadata, settings: {{details: true}}, to: [cluster]}}\n\
          \x20 transactions: {{use: connection-transactions, to: [cluster]}}\n\
@@ -30,6 +30,7 @@ fn configuration(socket: &Path, root: &Path) -> String {
          \x20 usage: {{use: pod-metrics, from: [cgroups], to: [lines]}}\n\
          sinks:\n  cluster: {{config-maps: {{namespace: default, period: 1s}}}}\n  lines: {{stdout: {{}}}}\n",
         socket.display(),
+        processes.display(),
         root.display(),
     )
 }
@@ -183,7 +184,11 @@ async fn what_is_listed_is_what_the_program_asks_for() {
     let _tracer = Tracer::start(&socket, Answer::Report(SIX.into())).unwrap();
     let watched = Watched::start(&place).await;
     let kubelet = Kubelet::pretended(&place.path("host")).unwrap();
-    let config = watched.configure(&place, &configuration(&socket, kubelet.root()));
+    // Processes that can be seen, and whose network namespaces cannot.
+    let processes = place.path("processes");
+    std::fs::create_dir_all(processes.join("1")).unwrap();
+    std::fs::write(processes.join("1/cgroup"), "0::/\n").unwrap();
+    let config = watched.configure(&place, &configuration(&socket, &processes, kubelet.root()));
     watched.server.create_namespace("shop").await.unwrap();
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}});
     watched.server.request(Method::POST, "/api/v1/nodes", Some(&node)).await.unwrap();
@@ -203,6 +208,7 @@ async fn what_is_listed_is_what_the_program_asks_for() {
     wait("the roles count", granted).await;
     let all = check(&config);
     assert!(!text(&all).contains("---"), "{}", text(&all));
+    goes_without_network_namespaces(&all, &processes);
 
     // One right taken away is named, and nothing else.
     for (role, resource, verb, row) in [
@@ -230,6 +236,17 @@ async fn what_is_listed_is_what_the_program_asks_for() {
     };
     wait("they are not needed", async || spared.iter().all(|right| is_spared(&text(&check(&config)), right))).await;
     assert_eq!(missing(&text(&check(&config))), Vec::<String>::new());
+}
+
+/// What is only better with a right is said, and is no error.
+fn goes_without_network_namespaces(all: &Output, processes: &Path) {
+    let printed = text(all);
+    assert_eq!(all.status.code(), Some(0), "{printed}");
+    let what = format!("look at network namespaces in {}", processes.display());
+    let row = printed.lines().find(|line| line.starts_with(&what)).unwrap();
+    assert!(row.ends_with("  goes without: No such file or directory (os error 2)"), "{row}");
+    assert!(printed.contains(&format!("without the right to {what}, not named are the other end")), "{printed}");
+    assert!(printed.contains("SYS_PTRACE"), "{printed}");
 }
 
 /// The program runs with the rights, and asks for nothing else.

@@ -1,6 +1,6 @@
 //! `sluicebox module bench`: how fast a module is, what it holds and weighs, and whether that is within a budget.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -95,8 +95,8 @@ fn scripts(arguments: &BenchArguments) -> Result<Vec<(String, Script)>, String> 
     Ok(scripts)
 }
 
-fn read(path: &PathBuf) -> Result<(String, Script), String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+fn read(path: &Path) -> Result<(String, Script), String> {
+    let text = paths::read(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let script = cases::script(&cases::read(&name, &text)?)?;
     Ok((name, script))

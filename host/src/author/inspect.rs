@@ -104,9 +104,9 @@ fn parts(anatomy: &Anatomy) -> String {
         let names: Vec<String> = names.collect();
         if names.is_empty() { "it does not say".to_owned() } else { names.join(", ") }
     };
-    let Anatomy { code_bytes, data_bytes, name_bytes, debug_bytes, .. } = anatomy;
-    let backtraces = match (name_bytes, debug_bytes) {
-        (0, _) => "numbers of functions: it was stripped",
+    let Anatomy { code_bytes, data_bytes, name_bytes, is_named, debug_bytes, .. } = anatomy;
+    let backtraces = match (is_named, debug_bytes) {
+        (false, _) => "numbers of functions: it was stripped",
         (_, 0) => "names of functions",
         _ => "names of functions; it carries debug information, too",
     };

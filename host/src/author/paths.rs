@@ -1,4 +1,4 @@
-//! Which case files are meant.
+//! Which case files are meant, and what stands in them.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,15 @@ pub(super) fn cases(meant: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(all)
 }
 
+/// What stands in a case file. A pipe or a device has no end that one could wait for, and is not read.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
 fn listed(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let tried = |error: std::io::Error| format!("cannot list the cases in {}: {error}", folder.display());
     let mut paths = Vec::new();
@@ -31,4 +40,25 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, String> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.json");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            assert_eq!(read(path), Err("it is no regular file".to_owned()), "{}", path.display());
+        }
+        let link = folder.path().join("link.json");
+        std::fs::write(folder.path().join("case.json"), "{}").unwrap();
+        std::os::unix::fs::symlink("case.json", &link).unwrap();
+        assert_eq!(read(&link), Ok("{}".to_owned()));
+    }
 }

@@ -16,7 +16,7 @@ use super::arguments::{RecordArguments, ReplayArguments};
 use super::cases::{self, Made, Step};
 use super::recording::{Answer, Asked, MOST_TIME, Request};
 use super::redact::{occurs, unread};
-use super::{layout, load};
+use super::{layout, load, paths};
 use crate::{harmless, say};
 
 /// A collector looks for requests every second.
@@ -156,7 +156,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> ExitCode {
     };
     let mut code = ExitCode::SUCCESS;
     for path in &paths {
-        let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let read = paths::read(path);
         let script = match read.and_then(|text| cases::read("replayed", &text)).and_then(|case| cases::script(&case)) {
             Ok(script) => script,
             Err(error) => return say::wrong(format_args!("cannot read the case {}: {error}", path.display())),

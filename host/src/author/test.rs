@@ -9,7 +9,7 @@ use super::arguments::TestArguments;
 use super::bless::bless;
 use super::cases::{self, Case, Made, Mismatch, Script, Wanted};
 use super::difference::difference;
-use super::load;
+use super::{load, paths};
 use crate::{harmless, say};
 
 const MARGIN: &str = "  ";
@@ -81,7 +81,7 @@ fn one(path: &Path, module: &Module, limits: &Limits, is_to_bless: bool, tally: 
 }
 
 fn read(path: &Path) -> Result<(String, Case, Script), String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = paths::read(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let case = cases::read(&name, &text)?;
     let script = cases::script(&case)?;

@@ -46,8 +46,10 @@ pub struct EnvironmentArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "manifest")]
     pub env_file: Option<PathBuf>,
     /// A Kubernetes manifest in YAML, with the `env` and `args` of the old program's container; `-` for standard input
-    #[arg(long, value_name = "FILE")]
-    pub manifest: Option<PathBuf>,
+    ///
+    /// May be given several times, and be a directory of such files: what `envFrom` names is looked for in all of them.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub manifest: Vec<PathBuf>,
     /// With `--manifest`: the container, where it is not plain which one is meant
     #[arg(long, value_name = "NAME", requires = "manifest")]
     pub container: Option<String>,

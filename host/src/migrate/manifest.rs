@@ -15,14 +15,22 @@ pub(super) struct Wanted<'names> {
     pub(super) has: &'names dyn Fn(&str) -> bool,
 }
 
-/// Reads the settings of the container that is wanted.
-pub(super) fn read(text: &str, wanted: &Wanted<'_>) -> Result<Found, String> {
-    let (mut containers, mut maps) = (Vec::new(), Vec::new());
-    for document in documents(text) {
+/// The objects that stand in a text.
+pub(super) fn objects(text: &str) -> Result<Vec<Json>, String> {
+    let parsed = documents(text).into_iter().map(|document| {
         // A manifest has no variables: what looks like one is text.
-        let (document, _) = parse(&document.replace('$', "$$"), &|_| None)
-            .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
-        collect(&document.value, &mut containers, &mut maps);
+        parse(&document.replace('$', "$$"), &|_| None)
+            .map(|(document, _)| document.value)
+            .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))
+    });
+    parsed.collect()
+}
+
+/// Reads the settings of the container that is wanted.
+pub(super) fn read(objects: &[Json], wanted: &Wanted<'_>) -> Result<Found, String> {
+    let (mut containers, mut maps) = (Vec::new(), Vec::new());
+    for object in objects {
+        collect(object, &mut containers, &mut maps);
     }
     let names: Vec<String> = containers.iter().map(|container| format!("`{}`", string(container, "/name"))).collect();
     let names = names.join(", ");
@@ -77,7 +85,7 @@ fn collect(object: &Json, containers: &mut Vec<Json>, maps: &mut Vec<Json>) {
     for item in list(object, "/items") {
         collect(item, containers, maps);
     }
-    if string(object, "/kind") == "ConfigMap" {
+    if matches!(string(object, "/kind").as_str(), "ConfigMap" | "Secret") {
         maps.push(object.clone());
     }
     for spec in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
@@ -106,27 +114,27 @@ fn words(container: &Json) -> impl Iterator<Item = &Json> {
     ["/command", "/args"].into_iter().flat_map(|part| list(container, part))
 }
 
-/// The settings of a container. `maps` are the `ConfigMap`s beside it.
+/// The settings of a container. `maps` are the `ConfigMap`s and Secrets beside it.
 fn settings(container: &Json, maps: &[Json]) -> Found {
     let mut found = Found::default();
     // Before `env`, which counts where both set a variable.
     for source in list(container, "/envFrom") {
-        let of_this = |map: &&Json| string(map, "/metadata/name") == string(source, "/configMapRef/name");
-        if let Some(data) = maps.iter().find(of_this).and_then(|map| map.pointer("/data")).and_then(Json::as_object) {
-            for name in data.keys().map(|key| format!("{}{key}", string(source, "/prefix"))) {
-                let value = Value::elsewhere(&name, format!("the ConfigMap `{}`", string(source, "/configMapRef/name")));
-                found.variables.insert(name, value);
-            }
-            continue;
-        }
-        let (kind, name) = match source.pointer("/secretRef/name") {
-            Some(_) => ("Secret", string(source, "/secretRef/name")),
-            None => ("ConfigMap", string(source, "/configMapRef/name")),
+        let (kind, reference) = match source.pointer("/secretRef") {
+            Some(_) => ("Secret", "/secretRef/name"),
+            None => ("ConfigMap", "/configMapRef/name"),
         };
-        found.warnings.push(format!(
-            "`envFrom` takes variables from the {kind} `{name}`, which cannot be read from here: what is set there and means something is \
-             not in this configuration; write it as `env` and try again"
-        ));
+        let called = string(source, reference);
+        let is_it = |map: &&Json| string(map, "/kind") == kind && string(map, "/metadata/name") == called;
+        let Some(map) = maps.iter().find(is_it) else {
+            found.warnings.push(elsewhere(kind, &called));
+            continue;
+        };
+        // Of a Secret, too, no more than the names.
+        let data = ["/data", "/stringData"].into_iter().filter_map(|part| map.pointer(part).and_then(Json::as_object));
+        for name in data.flat_map(|data| data.keys()).map(|key| format!("{}{key}", string(source, "/prefix"))) {
+            let value = Value::elsewhere(&name, format!("the {kind} `{called}`"));
+            found.variables.insert(name, value);
+        }
     }
     for variable in list(container, "/env") {
         let name = string(variable, "/name");
@@ -138,6 +146,15 @@ fn settings(container: &Json, maps: &[Json]) -> Found {
     }
     found.arguments = words(container).map(|word| found.expanded(&text(word))).collect();
     found
+}
+
+/// What is to be said of variables that stand in an object that is not there.
+fn elsewhere(kind: &str, name: &str) -> String {
+    let command = format!("kubectl get {} {name} -o yaml > {name}.yaml", kind.to_lowercase());
+    format!(
+        "`envFrom` takes variables from the {kind} `{name}`, which is in no file that was given: what is set there and means something is \
+         not in this configuration\nhint: `{command}`, in the namespace of the pod, and add `--manifest {name}.yaml`"
+    )
 }
 
 /// What a `valueFrom` refers to.
@@ -180,6 +197,10 @@ mod tests {
                        {fieldPath: spec.nodeName}}}\n        - {name: A, value: \"$$x-$(NODE)\"}\n        - {name: B, valueFrom: \
                        {secretKeyRef: {name: s, key: k}}}\n        envFrom: [{configMapRef: {name: more}}]\n";
 
+    fn read(text: &str, wanted: &Wanted<'_>) -> Result<Found, String> {
+        super::read(&objects(text).unwrap(), wanted)
+    }
+
     fn wanted(container: Option<&str>) -> Wanted<'_> {
         Wanted { container, image: "pod-meta-exporter", has: &|name| name.starts_with("EXPORTER_") }
     }
@@ -204,6 +225,18 @@ mod tests {
         assert_eq!(found.warnings, Vec::<String>::new());
         assert_eq!(found.variables["EXPORTER_NODE_NAME"].written, "${EXPORTER_NODE_NAME}");
         assert_eq!(found.variables["A"].written, "$$x-${NODE}", "what `env` sets counts");
+    }
+
+    #[test]
+    fn a_secret_that_is_there_says_which_variables_it_sets_and_nothing_else() {
+        let secret = "kind: Secret\nmetadata: {name: more}\ndata: {EXPORTER_NODE_NAME: aGlkZGVu}\nstringData: {P: hidden}\n---\n";
+        let text = format!("{secret}{}", TWO.replace("configMapRef: {name: more}", "secretRef: {name: more}, prefix: X_"));
+        let found = read(&text, &wanted(None)).unwrap();
+        assert_eq!(found.warnings, Vec::<String>::new());
+        assert_eq!(found.variables["X_EXPORTER_NODE_NAME"].whence.as_deref(), Some("the Secret `more`"));
+        assert!(found.variables.contains_key("X_P") && !format!("{found:?}").contains("hidden"));
+        let other = read(&format!("{secret}{TWO}"), &wanted(None)).unwrap();
+        assert!(other.warnings[0].contains("`kubectl get configmap more -o yaml > more.yaml`"), "{:?}", other.warnings);
     }
 
     #[test]

@@ -21,9 +21,21 @@ pub(super) struct Looked {
     pub(super) what: String,
     /// The part of the configuration that needs it.
     pub(super) by: String,
-    /// What is in the way, and what helps.
-    pub(super) problem: Option<(String, String)>,
+    pub(super) problem: Option<Problem>,
 }
+
+/// What is in the way of something.
+pub(super) struct Problem {
+    pub(super) cause: String,
+    /// What helps.
+    pub(super) cure: String,
+    /// What is not told for it, where the program goes on without; nothing where that is no work any more.
+    pub(super) loss: Option<&'static str>,
+}
+
+/// What a report of a tracer has less where nobody may look at the network namespaces of processes: the rest is known by process and address.
+const NO_NAMESPACES: &str =
+    "the other end of a connection on loopback, and the source of one whose process was gone before it was seen";
 
 /// Looks at everything. Blocks.
 pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
@@ -38,7 +50,7 @@ pub(super) fn look(plan: &Plan, fed: &[Vec<String>]) -> Vec<Looked> {
         node.tracer(config);
     }
     if let Some(config) = plan.sources.inventory.as_ref().filter(|_| is_used("inventory")) {
-        node.processes("sources.inventory", &config.host_proc, false);
+        node.processes("sources.inventory", &config.host_proc);
     }
     if let Some(config) = plan.sources.prometheus.as_ref().filter(|_| is_used("prometheus")) {
         node.http("sources.prometheus", &config.http);
@@ -74,7 +86,7 @@ struct Node {
 
 impl Node {
     fn add(&mut self, what: String, by: &str, outcome: Result<(), String>, cure: &str) {
-        let problem = outcome.err().map(|cause| (cause, cure.to_owned()));
+        let problem = outcome.err().map(|cause| Problem { cause, cure: cure.to_owned(), loss: None });
         self.looked.push(Looked { what, by: by.to_owned(), problem });
     }
 
@@ -121,8 +133,11 @@ impl Node {
     }
 
     fn port(&mut self, by: &str, address: SocketAddr) {
-        let problem = listen(address, self.state.as_deref()).err().map(|(cause, cure)| (cause, cure.to_owned()));
-        self.looked.push(Looked { what: format!("listen on {address}"), by: by.to_owned(), problem });
+        let (outcome, cure) = match listen(address, self.state.as_deref()) {
+            Ok(()) => (Ok(()), ""),
+            Err((cause, cure)) => (Err(cause), cure),
+        };
+        self.add(format!("listen on {address}"), by, outcome, cure);
     }
 
     fn directory(&mut self, by: &str, directory: &Path, cure: &str) {
@@ -147,7 +162,8 @@ impl Node {
             }
         }
         if config.metrics.of_the_network() {
-            self.processes("sources.cgroups", Path::new("/proc"), true);
+            self.processes(by, Path::new("/proc"));
+            self.namespaces(by, Path::new("/proc"), None);
         }
     }
 
@@ -161,7 +177,8 @@ impl Node {
             self.directory(by, directory, "mount a directory of the host there, writable for the user of the container");
         }
         if config.kubernetes {
-            self.processes(by, &config.host_proc, true);
+            self.processes(by, &config.host_proc);
+            self.namespaces(by, &config.host_proc, Some(NO_NAMESPACES));
         }
     }
 
@@ -170,18 +187,20 @@ impl Node {
         self.add(format!("connect to {}", socket.display()), by, connected, cure);
     }
 
-    /// The host's processes, and where that is needed their network namespaces, which not everybody may look at.
-    fn processes(&mut self, by: &str, proc: &Path, with_networks: bool) {
-        let first = proc.join("1");
-        let seen = std::fs::read(first.join("cgroup"))
+    fn processes(&mut self, by: &str, proc: &Path) {
+        let seen = std::fs::read(proc.join("1/cgroup"))
             .map_err(|error| error.to_string())
             .and_then(|first| if is_ours(&first) { Err("these are the container's own".to_owned()) } else { Ok(()) });
         self.add(format!("see the host's processes in {}", proc.display()), by, seen, "`hostPID: true` in the pod");
-        if with_networks {
-            let cure = "run as root with `securityContext: {capabilities: {add: [SYS_PTRACE]}}`";
-            let looked = std::fs::read_link(first.join("ns/net")).map(drop).map_err(|error| error.to_string());
-            self.add(format!("look at network namespaces in {}", proc.display()), by, looked, cure);
-        }
+    }
+
+    /// The network namespaces of the host's processes, which not everybody may look at.
+    fn namespaces(&mut self, by: &str, proc: &Path, loss: Option<&'static str>) {
+        let cure = "run as root with `securityContext: {capabilities: {add: [SYS_PTRACE]}}`".to_owned();
+        let looked = std::fs::read_link(proc.join("1/ns/net"));
+        let problem = looked.err().map(|error| Problem { cause: error.to_string(), cure, loss });
+        let what = format!("look at network namespaces in {}", proc.display());
+        self.looked.push(Looked { what, by: by.to_owned(), problem });
     }
 
     fn sink(&mut self, by: &str, sink: &Sink) {

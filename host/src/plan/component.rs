@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use sluicebox_registry::Reference;
 
-use crate::presets::Preset;
+use super::Check;
+use crate::presets::{self, Preset};
 
 /// Where a module comes from.
 #[derive(Clone, Debug)]
@@ -37,5 +38,32 @@ impl fmt::Display for Component {
             Self::File(path) => path.display().fmt(formatter),
             Self::Registry(reference) => reference.fmt(formatter),
         }
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn component(&mut self, path: &str, text: &str) -> Option<Component> {
+        if let Some(reference) = Reference::find(text) {
+            let hint = "write it like `oci://registry:5000/name:tag`, or with `@sha256:` and a digest in place of the tag";
+            return reference.map(Component::Registry).map_err(|error| self.problem(path, error.to_string(), hint)).ok();
+        }
+        if text.contains('/') {
+            return Some(Component::File(PathBuf::from(text)));
+        }
+        if let Some(preset) = presets::find(text) {
+            return Some(Component::Preset(preset));
+        }
+        let names: Vec<String> = presets::PRESETS.iter().map(|preset| format!("`{}`", preset.name)).collect();
+        let hint = match presets::PRESETS.iter().min_by_key(|preset| strsim::damerau_levenshtein(preset.name, text)) {
+            Some(preset) if strsim::damerau_levenshtein(preset.name, text) <= text.len() / 2 => {
+                format!("did you mean `{}`?", preset.name)
+            }
+            _ if std::path::Path::new(text).extension().is_some_and(|extension| extension == "wasm") => {
+                format!("a file is given by a path with a `/`: `./{text}`")
+            }
+            _ => "a file is given by a path with a `/`".to_owned(),
+        };
+        self.problem(path, format!("there is no preset `{text}`; there are {}", names.join(", ")), hint);
+        None
     }
 }

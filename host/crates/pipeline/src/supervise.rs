@@ -136,7 +136,8 @@ impl Pipeline {
         let name: Arc<str> = name.into();
         let inlet = Inlet { queue: sender, meter: Arc::clone(&meter) };
         let letterbox = self.letterbox.clone();
-        let outlet = Outlet::new(&name, sink, receiver, letterbox, (settings, store, Arc::clone(&meter), lanes));
+        let outlet =
+            Outlet::new(&name, sink, receiver, letterbox, (settings, store, Arc::clone(&meter), lanes), self.stop.subscribe());
         let id = self.start(Kind::Sink, name, outlet.run());
         if let Some(part) = self.parts.get_mut(&id) {
             part.meter = Some(meter);

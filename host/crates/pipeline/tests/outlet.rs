@@ -51,6 +51,33 @@ async fn a_sink_that_never_worked_and_cannot_ends_the_run() {
 }
 
 #[tokio::test]
+async fn a_sink_that_has_worked_and_cannot_any_more_is_not_waited_for_at_the_end() {
+    let sink = Recorder::default();
+    let (log, bad_writes) = (Arc::clone(&sink.log), Arc::clone(&sink.bad_writes));
+    let terms = outlet_terms(&["lane"]);
+    let meter = Arc::clone(&terms.meter);
+    let mut pipeline = Pipeline::default();
+    let outlet = pipeline.outlet("out", Recorder { fatal: true, ..sink }, terms);
+    let lane = pipeline.lane("lane", Scripted::default(), lane_terms(&[outlet])).unwrap().handle();
+    let (tell, tap) = stage::tap();
+    pipeline.source("source", tap, &[lane]);
+    // As many as the queues hold, and more: the lane waits for its sink, too.
+    let stop = async {
+        tell.send(event(0)).await.unwrap();
+        stage::until("the sink has worked", || lines(&log) == ["0"]).await;
+        *bad_writes.lock().unwrap() = usize::MAX;
+        for number in 1..2000 {
+            tell.send(event(number)).await.unwrap();
+        }
+        stage::until("it has failed often enough to rest", || meter.retries.get() > 7).await;
+    };
+    let (begun, grace) = (Instant::now(), Duration::from_mins(10));
+    let report = pipeline.run_until(stop, grace).await;
+    assert!(begun.elapsed() < grace / 2);
+    assert_eq!((report.faults.as_slice(), report.late.len()), (["sink `out`: write: wrong address".to_owned()].as_slice(), 0));
+}
+
+#[tokio::test]
 async fn the_sink_is_told_once_when_all_that_was_there_is_written() {
     let sink = Recorder::default();
     let log = Arc::clone(&sink.log);

@@ -15,7 +15,7 @@ use crate::cause::cause;
 /// Writes every entry as one line to standard output. The program's own log goes to standard error.
 ///
 /// When the reader of a pipe is slow, entries wait in the queue of this sink. When it has gone, nothing can bring it back: the
-/// sink gives up if that was so from the start, else it goes on trying.
+/// sink gives up if that was so from the start, and else when the program is to stop; until then other sinks are at work.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[schemars(rename = "StdoutSink")]

@@ -104,7 +104,7 @@ fn reason(
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => (
             format!("it did not return within the deadline of {deadline:?}"),
-            Some("does it loop? else raise the deadline, or let it do less in one call"),
+            Some("does it loop? else let it do less in one call, or raise the deadline in the `limits` of its lane"),
         ),
         Some(Trap::StackOverflow) => (
             format!("its stack of {} overflowed", size(crate::engine::WASM_STACK_BYTES)),

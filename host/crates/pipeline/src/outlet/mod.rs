@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::{OutletMeter, StoreMeter};
 use sluicebox_contract::{Fault, Sink};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::letters::Letterbox;
@@ -80,18 +81,21 @@ impl<K: Sink> Outlet<K> {
         queue: Receiver<Parcel>,
         letterbox: Option<Letterbox>,
         terms: (OutletSettings, Option<StoreTerms>, Arc<OutletMeter>, Vec<String>),
+        stopping: watch::Receiver<bool>,
     ) -> Self {
         let (settings, store, meter, lanes) = terms;
+        let stopping = store.is_none().then_some(stopping);
         let refusals = Refusals::new(name, letterbox);
         let store = store.map(|terms| {
             let counts = Arc::clone(meter.store.get_or_init(Arc::<StoreMeter>::default));
             Store::new(Arc::clone(name), terms, refusals.clone(), counts)
         });
-        let writer = Writer::new(Arc::clone(name), sink, refusals, settings, Arc::clone(&meter), lanes);
+        let writer = Writer::new(Arc::clone(name), sink, refusals, settings, Arc::clone(&meter), lanes, stopping);
         Self { writer, queue, store, meter, drain: settings.drain, ended: None }
     }
 
-    /// Works until the queue is closed and empty; ends early when the sink cannot work as configured, or when what is left is in the store.
+    /// Works until the queue is closed and empty; ends early when the sink cannot work as configured and never has, or is not
+    /// waited for any more, or when what is left is in the store.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         while let Some(mut hand) = self.next().await? {
             if self.store.as_mut().is_some_and(|store| store.is_done_with_earlier(Some(&hand))) {

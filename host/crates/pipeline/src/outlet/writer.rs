@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sluicebox_contract::meter::OutletMeter;
 use sluicebox_contract::{Backoff, Class, Fault, Outcome, Sink};
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tracing::{error, info, warn};
 
@@ -33,6 +34,10 @@ pub(super) struct Writer<K> {
     failures: u64,
     /// Whether anything was ever written: a fatal fault before that is a wrong configuration.
     worked: bool,
+    /// Whether the last failure was one that trying again does not cure.
+    hopeless: bool,
+    /// Whether the pipeline was asked to stop: what is hopeless is given up then. None where a store keeps what is not written.
+    stopping: Option<watch::Receiver<bool>>,
     upkeep: Upkeep,
     /// Entries that were lost before this run, which tells everything anew.
     lost_before: u64,
@@ -60,12 +65,28 @@ impl<K: Sink> Writer<K> {
         settings: OutletSettings,
         meter: Arc<OutletMeter>,
         lanes: Vec<String>,
+        stopping: Option<watch::Receiver<bool>>,
     ) -> Self {
         let backoff = Backoff::new(settings.first_wait, settings.longest_wait);
         let upkeep = Upkeep { backoff: backoff.clone(), not_before: None };
         let unsettled = lanes.into_iter().map(Arc::from).collect();
         let (failures, worked, lost_before) = (0, false, lost(&meter));
-        Self { name, sink, refusals, settings, meter, unsettled, backoff, failures, worked, upkeep, lost_before }
+        let hopeless = false;
+        Self {
+            name,
+            sink,
+            refusals,
+            settings,
+            meter,
+            unsettled,
+            backoff,
+            failures,
+            worked,
+            hopeless,
+            stopping,
+            upkeep,
+            lost_before,
+        }
     }
 
     /// The entries of how many calls of modules are gathered for one write at most.
@@ -170,7 +191,10 @@ impl<K: Sink> Writer<K> {
             while self.upkeep.work(&mut self.sink).await.is_ok() {}
             std::future::pending::<()>().await;
         };
-        let _elapsed = timeout(wait, upkeep).await;
+        tokio::select! {
+            _elapsed = timeout(wait, upkeep) => {}
+            () = stopped(self.stopping.as_mut().filter(|_| self.hopeless)) => {}
+        }
     }
 
     fn succeed(&mut self) {
@@ -178,6 +202,7 @@ impl<K: Sink> Writer<K> {
             info!(sink = %self.name, failures = self.failures, "sink works again");
         }
         self.failures = 0;
+        self.hopeless = false;
         self.worked = true;
         self.backoff.reset();
         self.meter.ready.set(1);
@@ -186,8 +211,13 @@ impl<K: Sink> Writer<K> {
 
     /// Says how long to wait; gives the fault back if it is fatal. One warning for each outage, not one for each try.
     fn fail(&mut self, fault: &Fault) -> Result<Duration, Fault> {
-        if fault.class == Class::Fatal && !self.worked {
+        self.hopeless = fault.class == Class::Fatal;
+        if self.hopeless && !self.worked {
             error!(sink = %self.name, %fault, "sink cannot work as configured");
+            return Err(fault.clone());
+        }
+        if self.hopeless && self.stopping.as_ref().is_some_and(|stopping| *stopping.borrow()) {
+            error!(sink = %self.name, %fault, "sink will not take what waits for it, which is given up");
             return Err(fault.clone());
         }
         self.meter.ready.set(0);
@@ -199,6 +229,15 @@ impl<K: Sink> Writer<K> {
             warn!(sink = %self.name, %fault, "sink does not take entries; they wait and are tried again");
         }
         Ok(wait)
+    }
+}
+
+/// Ready when the pipeline was asked to stop; never without a way to know.
+async fn stopped(stopping: Option<&mut watch::Receiver<bool>>) {
+    match stopping {
+        // An error means that the pipeline is gone.
+        Some(stopping) => drop(stopping.wait_for(|stop| *stop).await),
+        None => std::future::pending().await,
     }
 }
 

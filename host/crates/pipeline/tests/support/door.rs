@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluicebox_contract::meter::OutletMeter;
-use sluicebox_contract::{Entry, Fault, Outcome, Refusal, Sink};
-use sluicebox_pipeline::{Bounds, OutletTerms, StoreSettings, StoreTerms, WhenFull};
+use sluicebox_contract::{Entry, Fault, Notice, Outcome, Refusal, Sink};
+use sluicebox_pipeline::{Bounds, OutletTerms, Pipeline, Report, StoreSettings, StoreTerms, WhenFull};
+use tokio::sync::mpsc;
 
 use super::drawer::Drawer;
-use super::{Log, outlet_terms};
+use super::stage::{Tap, soon, tap, until};
+use super::{Log, Scripted, event, lane_terms, outlet_terms};
 
 /// How the outside fares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,4 +99,40 @@ pub fn balances(meter: &OutletMeter) {
     let dropped = meter.queue.dropped.get() + in_store + meter.undelivered.get();
     let held = u64::try_from(meter.held()).unwrap();
     assert_eq!(gone_in, meter.written.get() + meter.refused.get() + dropped + held, "{meter:?}");
+}
+
+/// A pipeline with one lane and one sink with a store.
+pub struct Run {
+    pub pipeline: Pipeline,
+    pub tell: mpsc::Sender<Notice>,
+    pub meter: Arc<OutletMeter>,
+}
+
+impl Run {
+    pub fn new(door: &Door, drawer: &Drawer, settings: StoreSettings) -> Self {
+        let mut pipeline = Pipeline::default();
+        let terms = terms(drawer, settings);
+        let meter = Arc::clone(&terms.meter);
+        let outlet = pipeline.outlet("out", door.clone(), terms);
+        let mut lane = lane_terms(&[outlet]);
+        lane.settings.batch = 2;
+        let lane = pipeline.lane("lane", Scripted::default(), lane).unwrap().handle();
+        let (tell, source): (_, Tap) = tap();
+        pipeline.source("tap", source, &[lane]);
+        Self { pipeline, tell, meter }
+    }
+
+    pub async fn say(&self, events: std::ops::Range<usize>) {
+        for number in events {
+            self.tell.send(event(number)).await.unwrap();
+        }
+    }
+
+    /// Runs until that is so, then stops.
+    pub async fn until(self, what: &str, is_so: impl FnMut() -> bool) -> Report {
+        let Self { pipeline, tell, .. } = self;
+        let report = soon(pipeline.run_until(until(what, is_so), Duration::from_secs(10))).await;
+        drop(tell);
+        report
+    }
 }

@@ -57,6 +57,7 @@ pub(super) async fn work(stage: &Stage<'_>, case: &Case, pod: &Pod, objects: &[V
     let what = format!("{} have taken entries", case.sinks.join(", "));
     container.until(PATIENCE, &what, async |container| Ok(has_written(&container.metrics().await, case.sinks))).await?;
     container.ensure_confined(pod.user()?.0)?;
+    container.ensure_permitted(&pod.arguments())?;
     if case.overlay == "overlays/everything" {
         let shown = std::fs::read_to_string(workspace::root().join("deploy/chart/sluicebox/dashboard.json"))?;
         let strangers = not_told(&shown, &container.metrics().await);

@@ -13,7 +13,7 @@ use sluicebox_testkit::program::ask;
 use tokio::time::sleep;
 
 use super::cluster::Cluster;
-use super::oci::{self, Bind};
+use super::oci::{self, Bind, PROGRAM};
 use super::pod::{self, Pod, Volume};
 use super::seccomp;
 use super::surroundings::Surroundings;
@@ -154,6 +154,17 @@ impl Container {
             }
             sleep(Duration::from_millis(200)).await;
         }
+        Ok(())
+    }
+
+    /// Has the program say, in the container, whether it may do all that its configuration wants: an error with the table where it says no.
+    pub(super) fn ensure_permitted(&self, arguments: &[String]) -> Result<()> {
+        let mut check = Command::new(self.runc.get_program());
+        check.args(self.runc.get_args()).args(["exec", &self.name, PROGRAM, "check", "--permissions"]);
+        // What follows `run`.
+        let output = check.args(arguments.iter().skip(1)).output().context("cannot start runc")?;
+        let (table, words) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "`check --permissions` ended with {}:\n{table}{words}", output.status);
         Ok(())
     }
 

@@ -129,7 +129,10 @@ async fn run_case(stage: &Stage<'_>, case: &Case, arguments: &Arguments) -> Resu
     } else {
         cases::work(stage, case, &pod, &objects).await?;
         let (user, sinks) = (pod.user()?.0, case.sinks.join(", "));
-        command::say(format!("overlay {}: its pod has written to {sinks}, as user {user} in a read-only root", case.overlay));
+        command::say(format!(
+            "overlay {}: its pod has written to {sinks}, as user {user} in a read-only root, and misses no right",
+            case.overlay
+        ));
         if !arguments.keep_rights && (case.is_short || !arguments.short) {
             cases::without_each_right(stage, case, &pod, &objects).await?;
         }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::pod::Pod;
 
+/// Where the image has the program.
+pub(super) const PROGRAM: &str = "/usr/bin/sluicebox";
+
 /// A folder or file that is seen in the container.
 pub(super) struct Bind {
     pub(super) from: PathBuf,
@@ -24,7 +27,7 @@ pub(super) fn config(
     seccomp: &Value,
 ) -> Result<Value> {
     let (user, group, folders) = pod.user()?;
-    let mut arguments = vec!["/usr/bin/sluicebox".to_owned()];
+    let mut arguments = vec![PROGRAM.to_owned()];
     arguments.extend(pod.arguments());
     let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let capabilities = json!({"bounding": [], "effective": [], "inheritable": [], "permitted": [], "ambient": []});
