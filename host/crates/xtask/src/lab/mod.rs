@@ -111,11 +111,11 @@ pub(crate) fn provide(quick: bool) -> Result<Lab> {
     Ok(Lab { pieces, file })
 }
 
-/// What was left out this time keeps its entry.
+/// What was left out this time keeps its entry, and so does what is taken from elsewhere this time only.
 fn write(file: &std::path::Path, pieces: &[Piece]) -> Result<()> {
     let old = std::fs::read(file).unwrap_or_default();
     let mut known: Map<String, Value> = serde_json::from_slice(&old).unwrap_or_default();
-    for piece in pieces {
+    for piece in pieces.iter().filter(|piece| !kubernetes::is_asset(piece.name)) {
         let entry = match &piece.found {
             Ok(path) => json!({ "path": path }),
             Err(reason) => json!({ "unavailable": reason }),
