@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -58,7 +59,7 @@ func (o *accessOptions) addFlags(flags *pflag.FlagSet) {
 // The tokens of service accounts.
 type tokens struct {
 	file     *tokenfile.TokenAuthenticator
-	key      *rsa.PrivateKey
+	key      crypto.Signer
 	issuer   string
 	accounts corelisters.ServiceAccountLister
 }
@@ -76,16 +77,40 @@ func (o *accessOptions) tokens(factory informers.SharedInformerFactory) (*tokens
 	if block == nil {
 		return nil, fmt.Errorf("%s is no PEM", o.private)
 	}
-	var key *rsa.PrivateKey
-	if parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-		key, _ = parsed.(*rsa.PrivateKey)
-	} else if key, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-		return nil, err
-	}
-	if key == nil {
-		return nil, fmt.Errorf("%s is no RSA key", o.private)
+	key, err := parseKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.private, err)
 	}
 	return &tokens{file, key, o.issuer, factory.Core().V1().ServiceAccounts().Lister()}, nil
+}
+
+func parseKey(bytes []byte) (crypto.Signer, error) {
+	if key, err := x509.ParsePKCS1PrivateKey(bytes); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParseECPrivateKey(bytes); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(bytes)
+	if err != nil {
+		return nil, err
+	}
+	if signer, is := key.(crypto.Signer); is {
+		return signer, nil
+	}
+	return nil, fmt.Errorf("no key to sign with")
+}
+
+// Whether the words were signed with our key.
+func (t *tokens) isOurs(words string, signature []byte) bool {
+	digest := sha256.Sum256([]byte(words))
+	switch key := t.key.Public().(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(key, digest[:], signature)
+	}
+	return false
 }
 
 func (t *tokens) authenticator() authenticator.Request {
@@ -120,7 +145,7 @@ func (t *tokens) mint(account *corev1.ServiceAccount, seconds int64, audiences [
 	}
 	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + "." + base64.RawURLEncoding.EncodeToString(body)
 	digest := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, t.key, crypto.SHA256, digest[:])
+	signature, err := t.key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), expiry, err
 }
 
@@ -134,9 +159,8 @@ func (t *tokens) AuthenticateToken(_ context.Context, token string) (*authentica
 	if err != nil {
 		return nil, false, err
 	}
-	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if err := rsa.VerifyPKCS1v15(&t.key.PublicKey, crypto.SHA256, digest[:], signature); err != nil {
-		return nil, false, err
+	if !t.isOurs(parts[0]+"."+parts[1], signature) {
+		return nil, false, fmt.Errorf("the token is not one of ours")
 	}
 	body, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {

@@ -12,13 +12,18 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	extensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	extensionsoptions "k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
 	extensionsopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	quota "k8s.io/apiserver/pkg/quota/v1"
+	"k8s.io/apiserver/pkg/quota/v1/generic"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
@@ -65,6 +70,8 @@ func run() error {
 		admission: genericoptions.NewAdmissionOptions(),
 	}
 	o.serving.BindPort = 6443
+	resourcequota.Register(o.admission.Plugins)
+	o.admission.RecommendedPluginOrder = append(o.admission.RecommendedPluginOrder, resourcequota.PluginName)
 	flags := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
 	o.run.AddUniversalFlags(flags)
 	o.etcd.AddFlags(flags)
@@ -146,7 +153,7 @@ func serve(o options) error {
 		return err
 	}
 	if err := o.admission.ApplyTo(&config.Config, config.SharedInformerFactory, client, dynamicClient, utilfeature.DefaultFeatureGate,
-		config.EffectiveVersion, []admission.PluginInitializer{}...); err != nil {
+		config.EffectiveVersion, counting{quotas(config.SharedInformerFactory)}); err != nil {
 		return err
 	}
 
@@ -164,6 +171,22 @@ func serve(o options) error {
 	}
 	server.AddPostStartHookOrDie("first-namespaces", firstNamespaces(client))
 	return server.PrepareRun().RunWithContext(genericapiserver.SetupSignalContext())
+}
+
+// Tells whoever has to know how objects are counted.
+type counting struct{ quota.Configuration }
+
+func (c counting) Initialize(plugin admission.Interface) {
+	if wants, is := plugin.(initializer.WantsQuotaConfiguration); is {
+		wants.SetQuotaConfiguration(c.Configuration)
+	}
+}
+
+// Objects are counted, what they ask for is not.
+func quotas(factory informers.SharedInformerFactory) quota.Configuration {
+	listers := generic.ListerFuncForResourceFunc(factory.ForResource)
+	counted := generic.NewObjectCountEvaluator(core.WithResource("configmaps").GroupResource(), generic.ListResourceUsingListerFunc(listers, core.WithResource("configmaps")), corev1.ResourceConfigMaps)
+	return generic.NewConfiguration([]quota.Evaluator{counted}, nil)
 }
 
 // The server of custom resources, which has what the first one does not know.

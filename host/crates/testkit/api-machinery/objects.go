@@ -193,7 +193,7 @@ func stores(kind resource, getter generic.RESTOptionsGetter) (rest.Storage, rest
 		DeleteStrategy:      plan.deletion(),
 		ResetFieldsStrategy: plan,
 		ReturnDeletedObject: true,
-		TableConvertor:      rest.NewDefaultTableConvertor(schema.GroupResource{Group: kind.gv.Group, Resource: kind.plural}),
+		TableConvertor:      tables(kind),
 	}
 	if kind.plural == "namespaces" {
 		// As without the controller that empties a namespace and then lets go of it.
@@ -241,6 +241,35 @@ func attributes(object runtime.Object) (labels.Set, fields.Set, error) {
 		set["type"] = string(kept.Type)
 	}
 	return accessor.GetLabels(), set, nil
+}
+
+func tables(kind resource) rest.TableConvertor {
+	plain := rest.NewDefaultTableConvertor(schema.GroupResource{Group: kind.gv.Group, Resource: kind.plural})
+	if kind.plural == "events" && kind.gv == core {
+		return eventTable{plain}
+	}
+	return plain
+}
+
+// What `kubectl get events` shows.
+type eventTable struct{ rest.TableConvertor }
+
+func (t eventTable) ConvertToTable(ctx context.Context, object, options runtime.Object) (*metav1.Table, error) {
+	table, err := t.TableConvertor.ConvertToTable(ctx, object, options)
+	if err != nil {
+		return nil, err
+	}
+	table.ColumnDefinitions = nil
+	for _, name := range []string{"Last Seen", "Type", "Reason", "Object", "Message"} {
+		table.ColumnDefinitions = append(table.ColumnDefinitions, metav1.TableColumnDefinition{Name: name, Type: "string"})
+	}
+	for at := range table.Rows {
+		if event, is := table.Rows[at].Object.Object.(*corev1.Event); is {
+			about := strings.ToLower(event.InvolvedObject.Kind) + "/" + event.InvolvedObject.Name
+			table.Rows[at].Cells = []interface{}{event.LastTimestamp.String(), event.Type, event.Reason, about, strings.TrimSpace(event.Message)}
+		}
+	}
+	return table, nil
 }
 
 // Addresses of services are given once.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +31,7 @@ type strategy struct {
 
 func (s *strategy) NamespaceScoped() bool { return s.kind.namespaced }
 func (s *strategy) AllowCreateOnUpdate() bool {
-	return s.kind.plural == "leases" || s.kind.plural == "events"
+	return s.kind.plural == "leases" || s.kind.plural == "events" || s.kind.gv == rbacv1.SchemeGroupVersion
 }
 func (s *strategy) AllowUnconditionalUpdate() bool                                   { return true }
 func (s *strategy) Canonicalize(runtime.Object)                                      {}
