@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
@@ -235,7 +236,16 @@ func (r *rights) authorizer() authorizer.Authorizer {
 	return authorizerunion.New(authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup), r)
 }
 
+// What everybody may do who is known, in every cluster.
+var common = []rbacv1.PolicyRule{
+	{Verbs: []string{"create"}, APIGroups: []string{authorizationv1.GroupName}, Resources: []string{"selfsubjectaccessreviews"}},
+	{Verbs: []string{"get"}, NonResourceURLs: []string{"/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/healthz", "/livez", "/readyz"}},
+}
+
 func (r *rights) Authorize(_ context.Context, asked authorizer.Attributes) (authorizer.Decision, string, error) {
+	if has(asked.GetUser().GetGroups(), user.AllAuthenticated) && allow(common, asked) {
+		return authorizer.DecisionAllow, "", nil
+	}
 	bindings, err := r.clusterBindings.List(labels.Everything())
 	if err != nil {
 		return authorizer.DecisionNoOpinion, "", err
@@ -300,8 +310,10 @@ func allow(rules []rbacv1.PolicyRule, asked authorizer.Attributes) bool {
 			continue
 		}
 		if !asked.IsResourceRequest() {
-			if has(rule.NonResourceURLs, asked.GetPath(), "*") {
-				return true
+			for _, path := range rule.NonResourceURLs {
+				if before, open := strings.CutSuffix(path, "*"); path == asked.GetPath() || open && strings.HasPrefix(asked.GetPath(), before) {
+					return true
+				}
 			}
 			continue
 		}
@@ -376,23 +388,36 @@ func (r *reviews) Create(ctx context.Context, object runtime.Object, _ rest.Vali
 	return asked, nil
 }
 
-// The namespaces that every cluster has.
-func firstNamespaces(client kubernetes.Interface) genericapiserver.PostStartHookFunc {
+// The namespaces that every cluster has, and the service that stands for the server.
+func firstObjects(client kubernetes.Interface) genericapiserver.PostStartHookFunc {
 	return func(hook genericapiserver.PostStartHookContext) error {
 		for _, name := range []string{"default", "kube-system", "kube-public"} {
 			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-			var err error
-			for tries := 0; tries < 100; tries++ {
-				if _, err = client.CoreV1().Namespaces().Create(hook, namespace, metav1.CreateOptions{}); err == nil || apierrors.IsAlreadyExists(err) {
-					err = nil
-					break
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
+			err := patiently(func() error {
+				_, err := client.CoreV1().Namespaces().Create(hook, namespace, metav1.CreateOptions{})
+				return err
+			})
 			if err != nil {
 				return fmt.Errorf("cannot create the namespace %s: %w", name, err)
 			}
 		}
-		return nil
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}}
+		service.Spec.Ports = []corev1.ServicePort{{Name: "https", Port: 443, TargetPort: intstr.FromInt32(6443)}}
+		return patiently(func() error {
+			_, err := client.CoreV1().Services("default").Create(hook, service, metav1.CreateOptions{})
+			return err
+		})
 	}
+}
+
+// The server has just begun, and may have to be asked more than once.
+func patiently(create func() error) error {
+	var err error
+	for tries := 0; tries < 100; tries++ {
+		if err = create(); err == nil || apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
 }

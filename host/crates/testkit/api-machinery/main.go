@@ -169,7 +169,7 @@ func serve(o options) error {
 	if err := install(server, config.RESTOptionsGetter, tokens, rights); err != nil {
 		return err
 	}
-	server.AddPostStartHookOrDie("first-namespaces", firstNamespaces(client))
+	server.AddPostStartHookOrDie("first-objects", firstObjects(client))
 	return server.PrepareRun().RunWithContext(genericapiserver.SetupSignalContext())
 }
 
