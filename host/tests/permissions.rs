@@ -232,15 +232,23 @@ async fn what_is_listed_is_what_the_program_asks_for() {
     assert_eq!(missing(&text(&check(&config))), Vec::<String>::new());
 }
 
+/// The version that has `CronJob`s: one of 1.20 has another than those of today.
+async fn of_cron_jobs(server: &KubeApiServer) -> &'static str {
+    let kinds = server.request(Method::GET, "/apis/batch/v1", None).await.unwrap();
+    let is_there = kinds["resources"].as_array().unwrap().iter().any(|kind| kind["name"] == "cronjobs");
+    if is_there { "batch/v1" } else { "batch/v1beta1" }
+}
+
 /// The program runs with the rights, and asks for nothing else.
 async fn runs_with_exactly_these(watched: &Watched, place: &Place, config: &Path, rights: &[String]) {
+    let cron_jobs = of_cron_jobs(&watched.server).await;
     for (name, group, kind) in [
         ("a", "apps/v1", "ReplicaSet"),
         ("b", "apps/v1", "Deployment"),
         ("c", "apps/v1", "StatefulSet"),
         ("d", "apps/v1", "DaemonSet"),
         ("e", "batch/v1", "Job"),
-        ("f", "batch/v1beta1", "CronJob"),
+        ("f", cron_jobs, "CronJob"),
         ("g", "v1", "ReplicationController"),
         ("h", "v1", "Node"),
     ] {
