@@ -40,12 +40,16 @@ const PARTS: [&str; 5] = ["apis/meta/v1", "runtime", "version", "api/resource", 
 const MODELS: &str = "zz_generated.model_name.go";
 const VERSION_PACKAGES: [&str; 2] = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
 
-/// A folder for `KUBEBUILDER_ASSETS`: kube-apiserver, etcd and kubectl of one version.
+/// A folder for `KUBEBUILDER_ASSETS`: kube-apiserver, etcd and kubectl of one version. It is made once; anew when our part of the source has changed.
 pub(super) fn assets(cache: &Cache) -> Result<PathBuf> {
-    let folder = cache.make("kubernetes-library")?;
+    let assets = cache.make("kubernetes-assets")?;
+    let (made_of, ours) = (assets.join("made-of"), sources()?);
+    let ours_as_text = serde_json::to_string(&ours)?;
+    if fs::read_to_string(&made_of).is_ok_and(|known| known == ours_as_text) {
+        return Ok(assets);
+    }
+    let work = cache.make("kubernetes-library")?;
     let library = debian::unpacked_from(cache, SUITE, "kubernetes-library/packages", &PACKAGES, is_source)?;
-    let version = version(&library)?;
-    let assets = cache.make(&format!("kubernetes-library/{version}"))?;
     for (package, program) in [("etcd-server", "etcd"), ("kubectl", "kubectl")] {
         let place = format!("kubernetes-library/{program}");
         let root = debian::unpacked_from(cache, SUITE, &place, &[package], |name| name == package)?;
@@ -53,9 +57,23 @@ pub(super) fn assets(cache: &Cache) -> Result<PathBuf> {
             .with_context(|| format!("{package} has no {program}"))?;
         command::capture(Command::new(assets.join(program)).arg(if program == "etcd" { "--version" } else { "help" }))?;
     }
-    let workspace = folder.join("go");
-    build(cache, &library, &workspace, &version, &assets.join("kube-apiserver"))?;
+    build(cache, &library, &work.join("go"), &ours, &assets.join("kube-apiserver"))?;
+    fs::write(&made_of, ours_as_text)?;
+    // The programs are all that is kept: sources and caches are 4 GB.
+    fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()))?;
     Ok(assets)
+}
+
+/// Our part of the source: names and texts.
+fn sources() -> Result<Vec<(String, String)>> {
+    let folder = workspace::root().join("host/crates/testkit/api-machinery");
+    let mut all = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry?;
+        all.push((entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path())?));
+    }
+    all.sort();
+    Ok(all)
 }
 
 /// Sources of libraries in Go; programs and the like that they need to be built as packages are not wanted.
@@ -76,14 +94,14 @@ fn number(changes: &str) -> Option<&str> {
     changes.split_once("(0.")?.1.split(['-', '+', '~', ')']).next()
 }
 
-/// Go's own cache makes it quick when nothing has changed.
-fn build(cache: &Cache, library: &Path, workspace: &Path, version: &str, path: &Path) -> Result<()> {
+/// Go's own cache makes a second try cheap after one that was cut off.
+fn build(cache: &Cache, library: &Path, workspace: &Path, ours: &[(String, String)], path: &Path) -> Result<()> {
     let go = Go { folder: languages::packed_go(cache).context("Go cannot be had")?, library, workspace };
+    let version = version(library)?;
     let server = workspace.join("src/apimachinery/server");
     fs::create_dir_all(&server)?;
-    for entry in fs::read_dir(workspace::root().join("host/crates/testkit/api-machinery"))? {
-        let entry = entry?;
-        fs::copy(entry.path(), server.join(entry.file_name()))?;
+    for (name, text) in ours {
+        fs::write(server.join(name), text)?;
     }
     describe(cache, &go)?;
 
