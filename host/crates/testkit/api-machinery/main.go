@@ -1,7 +1,7 @@
 // An API server of the library that kube-apiserver is made of, with its types.
 //
 // Requests, lists, watches, streaming lists, server-side apply, strict decoding, admission policies, custom resources, in-flight limits and audit are those of
-// kube-apiserver of the same version: the same code. What kube-apiserver adds to the library is not here: its validation, most of its defaults, Pod Security, quotas.
+// kube-apiserver of the same version: the same code. What kube-apiserver adds to the library is not here: its validation, most of its defaults, Pod Security, priorities; of quotas only `ConfigMap`s are counted.
 // Tokens, rights, namespaces and the few defaults that clients see are written anew, in the other files.
 package main
 
