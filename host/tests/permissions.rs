@@ -249,15 +249,23 @@ fn goes_without_network_namespaces(all: &Output, processes: &Path) {
     assert!(printed.contains("SYS_PTRACE"), "{printed}");
 }
 
+/// The version that has `CronJob`s: one of 1.20 has another than those of today.
+async fn of_cron_jobs(server: &KubeApiServer) -> &'static str {
+    let kinds = server.request(Method::GET, "/apis/batch/v1", None).await.unwrap();
+    let is_there = kinds["resources"].as_array().unwrap().iter().any(|kind| kind["name"] == "cronjobs");
+    if is_there { "batch/v1" } else { "batch/v1beta1" }
+}
+
 /// The program runs with the rights, and asks for nothing else.
 async fn runs_with_exactly_these(watched: &Watched, place: &Place, config: &Path, rights: &[String]) {
+    let cron_jobs = of_cron_jobs(&watched.server).await;
     for (name, group, kind) in [
         ("a", "apps/v1", "ReplicaSet"),
         ("b", "apps/v1", "Deployment"),
         ("c", "apps/v1", "StatefulSet"),
         ("d", "apps/v1", "DaemonSet"),
         ("e", "batch/v1", "Job"),
-        ("f", "batch/v1beta1", "CronJob"),
+        ("f", cron_jobs, "CronJob"),
         ("g", "v1", "ReplicationController"),
         ("h", "v1", "Node"),
     ] {

@@ -69,6 +69,7 @@ impl Acceptance<'_> {
     pub(super) fn all(&self, cases: &[&Case]) -> Result<()> {
         let chart = workspace::root().join("deploy/chart");
         command::capture(Command::new("python3").arg(chart.join("readme.py")).arg("--check"))?;
+        command::say(format!("the API server is {}", self.cluster.version()));
         self.cluster.define_pod_monitors()?;
         for case in cases {
             self.accept(&format!("overlay {}", case.overlay), &self.tools.kustomize(&case.path())?)?;

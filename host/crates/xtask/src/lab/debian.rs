@@ -14,6 +14,8 @@ use crate::command::{self, say};
 /// The suite whose packages the lab was proven with.
 pub(crate) const SUITE: &str = "bookworm";
 
+/// More are not named one by one.
+const MOST_NAMES: usize = 40;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A folder of the cache with the packages and whatever they need that the system lacks, unpacked.
@@ -23,13 +25,35 @@ pub(crate) fn unpacked(cache: &Cache, name: &str, packages: &[&str]) -> Result<P
 
 /// The same with those packages only, asked for or needed, whose name is wanted.
 pub(crate) fn unpacked_only(cache: &Cache, name: &str, packages: &[&str], wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
+    unpack(cache, name, packages, wanted, Apt::open)
+}
+
+/// The same from another suite, with what they need whether the system has it or not: versions fit each other within a suite.
+pub(crate) fn unpacked_from(
+    cache: &Cache,
+    suite: &str,
+    name: &str,
+    packages: &[&str],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<PathBuf> {
+    unpack(cache, name, packages, wanted, |cache| Apt::of_suite(cache, suite))
+}
+
+fn unpack(
+    cache: &Cache,
+    name: &str,
+    packages: &[&str],
+    wanted: impl Fn(&str) -> bool,
+    open: impl Fn(&Cache) -> Result<Apt>,
+) -> Result<PathBuf> {
     cache.whole(name, |folder| {
-        let apt = Apt::open(cache)?;
+        let apt = open(cache)?;
         let archives = folder.join("archives");
         fs::create_dir(&archives)?;
         let mut missing = apt.missing(packages)?;
         missing.retain(|package| wanted(package));
-        say(format!("unpacking Debian's {} into the cache (nothing is installed)", missing.join(", ")));
+        let what = if missing.len() > MOST_NAMES { format!("{} packages", missing.len()) } else { missing.join(", ") };
+        say(format!("unpacking Debian's {what} into the cache (nothing is installed)"));
         command::capture(apt.get().arg("download").args(&missing).current_dir(&archives))?;
         for entry in fs::read_dir(&archives)? {
             command::capture(Command::new("dpkg-deb").arg("-x").arg(entry?.path()).arg(folder))?;
@@ -79,37 +103,49 @@ struct Apt {
 
 impl Apt {
     fn open(cache: &Cache) -> Result<Self> {
+        Self::at(cache, "apt", &sources(&mirror()?), Path::new("/var/lib/dpkg/status"))
+    }
+
+    /// Knows nothing but one suite, and of no package that it is there.
+    fn of_suite(cache: &Cache, suite: &str) -> Result<Self> {
+        let name = format!("apt-{suite}");
+        let status = cache.make(&name)?.join("status");
+        fs::write(&status, "")?;
+        let lists = format!("deb {}{} {suite} main\n", options(), mirror()?);
+        Self::at(cache, &name, &lists, &status)
+    }
+
+    fn at(cache: &Cache, name: &str, lists: &str, status: &Path) -> Result<Self> {
         for program in ["apt-get", "dpkg-deb"] {
             if command::find(program).is_none() {
                 bail!("there is no {program}: not a Debian machine");
             }
         }
-        let place = cache.make("apt")?;
+        let place = cache.make(name)?;
         for folder in ["lists/partial", "archives/partial", "parts"] {
-            cache.make(&format!("apt/{folder}"))?;
+            cache.make(&format!("{name}/{folder}"))?;
         }
         let apt = Self { configuration: place.join("apt.conf") };
-        let place = place.display();
+        let (place, status) = (place.display(), status.display());
         let configuration = format!(
             "Dir::Etc::SourceList \"{place}/sources.list\";\n\
              Dir::Etc::SourceParts \"{place}/parts\";\n\
              Dir::State::Lists \"{place}/lists\";\n\
              Dir::Cache \"{place}\";\n\
              Dir::Cache::Archives \"{place}/archives\";\n\
-             Dir::State::status \"/var/lib/dpkg/status\";\n\
+             Dir::State::status \"{status}\";\n\
              Dir::Log \"{place}\";\n\
              APT::Sandbox::User \"root\";\n\
              Acquire::Retries \"3\";\n"
         );
-        let lists = sources(&mirror()?);
-        let fresh = cache.path("apt/fresh");
+        let fresh = cache.path(&format!("{name}/fresh"));
         let known = fs::read_to_string(&fresh).is_ok_and(|known| known == lists && !is_old(&fresh));
         fs::write(&apt.configuration, configuration)?;
-        fs::write(cache.path("apt/sources.list"), &lists)?;
+        fs::write(cache.path(&format!("{name}/sources.list")), lists)?;
         if !known {
             say("fetching Debian's package lists (some seconds)");
             command::capture(apt.get().arg("update"))?;
-            fs::write(&fresh, &lists)?;
+            fs::write(&fresh, lists)?;
         }
         Ok(apt)
     }
@@ -147,8 +183,13 @@ fn is_old(file: &Path) -> bool {
     age.is_none_or(|age| age.as_secs() > 24 * 3600)
 }
 
+/// Who vouches for a mirror.
+fn options() -> String {
+    if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() }
+}
+
 fn sources(mirror: &str) -> String {
-    let options = if Path::new(KEYRING).is_file() { format!("[signed-by={KEYRING}] ") } else { String::new() };
+    let options = options();
     let mut suites = vec![SUITE.to_owned()];
     if let Some(own) = own_suite().filter(|own| own != SUITE) {
         suites.push(own);

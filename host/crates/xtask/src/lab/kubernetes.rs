@@ -43,6 +43,11 @@ pub(super) fn api_server(cache: &Cache) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Whether the piece is one that `KUBEBUILDER_ASSETS` stands for in this run.
+pub(super) fn is_asset(piece: &str) -> bool {
+    std::env::var_os("KUBEBUILDER_ASSETS").is_some() && ["etcd", "kube-apiserver"].contains(&piece)
+}
+
 /// A program in the folder that Kubernetes projects keep their test binaries in. Both or none: versions must fit each other.
 fn asset(program: &str) -> Result<Option<PathBuf>> {
     let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS") else {

@@ -16,6 +16,8 @@ use crate::lab::Cache;
 use crate::modules::{self, Compiler};
 use crate::workspace;
 
+pub(crate) use tools::packed_go;
+
 /// The folders of `guest-sdk/examples` that are languages. The reference in Rust is made as all modules are.
 const LANGUAGES: [&str; 4] = ["c", "javascript", "python", "go"];
 const REFERENCE: &str = "namespace-lines";

