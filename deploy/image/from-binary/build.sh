@@ -19,7 +19,8 @@ if [ "${STRIP:-no}" = yes ]; then strip "$root/usr/bin/sluicebox"; fi
 # The libraries, each where the loader looks for it. A program that is linked statically has none.
 needed() { # FILE: the loader and the libraries that it names, by their paths below SYSROOT, and what those name
     readelf -l "$1" | sed -n 's/.*program interpreter: \(.*\)\]/\1/p'
-    for name in $(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+    # Libraries name the loader, too, but by no path.
+    for name in $(readelf -d "$1" | sed -n '/\[ld-linux/!s/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
         found=$(find "$SYSROOT/lib/" "$SYSROOT/usr/lib/" -name "$name" 2>/dev/null | sed -n 1p)
         if [ -z "$found" ]; then
             echo "$name is not in $SYSROOT" >&2
@@ -29,13 +30,15 @@ needed() { # FILE: the loader and the libraries that it names, by their paths be
         needed "$found"
     done
 }
-if [ -n "${SYSROOT:-}" ]; then
+SYSROOT=${SYSROOT:-}
+SYSROOT=${SYSROOT%/}
+if [ -n "$SYSROOT" ]; then
     libraries=$(needed "$binary")
 else
     libraries=$(ldd "$binary" 2>/dev/null | grep -o '/[^ ]*' || true)
 fi
 for library in $(printf '%s\n' "$libraries" | sort -u); do
-    install -D -m 0755 "$(readlink -f "${SYSROOT:-}$library")" "$root$library"
+    install -D -m 0755 "$(readlink -f "$SYSROOT$library")" "$root$library"
 done
 if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
     install -D -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
