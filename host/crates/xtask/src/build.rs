@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::modules::Compiler;
-use crate::{command, modules, workspace};
+use crate::{command, cross, modules, workspace};
 
 /// Build the modules, then the program `sluicebox`
 #[derive(clap::Args, Debug)]
@@ -11,6 +11,11 @@ pub(crate) struct Arguments {
     /// Optimised, as it is shipped
     #[arg(long)]
     release: bool,
+    /// The platform of the program, such as aarch64-unknown-linux-gnu; it is then in `target/PLATFORM`
+    ///
+    /// For another one than this machine's it takes the C compiler of the package crossbuild-essential-arm64 or -amd64.
+    #[arg(long, value_name = "PLATFORM")]
+    target: Option<String>,
     #[command(flatten)]
     compiler: Compiler,
 }
@@ -21,6 +26,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     cargo.args(["build", "--package", "sluicebox"]);
     if arguments.release {
         cargo.arg("--release");
+    }
+    if let Some(target) = &arguments.target {
+        cross::prepare(&mut cargo, target)?;
+        cargo.args(["--target", target]);
     }
     command::must(&mut cargo)
 }

@@ -7,6 +7,7 @@ mod chaos;
 mod check;
 mod command;
 mod console;
+mod cross;
 mod delay;
 mod demo;
 mod deploy;

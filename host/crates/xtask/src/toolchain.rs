@@ -49,23 +49,36 @@ pub(crate) fn wasm(toolchain: Toolchain) -> Result<Wasm> {
 }
 
 fn rustup() -> Result<Wasm> {
-    if has_target()? {
-        say(format!("modules: the toolchain in use has {TARGET}"));
-    } else {
-        say(format!("modules: adding {TARGET} by `rustup target add` (some seconds, once)"));
-        let added = command::capture(Command::new("rustup").args(["target", "add", TARGET]));
-        if !has_target()? {
-            added?;
-            bail!("rustup added {TARGET} to another toolchain than the one in use");
-        }
-    }
+    provide(TARGET)?;
     let flags = vec!["--target".into(), TARGET.into()];
     Ok(Wasm { cargo: workspace::cargo(), flags, compiler: Vec::new(), target: workspace::target() })
 }
 
-fn has_target() -> Result<bool> {
-    let libraries = rustc(&["--print", "target-libdir", "--target", TARGET])?;
+/// Makes sure that the toolchain in use has a platform's standard library.
+pub(crate) fn provide(target: &str) -> Result<()> {
+    if has(target)? {
+        say(format!("the toolchain in use has {target}"));
+        return Ok(());
+    }
+    say(format!("adding {target} by `rustup target add` (some seconds, once)"));
+    let added = command::capture(Command::new("rustup").args(["target", "add", target]));
+    if !has(target)? {
+        added?;
+        bail!("rustup added {target} to another toolchain than the one in use");
+    }
+    Ok(())
+}
+
+fn has(target: &str) -> Result<bool> {
+    let libraries = rustc(&["--print", "target-libdir", "--target", target])?;
     Ok(Path::new(&libraries).is_dir())
+}
+
+/// The platform that the toolchain in use runs on.
+pub(crate) fn host() -> Result<String> {
+    let version = rustc(&["-vV"])?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("`rustc -vV` does not name its host")
 }
 
 /// What the toolchain in use says, such as its version.
@@ -132,9 +145,7 @@ struct Linkers {
 }
 
 fn toolchain_in_use() -> Result<Linkers> {
-    let version = rustc(&["-vV"])?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` does not name its host")?;
-    let programs = PathBuf::from(rustc(&["--print", "sysroot"])?).join("lib/rustlib").join(host).join("bin");
+    let programs = PathBuf::from(rustc(&["--print", "sysroot"])?).join("lib/rustlib").join(host()?).join("bin");
     let linkers = Linkers { component: programs.join("wasm-component-ld"), module: programs.join("gcc-ld/wasm-ld") };
     for linker in [&linkers.component, &linkers.module] {
         if !linker.is_file() {

@@ -1,4 +1,5 @@
-//! Which number stands where: program, SDK, modules, chart, manifests and image bear one; the WIT package counts by itself.
+//! Which number stands where: program, SDK, modules, chart, manifests and image bear one; the WIT package counts by itself. The image is made by
+//! the compiler that the sources demand, of what is in their folder.
 
 use std::fs;
 use std::path::Path;
@@ -33,6 +34,10 @@ const TAG: &str = "- name: sluicebox\n    newTag: ";
 /// A tag of the image in anything that is typed or applied; `sluicebox:dev` and the like are no release.
 const TAGS: [&str; 2] = [TAG, "sluicebox:"];
 
+const RECIPE: &str = "deploy/image/Containerfile";
+/// The oldest compiler that the sources can be compiled by.
+const COMPILER: &str = env!("CARGO_PKG_RUST_VERSION");
+
 /// Every place at which another number stands than should, as a sentence.
 pub(crate) fn disagreements() -> Result<Vec<String>> {
     let package = package()?;
@@ -54,7 +59,27 @@ pub(crate) fn disagreements() -> Result<Vec<String>> {
     }
     tags(&workspace::root().join("deploy"), &mut all)?;
     all.extend(sections(&read(&workspace::root().join("CHANGELOG.md"))?));
+    all.extend(recipe(&read(&workspace::root().join(RECIPE))?));
     Ok(all)
+}
+
+/// What the recipe of the image would fail for after its long build, or at once.
+fn recipe(words: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let builder = format!("/library/rust:{COMPILER}-");
+    if !words.lines().any(|line| line.starts_with("ARG BUILDER=") && line.contains(&builder)) {
+        all.push(format!("{RECIPE}: BUILDER should be {builder}…, as `rust-version` in Cargo.toml says"));
+    }
+    let installs = words
+        .lines()
+        .filter_map(|line| line.split_once("install -D -m 0644 -t "))
+        .flat_map(|(_, files)| files.split(' ').skip(1));
+    for file in installs.filter(|file| !file.is_empty() && !file.starts_with("target/")) {
+        if !workspace::root().join(file).is_file() {
+            all.push(format!("{RECIPE}: there is no {file}"));
+        }
+    }
+    all
 }
 
 /// That of the WIT package, which one file states.
@@ -132,6 +157,16 @@ mod tests {
     #[test]
     fn a_tag_that_is_no_release_does_not_count() {
         assert_eq!(numbers("push R/sluicebox:0.1.0; run sluicebox:dev, sluicebox: 3", "sluicebox:"), ["0.1.0"]);
+    }
+
+    #[test]
+    fn a_recipe_by_another_compiler_or_of_a_file_that_is_not_there_is_told() {
+        let fine = format!(
+            "ARG BUILDER=docker.io/library/rust:{COMPILER}-bookworm\n    && install -D -m 0644 -t /out target/x LICENSE\n"
+        );
+        assert_eq!(recipe(&fine), [""; 0]);
+        assert_eq!(recipe(&fine.replace("LICENSE", "LICENCE")), [format!("{RECIPE}: there is no LICENCE")]);
+        assert_eq!(recipe(&fine.replace(COMPILER, "1.0")).len(), 1);
     }
 
     #[test]

@@ -31,6 +31,9 @@ use pod::Pod;
 use surroundings::Surroundings;
 use tools::Tools;
 
+/// Where every image has the program.
+const PROGRAM: &str = "usr/bin/sluicebox";
+
 /// Try what is in `deploy/` with a real API server and in real containers
 ///
 /// Renders every overlay, every component and the chart with each of its files of values, has a real kube-apiserver accept them and the program
@@ -43,6 +46,9 @@ pub(crate) struct Arguments {
     /// The program of which the image is made; without it one is built
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// An image that is unpacked already, such as where `buildah mount` has it; no other one is built
+    #[arg(long, value_name = "FOLDER", conflicts_with = "binary")]
+    root: Option<PathBuf>,
     /// Run only the overlays whose name has this in it
     #[arg(long, value_name = "PART", default_value = "")]
     only: String,
@@ -63,9 +69,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binary = match &arguments.binary {
-        Some(path) => fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))?,
-        None => build(arguments)?,
+    let found = |path: &Path| fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()));
+    let binary = match (&arguments.root, &arguments.binary) {
+        (Some(root), _) => found(&root.join(PROGRAM))?,
+        (None, Some(path)) => found(path)?,
+        (None, None) => build(arguments)?,
     };
     // What has to be downloaded cannot be from within.
     let tools = Tools::provide()?;
@@ -84,7 +92,11 @@ fn build(arguments: &Arguments) -> Result<PathBuf> {
 /// Goes on in a network of its own: the manifests name ports, and there they are free.
 fn enter(arguments: &Arguments, binary: &Path, tools: &Tools) -> Result<()> {
     let mut inner = tools.apart(std::env::current_exe().context("cannot find this program")?);
-    inner.args(["deploy", "--inside", "--only", &arguments.only]).arg("--binary").arg(binary);
+    inner.args(["deploy", "--inside", "--only", &arguments.only]);
+    match &arguments.root {
+        Some(root) => inner.arg("--root").arg(root),
+        None => inner.arg("--binary").arg(binary),
+    };
     let flags =
         [("--accept-only", arguments.accept_only), ("--keep-rights", arguments.keep_rights), ("--short", arguments.short)];
     inner.args(flags.into_iter().filter_map(|(flag, set)| set.then_some(flag)));
@@ -110,7 +122,10 @@ async fn show(arguments: &Arguments, binary: &Path, tools: &Tools) -> Result<()>
         return Ok(());
     }
 
-    let rootfs = container::root(tools, binary, &folder)?;
+    let rootfs = match &arguments.root {
+        Some(root) => fs::canonicalize(root).with_context(|| format!("cannot find {}", root.display()))?,
+        None => container::root(tools, binary, &folder)?,
+    };
     let surroundings = Surroundings::start(&cluster, &folder).await?;
     let stage = Stage { tools, cluster: &cluster, surroundings: &surroundings, rootfs: &rootfs, folder: &folder };
     for case in cases {

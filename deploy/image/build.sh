@@ -1,0 +1,18 @@
+#!/bin/sh
+# Builds the image of `Containerfile`, with the labels of a release: the same commit, bases and tool make the same image, digest included.
+#   build.sh TAG [ARCH]     ARCH: amd64, arm64; that of this machine without it
+# BUILDER and BASE name other images to start from, such as those of `debian-bases.sh`. Needs buildah (`BUILDAH`).
+set -eu
+
+tag=$1
+here=$(cd "$(dirname "$0")" && pwd)
+sources=$(cd "$here/../.." && pwd)
+case $(uname -m) in x86_64) own=amd64 ;; aarch64) own=arm64 ;; *) own=$(uname -m) ;; esac
+epoch=${SOURCE_DATE_EPOCH:-$(git -C "$sources" log -1 --format=%ct)}
+
+# Debian 12's buildah (1.28) does not know by itself what it runs on.
+"${BUILDAH:-buildah}" build --platform "linux/${2:-$own}" --build-arg BUILDPLATFORM="linux/$own" --timestamp "$epoch" \
+    ${BUILDER:+--build-arg BUILDER="$BUILDER"} ${BASE:+--build-arg BASE="$BASE"} \
+    --build-arg SOURCE_DATE_EPOCH="$epoch" --build-arg CREATED="$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)" \
+    --build-arg REVISION="${REVISION:-$(git -C "$sources" rev-parse HEAD)}" \
+    --file "$here/Containerfile" --tag "$tag" "$sources"
