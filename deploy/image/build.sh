@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the image of `Containerfile`, with the labels of a release: the same commit, bases and tool make the same image, digest included.
+# Builds the image of `Containerfile`, with the labels of a release. All files of it have the time of the commit.
 #   build.sh TAG [ARCH]     ARCH: amd64, arm64; that of this machine without it
 # BUILDER and BASE name other images to start from, such as those of `debian-bases.sh`. Needs buildah (`BUILDAH`).
 set -eu
