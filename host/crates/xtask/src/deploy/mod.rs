@@ -31,9 +31,6 @@ use pod::Pod;
 use surroundings::Surroundings;
 use tools::Tools;
 
-/// Where every image has the program.
-const PROGRAM: &str = "usr/bin/sluicebox";
-
 /// Try what is in `deploy/` with a real API server and in real containers
 ///
 /// Renders every overlay, every component and the chart with each of its files of values, has a real kube-apiserver accept them and the program
@@ -71,7 +68,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let found = |path: &Path| fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()));
     let binary = match (&arguments.root, &arguments.binary) {
-        (Some(root), _) => found(&root.join(PROGRAM))?,
+        (Some(root), _) => found(&root.join(oci::PROGRAM.trim_start_matches('/')))?,
         (None, Some(path)) => found(path)?,
         (None, None) => build(arguments)?,
     };

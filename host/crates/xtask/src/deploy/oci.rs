@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::pod::Pod;
 
-/// Where the image has the program.
+/// Where every image has the program.
 pub(super) const PROGRAM: &str = "/usr/bin/sluicebox";
 
 /// A folder or file that is seen in the container.
