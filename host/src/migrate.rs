@@ -28,12 +28,16 @@ const LARGEST: u64 = 4 << 20;
 
 /// Prints the configuration; what is wrong with the settings goes to standard error.
 pub fn migrate(arguments: &MigrateArguments) -> ExitCode {
+    let in_pod = arguments.in_pod;
+    let of_environment = |arguments, system: &'static System, configuration: fn(&mut Draft<'_>) -> String| {
+        Ok(make(system, &find(arguments, system)?, in_pod, configuration))
+    };
     let made = match &arguments.system {
         SystemArguments::Galileo(arguments) => of_environment(arguments, &galileo::SYSTEM, galileo::configuration),
-        SystemArguments::FluentBit(arguments) => of_flags(arguments),
+        SystemArguments::FluentBit(arguments) => of_flags(arguments, in_pod),
         SystemArguments::Mape(arguments) => of_environment(arguments, &mape::SYSTEM, mape::configuration),
         SystemArguments::Connections(arguments) => of_environment(arguments, &connections::SYSTEM, connections::configuration),
-        SystemArguments::Alumet(arguments) => of_alumet(&arguments.config),
+        SystemArguments::Alumet(arguments) => of_alumet(&arguments.config, in_pod),
     };
     match made {
         Ok(made) => tell(made),
@@ -48,15 +52,7 @@ struct Made {
     mistakes: Vec<String>,
 }
 
-fn of_environment(
-    arguments: &EnvironmentArguments,
-    system: &'static System,
-    configuration: fn(&mut Draft<'_>) -> String,
-) -> Result<Made, String> {
-    Ok(make(system, &find(arguments, system)?, configuration))
-}
-
-fn of_flags(arguments: &FlagArguments) -> Result<Made, String> {
+fn of_flags(arguments: &FlagArguments, in_pod: bool) -> Result<Made, String> {
     let mut found = find(&arguments.environment, &fluent_bit::SYSTEM)?;
     if fluent_bit::is_of_a_shell(&found.arguments) {
         if arguments.flags.is_empty() {
@@ -69,18 +65,18 @@ fn of_flags(arguments: &FlagArguments) -> Result<Made, String> {
     }
     found.arguments.extend(arguments.flags.iter().map(|flag| Value::text(flag)));
     fluent_bit::flags(&mut found);
-    Ok(make(&fluent_bit::SYSTEM, &found, fluent_bit::configuration))
+    Ok(make(&fluent_bit::SYSTEM, &found, in_pod, fluent_bit::configuration))
 }
 
-fn of_alumet(path: &Path) -> Result<Made, String> {
+fn of_alumet(path: &Path, in_pod: bool) -> Result<Made, String> {
     let (found, outputs) = alumet::read(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(make(&alumet::SYSTEM, &found, |draft| alumet::configuration(draft, &outputs)))
+    Ok(make(&alumet::SYSTEM, &found, in_pod, |draft| alumet::configuration(draft, &outputs)))
 }
 
-fn make(system: &'static System, found: &Found, configuration: impl FnOnce(&mut Draft<'_>) -> String) -> Made {
-    let mut draft = Draft::new(system, found);
+fn make(system: &'static System, found: &Found, in_pod: bool, configuration: impl FnOnce(&mut Draft<'_>) -> String) -> Made {
+    let mut draft = Draft::new(system, found, in_pod);
     let text = configuration(&mut draft);
-    let text = format!("{}{text}", draft.comments());
+    let text = format!("{}{}{text}{}", draft.comments(), draft.log(), draft.surroundings());
     if draft.mistakes.is_empty() {
         draft.mistakes = problems(&text);
     }

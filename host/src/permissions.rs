@@ -61,7 +61,9 @@ async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, St
     if !plan.needs_api() && !live::report::wanted(plan) && kubelets(plan).next().is_none() {
         return Ok(Vec::new());
     }
-    let api = Api::connect(&plan.kubernetes).await.map_err(|fault| described(&fault.to_string(), fault.hint.as_deref()))?;
+    let api = Api::connect(&plan.kubernetes)
+        .await
+        .map_err(|fault| described(&format!("{}: {}", fault.tried, fault.cause), fault.hint.as_deref()))?;
     let election = Election::new(api.clone(), &plan.lease, String::new(), plan.shutdown_grace).await;
     let about = about(node, |name| std::env::var(name).ok());
     let events = live::report::wanted(plan).then(|| about.namespace());

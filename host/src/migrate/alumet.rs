@@ -170,7 +170,9 @@ pub(super) fn configuration(draft: &mut Draft<'_>, outputs: &Outputs) -> String 
         (0.1..=600.0).contains(&period.as_secs_f64()).then(|| TimeSpan(period).to_string())
     });
     let period = quoted(&period.unwrap_or_default());
-    let node = if draft.set(NODE).is_some() { draft.read(NODE, "write the name of the node", not_empty) } else { None };
+    let set = draft.set(NODE).is_some() && !draft.leaves_node(NODE);
+    let name = |text: &str| is_object_name(text).then(|| text.to_owned());
+    let node = if set { draft.read(NODE, "write the name of a node, as `kubectl get nodes` has it", name) } else { None };
     let node = node.map(|node| format!("node-name: {}\n", quoted(&node))).unwrap_or_default();
     let cure = "there is nothing to be measured with it: remove it, and keep Alumet for what other plugins measure";
     draft.read(DISABLE, cure, |text| (text == "false").then(String::new));
@@ -185,8 +187,9 @@ pub(super) fn configuration(draft: &mut Draft<'_>, outputs: &Outputs) -> String 
     if containers {
         draft.differs("containers are told with their names and ids, and not beside their pod under the same attributes");
     }
+    let root = if draft.in_pod { "root: /host, " } else { "" };
     format!(
-        "{node}{kubernetes}sources:\n  cgroups: {{period: {period}, levels: [{level}], metrics: [cpu, memory, pressure]}}\n\
+        "{node}{kubernetes}sources:\n  cgroups: {{period: {period}, {root}levels: [{level}], metrics: [cpu, memory, pressure]}}\n\
          modules:\n{modules}sinks:\n{sinks}"
     )
 }
@@ -296,8 +299,4 @@ fn address(text: &str) -> Option<String> {
 
 fn boolean(text: &str) -> Option<String> {
     ["true", "false"].contains(&text).then(|| text.to_owned())
-}
-
-fn not_empty(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -10,6 +10,12 @@ pub struct MigrateArguments {
     /// Whose settings.
     #[command(subcommand)]
     pub system: SystemArguments,
+    /// For the manifests in `deploy/`: in place of the `sluicebox.yaml` of an overlay
+    ///
+    /// Adds what those count on: probes that are reached from outside, the directories that they mount, a log in JSON. The node is what they
+    /// say (NODE_NAME), and of several programs for the cluster the one works that holds the lease.
+    #[arg(long, global = true)]
+    pub in_pod: bool,
 }
 
 /// The programs whose settings are read.
@@ -50,7 +56,8 @@ pub struct EnvironmentArguments {
     /// May be given several times, and be a directory of such files: what `envFrom` names is looked for in all of them.
     #[arg(short = 'f', long, value_name = "FILE")]
     pub manifest: Vec<PathBuf>,
-    /// With `--manifest`: the container, where it is not plain which one is meant
+    /// With `--manifest`: the container, where it is not plain which one is meant; of several of one name `OBJECT/NAME`, `KIND/OBJECT/NAME`
+    /// or `NAMESPACE/KIND/OBJECT/NAME`
     #[arg(long, value_name = "NAME", requires = "manifest")]
     pub container: Option<String>,
 }

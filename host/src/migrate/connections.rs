@@ -54,6 +54,9 @@ fn node(draft: &mut Draft<'_>) -> String {
         draft.becomes(HOSTNAME, "nothing: the node is what NODE_NAME or the host is called");
         return String::new();
     }
+    if draft.leaves_node(HOSTNAME) {
+        return String::new();
+    }
     let name = draft.read(HOSTNAME, "write the name of the node", |text| is_object_name(text).then(|| text.to_owned()));
     format!("node-name: {}\n", quoted(&name.unwrap_or_default()))
 }

@@ -31,6 +31,10 @@ pub(super) struct System {
     pub(super) common: &'static [&'static str],
 }
 
+/// As the `sluicebox.yaml` of each overlay has it.
+const SURROUNDINGS: &str = "admin: {listen: \"0.0.0.0:9420\"}\nmemory: {queues: 64MiB}\ncompiler: {memory: 160MiB}\n\
+    reload: {kubernetes-events: false}\nstate-directory: /var/lib/sluicebox/state\ncache-directory: /var/cache/sluicebox/modules\n";
+
 /// A configuration on its way.
 #[derive(Debug)]
 pub(super) struct Draft<'found> {
@@ -39,6 +43,10 @@ pub(super) struct Draft<'found> {
     /// What became of a setting, where it is not what its table says.
     became: BTreeMap<&'static str, String>,
     secrets: Vec<&'static str>,
+    /// Whether the configuration is for the manifests in `deploy/`.
+    pub(super) in_pod: bool,
+    /// How much is logged, where it is not what it is by default.
+    pub(super) level: Option<&'static str>,
     /// What is different from the old program, a sentence each.
     pub(super) differences: Vec<String>,
     /// What stands in the way.
@@ -49,7 +57,7 @@ pub(super) struct Draft<'found> {
 
 impl<'found> Draft<'found> {
     /// Begins with what was found.
-    pub(super) fn new(system: &'static System, found: &'found Found) -> Self {
+    pub(super) fn new(system: &'static System, found: &'found Found, in_pod: bool) -> Self {
         let mut warnings = found.warnings.clone();
         let unused = found.variables.keys().filter(|name| !found.referred.contains(*name));
         warnings.extend(unused.filter_map(|name| strange(system, name)));
@@ -58,6 +66,8 @@ impl<'found> Draft<'found> {
             found: &found.variables,
             became: BTreeMap::new(),
             secrets: Vec::new(),
+            in_pod,
+            level: None,
             differences: Vec::new(),
             mistakes: Vec::new(),
             warnings,
@@ -122,10 +132,47 @@ impl<'found> Draft<'found> {
         self.differences.push(text.into());
     }
 
+    /// Whether the node is left to `NODE_NAME`, as the manifests set it: what only the old program's pod knows is not known there.
+    pub(super) fn leaves_node(&mut self, name: &'static str) -> bool {
+        let left = self.in_pod && self.found.get(name).is_some_and(|value| value.text.is_none());
+        if left {
+            self.becomes(name, "nothing: the manifests say which node it is");
+        }
+        left
+    }
+
+    /// The section `lease` of what works for the whole cluster.
+    pub(super) fn lease(&mut self, works: &str) -> &'static str {
+        if self.in_pod {
+            self.differs(format!("of several programs the one that holds the lease {works}"));
+            return "";
+        }
+        self.differs(format!(
+            "one program {works}, as before; with the `lease` left out several may run, and one of them {works}"
+        ));
+        "lease: {enabled: false}\n"
+    }
+
+    /// The section `log`.
+    pub(super) fn log(&self) -> String {
+        let format = self.in_pod.then_some("format: json");
+        let level = self.level.map(|level| format!("level: {level}"));
+        let both: Vec<&str> = format.into_iter().chain(level.as_deref()).collect();
+        if both.is_empty() { String::new() } else { format!("log: {{{}}}\n", both.join(", ")) }
+    }
+
+    /// What the manifests count on: the address of their probes, and the directories that can be written.
+    pub(super) fn surroundings(&self) -> &'static str {
+        if self.in_pod { SURROUNDINGS } else { "" }
+    }
+
     /// The comments that stand above the configuration.
     pub(super) fn comments(&self) -> String {
         let System { program, command, .. } = self.system;
-        let mut out = format!("# What {program} did with its settings. Made by `sluicebox migrate {command}`.\n#\n");
+        let mut out = format!(
+            "# What {program} did with its settings. Made by `sluicebox migrate {command}{}`.\n#\n",
+            if self.in_pod { " --in-pod" } else { "" }
+        );
         for setting in self.system.settings {
             let _never = writeln!(out, "# {}", self.line(setting));
         }
@@ -210,6 +257,9 @@ fn strange(system: &System, name: &str) -> Option<String> {
     let near = nearest.filter(|known| distance(known) <= 3 && known.len() > 7);
     match near {
         Some(known) => Some(format!("`{name}` is no setting of {}: did you mean `{known}`?", system.program)),
+        None if name.starts_with("--") => {
+            Some(format!("`{name}` is no flag of {}, which does not start with it: it has no effect here", system.program))
+        }
         None if begins => {
             Some(format!("`{name}` is no setting of {}: it had no effect there, and has none here", system.program))
         }

@@ -62,7 +62,11 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     let node = effective(draft, &NODE);
     let set = draft.set(node).is_some_and(|value| value.text.as_deref() != Some(""));
     let name = |text: &str| is_object_name(text).then(|| text.to_owned());
-    let node = if set { draft.read(node, "write the name of a node, as `kubectl get nodes` has it", name) } else { None };
+    let node = if set && !draft.leaves_node(node) {
+        draft.read(node, "write the name of a node, as `kubectl get nodes` has it", name)
+    } else {
+        None
+    };
     let node = node.map(|node| format!("node-name: {}\n", quoted(&node))).unwrap_or_default();
     let directory = effective(draft, &DIRECTORY);
     let directory = draft.read(directory, "write the path of a directory", |text| (!text.is_empty()).then(|| text.to_owned()));

@@ -30,16 +30,13 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     let cure = "write a number from 1 to 65535; `tcp://…` is what Kubernetes sets for a Service of this name";
     let port = draft.read(PORT, cure, port).unwrap_or_default();
     let access = access(draft);
-    draft.differs(
-        "one program works for the whole cluster, as before; with the `lease` left out several may run, and one of them works",
-    );
+    let lease = draft.lease("works for the whole cluster");
     draft.differs("at each start everything that is there is published, as before; without `at-start: replay` only what is new");
     draft.differs("running waits for all containers, and comes again when one is restarted; pods that went unseen are deleted");
     draft.differs("events wait while Redis is away, and keep their time");
     let url = quoted(&format!("redis://{address}:{port}"));
     format!(
-        "{access}lease: {{enabled: false}}\n\
-         sources:\n  pods: {{scope: cluster, at-start: replay}}\n  nodes: {{scope: cluster, at-start: replay}}\n\
+        "{access}{lease}sources:\n  pods: {{scope: cluster, at-start: replay}}\n  nodes: {{scope: cluster, at-start: replay}}\n\
          modules:\n  events:\n    use: galileo-events\n    settings: {{schema: pod, null-labels: true}}\n    to: [redis]\n\
          sinks:\n  redis:\n    redis:\n      url: {url}\n{user}"
     )

@@ -26,28 +26,55 @@ pub(super) fn objects(text: &str) -> Result<Vec<Json>, String> {
     parsed.collect()
 }
 
+/// A container, and the object that it stands in.
+#[derive(PartialEq)]
+struct Container {
+    /// `kind/name`, in small letters, behind the namespace where the object names one.
+    of: String,
+    namespace: String,
+    spec: Json,
+}
+
+impl Container {
+    fn name(&self) -> String {
+        string(&self.spec, "/name")
+    }
+
+    /// By which only this one is meant.
+    fn path(&self) -> String {
+        format!("{}/{}", self.of, self.name())
+    }
+
+    /// Whether what a user says names it.
+    fn is_called(&self, name: &str) -> bool {
+        let (path, name) = (self.path().to_lowercase(), name.to_lowercase());
+        path.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    }
+}
+
 /// Reads the settings of the container that is wanted.
 pub(super) fn read(objects: &[Json], wanted: &Wanted<'_>) -> Result<Found, String> {
     let (mut containers, mut maps) = (Vec::new(), Vec::new());
     for object in objects {
         collect(object, &mut containers, &mut maps);
     }
-    let names: Vec<String> = containers.iter().map(|container| format!("`{}`", string(container, "/name"))).collect();
-    let names = names.join(", ");
-    let fits = |container: &&Json| match wanted.container {
-        Some(name) => string(container, "/name") == name,
-        None => is_known(container, wanted),
+    let is_alone = |one: &Container| containers.iter().filter(|other| other.name() == one.name()).count() == 1;
+    let names = containers.iter().map(|one| format!("`{}`", if is_alone(one) { one.name() } else { one.path() }));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let fits = |one: &&Container| match wanted.container {
+        Some(name) => one.is_called(name),
+        None => is_known(&one.spec, wanted),
     };
-    let taken = |one: &Json| {
+    let taken = |one: &Container| {
         // What a ConfigMap or a Secret sets may be the program's.
-        let could_be = is_known(one, wanted) || !list(one, "/envFrom").is_empty();
-        if could_be { Ok(settings(one, &maps)) } else { Err(stranger(one, wanted, &names)) }
+        let could_be = is_known(&one.spec, wanted) || !list(&one.spec, "/envFrom").is_empty();
+        if could_be { Ok(settings(one, &maps)) } else { Err(stranger(&one.spec, wanted, &names)) }
     };
-    let fitting: Vec<&Json> = containers.iter().filter(fits).collect();
+    let fitting: Vec<&Container> = containers.iter().filter(fits).collect();
     match (fitting.as_slice(), containers.as_slice(), wanted.container) {
-        (_, [], _) => {
-            Err("there is no container in it: a Pod, Deployment, DaemonSet, StatefulSet, Job or CronJob has some".to_owned())
-        }
+        (_, [], _) => Err("there is no container in it: a Pod, Deployment, DaemonSet, StatefulSet, Job or CronJob has some\n\
+                 hint: what a file of docker compose sets can be read as a file of variables (`--env-file`)"
+            .to_owned()),
         ([one], ..) => taken(one),
         ([], [one], None) => taken(one),
         ([], _, Some(name)) => Err(format!("there is no container `{name}` in it; there are {names}")),
@@ -81,16 +108,25 @@ fn documents(text: &str) -> Vec<String> {
     documents
 }
 
-fn collect(object: &Json, containers: &mut Vec<Json>, maps: &mut Vec<Json>) {
+/// One that is given twice counts once.
+fn collect(object: &Json, containers: &mut Vec<Container>, maps: &mut Vec<Json>) {
     for item in list(object, "/items") {
         collect(item, containers, maps);
     }
     if matches!(string(object, "/kind").as_str(), "ConfigMap" | "Secret") {
         maps.push(object.clone());
     }
+    let namespace = string(object, "/metadata/namespace");
+    let of = [namespace.as_str(), &string(object, "/kind").to_lowercase(), &string(object, "/metadata/name")];
+    let of = of.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
     for spec in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         for kind in ["containers", "initContainers"] {
-            containers.extend(list(object, &format!("{spec}/{kind}")).iter().cloned());
+            for spec in list(object, &format!("{spec}/{kind}")) {
+                let one = Container { of: of.clone(), namespace: namespace.clone(), spec: spec.clone() };
+                if !containers.contains(&one) {
+                    containers.push(one);
+                }
+            }
         }
     }
 }
@@ -114,8 +150,10 @@ fn words(container: &Json) -> impl Iterator<Item = &Json> {
     ["/command", "/args"].into_iter().flat_map(|part| list(container, part))
 }
 
-/// The settings of a container. `maps` are the `ConfigMap`s and Secrets beside it.
-fn settings(container: &Json, maps: &[Json]) -> Found {
+/// The settings of a container. `maps` are the `ConfigMap`s and Secrets beside it: of several of one name that of its namespace counts, else one
+/// that names no namespace, which is wherever it is applied.
+fn settings(container: &Container, maps: &[Json]) -> Found {
+    let Container { namespace, spec: container, .. } = container;
     let mut found = Found::default();
     // Before `env`, which counts where both set a variable.
     for source in list(container, "/envFrom") {
@@ -125,7 +163,10 @@ fn settings(container: &Json, maps: &[Json]) -> Found {
         };
         let called = string(source, reference);
         let is_it = |map: &&Json| string(map, "/kind") == kind && string(map, "/metadata/name") == called;
-        let Some(map) = maps.iter().find(is_it) else {
+        let home = |map: &Json| string(map, "/metadata/namespace");
+        let own = maps.iter().filter(is_it).find(|map| home(map) == *namespace);
+        let any = || maps.iter().filter(is_it).find(|map| namespace.is_empty() || home(map).is_empty());
+        let Some(map) = own.or_else(any) else {
             found.warnings.push(elsewhere(kind, &called));
             continue;
         };
@@ -252,5 +293,44 @@ mod tests {
             "there is no container `x` in it; there are `other`, `exporter`"
         );
         assert!(read("kind: Service\n", &wanted(None)).unwrap_err().contains("no container"));
+    }
+
+    #[test]
+    fn of_several_config_maps_that_of_the_own_namespace_counts() {
+        let map = |place: &str, variable: &str| {
+            format!("kind: ConfigMap\nmetadata: {{name: more{place}}}\ndata: {{{variable}: x}}\n---\n")
+        };
+        let found = |maps: &str, own: &str| {
+            let text = TWO.replace("kind: DaemonSet\n", &format!("kind: DaemonSet\nmetadata: {{name: d{own}}}\n"));
+            let found = read(&format!("{maps}{text}"), &wanted(None)).unwrap();
+            let names = ["C", "D", "E"].into_iter().filter(|name| found.variables.contains_key(*name));
+            (names.collect::<String>(), found.warnings.len())
+        };
+        let all = map(", namespace: staging", "C") + &map(", namespace: prod", "D") + &map("", "E");
+        assert_eq!(found(&all, ", namespace: prod"), ("D".to_owned(), 0));
+        assert_eq!(found(&all, ", namespace: other"), ("E".to_owned(), 0), "it goes wherever it is applied");
+        assert_eq!(found(&all, ""), ("E".to_owned(), 0));
+        assert_eq!(found(&map(", namespace: staging", "C"), ", namespace: prod"), (String::new(), 1), "it is another's");
+        assert_eq!(found(&map(", namespace: staging", "C"), ""), ("C".to_owned(), 0));
+    }
+
+    #[test]
+    fn containers_of_one_name_are_told_apart_by_what_they_stand_in() {
+        let of = |namespace: &str, flag: &str| {
+            format!(
+                "kind: Deployment\nmetadata: {{name: old, namespace: {namespace}}}\nspec: {{template: {{spec: {{containers: [{{name: main, image: \
+                 pod-meta-exporter, args: [--{flag}]}}]}}}}}}\n---\n"
+            )
+        };
+        let both = of("prod", "one") + &of("staging", "two");
+        assert_eq!(
+            read(&both, &wanted(None)).unwrap_err(),
+            "several of its containers could be meant: `prod/deployment/old/main`, `staging/deployment/old/main`; name one with `--container`"
+        );
+        let found = read(&both, &wanted(Some("staging/Deployment/old/main"))).unwrap();
+        assert_eq!(found.arguments[0].written, "--two");
+        assert!(read(&both, &wanted(Some("old/main"))).unwrap_err().contains("several"));
+        assert!(read(&both, &wanted(Some("ain"))).unwrap_err().contains("no container `ain`"));
+        assert!(read(&(of("prod", "one") + &of("prod", "one")), &wanted(None)).is_ok(), "the same one twice");
     }
 }

@@ -35,14 +35,14 @@ const PROMETHEUS_PORT: &str = "PROMETHEUS_PORT";
 const STEP: &str = "PROMETHEUS_POLLING_STEP";
 const SCHEDULER: &str = "SCHEDULER_SECONDS";
 /// Where the new configuration takes a password from.
-const PASSWORD_FILE: &str = "/etc/sluicebox/prometheus-password";
+const PASSWORD_FILE: &str = "/etc/prometheus-secret/password";
 const HOST_CURE: &str = "write the name or the address of the host alone, without scheme, port and path";
 const PORT_CURE: &str = "write a number from 1 to 65535; `tcp://…` is what Kubernetes sets for a Service of this name, which a pod does not \
                          get with `enableServiceLinks: false`";
 
 /// The configuration.
 pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
-    let level = level(draft);
+    level(draft);
     let kafka = joined(draft.read(KAFKA_IP, HOST_CURE, host), draft.read(KAFKA_PORT, PORT_CURE, port));
     let topic = draft.read(TOPIC, "write 1 to 249 letters, digits, `.`, `_` and `-`", topic).unwrap_or_default();
     let (address, http) = prometheus_host(draft);
@@ -59,31 +59,28 @@ pub(super) fn configuration(draft: &mut Draft<'_>) -> String {
     );
     draft.differs("what is told of a pod as a whole and of its sandbox is not counted beside its containers");
     draft.differs("container_cpu_system_seconds_total is told as a rate, as its type is; that program tells its average");
-    draft.differs("one program asks, as before; with the `lease` left out several may run, and one of them asks");
+    let lease = draft.lease("asks");
     draft.differs("one failed query spoils no other, and messages wait while Kafka is away");
     draft.differs("the page on port 3333 with its user admin is gone: see `admin` for probes and metrics");
     let (brokers, url, step) = (quoted(&kafka), quoted(&format!("http://{url}")), quoted(&step.unwrap_or_default()));
     let topic = quoted(&topic);
     format!(
-        "{level}lease: {{enabled: false}}\nsources:\n  prometheus:\n    url: {url}\n    period: {period}\n    step: {step}\n\
+        "{lease}sources:\n  prometheus:\n    url: {url}\n    period: {period}\n    step: {step}\n\
          \x20   queries:\n      mape: {{metrics: mape-kafka, template: mape-kafka, kind: range}}\n{http}\
          modules:\n  publisher:\n    use: mape-kafka\n    settings: {{form: source, key: none, topic: {topic}}}\n    to: [kafka]\n\
          sinks:\n  kafka:\n    kafka: {{brokers: [{brokers}], client-id: kubernetes-prometheus-publisher, compression: none}}\n"
     )
 }
 
-fn level(draft: &mut Draft<'_>) -> String {
+fn level(draft: &mut Draft<'_>) {
     let Some(Value { text: Some(text), .. }) = draft.value(DEBUG, "") else {
         draft.becomes(DEBUG, "nothing, as it cannot be read from here: `log: {level: debug}` is what 1 means");
-        return String::new();
+        return;
     };
     match text.trim().parse::<i64>() {
-        Ok(0) => String::new(),
-        Ok(_) => "log: {level: debug}\n".to_owned(),
-        Err(_) => {
-            draft.bad(DEBUG, &text, "write 0 or 1");
-            String::new()
-        }
+        Ok(0) => {}
+        Ok(_) => draft.level = Some("debug"),
+        Err(_) => draft.bad(DEBUG, &text, "write 0 or 1"),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Messages of a preset that would have nowhere to go: its sink would refuse each of them.
+//! Entries of a preset that would have nowhere to go: its sink would refuse each of them.
 
 use serde_json::Value;
-use sluicebox_sinks::Config as Sink;
+use sluicebox_sinks::{Config as Sink, kafka};
 
 use super::{Check, Component, LanePlan, SinkPlan};
 use crate::config::yaml::step;
@@ -9,55 +9,96 @@ use crate::config::yaml::step;
 /// Under which names a preset is told where its messages go.
 const WORDS: [&str; 3] = ["channel", "topic", "file"];
 
-/// Names the sinks of lanes that take none of the lane's messages. What a module of the user's makes is not known.
+/// Stands for a topic that a preset has chosen well.
+const OWN: &str = "a topic of its own";
+
+/// What a preset makes, and where it says that it goes.
+#[derive(Debug, PartialEq)]
+enum Entries {
+    /// On this channel.
+    Messages(Option<String>),
+    /// Into this collection.
+    Documents(Option<String>),
+}
+
+/// Names the sinks of lanes that take none of the lane's entries. What a module of the user's makes is not known.
 pub(super) fn find(check: &mut Check<'_>, lanes: &[LanePlan], sinks: &[SinkPlan]) {
     for lane in lanes {
         let Component::Preset(preset) = &lane.component else { continue };
-        let Some(is_named) = messages(preset.name, &lane.settings) else { continue };
+        let Some(entries) = entries(preset.name, &lane.settings) else { continue };
         for (index, name) in lane.to.iter().enumerate() {
             let sink = sinks.iter().find(|sink| sink.name == *name);
-            let Some((cause, cure)) = sink.and_then(|sink| refusal(&sink.config, is_named)) else { continue };
+            let Some((cause, cure)) = sink.and_then(|sink| refusal(&sink.config, &entries)) else { continue };
             let path = format!("{}/to/{index}", step("/modules", &lane.name));
-            check.problem(&path, format!("`{name}` would refuse every message of `{}`: {cause}", preset.name), cure);
+            let what = if matches!(entries, Entries::Messages(_)) { "message" } else { "document" };
+            check.problem(&path, format!("`{name}` would refuse every {what} of `{}`: {cause}", preset.name), cure);
         }
     }
 }
 
-/// Whether the messages of a preset name where they go; none where it makes no messages.
-fn messages(preset: &str, settings: &str) -> Option<bool> {
+/// What a preset makes, as far as it is of one kind.
+fn entries(preset: &str, settings: &str) -> Option<Entries> {
     let settings: Value = serde_json::from_str(settings).unwrap_or_default();
-    let set = |value: fn(&Value) -> bool| WORDS.iter().any(|word| settings.get(word).is_some_and(value));
-    match preset {
-        "galileo-events" | "telemd" => Some(true),
-        "json-lines" | "service-map" => Some(set(|value| !value.is_null())),
-        "pod-metrics" if settings.get("form").is_none_or(|form| form != "prometheus") => Some(set(|value| !value.is_null())),
-        // It has a topic of its own, unless that is taken away.
-        "mape-kafka" => Some(!set(Value::is_null)),
-        _ => None,
-    }
+    // One that is `null` takes away what counts by default.
+    let set = |words: &[&str], default: Option<&str>| {
+        let said = words.iter().find_map(|word| settings.get(word));
+        said.map_or_else(|| default.map(str::to_owned), |said| said.as_str().map(str::to_owned))
+    };
+    let is_page = settings.get("form").is_some_and(|form| form == "prometheus");
+    Some(match preset {
+        "galileo-events" => Entries::Messages(set(&WORDS, Some("galileo/events"))),
+        "telemd" => Entries::Messages(Some("telem/…".to_owned())),
+        "mape-kafka" => Entries::Messages(set(&WORDS, Some(OWN))),
+        "pod-metrics" if is_page => Entries::Documents(None),
+        "json-lines" | "service-map" | "pod-metrics" => Entries::Messages(set(&WORDS, None)),
+        "fluent-bit-meta" => Entries::Documents(None),
+        "connection-transactions" => Entries::Documents(set(&["collection"], Some("transactions"))),
+        "pod-metadata" => Entries::Documents(set(&["collection"], Some("metadata"))),
+        _ => return None,
+    })
 }
 
-/// Why a sink takes no message, and what helps.
-fn refusal(sink: &Sink, is_named: bool) -> Option<(&'static str, &'static str)> {
-    match sink {
-        Sink::Redis(config) if !is_named && config.channel.is_none() => Some((
+/// Why a sink takes none, and what helps.
+fn refusal(sink: &Sink, entries: &Entries) -> Option<(String, &'static str)> {
+    let (cause, cure) = match (entries, sink) {
+        (Entries::Messages(None), Sink::Redis(config)) if config.channel.is_none() => (
             "they name no channel, and the sink has none",
             "give the sink a `channel`, or the module one: `settings: {channel: NAME}`",
-        )),
-        Sink::Kafka(config) if !is_named && config.topic.is_none() => Some((
+        ),
+        (Entries::Messages(None), Sink::Kafka(config)) if config.topic.is_none() => (
             "they name no topic, and the sink has none",
             "give the sink a `topic`, or the module one: `settings: {channel: NAME}`",
-        )),
-        Sink::Files(config) if config.append.is_none() => {
-            Some(("messages have no name to be kept under", "give the sink `append: {file: NAME}`, or name a sink of messages"))
+        ),
+        (Entries::Messages(Some(channel)), Sink::Kafka(_)) => return foreign(channel),
+        (Entries::Messages(_), Sink::Files(config)) if config.append.is_none() => {
+            ("messages have no name to be kept under", "give the sink `append: {file: NAME}`, or name a sink of messages")
         }
-        Sink::ConfigMaps(_) => Some(("messages have no name to be kept under", "name a sink of messages, such as `kafka`")),
-        Sink::Prometheus(_) => Some((
+        (Entries::Messages(_), Sink::ConfigMaps(_)) => {
+            ("messages have no name to be kept under", "name a sink of messages, such as `kafka`")
+        }
+        (Entries::Messages(_), Sink::Prometheus(_)) => (
             "messages have no name to be kept under",
             "name a sink of messages, or a module that makes documents, such as `pod-metrics` with `form: prometheus`",
-        )),
-        Sink::Redis(_) | Sink::Kafka(_) | Sink::Files(_) | Sink::Stdout(_) => None,
-    }
+        ),
+        (Entries::Documents(None), Sink::Redis(config)) if config.hash.is_none() => {
+            ("they name no collection, and the sink has no `hash`", "give the sink a `hash`, in which they are kept")
+        }
+        (Entries::Documents(None), Sink::Kafka(config)) if config.topic.is_none() => {
+            ("they name no collection, and the sink has no `topic`", "give the sink a `topic`")
+        }
+        (Entries::Documents(None), Sink::ConfigMaps(config)) if config.name.is_none() => {
+            ("they name no collection, and the sink has no `name`", "give the sink a `name`, that of its `ConfigMap`")
+        }
+        _ => return None,
+    };
+    Some((cause.to_owned(), cure))
+}
+
+/// Of a channel that is one of Redis and can be no topic.
+fn foreign(channel: &str) -> Option<(String, &'static str)> {
+    (channel != OWN).then_some(())?;
+    let cause = kafka::check_topic(channel).err()?;
+    Some((cause, "name a sink of `redis`, or where the module has the setting a topic: `settings: {channel: NAME}`"))
 }
 
 #[cfg(test)]
@@ -65,15 +106,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_messages_go_is_left_to_the_sink_unless_they_say_it() {
-        assert_eq!(messages("json-lines", "{}"), Some(false));
-        assert_eq!(messages("json-lines", r#"{"channel": null}"#), Some(false));
-        assert_eq!(messages("service-map", r#"{"topic": "t"}"#), Some(true));
-        assert_eq!(messages("pod-metrics", r#"{"form": "csv", "file": "f"}"#), Some(true));
-        assert_eq!(messages("pod-metrics", r#"{"form": "prometheus"}"#), None);
-        assert_eq!(messages("mape-kafka", "{}"), Some(true));
-        assert_eq!(messages("mape-kafka", r#"{"topic": null}"#), Some(false));
-        assert_eq!(messages("fluent-bit-meta", "{}"), None);
+    fn where_entries_go_is_left_to_the_sink_unless_they_say_it() {
+        let messages = |channel: &str| Some(Entries::Messages(Some(channel.to_owned())));
+        assert_eq!(entries("json-lines", "{}"), Some(Entries::Messages(None)));
+        assert_eq!(entries("json-lines", r#"{"channel": null}"#), Some(Entries::Messages(None)));
+        assert_eq!(entries("service-map", r#"{"topic": "t"}"#), messages("t"));
+        assert_eq!(entries("pod-metrics", r#"{"form": "csv", "file": "f"}"#), messages("f"));
+        assert_eq!(entries("pod-metrics", r#"{"form": "prometheus"}"#), Some(Entries::Documents(None)));
+        assert_eq!(entries("mape-kafka", "{}"), messages(OWN));
+        assert_eq!(entries("mape-kafka", r#"{"topic": null}"#), Some(Entries::Messages(None)));
+        assert_eq!(entries("galileo-events", r#"{"channel": "c"}"#), messages("c"));
+        assert_eq!(entries("pod-metadata", "{}"), Some(Entries::Documents(Some("metadata".to_owned()))));
+        assert_eq!(entries("pod-metadata", r#"{"collection": null}"#), Some(Entries::Documents(None)));
     }
 
     fn complaints(modules: &str, sink: &str) -> Vec<String> {
@@ -106,6 +150,21 @@ mod tests {
     }
 
     #[test]
+    fn documents_without_a_place_and_channels_that_are_no_topics_are_named() {
+        for (module, sink, cause) in [
+            ("galileo-events", "kafka: {brokers: [\"k:9092\"], topic: t}", "the topic `galileo/events` has a character"),
+            ("galileo-events, settings: {channel: a b}", "kafka: {brokers: [\"k:9092\"]}", "`a b`"),
+            ("telemd", "kafka: {brokers: [\"k:9092\"]}", "no topic may have"),
+            ("fluent-bit-meta", "redis: {url: \"redis://r:1\"}", "has no `hash`"),
+            ("fluent-bit-meta", "kafka: {brokers: [\"k:9092\"]}", "has no `topic`"),
+            ("pod-metrics, settings: {form: prometheus}", "config-maps: {namespace: d}", "has no `name`"),
+        ] {
+            let said = complaints(&format!("a: {{use: {module}, to: [t, out]}}"), sink);
+            assert!(said.len() == 1 && said[0].contains(cause), "{module} to {sink}: {said:?}");
+        }
+    }
+
+    #[test]
     fn messages_and_documents_that_have_a_place_are_let_by() {
         for (module, sink) in [
             ("json-lines, settings: {channel: c}", "redis: {url: \"redis://r:1\"}"),
@@ -113,6 +172,10 @@ mod tests {
             ("galileo-events", "redis: {url: \"redis://r:1\"}"),
             ("pod-metrics, settings: {form: prometheus}", "prometheus: {listen: \"0.0.0.0:9091\"}"),
             ("fluent-bit-meta", "files: {directory: /tmp/x}"),
+            ("fluent-bit-meta", "redis: {url: \"redis://r:1\", hash: h}"),
+            ("galileo-events, settings: {channel: c}", "kafka: {brokers: [\"k:9092\"]}"),
+            ("mape-kafka", "kafka: {brokers: [\"k:9092\"]}"),
+            ("pod-metadata", "config-maps: {namespace: d}"),
             ("json-lines", "files: {directory: /tmp/x, append: {file: f}}"),
             ("./own.wasm", "redis: {url: \"redis://r:1\"}"),
         ] {

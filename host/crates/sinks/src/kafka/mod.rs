@@ -35,6 +35,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
 pub use config::{Acks, Compression, Config, Partitioner, SaslMechanism, TlsVerify};
+pub use record::check_topic;
 
 use client::{Makings, Seat};
 use credentials::Credentials;

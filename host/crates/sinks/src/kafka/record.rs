@@ -109,8 +109,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether a topic can have this name at all.
-pub(super) fn check_topic(topic: &str) -> Result<(), String> {
+/// Whether a topic can have this name at all; the reason where it cannot.
+pub fn check_topic(topic: &str) -> Result<(), String> {
     let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
     match topic {
         "" => Err("the topic has an empty name".to_owned()),
