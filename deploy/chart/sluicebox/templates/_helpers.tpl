@@ -15,7 +15,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "sluicebox.account" -}}
-{{- default (ternary (include "sluicebox.name" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name -}}
+{{- default (include "sluicebox.name" .) .Values.serviceAccount.name -}}
 {{- end -}}
 
 {{- define "sluicebox.priority" -}}
@@ -58,63 +58,6 @@ sinks:
 {{- $config = merge $config (include "sluicebox.example" . | fromYaml) -}}
 {{- end -}}
 {{ mergeOverwrite $config $said | toYaml }}
-{{- end -}}
-
-{{- /* What the schema cannot tell: values that each are right and do not fit each other. */ -}}
-{{- define "sluicebox.mistakes" -}}
-{{- $config := include "sluicebox.config" . | fromYaml -}}
-{{- range list "sources" "modules" "sinks" -}}
-{{- if not (get $config .) -}}
-{{- fail (printf "config.%s is missing: give `sources`, `modules` and `sinks`, or none of them for a line for each change of a pod" .) -}}
-{{- end -}}
-{{- end -}}
-{{- $listen := toString (dig "admin" "listen" "" $config) -}}
-{{- if not (has $listen (list "0.0.0.0:9420" "[::]:9420")) -}}
-{{- fail (printf "config.admin.listen is `%s`, and the probes ask port 9420 of the pod: leave it out, or write \"[::]:9420\"" $listen) -}}
-{{- end -}}
-{{- $mounts := list "/var/lib/sluicebox" "/var/cache/sluicebox" -}}
-{{- range .Values.hostMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
-{{- range list "state-directory" "cache-directory" -}}
-{{- $directory := toString (get $config .) -}}
-{{- $mounted := false -}}
-{{- range $mounts }}{{ if or (eq $directory .) (hasPrefix (printf "%s/" (trimSuffix "/" .)) $directory) }}{{ $mounted = true }}{{ end }}{{ end -}}
-{{- if not (or $mounted (contains "${" $directory)) -}}
-{{- fail (printf "config.%s is `%s`, where nothing is mounted, and the root cannot be written: leave it out, or mount a folder there by `hostMounts`" . $directory) -}}
-{{- end -}}
-{{- end -}}
-{{- $grace := toString (default "20s" (get $config "shutdown-grace")) -}}
-{{- if regexMatch "^[0-9]{1,6}[sm]$" $grace -}}
-{{- $seconds := mul (int (trimSuffix "m" (trimSuffix "s" $grace))) (ternary 60 1 (hasSuffix "m" $grace)) -}}
-{{- if ge $seconds (int64 .Values.terminationGracePeriodSeconds) -}}
-{{- fail (printf "terminationGracePeriodSeconds is %v, which must be more than `shutdown-grace` of the configuration (%s)" .Values.terminationGracePeriodSeconds $grace) -}}
-{{- end -}}
-{{- end -}}
-{{- if and .Values.priorityClass.create (hasPrefix "system-" .Values.priorityClass.name) -}}
-{{- fail (printf "priorityClass.name is `%s`: that is the cluster's own, so set priorityClass.create=false" .Values.priorityClass.name) -}}
-{{- end -}}
-{{- if eq .Values.mode "cluster" }}{{ include "sluicebox.cluster-mistakes" $config }}{{ end -}}
-{{- end -}}
-
-{{- /* In a Deployment, what is told of one node is told of the one that the pod happens to be on, and by each pod. */ -}}
-{{- define "sluicebox.cluster-mistakes" -}}
-{{- $elected := false -}}
-{{- range $name, $module := .modules }}{{ if eq (toString (dig "scope" "" (default dict $module))) "cluster" }}{{ $elected = true }}{{ end }}{{ end -}}
-{{- /* Such a module has watches of its own, whatever the scope of these two. */ -}}
-{{- $excused := ternary (list "pods" "nodes") list $elected -}}
-{{- $cure := "write `scope: cluster`, or leave `mode` at `node`" -}}
-{{- range $name := list "pods" "nodes" "scrape" "prometheus" -}}
-{{- if hasKey $.sources $name -}}
-{{- $scope := toString (dig "scope" (ternary "cluster" "node" (eq $name "prometheus")) (default dict (get $.sources $name))) -}}
-{{- if eq $scope "cluster" -}}
-{{- $elected = true -}}
-{{- else if not (has $name $excused) -}}
-{{- fail (printf "config.sources.%s has `scope: %s`, and with `mode: cluster` one collector works for the whole cluster: %s" $name $scope $cure) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if not $elected -}}
-{{- fail (printf "nothing in `config` has `scope: cluster`, so that with `mode: cluster` each of the replicas would do all of it: %s" $cure) -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "sluicebox.env" -}}
