@@ -22,7 +22,7 @@ const OPTIONS: &str = "image.pullSecrets[0]=registry,env[0].name=A,env[0].value=
                        podMonitor.create=true,podMonitor.labels.release=prometheus,dashboard.create=true,\
                        config.log.level=debug,networkPolicy.apiServerPorts={16443}";
 /// Values that cannot work, and what the chart says of them.
-const REFUSED: [(&str, &str); 21] = [
+const REFUSED: [(&str, &str); 27] = [
     ("config.admin.listen=0.0.0.0:9999", "the probes ask port 9420"),
     ("config.admin.listen=null", "the probes ask port 9420"),
     ("config.sources.pods.scope=node", "config.modules is missing"),
@@ -35,12 +35,18 @@ const REFUSED: [(&str, &str); 21] = [
     ("podLabels.app\\.kubernetes\\.io/name=x", "app.kubernetes.io/name"),
     ("podAnnotations.a=true", "/podAnnotations/a"),
     ("nodeSelector.a=1", "/nodeSelector/a"),
-    ("env[0].name=NODE_NAME", "/env/0/name"),
+    ("env[0].name=NODE_NAME", "the chart itself sets"),
     ("ports[0].name=admin,ports[0].containerPort=1", "/ports/0/name"),
     ("ports[0].name=a,ports[0].containerPort=9420", "/ports/0/containerPort"),
     ("state.sizeLimit=lots", "/state/sizeLimit"),
     ("image.tag=a b", "/image/tag"),
     ("image.repository=", "/image/repository"),
+    ("mode=cluster,state.type=hostPath", "share the folder"),
+    ("serviceAccount.create=false", "serviceAccount.name is missing"),
+    ("podSecurityContext.runAsUser=0", "runAsNonRoot=false"),
+    ("modules.image.reference=", "modules.image.reference is missing"),
+    ("resources.limits.memory=banana", "/resources/limits/memory"),
+    ("maxUnavailable=200%", "/maxUnavailable"),
     (
         "mode=cluster,config.sources.pods.scope=node,config.modules.a.use=b,config.sinks.c.stdout=d",
         "config.sources.pods has `scope: node`",
