@@ -38,10 +38,7 @@ pub fn permissions(plan: &Plan, node: &str, fed: &[Vec<String>]) -> ExitCode {
     };
     let asked = runtime.block_on(ask(plan, node, fed));
     runtime.shutdown_background();
-    let (allowed, trouble) = match asked {
-        Ok(allowed) => (allowed, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
+    let (allowed, trouble) = asked.unwrap_or_else(|error| (Vec::new(), Some(error)));
     tell(&looked, &allowed);
     if let Some(error) = trouble {
         say::complaint(format_args!("error: {error}"));
@@ -56,10 +53,11 @@ pub fn permissions(plan: &Plan, node: &str, fed: &[Vec<String>]) -> ExitCode {
 /// What is needed, by whom, and whether it is granted.
 type Allowed = Vec<(Deed, String, Granted)>;
 
-async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, String> {
+/// Asks until the API server does not answer any more, which is told beside what it said before.
+async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<(Allowed, Option<String>), String> {
     // Kubernetes Events are only posted where there is a way to an API server anyway, or one is looked for.
     if !plan.needs_api() && !live::report::wanted(plan) && kubelets(plan).next().is_none() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let api = Api::connect(&plan.kubernetes)
         .await
@@ -68,13 +66,25 @@ async fn ask(plan: &Plan, node: &str, fed: &[Vec<String>]) -> Result<Allowed, St
     let about = about(node, |name| std::env::var(name).ok());
     let events = live::report::wanted(plan).then(|| about.namespace());
     let needed: Rights = rights(plan, &Around { node, fed, lease: election.lease(), events });
-    let mut allowed = Vec::new();
+    let (mut allowed, mut trouble) = (Vec::new(), None);
     for (deed, by) in needed {
-        let granted = if may(&api, &deed).await.map_err(|trouble| troubled(&trouble))? { Granted::Yes } else { Granted::No };
+        let granted = match &trouble {
+            Some(_) => Granted::Unasked,
+            None => match may(&api, &deed).await {
+                Ok(true) => Granted::Yes,
+                Ok(false) => Granted::No,
+                Err(error) => {
+                    trouble = Some(troubled(&error));
+                    Granted::Unasked
+                }
+            },
+        };
         allowed.push((deed, by.into_iter().collect::<Vec<_>>().join(", "), granted));
     }
-    spare(&api, &mut allowed).await;
-    Ok(allowed)
+    if trouble.is_none() {
+        spare(&api, &mut allowed).await;
+    }
+    Ok((allowed, trouble))
 }
 
 /// Tells what is refused from what is missed.
@@ -134,6 +144,7 @@ fn tell(looked: &[Looked], allowed: &Allowed) {
             Granted::Yes => "ok",
             Granted::Spared(reason) => reason,
             Granted::No => "missing",
+            Granted::Unasked => "not known: the API server does not say",
         }
         .to_owned(),
     });

@@ -396,7 +396,12 @@ fn a_server_that_does_not_answer_is_an_error_of_its_own() {
         "sources: {pods: {}}\nmodules: {m: {use: json-lines, to: [out]}}\nsinks: {out: {stdout: {}}}\n",
     );
     let output = check(&config);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let (printed, said) = (text(&output), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot ask for the right to list pods at http://127.0.0.1:1"), "{said}");
+    // What would be needed is told all the same.
+    for right in ["list pods ", "watch pods "] {
+        let row = printed.lines().find(|line| line.starts_with(right)).unwrap();
+        assert!(row.ends_with("  not known: the API server does not say"), "{row}");
+    }
 }

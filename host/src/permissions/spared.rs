@@ -11,6 +11,8 @@ pub(super) enum Granted {
     Spared(&'static str),
     /// It is missing.
     No,
+    /// Nobody could be asked.
+    Unasked,
 }
 
 /// What controls pods, and is controlled itself by what is commonly there.
