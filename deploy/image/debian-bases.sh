@@ -6,6 +6,13 @@
 # taken as it is.
 set -eu
 
+# The words above.
+usage() {
+    sed -n '1d;/^#/!q;s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+case ${1:-} in '' | -*) usage ;; esac
+
 folder=$1
 shift
 here=$(cd "$(dirname "$0")" && pwd)

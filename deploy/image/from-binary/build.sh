@@ -6,6 +6,14 @@
 # Needs buildah (`BUILDAH`, and `SIGNATURE_POLICY` where it is not installed).
 set -eu
 
+# The words above.
+usage() {
+    sed -n '1d;/^#/!q;s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+case ${1:-} in '' | -*) usage ;; esac
+[ $# -le 2 ] || usage
+
 binary=$1
 tag=${2:-localhost/sluicebox:dev}
 here=$(cd "$(dirname "$0")" && pwd)
