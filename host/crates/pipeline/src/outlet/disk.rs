@@ -36,6 +36,8 @@ pub(super) struct Disk {
     pub(super) receipts: Vec<Receipt>,
     /// Of what is too large to be stored.
     pub(super) refusals: Refusals,
+    /// Entries that the backlog counts as dropped, and that are in hand still.
+    excused: u64,
     /// Entries that are put away and not flushed: only what is flushed survives the end of the program, and counts as stored.
     pub(super) unflushed: u64,
 }
@@ -62,7 +64,7 @@ pub(super) enum Room {
 
 impl Disk {
     pub(super) fn new(backlog: Box<dyn Backlog>, refusals: Refusals) -> Self {
-        Self { backlog, markers: VecDeque::new(), large: 0, arrived: 0, receipts: Vec::new(), refusals, unflushed: 0 }
+        Self { backlog, markers: VecDeque::new(), large: 0, arrived: 0, receipts: Vec::new(), refusals, excused: 0, unflushed: 0 }
     }
 
     pub(super) fn put_away(&mut self, table: &Mutex<Table>, meter: &StoreMeter) -> Result<Room, Fault> {
@@ -170,7 +172,14 @@ impl Disk {
                     index += 1;
                     continue;
                 };
-                let Appended::Kept(first) = self.backlog.append(encoded.entries, &encoded.record)? else { return Ok(false) };
+                let first = match self.backlog.append(encoded.entries, &encoded.record)? {
+                    Appended::Kept(first) => first,
+                    Appended::Full => return Ok(false),
+                    Appended::Dropped => {
+                        self.excused += u64::from(encoded.entries.get());
+                        return Ok(false);
+                    }
+                };
                 let next = first + u64::from(encoded.entries.get());
                 // It is in hand: where the next one pushes it out, it is not lost.
                 self.backlog.skip_to(next);
@@ -247,7 +256,9 @@ impl Disk {
     pub(super) fn shown(&mut self, table: &Mutex<Table>) {
         let mut held = held(table);
         held.arrived += std::mem::take(&mut self.arrived);
-        (held.waiting, held.markers) = (self.backlog.waiting(), self.markers.len());
+        let waiting = self.backlog.waiting();
+        held.waiting = Waiting { dropped: waiting.dropped.saturating_sub(self.excused), ..waiting };
+        held.markers = self.markers.len();
     }
 }
 
