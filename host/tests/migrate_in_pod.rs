@@ -60,10 +60,7 @@ fn what_manifests_count_on_is_as_in_the_overlay_of_the_system() {
         }
         assert!(printed.contains("\nlog: {format: json"), "{system}:\n{printed}");
         assert!(!printed.contains("\nlease:"), "of several replicas one works\n{printed}");
-        assert!(
-            printed.starts_with(&format!("# What ")) && printed.contains(&format!("migrate {system} --in-pod`")),
-            "{printed}"
-        );
+        assert!(printed.starts_with("# What ") && printed.contains(&format!("migrate {system} --in-pod`")), "{printed}");
     }
     assert!(migrated("mape", "DEBUG=1\n").contains("\nlog: {format: json, level: debug}\n"));
     let root = |text: &str| text.contains("root: /host");

@@ -13,7 +13,7 @@ pub struct MigrateArguments {
     /// For the manifests in `deploy/`: in place of the `sluicebox.yaml` of an overlay
     ///
     /// Adds what those count on: probes that are reached from outside, the directories that they mount, a log in JSON. The node is what they
-    /// say (NODE_NAME), and of several programs for the cluster the one works that holds the lease.
+    /// say (`NODE_NAME`), and of several programs for the cluster the one works that holds the lease.
     #[arg(long, global = true)]
     pub in_pod: bool,
 }

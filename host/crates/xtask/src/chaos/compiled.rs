@@ -20,7 +20,7 @@ pub(super) async fn provide(binary: &Path, cache: &Path) -> Result<()> {
     let lanes: String = MODULES.map(|module| format!("  {module}: {{use: {module}, from: [pods], to: [out]}}\n")).concat();
     let text = format!(
         "node-name: n\nkubernetes: {{access: url, url: \"http://127.0.0.1:9\", token-retrieval: none}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
-         log: {{format: json}}\ncache-directory: {}\nsources: {{pods: {{}}}}\nmodules:\n{lanes}sinks: {{out: {{files: {{directory: {}}}}}}}\n",
+         log: {{format: json}}\ncache-directory: {}\nsources: {{pods: {{}}}}\nmodules:\n{lanes}sinks: {{out: {{files: {{directory: {}, append: {{file: lines}}}}}}}}\n",
         cache.display(),
         folder.join("out").display(),
     );
